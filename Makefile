@@ -1,0 +1,164 @@
+# The only entry point: make help. Every target installs what it needs
+# (Debian packages through apt-get, scripts through npm, tools through go).
+SHELL := /bin/bash
+.ONESHELL:
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+TOOLS    := bin/tools
+ROLES    := api-gateway upload transcoder streaming metadata monitor
+DATA     ?= $(shell mktemp -d -u /tmp/streamgate-demo.XXXXXX)
+FUZZTIME ?= 20s
+VIDEO    ?=
+
+GENERATED := app/rpc/streamgate.pb.go app/rpc/streamgate.connect.go app/gateway/openapi.json ui/*_templ.go \
+	cmd/devchain/contracts app/access/evm/validator.hex
+
+.PHONY: help
+help: ## show this help
+	@echo "StreamGate: make TARGET"
+	grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18 | sed 's/^/  /'
+
+##@ build and run
+
+.PHONY: build-monolith
+build-monolith: bin/streamgate-monolith ## build bin/streamgate and bin/streamgate-monolith
+
+.PHONY: build
+build: build-monolith ## build the binary and a link for each role
+	@for role in $(ROLES); do ln -sf streamgate bin/streamgate-$$role; done
+
+bin/streamgate-monolith: bin/streamgate
+	@ln -sf streamgate $@
+
+.PHONY: bin/streamgate
+bin/streamgate: assets/dist/hls.min.js
+	@CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o $@ ./cmd/streamgate
+
+.PHONY: run
+run: install-run build-monolith ## build and run a node with the data in ./bin/data
+	@exec bin/streamgate serve --data bin/data
+
+.PHONY: demo
+demo: install-run build-monolith ## a fresh node with a video to watch, until Ctrl-C (VIDEO=path for your own)
+	@exec bash packaging/demo.sh '$(DATA)' '$(VIDEO)'
+
+##@ what is generated
+
+assets/node_modules/.package-lock.json: assets/package-lock.json assets/package.json | install-node
+	@cd assets && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error
+	touch node_modules/.package-lock.json
+
+assets/dist/hls.min.js: assets/node_modules/.package-lock.json
+	@mkdir -p assets/dist && cp assets/node_modules/hls.js/dist/hls.min.js $@
+
+.PHONY: assets
+assets: assets/dist/hls.min.js ## fetch the scripts that pages load
+
+.PHONY: generate
+generate: generate-rpc generate-ui generate-contracts ## write the generated code again
+
+.PHONY: generate-contracts
+generate-contracts: assets
+	@node cmd/devchain/contracts/compile.js
+
+.PHONY: generate-rpc
+generate-rpc: install-protoc assets $(TOOLS)/protoc-gen-go $(TOOLS)/protoc-gen-connect-go $(TOOLS)/protoc-gen-connect-openapi
+	@PATH="$(CURDIR)/$(TOOLS):$$PATH" protoc -I app/rpc -I assets/node_modules/google-proto-files \
+		--go_out=app/rpc --go_opt=paths=source_relative \
+		--connect-go_out=app/rpc --connect-go_opt=paths=source_relative,simple,package_suffix \
+		streamgate.proto
+	tmp=$$(mktemp -d); trap 'rm -r $$tmp' EXIT
+	PATH="$(CURDIR)/$(TOOLS):$$PATH" protoc -I app/rpc -I assets/node_modules/google-proto-files \
+		--connect-openapi_out=$$tmp \
+		--connect-openapi_opt=features=google.api.http,format=json,only-googleapi-http,short-service-tags,short-operation-ids,base=app/gateway/openapi.base.json,path=openapi.json \
+		streamgate.proto
+	go run ./app/gateway/openapi <$$tmp/openapi.json >app/gateway/openapi.json
+
+.PHONY: generate-ui
+generate-ui: $(TOOLS)/templ
+	@cd ui && ../$(TOOLS)/templ generate -log-level error
+
+.PHONY: tidy
+tidy: ## go mod tidy
+	@GONOSUMDB='buf.build/*' go mod tidy # only vanguard's own tests need them; the checksum database has no entry
+
+##@ check and test
+
+.PHONY: fmt
+fmt: $(TOOLS)/templ ## format the code
+	@gofmt -w $$(git ls-files '*.go' | grep -v -e _templ.go -e .pb.go -e .connect.go)
+	$(TOOLS)/templ fmt -log-level error ui
+
+.PHONY: lint
+lint: assets $(TOOLS)/golangci-lint ## run the linters
+	@$(TOOLS)/golangci-lint run ./...
+
+.PHONY: fresh
+fresh: generate ## fail if generated code is stale or code is not formatted
+	@git diff --exit-code --stat -- $(GENERATED) || { echo 'generated code is stale: run make generate and commit'; exit 1; }
+	out=$$(gofmt -l $$(git ls-files '*.go' | grep -v -e _templ.go -e .pb.go -e .connect.go))
+	[ -z "$$out" ] || { echo "gofmt would change: $$out"; exit 1; }
+
+.PHONY: check
+check: fresh lint ## everything that is known without running: fresh, formatted, vetted, linted
+	@go vet ./...
+
+.PHONY: test
+test: install-run install-test assets ## install what the tests need and run them all, with the race detector
+	@go test -race -timeout 20m ./...
+
+.PHONY: fuzz
+fuzz: assets ## fuzz each parser for FUZZTIME (default 20s)
+	@grep -rlE '^func Fuzz' --include='*_test.go' . | xargs -n1 dirname | sort -u | while read -r dir; do
+		for f in $$(grep -hoE '^func Fuzz[A-Za-z0-9]+' "$$dir"/*_test.go | sed 's/func //'); do
+			echo "== $$dir $$f"
+			go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) "$$dir"
+		done
+	done
+
+.PHONY: bench
+bench: install-run install-bench build-monolith ## measure against the targets; writes cmd/bench/RESULTS.md
+	@go run ./cmd/bench -binary bin/streamgate -out cmd/bench/RESULTS.md
+
+.PHONY: clean
+clean: ## remove what was built
+	@rm -rf bin assets/dist assets/node_modules
+
+##@ what must be installed (Debian)
+
+$(TOOLS)/%: go.mod
+	@mkdir -p $(TOOLS)
+	go build -o $@ $$(go list -f '{{.ImportPath}}' tool | grep -E '/$*$$')
+
+# $(call packages,COMMAND:PACKAGE …) installs the packages whose command is missing.
+define packages
+	@missing=""
+	for pair in $(1); do command -v "$${pair%%:*}" >/dev/null || missing="$$missing $${pair##*:}"; done
+	if [ -n "$$missing" ]; then
+		command -v apt-get >/dev/null || { echo "please install:$$missing"; exit 1; }
+		sudo=""; [ "$$(id -u)" = 0 ] || sudo=sudo
+		$$sudo apt-get update -qq
+		DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends $$missing >/dev/null
+	fi
+endef
+
+.PHONY: install-run
+install-run: install-node
+	$(call packages,ffmpeg:ffmpeg ffprobe:ffmpeg)
+
+.PHONY: install-node
+install-node:
+	$(call packages,node:nodejs npm:npm)
+
+.PHONY: install-protoc
+install-protoc:
+	$(call packages,protoc:protobuf-compiler)
+
+.PHONY: install-test
+install-test:
+	$(call packages,ffmpeg:ffmpeg chromium:chromium gcc:gcc curl:curl jq:jq)
+
+.PHONY: install-bench
+install-bench:
+	$(call packages,nginx:nginx wrk:wrk)
