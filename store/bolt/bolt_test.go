@@ -1,0 +1,49 @@
+package bolt_test
+
+import (
+	"path/filepath"
+	"testing"
+
+	"streamgate/store"
+	"streamgate/store/bolt"
+	"streamgate/store/storetest"
+)
+
+// After each subtest the indexes must agree with the jobs.
+func TestQueue(t *testing.T) {
+	storetest.TestQueue(t, func(t *testing.T, clock *storetest.Clock) store.Queue {
+		db := open(t, bolt.Options{Now: clock.Now})
+		t.Cleanup(func() {
+			if err := db.CheckIndexes(); err != nil {
+				t.Error(err)
+			}
+		})
+		return db.Queue()
+	})
+}
+
+func TestCatalog(t *testing.T) {
+	storetest.TestCatalog(t, func(t *testing.T) store.Catalog {
+		return open(t, bolt.Options{}).Catalog()
+	})
+}
+
+// open opens a new database that ends with the test.
+func open(t testing.TB, opts bolt.Options) *bolt.DB {
+	t.Helper()
+	return openAt(t, filepath.Join(t.TempDir(), "test.db"), opts)
+}
+
+func openAt(t testing.TB, path string, opts bolt.Options) *bolt.DB {
+	t.Helper()
+	db, err := bolt.Open(path, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return db
+}

@@ -1,0 +1,50 @@
+// Package bolt keeps the queue and the catalog of one node in a single bbolt
+// file.
+//
+// # What
+//
+// DB implements store.Queue and every contract of store.Catalog. It is the
+// default of a node that stands alone.
+//
+// # Usage
+//
+//	db, err := bolt.Open(filepath.Join(dataDir, "streamgate.db"), bolt.Options{})
+//	…
+//	defer db.Close()
+//	queue, catalog := db.Queue(), db.Catalog()
+//
+// # Guarantees
+//
+// A write that returned nil has been synced to the disk. A write that
+// returned an error, its context's included, has changed nothing (but see
+// writer: a disk that fails while it commits may have kept it). One process
+// holds the file at a time; another gets ErrInUse. A full disk is
+// store.ErrFull.
+//
+// Concurrent writers share one sync: see writer for how, and for why one
+// caller's failure does not touch the others.
+//
+// # Layout
+//
+// Each index is a bucket of its own, and every key sorts as bytes in the
+// order it is read (see keys.go):
+//
+//	jobs          id → job, JSON
+//	jobs.later    run-at, id → id        a job is in exactly
+//	jobs.ready    lease order → id       one of these four
+//	jobs.leased   expiry, id → id
+//	jobs.done     id → id
+//	jobs.task     task, id → id
+//	jobs.count    state → number of jobs
+//	<table>       id → record, JSON      videos, tasks, uploads, keys
+//	<table>.by    parent, id → state  and  state, id → parent
+//	plans         video → plan, JSON
+//	cells         video, rendition → the set of its cells, JSON
+//	secrets       name → bytes
+//	meta          schema → the layout's version
+//
+// # Testing
+//
+// The suites of store/storetest run on a real file. writer_test.go covers
+// isolation within a commit; the benchmarks measure the queue.
+package bolt

@@ -1,0 +1,68 @@
+package bolt
+
+import (
+	"fmt"
+
+	"go.etcd.io/bbolt"
+)
+
+// The buckets; doc.go tells what is in them.
+const (
+	bucketMeta    = "meta"
+	bucketJobs    = "jobs"
+	bucketLater   = "jobs.later"
+	bucketReady   = "jobs.ready"
+	bucketLeased  = "jobs.leased"
+	bucketDone    = "jobs.done"
+	bucketByTask  = "jobs.task"
+	bucketCount   = "jobs.count"
+	bucketVideos  = "videos"
+	bucketTasks   = "tasks"
+	bucketUploads = "uploads"
+	bucketKeys    = "keys"
+	bucketPlans   = "plans"
+	bucketCells   = "cells"
+	bucketSecrets = "secrets"
+
+	// indexSuffix makes the name of a table's index bucket.
+	indexSuffix = ".by"
+)
+
+func buckets() []string {
+	names := []string{
+		bucketMeta, bucketPlans, bucketCells, bucketSecrets,
+		bucketJobs, bucketLater, bucketReady, bucketLeased, bucketDone, bucketByTask, bucketCount,
+	}
+	for _, table := range []string{bucketVideos, bucketTasks, bucketUploads, bucketKeys} {
+		names = append(names, table, table+indexSuffix)
+	}
+	return names
+}
+
+// prepare makes the buckets of a new file and refuses a file of another
+// layout. An existing file is only read, which keeps opening free of a sync.
+func prepare(db *bbolt.DB) error {
+	var found string
+	err := db.View(func(tx *bbolt.Tx) error {
+		if meta := tx.Bucket([]byte(bucketMeta)); meta != nil {
+			found = string(meta.Get([]byte("schema")))
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return err
+	case found == schema:
+		return nil
+	case found != "":
+		return fmt.Errorf("%w: the file has version %q, this program knows %q", ErrSchema, found, schema)
+	}
+	return db.Update(func(tx *bbolt.Tx) error {
+		for _, name := range buckets() {
+			if _, err := tx.CreateBucketIfNotExists([]byte(name)); err != nil {
+				return err
+			}
+		}
+		return tx.Bucket([]byte(bucketMeta)).Put([]byte("schema"), []byte(schema))
+	})
+}

@@ -1,0 +1,22 @@
+package store
+
+import (
+	"context"
+	"time"
+)
+
+// Cache keeps small values for a while. It may forget at any time: what must
+// not be lost is in the Catalog.
+type Cache interface {
+	// Get returns a value; ErrNotFound when absent or expired.
+	Get(ctx context.Context, key string) ([]byte, error)
+	// Set stores a value for ttl (> 0).
+	Set(ctx context.Context, key string, value []byte, ttl time.Duration) error
+	// Take returns a value and removes it in one step: of many concurrent
+	// calls exactly one gets it; ErrNotFound for the others.
+	Take(ctx context.Context, key string) ([]byte, error)
+	// Allow spends one token of the bucket at key, which refills at rate
+	// tokens a second up to burst. If none is left it returns how long until
+	// the next.
+	Allow(ctx context.Context, key string, rate float64, burst int) (ok bool, wait time.Duration, err error)
+}

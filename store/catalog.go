@@ -1,0 +1,131 @@
+package store
+
+import (
+	"context"
+	"time"
+)
+
+// Catalog is everything a deployment remembers except jobs and media.
+type Catalog struct {
+	Videos  Table[Video]
+	Tasks   Table[Task]
+	Uploads Table[Upload]
+	Keys    Table[Key]
+	Plans   Plans
+	Secrets Secrets
+}
+
+// Plans keeps each video's plan and which of its cells exist.
+type Plans interface {
+	// SavePlan stores the video's plan. A video has one plan for ever: if one
+	// is stored already it stays, and ErrExists is returned.
+	SavePlan(ctx context.Context, videoID string, p Plan) error
+	// Plan returns the video's plan; ErrNotFound.
+	Plan(ctx context.Context, videoID string) (Plan, error)
+	// MarkCells records that the cells exist. Marking one twice is harmless:
+	// its size counts once.
+	MarkCells(ctx context.Context, videoID string, cells ...Cell) error
+	// Cells tells which cells of the video exist; an empty Cells if none.
+	Cells(ctx context.Context, videoID string) (Cells, error)
+	// DeletePlan removes the plan and the cells' marks; nil if there is none.
+	DeletePlan(ctx context.Context, videoID string) error
+}
+
+// Secrets keeps the deployment's own keys (such as the one that signs
+// playback tickets).
+type Secrets interface {
+	// Secret returns the named secret, storing the outcome of make if there
+	// is none yet. Concurrent first calls all return the same one.
+	Secret(ctx context.Context, name string, make func() []byte) ([]byte, error)
+}
+
+// Failure says why something ended badly: a stable snake_case code for
+// programs and one sentence for people.
+type Failure struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+}
+
+// VideoState is where a video stands.
+type VideoState string
+
+// The states of a video.
+const (
+	VideoUploading  VideoState = "uploading"  // waits for its source
+	VideoProcessing VideoState = "processing" // source is here, nothing to show yet
+	VideoPlayable   VideoState = "playable"   // the first cells exist
+	VideoReady      VideoState = "ready"      // every cell exists
+	VideoFailed     VideoState = "failed"     // refused; see Failure
+)
+
+// Video is one video and its source.
+type Video struct {
+	ID       string     `json:"id"`
+	Title    string     `json:"title"`
+	State    VideoState `json:"state"`
+	Public   bool       `json:"public,omitempty"`
+	Profile  string     `json:"profile"`
+	Priority int        `json:"priority"` // 0–100
+
+	SizeBytes  int64  `json:"size_bytes,omitempty"` // of the source
+	SHA256     string `json:"sha256,omitempty"`     // of the source, hex
+	WantSHA256 string `json:"want_sha256,omitempty"`
+	UploadID   string `json:"upload_id,omitempty"` // the upload made with the video
+
+	// Known once planned.
+	DurationSeconds float64 `json:"duration_seconds,omitempty"`
+	Width           int     `json:"width,omitempty"` // as displayed
+	Height          int     `json:"height,omitempty"`
+
+	TaskID     string    `json:"task_id,omitempty"`    // the newest task
+	Poster     bool      `json:"poster,omitempty"`     // the still exists
+	Storyboard bool      `json:"storyboard,omitempty"` // its sheets and index exist
+	Failure    *Failure  `json:"failure,omitempty"`
+	Created    time.Time `json:"created"`
+	Updated    time.Time `json:"updated"`
+}
+
+// Row implements Record.
+func (v Video) Row() Row { return Row{ID: v.ID, State: string(v.State)} }
+
+// UploadState is where an upload stands.
+type UploadState string
+
+// The states of an upload.
+const (
+	UploadReceiving UploadState = "receiving"
+	UploadComplete  UploadState = "complete" // all bytes are safe and handed over
+	UploadExpired   UploadState = "expired"  // abandoned; its bytes are gone
+)
+
+// Upload is one transfer of a source file.
+type Upload struct {
+	ID         string            `json:"id"`
+	VideoID    string            `json:"video_id"`
+	State      UploadState       `json:"state"`
+	SizeBytes  int64             `json:"size_bytes"` // -1 while deferred
+	Offset     int64             `json:"offset"`     // bytes known to be on the disk
+	WantSHA256 string            `json:"want_sha256,omitempty"`
+	Metadata   map[string]string `json:"metadata,omitempty"` // tus Upload-Metadata
+	Partial    bool              `json:"partial,omitempty"`  // tus concatenation
+	Final      bool              `json:"final,omitempty"`
+	Parts      []string          `json:"parts,omitempty"` // upload ids, in order
+	Created    time.Time         `json:"created"`
+	Expires    time.Time         `json:"expires"`
+}
+
+// Row implements Record.
+func (u Upload) Row() Row { return Row{ID: u.ID, Parent: u.VideoID, State: string(u.State)} }
+
+// Key is an API key. Its id is the first part of what the client sends; the
+// rest is kept only as a hash.
+type Key struct {
+	ID      string    `json:"id"`
+	Name    string    `json:"name"`
+	Scope   string    `json:"scope"`
+	Hash    []byte    `json:"hash"` // SHA-256 of the secret part
+	Created time.Time `json:"created"`
+}
+
+// Row implements Record.
+func (k Key) Row() Row { return Row{ID: k.ID} }

@@ -1,0 +1,118 @@
+package memory
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"streamgate/store"
+)
+
+// DefaultEntries is how many entries of each kind a Cache holds.
+const DefaultEntries = 100_000
+
+// Options tune a Cache. The zero value is what a node uses.
+type Options struct {
+	// Entries is how many values, and how many rate limits, are held at most;
+	// 0 is DefaultEntries.
+	Entries int
+	// Now is the clock; nil is time.Now.
+	Now func() time.Time
+}
+
+// Cache implements store.Cache in memory.
+type Cache struct {
+	now func() time.Time
+
+	mu      sync.Mutex
+	values  *recent[value]
+	buckets *recent[bucket]
+}
+
+var _ store.Cache = (*Cache)(nil)
+
+type value struct {
+	data    []byte
+	expires time.Time
+}
+
+// NewCache returns an empty cache.
+func NewCache(opts Options) *Cache {
+	entries := opts.Entries
+	if entries <= 0 {
+		entries = DefaultEntries
+	}
+	c := &Cache{now: opts.Now, values: newRecent[value](entries), buckets: newRecent[bucket](entries)}
+	if c.now == nil {
+		c.now = time.Now
+	}
+	return c
+}
+
+// Get implements store.Cache.
+func (c *Cache) Get(ctx context.Context, key string) ([]byte, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.get(key)
+}
+
+// Set implements store.Cache.
+func (c *Cache) Set(ctx context.Context, key string, data []byte, ttl time.Duration) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if ttl <= 0 {
+		return fmt.Errorf("cache %s: it would live for %v", key, ttl)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.values.put(key, value{bytes.Clone(data), c.now().Add(ttl)})
+	return nil
+}
+
+// Take implements store.Cache.
+func (c *Cache) Take(ctx context.Context, key string) ([]byte, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	data, err := c.get(key)
+	c.values.remove(key)
+	return data, err
+}
+
+// Allow implements store.Cache.
+func (c *Cache) Allow(ctx context.Context, key string, rate float64, burst int) (bool, time.Duration, error) {
+	if err := ctx.Err(); err != nil {
+		return false, 0, err
+	}
+	if !(rate > 0) || burst < 1 {
+		return false, 0, fmt.Errorf("limit %s: %v tokens a second up to %d would never let anything pass", key, rate, burst)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.now()
+	b, ok := c.buckets.get(key)
+	if !ok {
+		b = bucket{tokens: float64(burst), filled: now}
+	}
+	b, allowed, wait := b.spend(now, rate, float64(burst))
+	c.buckets.put(key, b)
+	return allowed, wait, nil
+}
+
+// get returns a copy of a value that is still good.
+func (c *Cache) get(key string) ([]byte, error) {
+	v, ok := c.values.get(key)
+	if !ok || !c.now().Before(v.expires) {
+		c.values.remove(key)
+		return nil, fmt.Errorf("cached %s: %w", key, store.ErrNotFound)
+	}
+	return bytes.Clone(v.data), nil
+}

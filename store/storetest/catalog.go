@@ -1,0 +1,49 @@
+package storetest
+
+import (
+	"testing"
+
+	"streamgate/store"
+)
+
+// TestCatalog checks every part of a store.Catalog. open returns an empty one
+// that is closed by the test's cleanup.
+func TestCatalog(t *testing.T, open func(t *testing.T) store.Catalog) {
+	t.Run("uploads", func(t *testing.T) {
+		TestTable(t, func(t *testing.T) store.Table[store.Upload] { return open(t).Uploads })
+	})
+	t.Run("plans", func(t *testing.T) {
+		TestPlans(t, func(t *testing.T) store.Plans { return open(t).Plans })
+	})
+	t.Run("secrets", func(t *testing.T) {
+		TestSecrets(t, func(t *testing.T) store.Secrets { return open(t).Secrets })
+	})
+	t.Run("every table is its own", func(t *testing.T) { testTables(t, open(t)) })
+}
+
+// testTables keeps a record of each type under the same id.
+func testTables(t *testing.T, c store.Catalog) {
+	now := NewClock().Now()
+	failure := &store.Failure{Code: "not_a_video", Message: "This is no video."}
+	video := store.Video{ID: "x", Title: "T – ü", State: store.VideoFailed, Failure: failure, Created: now, Updated: now}
+	task := store.Task{ID: "x", VideoID: "x", State: store.TaskFailed, Progress: 12.5, Failure: failure, Created: now, Started: now}
+	key := store.Key{ID: "x", Name: "CI", Scope: "admin", Hash: []byte{0, 0xff}, Created: now}
+
+	check(t, c.Videos.Create(t.Context(), video))
+	check(t, c.Tasks.Create(t.Context(), task))
+	check(t, c.Uploads.Create(t.Context(), upload("x", "x", store.UploadComplete)))
+	check(t, c.Keys.Create(t.Context(), key))
+
+	wantOnly(t, c.Videos, video)
+	wantOnly(t, c.Tasks, task)
+	wantOnly(t, c.Uploads, upload("x", "x", store.UploadComplete))
+	wantOnly(t, c.Keys, key)
+}
+
+// wantOnly checks that the table has the record and no other.
+func wantOnly[T store.Record](t *testing.T, table store.Table[T], want T) {
+	t.Helper()
+	recs, _, err := table.List(t.Context(), store.Query{})
+	check(t, err)
+	same(t, "records", recs, []T{want})
+}

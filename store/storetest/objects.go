@@ -1,0 +1,377 @@
+package storetest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"streamgate/store"
+)
+
+// TestObjects checks a store.Objects. open returns an empty one that is
+// closed by the test's cleanup.
+func TestObjects(t *testing.T, open func(t *testing.T) store.Objects) {
+	for _, test := range []struct {
+		name string
+		run  func(*objectsTest)
+	}{
+		{"put and get", (*objectsTest).put},
+		{"get can seek", (*objectsTest).seek},
+		{"put replaces", (*objectsTest).replace},
+		{"put is whole or nothing", (*objectsTest).putFails},
+		{"put stops with its context", (*objectsTest).putCancelled},
+		{"adopt takes the file", (*objectsTest).adopt},
+		{"adopt of what is no file", (*objectsTest).adoptBad},
+		{"local can be read by path", (*objectsTest).local},
+		{"delete takes whole parts", (*objectsTest).delete},
+		{"list is in key order", (*objectsTest).list},
+		{"unknown keys", (*objectsTest).unknown},
+		{"keys of the alphabet", (*objectsTest).goodKeys},
+		{"other keys are refused", (*objectsTest).badKeys},
+		{"space", (*objectsTest).space},
+		{"a cancelled context changes nothing", (*objectsTest).cancelledContext},
+		{"a reader sees one version whole", (*objectsTest).oneVersion},
+		{"put against delete", (*objectsTest).putVersusDelete},
+	} {
+		t.Run(test.name, func(t *testing.T) { test.run(&objectsTest{t, open(t)}) })
+	}
+}
+
+// objectsTest is one subtest with its objects.
+type objectsTest struct {
+	*testing.T
+	objects store.Objects
+}
+
+func (o *objectsTest) store(key, data string) store.Object {
+	o.Helper()
+	obj, err := o.objects.Put(o.Context(), key, strings.NewReader(data))
+	check(o.T, err)
+	return obj
+}
+
+// wantData checks what Get, Stat and List tell of an object.
+func (o *objectsTest) wantData(key, data string) store.Object {
+	o.Helper()
+	r, obj, err := o.objects.Get(o.Context(), key)
+	check(o.T, err)
+	got, err := io.ReadAll(r)
+	check(o.T, errors.Join(err, r.Close()))
+	if string(got) != data {
+		o.Fatalf("%s: got %.40q (%d bytes), want %.40q", key, got, len(got), data)
+	}
+	same(o.T, "key", obj.Key, key)
+	same(o.T, "size", obj.Size, int64(len(data)))
+	if obj.ETag == "" || strings.ContainsAny(obj.ETag, "\" \n") || obj.Modified.IsZero() {
+		o.Errorf("%s: odd ETag or time: %+v", key, obj)
+	}
+	stat, err := o.objects.Stat(o.Context(), key)
+	check(o.T, err)
+	same(o.T, "stat", stat, obj)
+	list, err := o.objects.List(o.Context(), key)
+	check(o.T, err)
+	same(o.T, "list", list, []store.Object{obj})
+	return obj
+}
+
+func (o *objectsTest) wantNone(key string) {
+	o.Helper()
+	_, _, err := o.objects.Get(o.Context(), key)
+	wantErr(o.T, "get "+key, err, store.ErrNotFound)
+	_, err = o.objects.Stat(o.Context(), key)
+	wantErr(o.T, "stat "+key, err, store.ErrNotFound)
+	_, _, err = o.objects.Local(o.Context(), key)
+	wantErr(o.T, "local "+key, err, store.ErrNotFound)
+}
+
+func (o *objectsTest) wantKeys(prefix string, want ...string) {
+	o.Helper()
+	list, err := o.objects.List(o.Context(), prefix)
+	check(o.T, err)
+	var keys []string
+	for _, obj := range list {
+		keys = append(keys, obj.Key)
+	}
+	same(o.T, fmt.Sprintf("keys under %q", prefix), keys, want)
+}
+
+func (o *objectsTest) put() {
+	for key, data := range map[string]string{
+		store.CellKey("v1", "720p", 17): strings.Repeat("cell", 100_000),
+		store.SourceKey("v1"):           "source",
+		"empty":                         "",
+	} {
+		obj := o.store(key, data)
+		same(o.T, "returned", obj, o.wantData(key, data))
+	}
+}
+
+func (o *objectsTest) seek() {
+	o.store("a", "0123456789")
+	r, _, err := o.objects.Get(o.Context(), "a")
+	check(o.T, err)
+	defer r.Close()
+	for _, at := range []int64{7, 2} {
+		_, err = r.Seek(at, io.SeekStart)
+		check(o.T, err)
+		part := make([]byte, 3)
+		_, err = io.ReadFull(r, part)
+		check(o.T, err)
+		same(o.T, "part", string(part), "0123456789"[at:at+3])
+	}
+	end, err := r.Seek(0, io.SeekEnd)
+	check(o.T, err)
+	same(o.T, "end", end, int64(10))
+}
+
+// replace puts versions of one size so quickly that a clock may not tell.
+func (o *objectsTest) replace() {
+	tags := make(map[string]bool)
+	for i := range 8 {
+		data := fmt.Sprint("version ", i)
+		o.store("a/b", data)
+		tags[o.wantData("a/b", data).ETag] = true
+	}
+	same(o.T, "different ETags", len(tags), 8)
+	o.store("a/b", "")
+	o.wantData("a/b", "")
+}
+
+func (o *objectsTest) putFails() {
+	broken := errors.New("the wire broke")
+	half := func() io.Reader {
+		return io.MultiReader(strings.NewReader(strings.Repeat("x", 100_000)), failing{broken})
+	}
+	_, err := o.objects.Put(o.Context(), "new/key", half())
+	wantErr(o.T, "put", err, broken)
+	o.wantNone("new/key")
+	o.wantKeys("new")
+
+	o.store("old", "whole")
+	_, err = o.objects.Put(o.Context(), "old", half())
+	wantErr(o.T, "put", err, broken)
+	o.wantData("old", "whole")
+}
+
+func (o *objectsTest) putCancelled() {
+	ctx, cancel := context.WithCancel(o.Context())
+	defer cancel()
+	r := io.MultiReader(strings.NewReader("first part"), calling{cancel}, neverEnding{})
+	_, err := o.objects.Put(ctx, "a", r)
+	wantErr(o.T, "put", err, context.Canceled)
+	o.wantNone("a")
+}
+
+func (o *objectsTest) adopt() {
+	path := filepath.Join(o.TempDir(), "upload")
+	for _, data := range []string{"first", "second"} {
+		check(o.T, os.WriteFile(path, []byte(data), 0o600))
+		obj, err := o.objects.Adopt(o.Context(), "videos/v1/source", path)
+		check(o.T, err)
+		same(o.T, "returned", obj, o.wantData("videos/v1/source", data))
+		_, err = os.Stat(path)
+		wantErr(o.T, "the file", err, os.ErrNotExist)
+	}
+}
+
+func (o *objectsTest) adoptBad() {
+	dir := o.TempDir()
+	for _, path := range []string{filepath.Join(dir, "missing"), dir} {
+		if _, err := o.objects.Adopt(o.Context(), "a", path); err == nil {
+			o.Errorf("adopted %s", path)
+		}
+	}
+	o.wantNone("a")
+}
+
+func (o *objectsTest) local() {
+	o.store("a/b", "data")
+	path, release, err := o.objects.Local(o.Context(), "a/b")
+	check(o.T, err)
+	defer release()
+	got, err := os.ReadFile(path)
+	check(o.T, err)
+	same(o.T, "data", string(got), "data")
+}
+
+func (o *objectsTest) delete() {
+	for _, key := range []string{"v/1/a", "v/1/b/c", "v/10/a", "v/1.x", "w"} {
+		o.store(key, key)
+	}
+	check(o.T, o.objects.Delete(o.Context(), "v/1"))
+	check(o.T, o.objects.Delete(o.Context(), "v/1"))
+	o.wantNone("v/1/a")
+	o.wantKeys("", "v/1.x", "v/10/a", "w")
+	check(o.T, o.objects.Delete(o.Context(), "w"))
+	check(o.T, o.objects.Delete(o.Context(), "v/10/a/deeper"))
+	check(o.T, o.objects.Delete(o.Context(), "nothing/here"))
+	o.wantKeys("", "v/1.x", "v/10/a")
+	if o.objects.Delete(o.Context(), "") == nil {
+		o.Error("the empty prefix deleted everything")
+	}
+	o.store("v/1/a", "again")
+	o.wantData("v/1/a", "again")
+}
+
+func (o *objectsTest) list() {
+	o.wantKeys("")
+	o.wantKeys("a")
+	// '-' and '.' sort before '/', letters after it.
+	want := []string{"a-b", "a.b", "a/b", "a/c/d", "a0", "b"}
+	for i := range want {
+		o.store(want[len(want)-1-i], "x")
+	}
+	o.wantKeys("", want...)
+	o.wantKeys("a", "a/b", "a/c/d")
+	o.wantKeys("a/c", "a/c/d")
+	o.wantKeys("a/b", "a/b")
+	o.wantKeys("a/b/c")
+}
+
+func (o *objectsTest) unknown() {
+	o.store("a/b", "x")
+	for _, key := range []string{"nobody", "a", "a/c", "a/b/c", "a/b/c/d"} {
+		o.wantNone(key)
+	}
+}
+
+func (o *objectsTest) goodKeys() {
+	for _, key := range []string{
+		"a", "0", "-", "_", ".a", "..a", "a..", "...", ".tmp", "tmp/x", "put-1", "b/.b/-c",
+		strings.Repeat("x", 200) + "/" + strings.Repeat("y", 55),
+	} {
+		o.store(key, key)
+		o.wantData(key, key)
+	}
+}
+
+func (o *objectsTest) badKeys() {
+	for _, key := range []string{
+		"", "/", "/a", "a/", "a//b", ".", "..", "../a", "a/..", "a/../../b", "a/./b",
+		"A", "a b", "a\\b", "a\x00b", "a\nb", "ä", "a:b", "~tmp", "%2e%2e", "\xff",
+		strings.Repeat("x", 257),
+	} {
+		calls := map[string]func() error{
+			"put":    func() error { _, err := o.objects.Put(o.Context(), key, strings.NewReader("x")); return err },
+			"adopt":  func() error { _, err := o.objects.Adopt(o.Context(), key, os.DevNull); return err },
+			"get":    func() error { _, _, err := o.objects.Get(o.Context(), key); return err },
+			"stat":   func() error { _, err := o.objects.Stat(o.Context(), key); return err },
+			"local":  func() error { _, _, err := o.objects.Local(o.Context(), key); return err },
+			"delete": func() error { return o.objects.Delete(o.Context(), key) },
+		}
+		for name, call := range calls {
+			if err := call(); err == nil || errors.Is(err, store.ErrNotFound) {
+				o.Errorf("%s %.40q: got error %v, want a refusal", name, key, err)
+			}
+		}
+	}
+	o.wantKeys("")
+}
+
+func (o *objectsTest) space() {
+	free, total, err := o.objects.Space(o.Context())
+	check(o.T, err)
+	if free <= 0 || free > total {
+		o.Errorf("%d bytes free of %d", free, total)
+	}
+}
+
+func (o *objectsTest) cancelledContext() {
+	o.store("a", "x")
+	path := filepath.Join(o.TempDir(), "upload")
+	check(o.T, os.WriteFile(path, []byte("y"), 0o600))
+	ctx := cancelled(o.T)
+	for name, call := range map[string]func() error{
+		"put":    func() error { _, err := o.objects.Put(ctx, "a", strings.NewReader("y")); return err },
+		"adopt":  func() error { _, err := o.objects.Adopt(ctx, "b", path); return err },
+		"get":    func() error { _, _, err := o.objects.Get(ctx, "a"); return err },
+		"stat":   func() error { _, err := o.objects.Stat(ctx, "a"); return err },
+		"local":  func() error { _, _, err := o.objects.Local(ctx, "a"); return err },
+		"delete": func() error { return o.objects.Delete(ctx, "a") },
+		"list":   func() error { _, err := o.objects.List(ctx, ""); return err },
+		"space":  func() error { _, _, err := o.objects.Space(ctx); return err },
+	} {
+		wantErr(o.T, name, call(), context.Canceled)
+	}
+	o.wantKeys("", "a")
+	o.wantData("a", "x")
+	_, err := os.Stat(path)
+	check(o.T, err)
+}
+
+// oneVersion reads while others replace: never a mix, never nothing, and the
+// size told is the size read.
+func (o *objectsTest) oneVersion() {
+	version := func(i int) string { return strings.Repeat(string(rune('a'+i)), 10_000+i) }
+	o.store("k", version(0))
+	together(6, func(i int) {
+		for range 10 {
+			if i < 3 {
+				if _, err := o.objects.Put(o.Context(), "k", strings.NewReader(version(i))); err != nil {
+					o.Errorf("put: %v", err)
+				}
+				continue
+			}
+			r, obj, err := o.objects.Get(o.Context(), "k")
+			if err != nil {
+				o.Errorf("get: %v", err)
+				return
+			}
+			data, err := io.ReadAll(r)
+			if err = errors.Join(err, r.Close()); err != nil {
+				o.Errorf("read: %v", err)
+			}
+			if int64(len(data)) != obj.Size || bytes.Count(data, data[:1]) != len(data) {
+				o.Errorf("read %d bytes of %d, mixed or cut", len(data), obj.Size)
+			}
+		}
+	})
+}
+
+// putVersusDelete: a Put into a prefix that is being deleted either is gone or
+// is whole, and never fails because a folder vanished.
+func (o *objectsTest) putVersusDelete() {
+	together(4, func(i int) {
+		for n := range 10 {
+			if i == 0 {
+				if err := o.objects.Delete(o.Context(), "v/1"); err != nil {
+					o.Errorf("delete: %v", err)
+				}
+				continue
+			}
+			key := fmt.Sprintf("v/1/r%d/%d", i, n)
+			if _, err := o.objects.Put(o.Context(), key, strings.NewReader(key)); err != nil {
+				o.Errorf("put: %v", err)
+			}
+		}
+	})
+	list, err := o.objects.List(o.Context(), "v/1")
+	check(o.T, err)
+	for _, obj := range list {
+		o.wantData(obj.Key, obj.Key)
+	}
+}
+
+// failing is a reader that fails.
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+// calling is an empty reader that calls a function when it is read.
+type calling struct{ fn func() }
+
+func (c calling) Read([]byte) (int, error) {
+	c.fn()
+	return 0, io.EOF
+}
+
+// neverEnding is a reader without end.
+type neverEnding struct{}
+
+func (neverEnding) Read(p []byte) (int, error) { return len(p), nil }
