@@ -1,0 +1,124 @@
+// Package events lists every topic of StreamGate: its subject, its payload
+// and how to publish and listen.
+//
+// # Usage
+//
+//	events.VideoChanged.Announce(bus, log, events.Video{VideoID: id, State: "ready"})
+//	sub, err := events.CellsReady.Listen(bus, func(c events.Cells) { … })
+//
+// # Guarantees
+//
+// An event is a hint; the store is the truth. Delivery is at most once: an
+// event is lost when a listener is slow or a node restarts, which must cost
+// no more than one poll interval. A listener therefore re-reads the store and
+// never acts on a payload alone. Payloads carry ids and public words only:
+// no secret, no token.
+//
+// # Testing
+//
+// By the services that publish and listen, over an embedded NATS.
+package events
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// Topic is a subject whose messages all carry a T as JSON.
+type Topic[T any] struct{ Subject string }
+
+// The topics.
+var (
+	TaskSubmitted = Topic[Task]{"transcode.task.submitted"}
+	TaskStarted   = Topic[Task]{"transcode.task.started"}
+	TaskProgress  = Topic[Task]{"transcode.task.progress"}
+	TaskCompleted = Topic[Task]{"transcode.task.completed"}
+	TaskFailed    = Topic[Task]{"transcode.task.failed"}
+	TaskRetried   = Topic[Task]{"transcode.task.retried"}
+	TaskCancelled = Topic[Task]{"transcode.task.cancelled"}
+	JobsReady     = Topic[Jobs]{"transcode.jobs.ready"}
+	CellsReady    = Topic[Cells]{"transcode.cells.ready"}
+
+	UploadProgress  = Topic[Upload]{"upload.progress"}
+	UploadCompleted = Topic[Upload]{"upload.completed"}
+	UploadExpired   = Topic[Upload]{"upload.expired"}
+
+	VideoChanged = Topic[Video]{"video.changed"}
+	VideoDeleted = Topic[Video]{"video.deleted"}
+)
+
+// Public are the subjects that GET /api/v1/events streams.
+func Public() []string { return []string{"transcode.task.>", "upload.>", "video.>"} }
+
+// Task is the payload of the transcode.task topics.
+type Task struct {
+	TaskID   string    `json:"task_id"`
+	VideoID  string    `json:"video_id"`
+	State    string    `json:"state"`
+	Progress float64   `json:"progress"` // 0–100
+	Speed    float64   `json:"speed"`    // seconds of video per second
+	At       time.Time `json:"at"`
+}
+
+// Jobs says that jobs can be leased, the most urgent of this rank.
+type Jobs struct {
+	Rank int `json:"rank"`
+}
+
+// Cells says that cells of a rendition exist now.
+type Cells struct {
+	VideoID   string `json:"video_id"`
+	Rendition string `json:"rendition"`
+	Segment   int    `json:"segment"`
+}
+
+// Upload is the payload of the upload topics.
+type Upload struct {
+	UploadID  string `json:"upload_id"`
+	VideoID   string `json:"video_id"`
+	Offset    int64  `json:"offset"`     // bytes
+	SizeBytes int64  `json:"size_bytes"` // 0 while unknown
+}
+
+// Video is the payload of the video topics.
+type Video struct {
+	VideoID string `json:"video_id"`
+	State   string `json:"state"`
+}
+
+// Announce sends one event. That it is lost is worth a line in the log at
+// most.
+func (t Topic[T]) Announce(nc *nats.Conn, log *slog.Logger, payload T) {
+	if err := t.Publish(nc, payload); err != nil {
+		log.Debug("event lost", "topic", t.Subject, "err", err)
+	}
+}
+
+// Publish is Announce for a caller that must know; an error means that the
+// event is lost, nothing more.
+func (t Topic[T]) Publish(nc *nats.Conn, payload T) error {
+	data, err := json.Marshal(payload)
+	if err != nil {
+		return fmt.Errorf("encode %s: %w", t.Subject, err)
+	}
+	return nc.Publish(t.Subject, data)
+}
+
+// Listen calls fn for each event, one at a time, until the subscription is
+// drained. fn must be quick: a slow listener loses events.
+func (t Topic[T]) Listen(nc *nats.Conn, fn func(T)) (*nats.Subscription, error) {
+	sub, err := nc.Subscribe(t.Subject, func(m *nats.Msg) {
+		var payload T
+		if json.Unmarshal(m.Data, &payload) == nil { // a foreign message is no hint
+			fn(payload)
+		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("listen to %s: %w", t.Subject, err)
+	}
+	return sub, nil
+}
