@@ -1,0 +1,267 @@
+package media
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+
+	"github.com/Eyevinn/hls-m3u8/m3u8"
+
+	"streamgate/store"
+)
+
+// Names of the playlists and manifests, and of the path under which the
+// one-picture cells of the I-frame playlist are found. All are relative to
+// the video's base URL.
+const (
+	MasterName  = "master.m3u8"
+	MPDName     = "manifest.mpd"
+	IndexName   = "index.m3u8" // below a rendition's name, or IFramesName
+	InitName    = "init.mp4"   // likewise
+	IFramesName = "iframes"
+)
+
+// ErrNoRendition says that the plan has no rendition of that name or kind.
+var ErrNoRendition = errors.New("no such rendition")
+
+// hlsVersion is the EXT-X-VERSION of every playlist. 7 is what fragmented MP4
+// with EXT-X-MAP is commonly declared as (RFC 8216 §7 asks for 6).
+const hlsVersion = 7
+
+// audioGroup is the GROUP-ID of the audio renditions.
+const audioGroup = "audio"
+
+// IFrameSource names the rendition whose first pictures make the I-frame
+// playlist: the video rendition with the fewest pixels; "" without video.
+func IFrameSource(p *store.Plan) string {
+	name, least := "", math.MaxInt
+	for i := range p.Renditions {
+		r := &p.Renditions[i]
+		if r.Kind == store.KindVideo && r.Width*r.Height < least {
+			name, least = r.Name, r.Width*r.Height
+		}
+	}
+	return name
+}
+
+// MasterPlaylist writes the multivariant playlist (RFC 8216 §4.3.4). c may be
+// empty; AVERAGE-BANDWIDTH is the plan's estimate until a rendition is
+// complete, and exact from then on.
+func MasterPlaylist(p *store.Plan, c store.Cells) ([]byte, error) {
+	video, audio := byKind(p)
+	m := m3u8.NewMasterPlaylist()
+	m.SetIndependentSegments(true)
+	switch {
+	case len(video) > 0:
+		appendVideo(m, p, c, video, audio)
+	case len(audio) > 0:
+		appendAudioOnly(m, p, c, audio)
+	default:
+		return nil, fmt.Errorf("write master playlist: %w", ErrNoRendition)
+	}
+	m.SetVersion(hlsVersion) // last: Append with alternatives would set its own
+	return m.Encode().Bytes(), nil
+}
+
+func appendVideo(m *m3u8.MasterPlaylist, p *store.Plan, c store.Cells, video, audio []*store.Rendition) {
+	sound := loudest(p, c, audio)
+	group := alternatives(audio)
+	for _, r := range video {
+		params := variant(p, c, r)
+		params.FrameRate = frameRate(p)
+		if len(audio) > 0 {
+			params.Codecs += "," + audio[0].Codecs
+			params.Bandwidth = sum(params.Bandwidth, sound.Bandwidth)
+			params.AverageBandwidth = sum(params.AverageBandwidth, sound.AverageBandwidth)
+			params.Audio, params.Alternatives = audioGroup, group
+		}
+		m.Append(r.Name+"/"+IndexName, nil, params)
+	}
+	small, _ := p.Rendition(IFrameSource(p))
+	params := m3u8.VariantParams{
+		Iframe: true,
+		// The largest picture is unknown until it is made; no picture exceeds
+		// its cell, and both last equally long.
+		Bandwidth:  clamp(small.Bandwidth),
+		Codecs:     small.Codecs,
+		Resolution: resolution(small),
+	}
+	m.Append(IFramesName+"/"+IndexName, nil, params)
+}
+
+// appendAudioOnly makes the first rendition the variant. A group is declared
+// only when there is a choice: with one rendition, ffmpeg would read the same
+// playlist twice.
+func appendAudioOnly(m *m3u8.MasterPlaylist, p *store.Plan, c store.Cells, audio []*store.Rendition) {
+	params := loudest(p, c, audio)
+	params.Codecs = audio[0].Codecs
+	if len(audio) > 1 {
+		params.Audio, params.Alternatives = audioGroup, alternatives(audio)
+	}
+	m.Append(audio[0].Name+"/"+IndexName, nil, params)
+}
+
+func variant(p *store.Plan, c store.Cells, r *store.Rendition) m3u8.VariantParams {
+	return m3u8.VariantParams{
+		Bandwidth:        clamp(r.Bandwidth),
+		AverageBandwidth: clamp(averageBandwidth(p, c, r)),
+		Codecs:           r.Codecs,
+		Resolution:       resolution(r),
+	}
+}
+
+// loudest returns the rates of the audio that costs most: a variant declares
+// the worst combination (RFC 8216 §4.3.4.2).
+func loudest(p *store.Plan, c store.Cells, audio []*store.Rendition) m3u8.VariantParams {
+	var worst m3u8.VariantParams
+	for _, r := range audio {
+		v := variant(p, c, r)
+		worst.Bandwidth = max(worst.Bandwidth, v.Bandwidth)
+		worst.AverageBandwidth = max(worst.AverageBandwidth, v.AverageBandwidth)
+	}
+	return worst
+}
+
+func alternatives(audio []*store.Rendition) []*m3u8.Alternative {
+	alts := make([]*m3u8.Alternative, len(audio))
+	for i, r := range audio {
+		alts[i] = &m3u8.Alternative{
+			Type: "AUDIO", GroupId: audioGroup, Name: r.Name, Language: languageTag(r.Language),
+			Default: i == 0, Autoselect: true, URI: r.Name + "/" + IndexName,
+		}
+		if r.Channels > 0 {
+			alts[i].Channels = &m3u8.Channels{Amount: r.Channels}
+		}
+	}
+	return alts
+}
+
+// MediaPlaylist writes the playlist of one rendition: every segment of the
+// video, whether its cell exists yet or not (RFC 8216 §4.3.3). ErrNoRendition.
+func MediaPlaylist(p *store.Plan, rendition string) ([]byte, error) { //nolint:revive // the standard's name for it
+	r, ok := p.Rendition(rendition)
+	if !ok {
+		return nil, fmt.Errorf("write media playlist of %q: %w", rendition, ErrNoRendition)
+	}
+	list, err := segments(bounds(p, r), r.Timescale)
+	if err != nil {
+		return nil, fmt.Errorf("write media playlist of %q: %w", rendition, err)
+	}
+	return list.Encode().Bytes(), nil
+}
+
+// IFramePlaylist writes the playlist of one-picture cells for scrubbing
+// (RFC 8216 §4.3.3.6): one picture a segment, each shown for as long as its
+// segment lasts. ErrNoRendition without video.
+func IFramePlaylist(p *store.Plan) ([]byte, error) {
+	r, ok := p.Rendition(IFrameSource(p))
+	if !ok {
+		return nil, fmt.Errorf("write I-frame playlist: %w", ErrNoRendition)
+	}
+	list, err := segments(bounds(p, r), r.Timescale)
+	if err != nil {
+		return nil, fmt.Errorf("write I-frame playlist: %w", err)
+	}
+	list.SetIframeOnly()
+	return list.Encode().Bytes(), nil
+}
+
+// microsecond is the precision of EXTINF.
+const microsecond = 1e-6
+
+// segments makes the playlist of all segments. Each duration is the
+// difference of two borders rounded to the microsecond, so that the sum of
+// the durations never drifts from the true time.
+func segments(bounds []int64, timescale uint32) (*m3u8.MediaPlaylist, error) {
+	n := len(bounds) - 1
+	if n < 1 || timescale == 0 {
+		return nil, errors.New("an empty timeline")
+	}
+	list, err := m3u8.NewMediaPlaylist(0, uint(n))
+	if err != nil {
+		return nil, err
+	}
+	list.SetVersion(hlsVersion) // before Append: it rules how the target duration is rounded
+	list.SetWritePrecision(6)
+	list.MediaType = m3u8.VOD
+	list.SetIndependentSegments(true)
+	list.SetDefaultMap(InitName, 0, 0)
+	micros := func(i int) int64 { return rescale(bounds[i]-bounds[0], timescale, 1_000_000) }
+	for i := range n {
+		seconds := float64(micros(i+1)-micros(i)) * microsecond
+		if err := list.Append(strconv.Itoa(i)+".m4s", seconds, ""); err != nil {
+			return nil, err
+		}
+	}
+	if list.TargetDuration == 0 { // all shorter than half a second; players divide by it
+		list.SetTargetDuration(1)
+	}
+	list.Close()
+	return list, nil
+}
+
+// bounds are the borders of a rendition's cells, in ticks of its timescale.
+func bounds(p *store.Plan, r *store.Rendition) []int64 {
+	if len(r.Bounds) > 0 {
+		return r.Bounds
+	}
+	return p.Timeline.Bounds
+}
+
+func byKind(p *store.Plan) (video, audio []*store.Rendition) {
+	for i := range p.Renditions {
+		switch r := &p.Renditions[i]; r.Kind {
+		case store.KindVideo:
+			video = append(video, r)
+		case store.KindAudio:
+			audio = append(audio, r)
+		}
+	}
+	return video, audio
+}
+
+// averageBandwidth is the true rate of a complete rendition, bit/s, and the
+// plan's estimate of one that is not.
+func averageBandwidth(p *store.Plan, c store.Cells, r *store.Rendition) int {
+	set, seconds := c[r.Name], p.Timeline.Seconds(p.Timeline.Ticks())
+	if set.Count < p.Timeline.Segments() || seconds <= 0 {
+		return r.AverageBandwidth
+	}
+	return int(math.Round(float64(set.Bytes) * 8 / seconds))
+}
+
+func resolution(r *store.Rendition) string {
+	if r.Width == 0 || r.Height == 0 {
+		return ""
+	}
+	return strconv.Itoa(r.Width) + "x" + strconv.Itoa(r.Height)
+}
+
+// frameRate is the average, frames per second: from the timeline if it knows
+// the frames, else what the source says.
+func frameRate(p *store.Plan) float64 {
+	f, t := p.Timeline.Frames, p.Timeline.Ticks()
+	if len(f) == 0 || t <= 0 {
+		return p.Source.FrameRate
+	}
+	return float64(f[len(f)-1]) * float64(p.Timeline.Timescale) / float64(t)
+}
+
+// languageTag returns tag if it may stand in a playlist or manifest as it is,
+// else "": it comes from the source file, and a quote in it would end the
+// attribute.
+func languageTag(tag string) string {
+	for _, c := range []byte(tag) {
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+		if !letter && c != '-' && (c < '0' || c > '9') {
+			return ""
+		}
+	}
+	return tag
+}
+
+// clamp fits a rate into what the playlist libraries hold.
+func clamp(bitrate int) uint32 { return uint32(max(0, min(bitrate, math.MaxUint32))) }
+
+func sum(a, b uint32) uint32 { return clamp(int(a) + int(b)) }

@@ -1,0 +1,222 @@
+package media
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+
+	"streamgate/store"
+)
+
+// PlanInput says what to plan.
+type PlanInput struct {
+	VideoID string
+	Path    string // the local source
+	Dir     string // scratch directory for a normalised copy
+	Profile Profile
+}
+
+// Planned is a plan and what belongs to it.
+type Planned struct {
+	Plan   store.Plan
+	Frames Frames // empty without video
+	// Normal is the path, in PlanInput.Dir, of the normalised copy that is to
+	// be stored as store.NormalKey; "" if the source serves as it is.
+	Normal string
+}
+
+// encodedSampleRate is the sample rate of encoded sound, Hz.
+const encodedSampleRate = 48000
+
+// Plan decides everything about a source before anything is encoded: its
+// timeline, renditions and inits. It reads the packet index and decodes next
+// to nothing. A source that can never be played is a Refusal.
+func (t Tools) Plan(ctx context.Context, in PlanInput) (Planned, error) {
+	out, err := t.decide(ctx, in)
+	if err != nil {
+		return Planned{}, err
+	}
+	path := in.Path
+	if out.Normal != "" {
+		path = out.Normal
+	}
+	if err := t.freeze(ctx, path, &out.Plan, out.Frames); err != nil {
+		return Planned{}, fmt.Errorf("freeze the renditions: %w", refuseDecode(err))
+	}
+	return out, nil
+}
+
+// decide is Plan without the inits.
+func (t Tools) decide(ctx context.Context, in PlanInput) (Planned, error) {
+	x, normal, err := t.read(ctx, in)
+	if err != nil {
+		return Planned{}, err
+	}
+	out := Planned{Normal: normal, Frames: x.frames.Frames}
+	if x.src.video == nil {
+		out.Plan = x.planSound(in.Profile)
+	} else {
+		out.Plan = x.planVideo(in.Profile)
+		out.Plan.Source.FrameIndex = store.FramesKey(in.VideoID)
+	}
+	out.Plan.Source.Object = store.SourceKey(in.VideoID)
+	if normal != "" {
+		out.Plan.Source.Object = store.NormalKey(in.VideoID)
+	}
+	return out, nil
+}
+
+// read indexes the source, or its normalised copy where the source cannot be
+// read exactly; then normal is the copy's path.
+func (t Tools) read(ctx context.Context, in PlanInput) (x indexed, normal string, err error) {
+	src, err := t.probe(ctx, in.Path)
+	if err != nil {
+		return indexed{}, "", err
+	}
+	if !src.needsNormal() {
+		x, err = t.index(ctx, in.Path, src, in.Profile)
+		if !errors.Is(err, errNoTimes) {
+			return x, "", err
+		}
+	}
+	if normal, err = t.normalise(ctx, in.Path, in.Dir, src); err != nil {
+		return indexed{}, "", err
+	}
+	if src, err = t.probe(ctx, normal); err != nil {
+		return indexed{}, "", err
+	}
+	x, err = t.index(ctx, normal, src, in.Profile)
+	if errors.Is(err, errNoTimes) {
+		err = refuse(CodeDamaged, "The video is damaged: its pictures have no times.")
+	}
+	return x, normal, err
+}
+
+// refuseDecode is refuseTool for a source that was read well and then could
+// not be decoded.
+func refuseDecode(err error) error {
+	err = refuseTool(err)
+	if r, ok := errors.AsType[Refusal](err); ok && r.Code == CodeNotAVideo {
+		return refuse(CodeDamaged, "The video is damaged: it cannot be decoded.")
+	}
+	return err
+}
+
+// planVideo decides everything about a source with pictures.
+func (x *indexed) planVideo(profile Profile) store.Plan {
+	v := x.src.video
+	pace := profile.pace(int64(x.timescale))
+	p := store.Plan{Source: store.Source{
+		Format: x.src.format, VideoStream: v.index, AudioStream: -1, Start: x.frames.first,
+		Width: v.width, Height: v.height,
+		FrameRate: float64(len(x.frames.PTS)) * float64(x.timescale) / float64(x.frames.End),
+	}}
+	source, copied := x.planCopy(profile, pace)
+	if copied {
+		p.Timeline = source.timeline
+	} else {
+		p.Timeline = timelineOf(x.frames, cutFrames(x.frames, pace), x.timescale)
+	}
+	delay := encodedDelay(x.frames, p.Timeline.Frames)
+	if copied {
+		delay = max(delay, copiedDelay(x.frames, x.packets))
+		p.Renditions = append(p.Renditions, source.rendition)
+	}
+	for _, rung := range profile.ladder(min(v.width, v.height), copied) {
+		r := rung.rendition(v.width, v.height, p.Source.FrameRate, profile.Preset)
+		r.Bandwidth = encodedBandwidth(&p.Timeline, r.MaxRate, r.BufSize) + overhead(p.Source.FrameRate)
+		r.AverageBandwidth = min(r.Bandwidth, r.MaxRate*6/10)
+		p.Renditions = append(p.Renditions, r)
+	}
+	for i := range p.Renditions {
+		p.Renditions[i].Timescale, p.Renditions[i].Delay = x.timescale, delay
+	}
+	if x.src.audio != nil {
+		p.Source.AudioStream = x.src.audio.index
+		p.Source.AudioStart = x.audioStart - float64(x.frames.first)/float64(x.timescale)
+		p.Renditions = append(p.Renditions, x.planAudio(profile, &p, copied))
+	}
+	return p
+}
+
+// copyPlan is a stream copy and the timeline that it dictates.
+type copyPlan struct {
+	rendition store.Rendition
+	timeline  store.Timeline
+}
+
+// planCopy plans the source's own stream as the best rendition, if it may be.
+func (x *indexed) planCopy(profile Profile, pace pace) (copyPlan, bool) {
+	if !x.copied {
+		return copyPlan{}, false
+	}
+	keys, why := copyKeys(x.frames, x.packets, x.keys, pace)
+	if why != "" {
+		return copyPlan{}, false
+	}
+	v := x.src.video
+	c := copyPlan{timeline: timelineOf(x.frames, cutKeys(x.frames, keys, pace), x.timescale)}
+	peak, average := copiedBandwidth(&c.timeline, x.packets)
+	if !profile.saneCopy(v, average) {
+		return copyPlan{}, false
+	}
+	extra := overhead(v.rate)
+	c.rendition = store.Rendition{
+		Name: "source", Kind: store.KindVideo, Copy: true, Width: v.width, Height: v.height,
+		Bandwidth: peak + extra, AverageBandwidth: average + extra,
+	}
+	return c, true
+}
+
+// planAudio plans the sound: copied if the video is and the sound allows it,
+// else AAC-LC at 48 kHz with at most two channels.
+func (x *indexed) planAudio(profile Profile, p *store.Plan, copied bool) store.Rendition {
+	a := x.src.audio
+	r := store.Rendition{
+		Name: "audio", Kind: store.KindAudio, Language: a.language,
+		SampleRate: encodedSampleRate, Channels: max(1, min(2, a.channels)), BitRate: profile.AudioBitRate,
+	}
+	if a.language != "" {
+		r.Name += "-" + strings.ToLower(a.language)
+	}
+	if copied {
+		r.Bounds = copyAudio(&x.src, x.audio, p.Source.AudioStart, &p.Timeline)
+	}
+	if r.Copy = r.Bounds != nil; r.Copy {
+		r.SampleRate = a.sampleRate
+		peak, average := soundBandwidth(x.audio, a.sampleRate)
+		r.BitRate, r.Bandwidth, r.AverageBandwidth = average, peak, average
+	} else {
+		if r.Channels == 1 {
+			r.BitRate /= 2
+		}
+		r.Bounds = audioBounds(&p.Timeline, r.SampleRate)
+		r.Bandwidth, r.AverageBandwidth = r.BitRate*12/10, r.BitRate
+	}
+	extra := overhead(float64(r.SampleRate) / aacFrame)
+	r.Timescale, r.Bandwidth, r.AverageBandwidth = uint32(r.SampleRate), r.Bandwidth+extra, r.AverageBandwidth+extra
+	return r
+}
+
+// planSound decides everything about a source without pictures. Its timeline
+// is its sound's.
+func (x *indexed) planSound(profile Profile) store.Plan {
+	end := 0.0
+	for _, pk := range x.audio {
+		if pk.pts != missing && !pk.discard {
+			end = max(end, float64(pk.pts+pk.duration)/float64(x.timescale))
+		}
+	}
+	seconds := min(max(0, end-x.audioStart), maxSeconds)
+	p := store.Plan{
+		Timeline: audioTimeline(seconds, encodedSampleRate, profile),
+		Source: store.Source{
+			Format: x.src.format, VideoStream: -1, AudioStream: x.src.audio.index,
+			Start: int64(math.Round(x.audioStart * encodedSampleRate)),
+		},
+	}
+	p.Renditions = []store.Rendition{x.planAudio(profile, &p, false)}
+	return p
+}

@@ -1,0 +1,159 @@
+package media
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+)
+
+// Formats are the ffmpeg demuxers that may read an upload.
+const Formats = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,ogg,asf,mp3,wav,flac,aac"
+
+// Tools are the external programs.
+type Tools struct {
+	FFmpeg  string // path of ffmpeg
+	FFprobe string // path of ffprobe
+}
+
+// niceBackground is what a background encoder adds to its niceness, so that a
+// demanded cell gets the cores at once.
+const niceBackground = 15
+
+// maxStderr bounds what is kept of a child's complaints, bytes.
+const maxStderr = 8 << 10
+
+// ToolError is a run of ffmpeg or ffprobe that failed.
+type ToolError struct {
+	Tool   string
+	Err    error  // how it ended
+	Stderr string // the end of what it said
+}
+
+func (e *ToolError) Error() string {
+	last := strings.TrimSpace(e.Stderr)
+	if i := strings.LastIndexByte(last, '\n'); i >= 0 {
+		last = last[i+1:]
+	}
+	return fmt.Sprintf("%s: %v: %s", e.Tool, e.Err, last)
+}
+
+func (e *ToolError) Unwrap() error { return e.Err }
+
+// errCut is the error of a pipe that ended before its content did: the child's
+// failure, not its reader's.
+var errCut = errors.New("the stream ended early")
+
+// run is one run of an external program.
+type run struct {
+	path   string
+	args   []string
+	stdout io.Writer
+	// pipes consume the child's descriptors 3, 4, …, each in its own
+	// goroutine. The first error kills the child and is what do returns; but
+	// errCut is the child's own failure, and do reports that.
+	pipes      []func(io.Reader) error
+	background bool
+}
+
+// do runs the program until it ends, a pipe fails or ctx is done. The child
+// dies with this process (PDEATHSIG), so that a killed node leaves no encoder
+// behind.
+func (r run) do(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	cmd := exec.CommandContext(ctx, r.path, r.args...)
+	// The whole group: where the path is a wrapper, its children hold the pipes.
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+	stderr := &tail{max: maxStderr}
+	cmd.Stdout, cmd.Stderr = r.stdout, stderr
+
+	ours, err := r.start(cmd)
+	defer closeAll(ours)
+	if err != nil {
+		return err
+	}
+	cut := r.consume(ours, cancel)
+	err = cmd.Wait()
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	if err == nil && cut {
+		err = errCut
+	}
+	if err != nil {
+		return &ToolError{Tool: r.path, Err: err, Stderr: stderr.String()}
+	}
+	return nil
+}
+
+// start makes the pipes and starts the child. It returns our ends, which the
+// caller closes, on error too.
+func (r run) start(cmd *exec.Cmd) (ours []*os.File, err error) {
+	defer func() { closeAll(cmd.ExtraFiles) }() // the child has its own copies
+	for range r.pipes {
+		pr, pw, err := os.Pipe()
+		if err != nil {
+			return ours, fmt.Errorf("make a pipe: %w", err)
+		}
+		ours, cmd.ExtraFiles = append(ours, pr), append(cmd.ExtraFiles, pw)
+	}
+	if err := cmd.Start(); err != nil {
+		return ours, &ToolError{Tool: r.path, Err: err}
+	}
+	if r.background {
+		// The child has just started: threads made later inherit this.
+		_ = syscall.Setpriority(syscall.PRIO_PROCESS, cmd.Process.Pid, niceBackground)
+	}
+	return ours, nil
+}
+
+// consume reads every pipe to its end, and tells whether one was cut short.
+func (r run) consume(ours []*os.File, cancel context.CancelCauseFunc) bool {
+	var (
+		readers sync.WaitGroup
+		cut     atomic.Bool
+	)
+	for i, pipe := range r.pipes {
+		readers.Go(func() {
+			switch err := pipe(ours[i]); {
+			case errors.Is(err, errCut):
+				cut.Store(true) // the child is about to end, and will say why
+			case err != nil:
+				cancel(err) // the first one stays the cause
+			}
+		})
+	}
+	readers.Wait()
+	return cut.Load()
+}
+
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		f.Close()
+	}
+}
+
+// tail is a writer that keeps the last max bytes.
+type tail struct {
+	max int
+	buf bytes.Buffer
+}
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.buf.Write(p)
+	if over := t.buf.Len() - t.max; over > 0 {
+		t.buf.Next(over)
+	}
+	return len(p), nil
+}
+
+func (t *tail) String() string { return t.buf.String() }
