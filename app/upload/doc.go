@@ -1,0 +1,57 @@
+// Package upload receives source files: resumable over tus 1.0.0 or in one
+// PUT, and hands each finished one to the transcoder.
+//
+// # What
+//
+//	POST   /api/v1/uploads                a tus upload, for a video or for a new one
+//	HEAD   /api/v1/uploads/{id}           how far it is
+//	PATCH  /api/v1/uploads/{id}           more bytes
+//	DELETE /api/v1/uploads/{id}           give it up
+//	PUT    /api/v1/videos/{id}/source     the whole file at once
+//
+// The tus extensions are creation, creation-with-upload,
+// creation-defer-length, termination, concatenation, expiration and checksum
+// (sha1, sha256). Service also implements rpc.UploadsHandler.
+//
+// # Usage
+//
+//	s, err := upload.New(upload.Config{…})
+//	go s.Recover(ctx)   // once, at the start; may run while requests are served
+//	go s.RunExpiry(ctx) // until the node stops
+//	mux.Handle("/api/v1/uploads", s.Handler())
+//	mux.Handle("/api/v1/uploads/", s.Handler())
+//	mux.HandleFunc("PUT /api/v1/videos/{id}/source", s.PutSource)
+//	…
+//	s.Close() // before http.Server.Shutdown: ends running transfers kindly
+//
+// The requests' contexts carry the caller (rpc.WithIdentity) and the public
+// base URL (rpc.WithBaseURL).
+//
+// # Guarantees
+//
+// What was acknowledged is on the disk. Bytes lie in one file per upload; the
+// upload's record says how many of them were synced (fdatasync, then the
+// record). That number, not the file's size, is the tus offset: after a power
+// cut a file can be longer than what was written to it, and a tail that
+// nobody can vouch for is cut off before the next byte is appended. While a
+// long PATCH runs the number advances every few seconds, so that a killed
+// node loses little even of what it never acknowledged.
+//
+// A finished upload reaches its video even if the node dies on the way:
+// finish is a row of steps, each harmless to repeat, and the upload's record
+// is closed by the last. Recover and the janitor repeat what is not closed.
+//
+// Space is promised before it is used: see ledger. Nothing is unbounded: the
+// size of an upload, how many are open, how many move at once, their
+// metadata, and how long an abandoned one stays.
+//
+// A SHA-256 that the client states (metadata "sha256", CreateUpload, the
+// video's own, Content-Digest) is compared before the video gets the file; it
+// is computed while the bytes arrive, or from the file after a restart.
+//
+// # Testing
+//
+// The tests speak HTTP to a real server over bbolt, plain files and an
+// embedded NATS; the disk is filled by /dev/full and by a fake of
+// store.Objects. finish_test.go fails every step once. Parsers are fuzzed.
+package upload

@@ -1,0 +1,63 @@
+package upload
+
+import (
+	"errors"
+	"net/http"
+
+	"connectrpc.com/connect"
+
+	"streamgate/app/rpc"
+	"streamgate/store"
+)
+
+func noSpace(format string, args ...any) error {
+	return rpc.StatusErrorf(http.StatusInsufficientStorage, connect.CodeResourceExhausted, "no_space", format, args...)
+}
+
+// writeError turns a full disk into a coded error.
+func (s *Service) writeError(err error) error {
+	if err = store.Full(err); !errors.Is(err, store.ErrFull) {
+		return err
+	}
+	s.Log.Error("the disk is full", "err", err)
+	return noSpace("The disk is full. What has arrived is kept; continue when there is room.")
+}
+
+func (s *Service) tooLarge() error {
+	return rpc.StatusErrorf(http.StatusRequestEntityTooLarge, connect.CodeInvalidArgument, "too_large",
+		"A source may have at most %d bytes.", s.MaxSize)
+}
+
+func sourceExists(videoID string) error {
+	return rpc.Errorf(connect.CodeAlreadyExists, "source_exists", "Video %q has its source already.", videoID)
+}
+
+func uploadNotFound(id string) error {
+	return rpc.Errorf(connect.CodeNotFound, "upload_not_found", "There is no upload %q.", id)
+}
+
+func uploadGone() error {
+	return rpc.StatusErrorf(http.StatusGone, connect.CodeNotFound, "upload_gone",
+		"This upload has expired or was refused, and its bytes are gone; start a new one.")
+}
+
+func wholeMismatch(want, got string) error {
+	return rpc.StatusErrorf(http.StatusUnprocessableEntity, connect.CodeInvalidArgument, "checksum_mismatch",
+		"The file's SHA-256 is %s and not %s as announced; nothing of it was kept.", got, want)
+}
+
+func chunkMismatch() error {
+	return rpc.StatusErrorf(rpc.StatusChecksumMismatch, connect.CodeInvalidArgument, "checksum_mismatch",
+		"These bytes do not have the announced checksum and were not kept; send them again.")
+}
+
+func tooBusy() error {
+	return rpc.Errorf(connect.CodeUnavailable, "too_many_transfers",
+		"As many uploads are running as this node allows; try again soon.")
+}
+
+func stopping() error {
+	return rpc.Errorf(connect.CodeUnavailable, "stopping", "The node is stopping; continue in a moment.")
+}
+
+func isNotFound(err error) bool { return errors.Is(err, store.ErrNotFound) }

@@ -1,0 +1,114 @@
+package upload
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"streamgate/app/events"
+	"streamgate/app/rpc"
+	"streamgate/store"
+)
+
+const (
+	// sweepInterval is how often the janitor looks.
+	sweepInterval = 30 * time.Second
+	// keepClosed is how long the record of a closed upload stays, so that a
+	// client that comes back late is told what became of it.
+	keepClosed = 7 * 24 * time.Hour
+)
+
+// RunExpiry is the janitor: until ctx is done it expires abandoned uploads and
+// those whose video is gone or has its source from elsewhere, finishes whole ones that an error kept from being finished, and forgets
+// closed ones.
+func (s *Service) RunExpiry(ctx context.Context) error {
+	tick := time.NewTicker(min(sweepInterval, s.ExpireAfter))
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			if err := s.sweep(ctx); err != nil && ctx.Err() == nil {
+				s.Log.Error("uploads could not be tidied", "err", err)
+			}
+		}
+	}
+}
+
+func (s *Service) sweep(ctx context.Context) error {
+	ctx = rpc.System(ctx)
+	open, err := s.list(ctx, store.UploadReceiving)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, rec := range open {
+		if s.abandoned(rec) || s.useless(ctx, rec) {
+			errs = append(errs, s.expire(ctx, rec.ID))
+		} else if whole(rec) {
+			s.settle(ctx, rec)
+		}
+	}
+	for _, state := range []store.UploadState{store.UploadComplete, store.UploadExpired} {
+		errs = append(errs, s.dropClosed(ctx, state))
+	}
+	return errors.Join(errs...)
+}
+
+// abandoned tells whether an upload has rested too long. A whole one never
+// has: it only waits to be finished.
+func (s *Service) abandoned(rec store.Upload) bool {
+	return rec.State == store.UploadReceiving && !whole(rec) && !s.now().Before(rec.Expires)
+}
+
+// useless tells whether an unfinished upload can no longer become a source:
+// its video was deleted or has another. Its bytes may fill the disk.
+func (s *Service) useless(ctx context.Context, rec store.Upload) bool {
+	if rec.VideoID == "" || rec.State != store.UploadReceiving || whole(rec) { // a whole one is settled, which tells
+		return false
+	}
+	video, err := s.Catalog.Videos.Get(ctx, rec.VideoID)
+	return isNotFound(err) || err == nil && video.State != store.VideoUploading
+}
+
+// expire gives up an abandoned or useless upload, unless it moved while its lock was
+// waited for.
+func (s *Service) expire(ctx context.Context, id string) error {
+	release, err := s.locks.hold(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer release()
+	rec, err := s.Catalog.Uploads.Get(ctx, id)
+	if isNotFound(err) || err == nil && !s.abandoned(rec) && !s.useless(ctx, rec) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the upload: %w", err)
+	}
+	if err := s.discard(ctx, rec); err != nil {
+		return err
+	}
+	events.UploadExpired.Announce(s.Bus, s.Log, events.Upload{
+		UploadID: rec.ID, VideoID: rec.VideoID, Offset: rec.Offset, SizeBytes: max(0, rec.SizeBytes)})
+	s.Log.Info("upload given up", "video", rec.VideoID, "bytes", rec.Offset)
+	return nil
+}
+
+func (s *Service) dropClosed(ctx context.Context, state store.UploadState) error {
+	recs, err := s.list(ctx, state)
+	if err != nil {
+		return err
+	}
+	for _, rec := range recs {
+		if s.now().Sub(rec.Expires) < keepClosed {
+			continue
+		}
+		if err := s.Catalog.Uploads.Delete(ctx, rec.ID); err != nil && !isNotFound(err) {
+			return fmt.Errorf("forget an upload: %w", err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,191 @@
+package upload
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"hash"
+	"log/slog"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"streamgate/app/rpc"
+	"streamgate/store"
+)
+
+// Config is what a Service needs. Zero durations and numbers mean their
+// default; the other fields are required unless they say otherwise.
+type Config struct {
+	Catalog    store.Catalog
+	Objects    store.Objects
+	Bus        *nats.Conn
+	Transcoder rpc.TranscoderClient
+
+	// Dir is where the bytes of unfinished uploads lie; best on the disk of
+	// Objects, so that a finished file is moved and not copied. It is made if
+	// need be and must be used for nothing else.
+	Dir string
+	// MaxSize bounds one source, bytes. Default 50 GiB.
+	MaxSize int64
+	// MinFree is what uploads leave free on the disk, bytes. Default 0.
+	MinFree int64
+	// ExpireAfter is how long an upload may rest between two bytes. Default 24 h.
+	ExpireAfter time.Duration
+	// MaxOpen bounds the unfinished uploads. Default 1000.
+	MaxOpen int
+	// MaxTransfers bounds the requests whose body is being received. Default 64.
+	MaxTransfers int
+	// LockWait is how long a request waits for another one's upload to be let
+	// go. Default 10 s.
+	LockWait time.Duration
+	// IdleTimeout ends a transfer from which no byte comes. Default 60 s.
+	IdleTimeout time.Duration
+
+	Log *slog.Logger
+	Now func() time.Time // default time.Now
+}
+
+func (c Config) withDefaults() Config {
+	c.MaxSize = cmp.Or(c.MaxSize, 50<<30)
+	c.ExpireAfter = cmp.Or(c.ExpireAfter, 24*time.Hour)
+	c.MaxOpen = cmp.Or(c.MaxOpen, 1000)
+	c.MaxTransfers = cmp.Or(c.MaxTransfers, 64)
+	c.LockWait = cmp.Or(c.LockWait, 10*time.Second)
+	c.IdleTimeout = cmp.Or(c.IdleTimeout, time.Minute)
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return c
+}
+
+// Service receives uploads.
+type Service struct {
+	Config
+	spool  spool
+	ledger ledger
+	locks  locker
+	slots  chan struct{} // one per running transfer
+	tus    http.Handler
+
+	mu   sync.Mutex
+	live map[string]*live
+
+	stopping context.Context // done once Close was called
+	stop     context.CancelFunc
+}
+
+var _ rpc.UploadsHandler = (*Service)(nil)
+
+// live is what only a running process knows of an upload. Its fields belong
+// to whoever holds the upload's lock.
+type live struct {
+	sum  hash.Hash // SHA-256 of the first n bytes
+	n    int64     // -1: not running; it is computed from the file at the end
+	told time.Time // when progress was last published
+}
+
+// restart is for an upload that goes on elsewhere than the hash ended.
+func (l *live) restart(at int64) {
+	l.n = -1
+	if at == 0 {
+		l.sum.Reset()
+		l.n = 0
+	}
+}
+
+// New returns a service over cfg.Dir.
+func New(cfg Config) (*Service, error) {
+	cfg = cfg.withDefaults()
+	if cfg.Dir == "" || cfg.Objects == nil || cfg.Bus == nil || cfg.Transcoder == nil ||
+		cfg.Catalog.Uploads == nil || cfg.Catalog.Videos == nil || cfg.Catalog.Tasks == nil {
+		return nil, errors.New("upload: Dir, Objects, Bus, Transcoder and Catalog are required")
+	}
+	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the upload directory: %w", err)
+	}
+	s := &Service{
+		Config: cfg,
+		spool:  spool{dir: cfg.Dir},
+		locks:  newLocker(),
+		slots:  make(chan struct{}, cfg.MaxTransfers),
+		live:   make(map[string]*live),
+	}
+	s.ledger = ledger{open: make(map[string]claim), max: cfg.MaxOpen, minFree: cfg.MinFree, free: s.free}
+	s.stopping, s.stop = context.WithCancel(context.Background())
+	var err error
+	if s.tus, err = s.newTus(); err != nil {
+		return nil, fmt.Errorf("make the tus handler: %w", err)
+	}
+	return s, s.promise(context.Background())
+}
+
+// promise enters the uploads that an earlier process left open.
+func (s *Service) promise(ctx context.Context) error {
+	open, err := s.list(ctx, store.UploadReceiving)
+	if err != nil {
+		return err
+	}
+	for _, rec := range open {
+		have, err := s.offset(rec)
+		if err != nil {
+			return err
+		}
+		s.ledger.load(rec.ID, rec.SizeBytes, have)
+	}
+	return nil
+}
+
+// Close ends the running transfers: what they received is made durable and
+// their clients are told to come back. Later requests are refused.
+func (s *Service) Close() { s.stop() }
+
+// free is the number of bytes that can still be written: a source needs room
+// where it arrives and where it stays.
+func (s *Service) free(ctx context.Context) (int64, error) {
+	here, err := s.spool.free()
+	if err != nil {
+		return 0, err
+	}
+	there, _, err := s.Objects.Space(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("ask for free space: %w", err)
+	}
+	return min(here, there), nil
+}
+
+// slot takes one of the places for a running transfer.
+func (s *Service) slot() (release func(), ok bool) {
+	select {
+	case s.slots <- struct{}{}:
+		return func() { <-s.slots }, true
+	default:
+		return nil, false
+	}
+}
+
+// liveOf returns the upload's live state, made on first use.
+func (s *Service) liveOf(id string) *live {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.live[id]
+	if l == nil {
+		l = &live{sum: newSHA256()}
+		s.live[id] = l
+	}
+	return l
+}
+
+// forget drops what is kept in memory of an upload.
+func (s *Service) forget(id string) {
+	s.mu.Lock()
+	delete(s.live, id)
+	s.mu.Unlock()
+	s.ledger.close(id)
+}
+
+func (s *Service) now() time.Time { return s.Now().UTC() }
