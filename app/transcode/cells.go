@@ -1,0 +1,135 @@
+package transcode
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+
+	"streamgate/app/events"
+	"streamgate/app/media"
+	"streamgate/store"
+)
+
+// makeCells makes those cells of a copy, chunk or audio job that are missing.
+func (s *Service) makeCells(ctx context.Context, job store.Job, done *progress) error {
+	plan, err := s.Catalog.Plans.Plan(ctx, job.VideoID)
+	if err != nil {
+		return fmt.Errorf("read plan: %w", err)
+	}
+	todo, err := s.todo(ctx, job, &plan)
+	if err != nil || len(todo) == 0 {
+		return err
+	}
+	frames, err := s.frames(ctx, &plan)
+	if err != nil {
+		return err
+	}
+	source, release, err := s.Objects.Local(ctx, plan.Source.Object)
+	if err != nil {
+		return fmt.Errorf("open source: %w", err)
+	}
+	defer release()
+
+	var made atomic.Int64
+	total := float64(cellsIn(todo))
+	emit := func(rendition string, segment int, cell []byte) error {
+		if err := s.commit(ctx, job, rendition, segment, cell); err != nil {
+			return err
+		}
+		done.set(float64(made.Add(1)) / total)
+		return nil
+	}
+	for _, b := range todo {
+		err := s.Tools.Encode(ctx, media.EncodeInput{
+			Source: source, Plan: &plan, Frames: frames, From: b.from, To: b.to, Renditions: b.renditions,
+			Background: job.Rank == store.RankOrdinary, Threads: s.threads(job),
+		}, emit)
+		if err != nil {
+			return fmt.Errorf("encode %s [%d,%d): %w", job.Kind, b.from, b.to, err)
+		}
+	}
+	return nil
+}
+
+// threads is how many threads an encoder gets: one when every core has a
+// worker (13 % less CPU than two), else as many as it likes.
+func (s *Service) threads(job store.Job) int {
+	if job.Rank == store.RankOrdinary && s.metrics.active.Load() >= int64(s.Workers) && s.Workers > 1 {
+		return 1
+	}
+	return 0
+}
+
+// todo lists what is missing of a job, after marking the cells that a killed
+// worker stored but did not mark.
+func (s *Service) todo(ctx context.Context, job store.Job, plan *store.Plan) ([]batch, error) {
+	have, err := s.Catalog.Plans.Cells(ctx, job.VideoID)
+	if err != nil {
+		return nil, fmt.Errorf("read cells: %w", err)
+	}
+	if job.Attempt == 1 {
+		return missing(job, plan, have), nil
+	}
+	var found []store.Cell
+	for _, b := range missing(job, plan, have) {
+		for _, r := range b.renditions {
+			for seg := b.from; seg < b.to; seg++ {
+				if obj, err := s.Objects.Stat(ctx, store.CellKey(job.VideoID, r, seg)); err == nil {
+					found = append(found, store.Cell{Rendition: r, Segment: seg, Bytes: obj.Size})
+				}
+			}
+		}
+	}
+	if len(found) > 0 {
+		if err := s.Catalog.Plans.MarkCells(ctx, job.VideoID, found...); err != nil {
+			return nil, fmt.Errorf("mark cells: %w", err)
+		}
+		if have, err = s.Catalog.Plans.Cells(ctx, job.VideoID); err != nil {
+			return nil, fmt.Errorf("read cells: %w", err)
+		}
+	}
+	return missing(job, plan, have), nil
+}
+
+// frames reads the frame times that the plan refers to.
+func (s *Service) frames(ctx context.Context, plan *store.Plan) (media.Frames, error) {
+	if plan.Source.FrameIndex == "" {
+		return media.Frames{}, nil
+	}
+	r, _, err := s.Objects.Get(ctx, plan.Source.FrameIndex)
+	if err != nil {
+		return media.Frames{}, fmt.Errorf("open frame index: %w", err)
+	}
+	defer r.Close()
+	data, err := io.ReadAll(r)
+	if err != nil {
+		return media.Frames{}, fmt.Errorf("read frame index: %w", err)
+	}
+	return media.ParseFrames(data)
+}
+
+// commit stores one cell, marks it, and tells those who wait. A cell that a
+// demanded job has made in the meantime stays as it is.
+func (s *Service) commit(ctx context.Context, job store.Job, rendition string, segment int, cell []byte) error {
+	key := store.CellKey(job.VideoID, rendition, segment)
+	obj, err := s.Objects.Stat(ctx, key)
+	if errors.Is(err, store.ErrNotFound) {
+		obj, err = s.Objects.Put(ctx, key, bytes.NewReader(cell))
+	}
+	if err != nil {
+		return fmt.Errorf("store cell %s: %w", key, err)
+	}
+	if err := s.Catalog.Plans.MarkCells(ctx, job.VideoID, store.Cell{Rendition: rendition, Segment: segment, Bytes: obj.Size}); err != nil {
+		return fmt.Errorf("mark cell %s: %w", key, err)
+	}
+	events.CellsReady.Announce(s.Bus, s.Log, events.Cells{VideoID: job.VideoID, Rendition: rendition, Segment: segment})
+	if segment == 0 || s.pace.due("progress/"+job.TaskID) {
+		if err := s.settle(ctx, job.TaskID); err != nil && !errors.Is(err, errOver) && !errors.Is(err, store.ErrNotFound) {
+			s.Log.Warn("move a task", "task", job.TaskID, "err", err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,59 @@
+package transcode
+
+import (
+	"cmp"
+	"log/slog"
+	"runtime"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"streamgate/app/media"
+	"streamgate/store"
+)
+
+// Config is what the service needs.
+type Config struct {
+	Queue   store.Queue
+	Catalog store.Catalog
+	Objects store.Objects
+	Bus     *nats.Conn
+	Tools   media.Tools
+	Log     *slog.Logger
+	Metrics prometheus.Registerer
+
+	// Owner names this node and its boot; workers add their own name.
+	Owner store.Owner
+	// Scratch is a local directory for files in the making.
+	Scratch string
+	// Profiles are the ladders by name; "default" must be among them.
+	Profiles map[string]media.Profile
+
+	// Workers is how many jobs run at once, besides demanded ones. Default:
+	// the number of cores that this process may use.
+	Workers int
+	// MaxTasks bounds the tasks that have jobs at the same time. Default 16.
+	MaxTasks int
+	// MaxQueue bounds the tasks that wait. Default 1000.
+	MaxQueue int
+	// JobTimeout ends an attempt of one job. Default 1 h.
+	JobTimeout time.Duration
+	// LeaseTTL is how long a silent worker keeps its job. Default 30 s.
+	LeaseTTL time.Duration
+	// Drain is how long running jobs may go on when the node stops. Default 60 s.
+	Drain time.Duration
+	// Poll is how often the store is read when no event comes. Default 1 s.
+	Poll time.Duration
+}
+
+func (c Config) withDefaults() Config {
+	c.Workers = cmp.Or(c.Workers, runtime.GOMAXPROCS(0))
+	c.MaxTasks = cmp.Or(c.MaxTasks, 16)
+	c.MaxQueue = cmp.Or(c.MaxQueue, 1000)
+	c.JobTimeout = cmp.Or(c.JobTimeout, time.Hour)
+	c.LeaseTTL = cmp.Or(c.LeaseTTL, 30*time.Second)
+	c.Drain = cmp.Or(c.Drain, time.Minute)
+	c.Poll = cmp.Or(c.Poll, time.Second)
+	return c
+}

@@ -1,0 +1,84 @@
+package transcode
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"streamgate/app/media"
+	"streamgate/store"
+)
+
+// plan decides everything about a video and returns the jobs that carry it
+// out. A video that is planned already keeps its plan.
+func (s *Service) plan(ctx context.Context, job store.Job) ([]store.Job, error) {
+	task, err := s.start(ctx, job.TaskID)
+	if err != nil {
+		return nil, fmt.Errorf("start task: %w", err)
+	}
+	plan, err := s.Catalog.Plans.Plan(ctx, job.VideoID)
+	if errors.Is(err, store.ErrNotFound) {
+		plan, err = s.newPlan(ctx, task)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("plan: %w", err)
+	}
+	if err := s.showPlan(ctx, job.VideoID, &plan); err != nil {
+		return nil, err
+	}
+	return planJobs(task, &plan), nil
+}
+
+// newPlan plans the source and stores, in this order, the normalised copy,
+// the frame index and the plan.
+func (s *Service) newPlan(ctx context.Context, task store.Task) (store.Plan, error) {
+	source, release, err := s.Objects.Local(ctx, store.SourceKey(task.VideoID))
+	if err != nil {
+		return store.Plan{}, err
+	}
+	defer release()
+	dir, err := os.MkdirTemp(s.Scratch, "plan-")
+	if err != nil {
+		return store.Plan{}, err
+	}
+	defer os.RemoveAll(dir)
+
+	planned, err := s.Tools.Plan(ctx, media.PlanInput{
+		VideoID: task.VideoID, Path: source, Dir: dir, Profile: s.Profiles[task.Profile],
+	})
+	if err != nil {
+		return store.Plan{}, err
+	}
+	if planned.Normal != "" {
+		if _, err := s.Objects.Adopt(ctx, store.NormalKey(task.VideoID), planned.Normal); err != nil {
+			return store.Plan{}, err
+		}
+	}
+	if key := planned.Plan.Source.FrameIndex; key != "" {
+		if _, err := s.Objects.Put(ctx, key, bytes.NewReader(planned.Frames.Marshal())); err != nil {
+			return store.Plan{}, err
+		}
+	}
+	err = s.Catalog.Plans.SavePlan(ctx, task.VideoID, planned.Plan)
+	if errors.Is(err, store.ErrExists) {
+		return s.Catalog.Plans.Plan(ctx, task.VideoID)
+	}
+	return planned.Plan, err
+}
+
+// showPlan copies what users see of a plan into the video's record.
+func (s *Service) showPlan(ctx context.Context, videoID string, p *store.Plan) error {
+	video, err := s.Catalog.Videos.Update(ctx, videoID, func(v *store.Video) error {
+		v.DurationSeconds = p.Timeline.Seconds(p.Timeline.Ticks())
+		v.Width, v.Height, v.Updated = p.Source.Width, p.Source.Height, time.Now().UTC()
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("show plan: %w", err)
+	}
+	s.announceVideo(video)
+	return nil
+}

@@ -1,0 +1,135 @@
+package transcode
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"streamgate/app/events"
+	"streamgate/store"
+)
+
+// errDrained ends the jobs that are still running when the node must stop.
+var errDrained = errors.New("the node is stopping")
+
+// Run leases and runs jobs until ctx is done. Then it takes no more, lets the
+// running ones finish for at most Drain, gives the rest back to the queue and
+// returns.
+func (s *Service) Run(ctx context.Context) error {
+	subs, err := s.listen()
+	defer func() {
+		for _, sub := range subs {
+			_ = sub.Unsubscribe() // the bus may be closed already
+		}
+	}()
+	if err != nil {
+		return err
+	}
+	if err := s.resume(ctx); err != nil {
+		return err
+	}
+	hard, kill := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer kill(nil)
+
+	var workers sync.WaitGroup
+	for i := range s.Workers {
+		workers.Go(s.worker(ctx, hard, fmt.Sprintf("worker-%d", i+1), store.RankOrdinary))
+	}
+	// Demanded cells do not wait for a worker: they have lanes of their own,
+	// and the background encoders yield the cores to them (media's nice).
+	for i := range runtime.GOMAXPROCS(0) {
+		workers.Go(s.worker(ctx, hard, fmt.Sprintf("express-%d", i+1), store.RankDemanded))
+	}
+	workers.Go(func() { s.reap(ctx) })
+
+	<-ctx.Done()
+	grace := time.AfterFunc(s.Drain, func() { kill(errDrained) })
+	defer grace.Stop()
+	workers.Wait()
+	return nil
+}
+
+// resume takes up what an earlier run of this node left: its leases, its
+// scratch files and its waiting tasks.
+func (s *Service) resume(ctx context.Context) error {
+	if err := errors.Join(os.RemoveAll(s.Scratch), os.MkdirAll(s.Scratch, 0o700)); err != nil {
+		return fmt.Errorf("clear scratch directory: %w", err)
+	}
+	jobs, err := s.Queue.Reap(ctx, s.Owner)
+	if err != nil {
+		return fmt.Errorf("take back own leases: %w", err)
+	}
+	for _, j := range jobs {
+		s.Log.Info("job resumed", "job", j.ID, "kind", j.Kind, "attempt", j.Attempt)
+	}
+	if err := s.heal(ctx); err != nil {
+		return err
+	}
+	if err := s.sweep(ctx); err != nil {
+		s.Log.Error("sweep the queue", "err", err) // one bad task must not keep the node down
+	}
+	return nil
+}
+
+// listen subscribes to the hints that save a poll interval.
+func (s *Service) listen() ([]*nats.Subscription, error) {
+	ready, err := events.JobsReady.Listen(s.Bus, func(events.Jobs) { s.jobs.fire() })
+	if err != nil {
+		return nil, err
+	}
+	subs := []*nats.Subscription{ready}
+	for _, over := range []events.Topic[events.Task]{events.TaskCancelled, events.TaskFailed} {
+		sub, err := over.Listen(s.Bus, func(events.Task) { s.hearts.fire() })
+		if err != nil {
+			return subs, err
+		}
+		subs = append(subs, sub)
+	}
+	return subs, nil
+}
+
+// signal says that jobs of a rank can be leased.
+func (s *Service) signal(rank store.Rank) {
+	events.JobsReady.Announce(s.Bus, s.Log, events.Jobs{Rank: int(rank)})
+}
+
+// announce publishes where a task stands.
+func (s *Service) announce(topic events.Topic[events.Task], t store.Task) {
+	topic.Announce(s.Bus, s.Log, events.Task{
+		TaskID: t.ID, VideoID: t.VideoID, State: string(t.State), Progress: t.Progress, Speed: t.Speed, At: time.Now().UTC(),
+	})
+}
+
+// announceVideo publishes that a video's record has changed.
+func (s *Service) announceVideo(v store.Video) {
+	events.VideoChanged.Announce(s.Bus, s.Log, events.Video{VideoID: v.ID, State: string(v.State)})
+}
+
+// wake lets many goroutines wait for the next signal.
+type wake struct {
+	mu sync.Mutex
+	ch chan struct{}
+}
+
+func newWake() *wake { return &wake{ch: make(chan struct{})} }
+
+// next returns a channel that is closed at the next fire. Take it before
+// looking at what the signal is about, so that none is missed.
+func (w *wake) next() <-chan struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.ch
+}
+
+func (w *wake) fire() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	close(w.ch)
+	w.ch = make(chan struct{})
+}

@@ -1,0 +1,239 @@
+package transcode
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"streamgate/app/events"
+	"streamgate/app/rpc"
+	"streamgate/store"
+)
+
+// Service implements rpc.TranscoderHandler and owns the workers.
+type Service struct {
+	Config
+	metrics *metrics
+	jobs    *wake // jobs can be leased
+	hearts  *wake // a lease may be lost: renew now
+	pace    *pace
+}
+
+// New returns a service that is not running yet: see Run.
+func New(cfg Config) (*Service, error) {
+	cfg = cfg.withDefaults()
+	if _, ok := cfg.Profiles[rpc.DefaultProfile]; !ok {
+		return nil, fmt.Errorf("transcode: no profile named %s", rpc.DefaultProfile)
+	}
+	s := &Service{Config: cfg, jobs: newWake(), hearts: newWake(), pace: newPace(progressInterval)}
+	s.metrics = newMetrics(s)
+	return s, nil
+}
+
+// CreateTask implements rpc.TranscoderHandler.
+func (s *Service) CreateTask(ctx context.Context, req *rpc.CreateTaskRequest) (*rpc.Task, error) {
+	if err := rpc.Require(ctx, rpc.ScopeUploader); err != nil {
+		return nil, err
+	}
+	video, err := s.Catalog.Videos.Get(ctx, req.VideoId)
+	if err != nil {
+		return nil, rpc.NotFound(err, "video", req.VideoId)
+	}
+	if running, ok, err := s.unfinished(ctx, video); err != nil || ok {
+		return encodeTask(running, video), err
+	}
+	task, err := s.newTask(video, req)
+	if err != nil {
+		return nil, err
+	}
+	waiting, err := s.countTasks(ctx, store.TaskQueued)
+	if err != nil {
+		return nil, err
+	}
+	if waiting >= s.MaxQueue {
+		return nil, rpc.Errorf(connect.CodeResourceExhausted, "queue_full",
+			"%d tasks are waiting already (transcoder.max_queue_size); try again later.", waiting)
+	}
+	return s.submit(ctx, video, task)
+}
+
+// newTask checks the request against the video.
+func (s *Service) newTask(video store.Video, req *rpc.CreateTaskRequest) (store.Task, error) {
+	task := store.Task{
+		ID: store.NewID(), VideoID: video.ID, State: store.TaskQueued, Created: time.Now().UTC(),
+		Profile: cmp.Or(req.Profile, video.Profile),
+	}
+	var err error
+	if task.Priority, err = rpc.Priority(req.Priority, video.Priority); err != nil {
+		return task, err
+	}
+	switch _, known := s.Profiles[task.Profile]; {
+	case video.State == store.VideoUploading && video.SizeBytes == 0: // an empty source has arrived all the same
+		return task, rpc.Errorf(connect.CodeFailedPrecondition, "no_source", "The video has no source yet: upload one first.")
+	case video.State == store.VideoFailed && video.Failure != nil && refused(video.Failure):
+		return task, rpc.Errorf(connect.CodeFailedPrecondition, "video_failed", "The source was refused: %s", video.Failure.Message)
+	case !known:
+		return task, rpc.Invalid("unknown_profile", "There is no profile %q.", task.Profile)
+	case video.DurationSeconds > 0 && task.Profile != video.Profile:
+		return task, rpc.Errorf(connect.CodeFailedPrecondition, "already_planned",
+			"The video is planned with profile %q; upload it again to use another.", video.Profile)
+	}
+	return task, nil
+}
+
+// unfinished returns the video's newest task if it is not over.
+func (s *Service) unfinished(ctx context.Context, video store.Video) (store.Task, bool, error) {
+	if video.TaskID == "" {
+		return store.Task{}, false, nil
+	}
+	task, err := s.Catalog.Tasks.Get(ctx, video.TaskID)
+	if errors.Is(err, store.ErrNotFound) {
+		return store.Task{}, false, nil
+	}
+	return task, err == nil && !task.State.Final(), err
+}
+
+var errRaced = errors.New("another task came first")
+
+// submit stores the task, makes it the video's newest and admits it. Of
+// concurrent submissions one wins and the others return its task.
+func (s *Service) submit(ctx context.Context, seen store.Video, task store.Task) (*rpc.Task, error) {
+	if err := s.Catalog.Tasks.Create(ctx, task); err != nil {
+		return nil, fmt.Errorf("create task: %w", err)
+	}
+	video, err := s.claim(ctx, seen, task)
+	if err != nil {
+		if derr := s.Catalog.Tasks.Delete(ctx, task.ID); derr != nil {
+			s.Log.Warn("remove surplus task", "task", task.ID, "err", derr)
+		}
+		if !errors.Is(err, errRaced) {
+			return nil, rpc.NotFound(err, "video", seen.ID)
+		}
+		return s.GetTask(rpc.System(ctx), &rpc.GetTaskRequest{Id: s.newest(ctx, seen.ID)})
+	}
+	s.announce(events.TaskSubmitted, task)
+	if err := s.admit(ctx); err != nil {
+		return nil, err
+	}
+	return encodeTask(task, video), nil
+}
+
+// claim makes the task the newest of its video, if the video still has the
+// one that was seen.
+func (s *Service) claim(ctx context.Context, seen store.Video, task store.Task) (store.Video, error) {
+	return s.Catalog.Videos.Update(ctx, seen.ID, func(v *store.Video) error {
+		if v.TaskID != seen.TaskID {
+			return errRaced
+		}
+		v.TaskID, v.Profile, v.Failure, v.Updated = task.ID, task.Profile, nil, task.Created
+		if v.State == store.VideoFailed || v.State == store.VideoUploading {
+			v.State = store.VideoProcessing
+		}
+		return nil
+	})
+}
+
+func (s *Service) newest(ctx context.Context, videoID string) string {
+	video, _ := s.Catalog.Videos.Get(ctx, videoID) // an error shows as task_not_found
+	return video.TaskID
+}
+
+// GetTask implements rpc.TranscoderHandler.
+func (s *Service) GetTask(ctx context.Context, req *rpc.GetTaskRequest) (*rpc.Task, error) {
+	if err := rpc.Require(ctx, rpc.ScopeRead); err != nil {
+		return nil, err
+	}
+	task, err := s.Catalog.Tasks.Get(ctx, req.Id)
+	if err != nil {
+		return nil, rpc.NotFound(err, "task", req.Id)
+	}
+	return s.describe(ctx, task), nil
+}
+
+// ListTasks implements rpc.TranscoderHandler.
+func (s *Service) ListTasks(ctx context.Context, req *rpc.ListTasksRequest) (*rpc.ListTasksResponse, error) {
+	if err := rpc.Require(ctx, rpc.ScopeRead); err != nil {
+		return nil, err
+	}
+	q, err := rpc.Page(req.Limit, req.Cursor)
+	if err != nil {
+		return nil, err
+	}
+	if req.State != "" && !slices.Contains(states(), store.TaskState(req.State)) {
+		return nil, rpc.Invalid("invalid_state", "There is no task state %q.", req.State)
+	}
+	q.Parent, q.State = req.VideoId, req.State
+	tasks, next, err := s.Catalog.Tasks.List(ctx, q)
+	if err != nil {
+		return nil, rpc.ListError(err, "tasks")
+	}
+	out := &rpc.ListTasksResponse{NextCursor: next}
+	for _, t := range tasks {
+		out.Tasks = append(out.Tasks, s.describe(ctx, t))
+	}
+	return out, nil
+}
+
+func states() []store.TaskState {
+	return []store.TaskState{
+		store.TaskQueued, store.TaskProcessing, store.TaskPaused, store.TaskSucceeded, store.TaskFailed, store.TaskCancelled,
+	}
+}
+
+// CancelTask implements rpc.TranscoderHandler.
+func (s *Service) CancelTask(ctx context.Context, req *rpc.CancelTaskRequest) (*rpc.Task, error) {
+	if err := rpc.Require(ctx, rpc.ScopeOperator); err != nil {
+		return nil, err
+	}
+	task, err := s.end(ctx, req.Id, store.TaskCancelled, nil)
+	switch {
+	case errors.Is(err, errOver):
+		return nil, rpc.Errorf(connect.CodeFailedPrecondition, "task_over", "The task is %s already.", task.State)
+	case err != nil:
+		return nil, rpc.NotFound(err, "task", req.Id)
+	}
+	return s.describe(ctx, task), nil
+}
+
+// GetMetrics implements rpc.TranscoderHandler. On the transcoder's own port the
+// edge lets everybody read it.
+func (s *Service) GetMetrics(ctx context.Context, _ *rpc.GetMetricsRequest) (*rpc.GetMetricsResponse, error) {
+	if err := rpc.Require(ctx, rpc.ScopeRead); err != nil {
+		return nil, err
+	}
+	return s.metrics.snapshot(s.Workers), nil
+}
+
+// describe adds what needs the video: an ETA. Without it the task is shown
+// all the same.
+func (s *Service) describe(ctx context.Context, task store.Task) *rpc.Task {
+	video, _ := s.Catalog.Videos.Get(ctx, task.VideoID)
+	return encodeTask(task, video)
+}
+
+func encodeTask(t store.Task, video store.Video) *rpc.Task {
+	out := &rpc.Task{
+		Id: t.ID, VideoId: t.VideoID, Profile: t.Profile, Priority: int32(t.Priority), State: string(t.State),
+		Progress: t.Progress, Speed: t.Speed, Attempt: int32(t.Attempt), CreatedAt: timestamppb.New(t.Created),
+	}
+	if t.State == store.TaskProcessing && t.Speed > 0 && video.DurationSeconds > 0 {
+		eta := video.DurationSeconds * (1 - t.Progress/100) / t.Speed
+		out.Eta = &eta
+	}
+	if t.Failure != nil {
+		out.Error = &rpc.Failure{Code: t.Failure.Code, Message: t.Failure.Message}
+	}
+	if !t.Started.IsZero() {
+		out.StartedAt = timestamppb.New(t.Started)
+	}
+	if !t.Finished.IsZero() {
+		out.FinishedAt = timestamppb.New(t.Finished)
+	}
+	return out
+}

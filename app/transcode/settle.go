@@ -1,0 +1,257 @@
+package transcode
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"streamgate/app/events"
+	"streamgate/store"
+)
+
+// errOver: the task has ended already.
+var errOver = errors.New("the task is over")
+
+// start moves a task to processing when its plan job is taken up.
+func (s *Service) start(ctx context.Context, taskID string) (store.Task, error) {
+	first := false
+	task, err := s.Catalog.Tasks.Update(ctx, taskID, func(t *store.Task) error {
+		if t.State.Final() {
+			return errOver
+		}
+		first = t.State == store.TaskQueued
+		t.State, t.Attempt = store.TaskProcessing, max(t.Attempt, 1)
+		if t.Started.IsZero() {
+			t.Started = time.Now().UTC()
+		}
+		return nil
+	})
+	if err == nil && first {
+		s.announce(events.TaskStarted, task)
+	}
+	return task, err
+}
+
+// settle moves a task and its video to where the store says they are. It may
+// run at any time, on any node, twice at once.
+func (s *Service) settle(ctx context.Context, taskID string) error {
+	task, err := s.Catalog.Tasks.Get(ctx, taskID)
+	if err != nil {
+		return err
+	}
+	plan, err := s.Catalog.Plans.Plan(ctx, task.VideoID)
+	if errors.Is(err, store.ErrNotFound) {
+		return s.settleEnd(ctx, task, 1) // not planned yet, or never
+	}
+	if err != nil {
+		return fmt.Errorf("settle: %w", err)
+	}
+	cells, err := s.Catalog.Plans.Cells(ctx, task.VideoID)
+	if err != nil {
+		return fmt.Errorf("settle: %w", err)
+	}
+	// Also when the task has just ended: its last cells count.
+	if err := s.settleVideo(ctx, task.VideoID, stateOf(&plan, cells)); err != nil || task.State.Final() {
+		return err
+	}
+	missing := cells.Missing(&plan)
+	if err := s.settleProgress(ctx, task, &plan, missing); err != nil {
+		return err
+	}
+	return s.settleEnd(ctx, task, missing)
+}
+
+// stateOf tells a video's state from its cells: playable as soon as the first
+// segment is.
+func stateOf(p *store.Plan, cells store.Cells) store.VideoState {
+	switch {
+	case cells.Complete(p):
+		return store.VideoReady
+	case cells.Playable(p, 0):
+		return store.VideoPlayable
+	default:
+		return store.VideoProcessing
+	}
+}
+
+var errUnchanged = errors.New("unchanged")
+
+// settleVideo moves a video's state forward. That it has nothing to show yet
+// is what submit writes; here it could only undo what endVideo wrote.
+func (s *Service) settleVideo(ctx context.Context, id string, state store.VideoState) error {
+	video, err := s.Catalog.Videos.Update(ctx, id, func(v *store.Video) error {
+		if v.State == state || v.State == store.VideoReady || state == store.VideoProcessing {
+			return errUnchanged
+		}
+		v.State, v.Updated = state, time.Now().UTC()
+		return nil
+	})
+	switch {
+	case errors.Is(err, errUnchanged):
+		return nil
+	case err != nil:
+		return fmt.Errorf("settle video %s: %w", id, err)
+	}
+	s.announceVideo(video)
+	return nil
+}
+
+// settleProgress writes a task's progress and speed.
+func (s *Service) settleProgress(ctx context.Context, task store.Task, p *store.Plan, missing int) error {
+	total := len(p.Renditions) * p.Timeline.Segments()
+	share := float64(total-missing) / float64(total)
+	task, err := s.Catalog.Tasks.Update(ctx, task.ID, func(t *store.Task) error {
+		if t.State.Final() {
+			return errOver
+		}
+		t.Progress = max(t.Progress, 100*share) // a slow reader comes late
+		if took := time.Since(t.Started).Seconds(); took > 0 && !t.Started.IsZero() {
+			t.Speed = share * p.Timeline.Seconds(p.Timeline.Ticks()) / took
+		}
+		return nil
+	})
+	if err == nil {
+		s.announce(events.TaskProgress, task)
+	}
+	return err
+}
+
+// settleEnd ends a task whose jobs are all done. One that is still queued has
+// its plan job to come, whatever demanded jobs it has had.
+func (s *Service) settleEnd(ctx context.Context, task store.Task, missing int) error {
+	if task.State != store.TaskProcessing {
+		return nil
+	}
+	if missing > 0 && !s.pace.due("end/"+task.ID) {
+		return nil // jobs are surely left; the sweep looks now and then
+	}
+	jobs, err := s.Queue.Jobs(ctx, task.ID)
+	if err != nil {
+		return fmt.Errorf("settle: %w", err)
+	}
+	if slices.ContainsFunc(jobs, func(j store.Job) bool { return j.State != store.JobDone }) {
+		return nil
+	}
+	if missing > 0 { // the last job may have ended since they were counted
+		if missing, err = s.missing(ctx, task.VideoID); err != nil {
+			return err
+		}
+	}
+	if missing > 0 {
+		_, err = s.end(ctx, task.ID, store.TaskFailed, failureIn(jobs))
+	} else {
+		_, err = s.end(ctx, task.ID, store.TaskSucceeded, nil)
+	}
+	if errors.Is(err, errOver) {
+		return nil // another worker saw it first
+	}
+	return err
+}
+
+// missing counts the cells that a video lacks, without a plan one at least.
+func (s *Service) missing(ctx context.Context, videoID string) (int, error) {
+	plan, err := s.Catalog.Plans.Plan(ctx, videoID)
+	if errors.Is(err, store.ErrNotFound) {
+		return 1, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("settle: %w", err)
+	}
+	cells, err := s.Catalog.Plans.Cells(ctx, videoID)
+	if err != nil {
+		return 0, fmt.Errorf("settle: %w", err)
+	}
+	return cells.Missing(&plan), nil
+}
+
+// failureIn tells why jobs that are all done left parts missing: a node that
+// died between a job's end and its task's has left the reason in the job.
+func failureIn(jobs []store.Job) *store.Failure {
+	for _, j := range jobs {
+		if j.Failure != nil && j.Kind != store.JobStills {
+			return j.Failure
+		}
+	}
+	return &store.Failure{Code: codeFailed, Message: "The transcode ended with parts missing; start it again."}
+}
+
+// end moves a task to a final state, removes its jobs and lets the next one
+// in; errOver if it has ended already.
+func (s *Service) end(ctx context.Context, taskID string, state store.TaskState, failure *store.Failure) (store.Task, error) {
+	task, err := s.Catalog.Tasks.Update(ctx, taskID, func(t *store.Task) error {
+		if t.State.Final() {
+			return errOver
+		}
+		t.State, t.Failure, t.Finished = state, failure, time.Now().UTC()
+		if state == store.TaskSucceeded {
+			t.Progress = 100
+		}
+		return nil
+	})
+	if err != nil {
+		if errors.Is(err, errOver) {
+			task, _ = s.Catalog.Tasks.Get(ctx, taskID) // for the caller's message
+		}
+		return task, err
+	}
+	s.metrics.ended(task)
+	err = s.bury(ctx, task)
+	s.announce(endTopic(state), task)
+	return task, errors.Join(err, s.admit(ctx))
+}
+
+// bury removes the jobs of a task that is over and shows its end in the
+// video. Doing it again is harmless.
+func (s *Service) bury(ctx context.Context, task store.Task) error {
+	_, err := s.Queue.Cancel(ctx, task.ID)
+	if err != nil {
+		err = fmt.Errorf("remove jobs: %w", err)
+	}
+	if task.State != store.TaskSucceeded {
+		s.endVideo(ctx, task)
+	}
+	return err
+}
+
+func endTopic(state store.TaskState) events.Topic[events.Task] {
+	switch state {
+	case store.TaskSucceeded:
+		return events.TaskCompleted
+	case store.TaskFailed:
+		return events.TaskFailed
+	default:
+		return events.TaskCancelled
+	}
+}
+
+// endVideo shows in the video that its task did not succeed. A video of which
+// nothing can be played has failed; the media of a refused source is removed.
+// A video that has a newer task is that one's.
+func (s *Service) endVideo(ctx context.Context, task store.Task) {
+	failure := task.Failure
+	if failure == nil {
+		failure = &store.Failure{Code: codeCancelled, Message: "The transcode was cancelled."}
+	}
+	video, err := s.Catalog.Videos.Update(ctx, task.VideoID, func(v *store.Video) error {
+		if v.TaskID != task.ID {
+			return errUnchanged
+		}
+		v.Failure, v.Updated = failure, time.Now().UTC()
+		if v.State == store.VideoProcessing {
+			v.State = store.VideoFailed
+		}
+		return nil
+	})
+	if err != nil {
+		if !errors.Is(err, store.ErrNotFound) && !errors.Is(err, errUnchanged) {
+			s.Log.Error("fail a video", "video", task.VideoID, "err", err)
+		}
+		return
+	}
+	if video.DurationSeconds == 0 && refused(failure) {
+		s.removeMedia(ctx, video.ID)
+	}
+	s.announceVideo(video)
+}

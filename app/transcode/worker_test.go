@@ -1,0 +1,71 @@
+package transcode
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"streamgate/store"
+)
+
+// lateRenew is a queue in which something happens just after a renewal.
+type lateRenew struct {
+	store.Queue
+	after func()
+}
+
+func (q *lateRenew) Renew(ctx context.Context, id string, token uint64, ttl time.Duration, p float64) error {
+	defer q.after()
+	return q.Queue.Renew(ctx, id, token, ttl, p)
+}
+
+// A heartbeat comes every 20 minutes in these tests, so only hints stop a job.
+
+func TestACancelRightAfterTheLeaseIsHeard(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	plan := r.uploadPlanned("v1")
+	n := r.node("b1")
+	nudged := n.hearts.next()
+	_, job := r.leased(n, &plan, store.JobChunk)
+	_, err := r.db.Queue().Cancel(t.Context(), job.TaskID)
+	r.ok(err)
+	n.hearts.fire() // before the heartbeat has begun
+	r.wantStopped(n, job, nudged)
+}
+
+func TestACancelDuringARenewalIsHeard(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	plan := r.uploadPlanned("v1")
+	n := r.node("b1")
+	nudged := n.hearts.next()
+	_, job := r.leased(n, &plan, store.JobChunk)
+	n.Queue = &lateRenew{n.queue, func() {
+		if _, err := r.db.Queue().Cancel(t.Context(), job.TaskID); err != nil {
+			t.Error(err)
+		}
+		n.hearts.fire()
+	}}
+	n.hearts.fire() // another task's cancel
+	r.wantStopped(n, job, nudged)
+}
+
+// wantStopped checks that a heartbeat notices that its lease is lost.
+func (r *rig) wantStopped(n *node, job store.Job, nudged <-chan struct{}) {
+	r.Helper()
+	ctx, stop := context.WithCancelCause(r.Context())
+	defer stop(nil)
+	var done progress
+	beating := make(chan struct{})
+	go func() {
+		defer close(beating)
+		n.heartbeat(ctx, job, nudged, &done, stop)
+	}()
+	r.await("the heartbeat to notice", ctx.Done())
+	<-beating
+	if cause := context.Cause(ctx); !errors.Is(cause, store.ErrLeaseLost) {
+		r.Errorf("stopped by %v", cause)
+	}
+}
