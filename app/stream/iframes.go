@@ -1,0 +1,78 @@
+package stream
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+
+	"streamgate/app/media"
+)
+
+// maxCell bounds the cell that is read into memory to take its first picture.
+const maxCell = 64 << 20
+
+// iframes keeps the latest one-picture cells in memory: scrubbing asks for
+// many, and each costs the reading of a whole cell.
+type iframes struct {
+	max int // bytes
+
+	mu    sync.Mutex
+	size  int
+	order []string // oldest first
+	docs  map[string]*document
+}
+
+func newIFrames(maxBytes int) *iframes { return &iframes{max: maxBytes, docs: map[string]*document{}} }
+
+func (c *iframes) get(key string) *document {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.docs[key]
+}
+
+func (c *iframes) put(key string, d *document) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.docs[key] != nil {
+		return
+	}
+	c.docs[key] = d
+	c.order = append(c.order, key)
+	c.size += len(d.whole.body)
+	for c.size > c.max {
+		oldest := c.order[0]
+		c.order = c.order[1:]
+		c.size -= len(c.docs[oldest].whole.body)
+		delete(c.docs, oldest)
+	}
+}
+
+// serveIFrame sends the first picture of a cell of the smallest rendition.
+func (s *Service) serveIFrame(a *answer, r *http.Request, v *video, t target) error {
+	source, ok := v.rendition(media.IFramesName)
+	if !ok || t.segment >= v.plan.Timeline.Segments() {
+		return errNotFound
+	}
+	key := fmt.Sprintf("%s/%d", v.id, t.segment)
+	d := s.iframes.get(key)
+	if d == nil {
+		f, _, err := s.cell(r.Context(), v.id, source.Name, t.segment)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		cell, err := io.ReadAll(io.LimitReader(f, maxCell))
+		if err != nil {
+			return fmt.Errorf("read cell: %w", err)
+		}
+		picture, err := media.IFrameCell(cell)
+		if err != nil {
+			return fmt.Errorf("take the first picture of a cell: %w", err)
+		}
+		d = newDocument(picture, s.headers.videoMP4, false)
+		s.iframes.put(key, d)
+	}
+	s.sendDocument(a, r, d, s.headers.immutable.of(t.scope))
+	return nil
+}

@@ -1,0 +1,190 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"streamgate/app/events"
+	"streamgate/store"
+)
+
+// Service answers players. Make one with New.
+type Service struct {
+	Config
+	headers headers
+	metrics *metrics
+	shelf   *shelf
+	room    *room
+	iframes *iframes
+	subs    []*nats.Subscription
+}
+
+// New returns a service that listens to the bus until Close.
+func New(c Config) (*Service, error) {
+	c = c.withDefaults()
+	s := &Service{Config: c, headers: newHeaders(), shelf: newShelf(c), room: newRoom(c.Waiters, c.Poll), iframes: newIFrames(c.IFrameBytes)}
+	var err error
+	if s.metrics, err = newMetrics(c.Metrics, s.room.count); err != nil {
+		return nil, fmt.Errorf("stream metrics: %w", err)
+	}
+	if err := s.listen(); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// Close stops listening and ends all holds with 503. Requests that are being
+// answered go on.
+func (s *Service) Close() {
+	for _, sub := range s.subs {
+		sub.Unsubscribe() //nolint:errcheck // the bus may be gone already
+	}
+	s.room.close()
+}
+
+func (s *Service) listen() error {
+	changed := func(e events.Video) {
+		s.shelf.forget(e.VideoID)
+		s.room.nudge(planKey(e.VideoID))
+	}
+	cells := func(e events.Cells) {
+		if !s.room.empty() {
+			s.room.nudge(store.CellKey(e.VideoID, e.Rendition, e.Segment))
+		}
+	}
+	var errs []error
+	keep := func(sub *nats.Subscription, err error) {
+		if err != nil {
+			errs = append(errs, err)
+			return
+		}
+		s.subs = append(s.subs, sub)
+	}
+	keep(events.VideoChanged.Listen(s.Bus, changed))
+	keep(events.VideoDeleted.Listen(s.Bus, changed))
+	keep(events.CellsReady.Listen(s.Bus, cells))
+	return errors.Join(errs...)
+}
+
+// Handler serves /s/ and /v/.
+func (s *Service) Handler() http.Handler { return http.HandlerFunc(s.serve) }
+
+func (s *Service) serve(w http.ResponseWriter, r *http.Request) {
+	a := &answer{ResponseWriter: w}
+	t, ok := parse(r.URL.Path)
+	s.headers.common(a.Header())
+	switch {
+	case r.Method == http.MethodOptions:
+		s.headers.preflight(a)
+	case r.Method != http.MethodGet && r.Method != http.MethodHead:
+		s.fail(a, r, t, errMethod)
+	case !ok:
+		s.fail(a, r, target{scope: t.scope}, errNotFound)
+	default:
+		if err := s.answer(a, r, t); err != nil {
+			s.fail(a, r, t, err)
+		}
+	}
+	s.metrics.count(t.kind, a)
+}
+
+// answer serves a well-formed address. It returns an error only as long as
+// nothing has been written.
+func (s *Service) answer(a *answer, r *http.Request, t target) error {
+	v, err := s.admit(r.Context(), t, time.Now())
+	if err != nil {
+		return err
+	}
+	if t.kind == kindStill {
+		return s.serveStill(a, r, v, t)
+	}
+	if v, err = s.planned(r.Context(), v); err != nil {
+		return err
+	}
+	switch t.kind {
+	case kindCell:
+		return s.serveCell(a, r, v, t)
+	case kindIFrame:
+		return s.serveIFrame(a, r, v, t)
+	default:
+		return s.serveDocument(a, r, v, t)
+	}
+}
+
+// admit returns the video if the request may see it.
+func (s *Service) admit(ctx context.Context, t target, now time.Time) (*video, error) {
+	id := t.owner
+	if t.scope == scopeSession {
+		var err error
+		switch id, err = s.Tickets.Verify(t.owner, now); {
+		case errors.Is(err, ErrTicketExpired):
+			return nil, errExpired
+		case err != nil:
+			return nil, errInvalid
+		}
+	}
+	v, err := s.shelf.get(ctx, id, now)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, errNoVideo
+	}
+	if err == nil && t.scope == scopePublic && !v.record.Public {
+		return nil, errNoSession
+	}
+	return v, err
+}
+
+func planKey(videoID string) string { return store.VideoPrefix(videoID) + "/plan" }
+
+// planned returns v, held until it has a plan.
+func (s *Service) planned(ctx context.Context, v *video) (*video, error) {
+	if v.plan != nil {
+		return v, nil
+	}
+	since := time.Now()
+	held, cancel := context.WithTimeout(ctx, s.Hold)
+	defer cancel()
+	if !v.refused() {
+		id := v.id
+		err := s.room.wait(held, planKey(id), errand{look: func(ctx context.Context) (bool, error) {
+			now, err := s.shelf.load(ctx, id)
+			return err == nil && (now.plan != nil || now.refused()), err
+		}})
+		s.metrics.held(since)
+		if err != nil {
+			return nil, s.notPlanned(ctx, err)
+		}
+		if v, err = s.shelf.get(held, id, time.Now()); err != nil {
+			return nil, s.notPlanned(ctx, err)
+		}
+	}
+	switch {
+	case v.refused():
+		return nil, refusal(v)
+	case v.plan == nil:
+		return nil, errPlan
+	}
+	return v, nil
+}
+
+func (s *Service) notPlanned(ctx context.Context, err error) error {
+	if errors.Is(err, store.ErrNotFound) {
+		return errNoVideo
+	}
+	return fromHold(ctx, err, errPlan)
+}
+
+// refusal is what the player of a refused source is told. The detail is the
+// sentence that the uploader was told.
+func refusal(v *video) error {
+	p := problem{http.StatusGone, "video_failed", "This video could not be made."}
+	if f := v.record.Failure; f != nil {
+		p.detail = f.Message
+	}
+	return p
+}

@@ -1,0 +1,194 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+
+	"streamgate/app/media"
+	"streamgate/store"
+)
+
+// loadTimeout bounds one reading of a video from the store.
+const loadTimeout = 5 * time.Second
+
+// video is what is known of one video at one moment. Only the documents and
+// the bookkeeping change.
+type video struct {
+	id     string
+	record store.Video
+	plan   *store.Plan // nil until it is planned
+	cells  store.Cells // as of loading; for the rates in rates
+	lists  *documents  // what depends on the plan alone
+	rates  *documents  // master and manifest: they also tell measured rates
+
+	loaded time.Time
+	stale  atomic.Bool
+	used   atomic.Int64 // Unix nanoseconds of the last use
+}
+
+// shelf keeps the videos that are being watched in memory.
+type shelf struct {
+	plans  store.Plans
+	videos store.Table[store.Video]
+	fresh  time.Duration
+	max    int
+
+	flight singleflight.Group
+	// changes counts forget calls: a load during which it moved may have read
+	// what was there before, and is stale at birth.
+	changes atomic.Uint64
+
+	mu    sync.RWMutex
+	known map[string]*video
+}
+
+func newShelf(c Config) *shelf {
+	return &shelf{plans: c.Plans, videos: c.Videos, fresh: c.Fresh, max: c.Known, known: map[string]*video{}}
+}
+
+// get returns a video, from memory if it is known; store.ErrNotFound.
+func (s *shelf) get(ctx context.Context, id string, now time.Time) (*video, error) {
+	s.mu.RLock()
+	v := s.known[id]
+	s.mu.RUnlock()
+	if v != nil && !v.stale.Load() && now.Sub(v.loaded) < s.fresh {
+		v.used.Store(now.UnixNano())
+		return v, nil
+	}
+	return s.load(ctx, id)
+}
+
+// load reads a video from the store; concurrent calls share one reading,
+// which no caller's departure interrupts.
+func (s *shelf) load(ctx context.Context, id string) (*video, error) {
+	done := s.flight.DoChan(id, func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadTimeout)
+		defer cancel()
+		return s.read(ctx, id)
+	})
+	select {
+	case r := <-done:
+		v, _ := r.Val.(*video)
+		return v, r.Err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (s *shelf) read(ctx context.Context, id string) (*video, error) {
+	changes := s.changes.Load()
+	now := time.Now()
+	s.mu.RLock()
+	old := s.known[id]
+	s.mu.RUnlock()
+
+	record, err := s.videos.Get(ctx, id)
+	if err != nil {
+		if errors.Is(err, store.ErrNotFound) {
+			s.drop(id)
+		}
+		return nil, fmt.Errorf("read video: %w", err)
+	}
+	v := &video{id: id, record: record, loaded: now, lists: newDocuments(), rates: newDocuments()}
+	if err := s.readPlan(ctx, v, old); err != nil {
+		return nil, err
+	}
+	v.used.Store(now.UnixNano())
+	s.put(v)
+	if s.changes.Load() != changes {
+		v.stale.Store(true)
+	}
+	return v, nil
+}
+
+// readPlan fills the plan and the cells. A plan never changes, so what was
+// made of it is kept.
+func (s *shelf) readPlan(ctx context.Context, v, old *video) error {
+	if old != nil && old.plan != nil {
+		v.plan, v.lists = old.plan, old.lists
+		if old.cells.Complete(old.plan) {
+			v.cells, v.rates = old.cells, old.rates
+			return nil
+		}
+	} else {
+		plan, err := s.plans.Plan(ctx, v.id)
+		if errors.Is(err, store.ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read plan: %w", err)
+		}
+		v.plan = &plan
+	}
+	cells, err := s.plans.Cells(ctx, v.id)
+	if err != nil {
+		return fmt.Errorf("read cells: %w", err)
+	}
+	v.cells = cells
+	if old != nil && old.plan != nil && sameRates(v.plan, old.cells, cells) {
+		v.rates = old.rates
+	}
+	return nil
+}
+
+// sameRates tells whether the same renditions are complete in a and b.
+func sameRates(p *store.Plan, a, b store.Cells) bool {
+	n := p.Timeline.Segments()
+	for _, r := range p.Renditions {
+		if (a[r.Name].Count == n) != (b[r.Name].Count == n) {
+			return false
+		}
+	}
+	return true
+}
+
+// put shelves a video; the one unused for longest makes room.
+func (s *shelf) put(v *video) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.known[v.id] = v
+	if len(s.known) <= s.max {
+		return
+	}
+	var oldest *video
+	for _, k := range s.known {
+		if k != v && (oldest == nil || k.used.Load() < oldest.used.Load()) {
+			oldest = k
+		}
+	}
+	delete(s.known, oldest.id)
+}
+
+func (s *shelf) drop(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.known, id)
+}
+
+// forget makes the next get read the video anew.
+func (s *shelf) forget(id string) {
+	s.changes.Add(1)
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if v := s.known[id]; v != nil {
+		v.stale.Store(true)
+	}
+}
+
+// refused tells whether the video will never have a plan.
+func (v *video) refused() bool { return v.plan == nil && v.record.State == store.VideoFailed }
+
+// rendition returns a rendition of the URL space: the plan's, or for
+// "iframes" the one it is made from.
+func (v *video) rendition(name string) (*store.Rendition, bool) {
+	if name == media.IFramesName {
+		name = media.IFrameSource(v.plan)
+	}
+	return v.plan.Rendition(name)
+}
