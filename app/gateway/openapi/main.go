@@ -1,0 +1,100 @@
+// Command openapi finishes the OpenAPI document that is generated from the
+// schema: a filter from standard input to standard output.
+//
+// The generator knows only answers of 200. The schema's comments say more
+// ("Answers 201 with a Location."), and every path under /api may answer with
+// a problem: this command writes both into the document, and sorts it, so that
+// the committed file changes only when the schema does.
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"strings"
+)
+
+func main() {
+	if err := run(os.Stdin, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "openapi:", err)
+		os.Exit(1)
+	}
+}
+
+type object = map[string]any
+
+func run(in io.Reader, out io.Writer) error {
+	var doc object
+	if err := json.NewDecoder(in).Decode(&doc); err != nil {
+		return fmt.Errorf("read the document: %w", err)
+	}
+	paths, ok := doc["paths"].(object)
+	if !ok {
+		return fmt.Errorf("the document has no paths")
+	}
+	for path, item := range paths {
+		for _, op := range operations(item) {
+			answer(op)
+			if responses, ok := op["responses"].(object); ok && strings.HasPrefix(path, "/api/") {
+				responses["default"] = object{"$ref": "#/components/responses/Problem"}
+			}
+		}
+	}
+	encoder := json.NewEncoder(out)
+	encoder.SetIndent("", "  ")
+	encoder.SetEscapeHTML(false)
+	return encoder.Encode(unwrap(doc))
+}
+
+// operations returns the operations of a path item, without its other keys.
+func operations(item any) []object {
+	var ops []object
+	keys, _ := item.(object)
+	for _, v := range keys {
+		if op, ok := v.(object); ok && op["responses"] != nil {
+			ops = append(ops, op)
+		}
+	}
+	return ops
+}
+
+// answer replaces the generated 200 by the status the comment names.
+func answer(op object) {
+	words := regexp.MustCompile(`Answers (\d{3})( with a\s+Location)?\.`)
+	text, _ := op["description"].(string)
+	match := words.FindStringSubmatch(text)
+	responses, _ := op["responses"].(object)
+	success, ok := responses["200"].(object)
+	if match == nil || !ok {
+		return
+	}
+	delete(responses, "200")
+	responses[match[1]] = success
+	if match[1] == "204" {
+		delete(success, "content")
+	}
+	if match[2] != "" {
+		success["headers"] = object{"Location": object{"schema": object{"type": "string"}}}
+	}
+}
+
+// unwrap joins the lines of every description: the schema breaks them at 80.
+func unwrap(v any) any {
+	switch v := v.(type) {
+	case object:
+		for key, inner := range v {
+			if text, ok := inner.(string); ok && key == "description" {
+				v[key] = strings.Join(strings.Fields(text), " ")
+				continue
+			}
+			v[key] = unwrap(inner)
+		}
+	case []any:
+		for i := range v {
+			v[i] = unwrap(v[i])
+		}
+	}
+	return v
+}

@@ -1,0 +1,52 @@
+package gateway
+
+import (
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"streamgate/app/rpc"
+	"streamgate/store"
+)
+
+// limiter limits each client's requests to /api and to the same methods by
+// their RPC paths.
+type limiter struct {
+	cache store.Cache
+	rate  float64 // requests per second; 0 for no limit
+	burst int
+	log   *slog.Logger
+}
+
+// allow spends one of the client's requests. If the cache fails the request
+// passes: a limit must not take the service down.
+func (l limiter) allow(r *http.Request, who rpc.Identity, ip netip.Addr) (wait time.Duration, ok bool) {
+	client := who.KeyID
+	switch {
+	case l.rate <= 0:
+		return 0, true
+	case client != "":
+	case who.Scope != rpc.ScopeNone: // the admin socket
+		return 0, true
+	default:
+		client = network(ip)
+	}
+	ok, wait, err := l.cache.Allow(r.Context(), "rate/"+client, l.rate, max(1, l.burst))
+	if err != nil {
+		l.log.WarnContext(r.Context(), "rate limit not checked", "err", err)
+		return 0, true
+	}
+	return wait, ok
+}
+
+// network is what one anonymous client has to itself: an IPv4 address, or an
+// IPv6 /64.
+func network(ip netip.Addr) string {
+	if ip.Is6() {
+		if p, err := ip.Prefix(64); err == nil {
+			return p.Addr().String()
+		}
+	}
+	return ip.String()
+}

@@ -1,0 +1,36 @@
+package gateway
+
+import (
+	"log/slog"
+	"net/http"
+
+	"streamgate/app/rpc"
+)
+
+// RPCConfig describes a listener that speaks only RPC, such as the
+// transcoder's.
+type RPCConfig struct {
+	Services []Service
+	Auth     Authenticator
+	// PublicURL is the base of the links in answers. Empty: they are paths, as
+	// media is served on another port than this.
+	PublicURL string
+	// Open are procedures ("/streamgate.Transcoder/GetMetrics") that a caller
+	// without a key may read.
+	Open []string
+	Log  *slog.Logger
+}
+
+// NewRPC returns the services with reflection and health for a listener of
+// their own.
+func NewRPC(cfg RPCConfig) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		rpc.WriteStatus(w, r, http.StatusNotFound, "route_not_found", "There is no such procedure.")
+	})
+	for _, m := range mountServices(cfg.Services, cfg.Log) {
+		mux.Handle(m.path, m.handler)
+	}
+	e := &edge{auth: cfg.Auth, publicURL: cfg.PublicURL, open: cfg.Open, log: cfg.Log}
+	return e.wrap(mux)
+}
