@@ -1,0 +1,225 @@
+// The watch page's player: hls.js where the browser has Media Source
+// Extensions, the browser's own HLS elsewhere (iOS). No inline script or
+// style: the page's CSP forbids both.
+(() => {
+  'use strict';
+
+  const player = document.querySelector('.player');
+  if (!player) return;
+  const $ = (name) => player.querySelector(name);
+  const video = $('video');
+  const seek = $('.seek');
+  const clock = $('.clock');
+  const quality = $('.quality');
+  const volume = $('.volume');
+  const message = $('.message');
+  const duration = () => (Number.isFinite(video.duration) ? video.duration : Number(player.dataset.duration) || 0);
+
+  /* Loading */
+
+  // A cell that is not made yet is held for about 9 s and then answered 503,
+  // which means "ask again": patience, not an error.
+  const patience = {
+    maxTimeToFirstByteMs: 20000,
+    maxLoadTimeMs: 60000,
+    timeoutRetry: { maxNumRetry: 6, retryDelayMs: 500, maxRetryDelayMs: 4000 },
+    errorRetry: { maxNumRetry: 30, retryDelayMs: 500, maxRetryDelayMs: 4000 },
+  };
+
+  let hls = null;
+  let mended = 0; // errors in a row
+  if (window.Hls && Hls.isSupported()) {
+    hls = new Hls({
+      enableWorker: false,
+      autoStartLoad: true,
+      backBufferLength: 60,
+      fragLoadPolicy: { default: patience },
+      manifestLoadPolicy: { default: patience },
+      playlistLoadPolicy: { default: patience },
+    });
+    hls.on(Hls.Events.FRAG_BUFFERED, () => { mended = 0; });
+    hls.on(Hls.Events.ERROR, (_, data) => data.fatal && recover(data));
+    hls.on(Hls.Events.MANIFEST_PARSED, listQualities);
+    hls.on(Hls.Events.LEVEL_SWITCHED, nameQuality);
+    hls.loadSource(player.dataset.hls);
+    hls.attachMedia(video);
+  } else if (video.canPlayType('application/vnd.apple.mpegurl')) {
+    video.src = player.dataset.hls;
+    quality.hidden = true;
+  } else {
+    say('This browser can play neither Media Source Extensions nor HLS.');
+  }
+
+  function recover(data) {
+    const status = data.response && data.response.code;
+    if (status === 401 || status === 403 || status === 410) {
+      say('Your access to this video has ended. Reload the page to ask for it again.');
+      hls.destroy();
+    } else if (++mended > 8) {
+      say('The video cannot be played just now. Reload the page to try again.');
+    } else if (data.type === Hls.ErrorTypes.NETWORK_ERROR) {
+      setTimeout(() => (hls.levels.length ? hls.startLoad() : hls.loadSource(player.dataset.hls)), 1500);
+    } else {
+      hls.recoverMediaError();
+    }
+  }
+
+  function say(text) {
+    message.textContent = text;
+    message.hidden = false;
+  }
+
+  /* Quality */
+
+  function listQualities() {
+    const best = [...hls.levels.keys()].sort((a, b) => hls.levels[b].bitrate - hls.levels[a].bitrate);
+    for (const i of best) {
+      const l = hls.levels[i];
+      const name = l.height ? `${l.height}p` : 'Sound';
+      quality.append(new Option(`${name} · ${(l.bitrate / 1e6).toFixed(1)} Mb/s`, i));
+    }
+    quality.hidden = hls.levels.length < 2;
+  }
+
+  function nameQuality(_, data) {
+    const l = hls.levels[data.level];
+    quality.options[0].text = hls.autoLevelEnabled && l && l.height ? `Auto (${l.height}p)` : 'Auto';
+  }
+
+  quality.addEventListener('change', () => { hls.nextLevel = Number(quality.value); });
+
+  /* Play, seek, sound */
+
+  const toggle = () => (video.paused ? video.play().catch(() => {}) : video.pause());
+  const go = (t) => { video.currentTime = Math.min(Math.max(0, t), Math.max(0, duration() - 0.05)); };
+  const setVolume = (v) => { video.muted = false; video.volume = Math.min(1, Math.max(0, v)); };
+  const fullscreen = () => (document.fullscreenElement ? document.exitFullscreen() : player.requestFullscreen && player.requestFullscreen());
+
+  function time(s) {
+    s = Math.floor(s);
+    const p = (n) => String(n).padStart(2, '0');
+    return s >= 3600 ? `${Math.floor(s / 3600)}:${p(Math.floor(s / 60) % 60)}:${p(s % 60)}` : `${Math.floor(s / 60)}:${p(s % 60)}`;
+  }
+
+  function draw() {
+    const d = duration();
+    const at = d ? video.currentTime / d : 0;
+    clock.textContent = `${time(video.currentTime)} / ${time(d)}`;
+    $('.played').setAttribute('width', at * 1000);
+    if (!seeking) seek.value = at * 1000;
+    seek.setAttribute('aria-valuetext', `${time(video.currentTime)} of ${time(d)}`);
+  }
+
+  let seeking = false;
+  seek.addEventListener('input', () => { seeking = true; go((seek.value / 1000) * duration()); draw(); });
+  seek.addEventListener('change', () => { seeking = false; });
+  for (const name of ['timeupdate', 'durationchange', 'seeking']) video.addEventListener(name, draw);
+  video.addEventListener('play', () => player.classList.add('started', 'playing'));
+  video.addEventListener('pause', () => player.classList.remove('playing'));
+  for (const name of ['waiting', 'seeking']) video.addEventListener(name, () => player.classList.add('stalled'));
+  for (const name of ['playing', 'seeked', 'canplay']) video.addEventListener(name, () => player.classList.remove('stalled'));
+  video.addEventListener('volumechange', () => {
+    player.classList.toggle('muted', video.muted || video.volume === 0);
+    volume.value = video.muted ? 0 : video.volume;
+  });
+  volume.addEventListener('input', () => setVolume(Number(volume.value)));
+  $('.big-play').addEventListener('click', () => { toggle(); player.focus(); });
+  $('.play').addEventListener('click', toggle);
+  $('.mute').addEventListener('click', () => { video.muted = !video.muted; });
+  $('.pip').addEventListener('click', () => (document.pictureInPictureElement ? document.exitPictureInPicture() : video.requestPictureInPicture()).catch(() => {}));
+  $('.pip').hidden = !document.pictureInPictureEnabled;
+  $('.full').addEventListener('click', fullscreen);
+  video.addEventListener('click', toggle);
+  video.addEventListener('dblclick', fullscreen);
+
+  const keys = {
+    ' ': toggle, k: toggle, m: () => { video.muted = !video.muted; }, f: fullscreen,
+    j: () => go(video.currentTime - 10), l: () => go(video.currentTime + 10),
+    ArrowLeft: () => go(video.currentTime - 5), ArrowRight: () => go(video.currentTime + 5),
+    ArrowUp: () => setVolume(video.volume + 0.1), ArrowDown: () => setVolume(video.volume - 0.1),
+    Home: () => go(0), End: () => go(duration()),
+  };
+  document.addEventListener('keydown', (e) => {
+    const busy = e.target.closest('select, summary, a, .volume, .row button');
+    if (busy || e.ctrlKey || e.metaKey || e.altKey) return;
+    const act = keys[e.key] || (/^[0-9]$/.test(e.key) && (() => go((Number(e.key) / 10) * duration())));
+    if (!act) return;
+    e.preventDefault();
+    act();
+    stir();
+  });
+
+  let idle;
+  function stir() {
+    player.classList.remove('idle');
+    clearTimeout(idle);
+    idle = setTimeout(() => !video.paused && player.classList.add('idle'), 2600);
+  }
+  for (const name of ['pointermove', 'pointerdown', 'focusin']) player.addEventListener(name, stir);
+  video.addEventListener('pause', stir);
+  video.addEventListener('play', stir);
+
+  /* Storyboard: stills over the seek bar */
+
+  let stills = [];
+  async function loadStoryboard() {
+    const answer = await fetch(player.dataset.storyboard);
+    if (!answer.ok) return;
+    const base = new URL(player.dataset.storyboard, location.href);
+    const seconds = (s) => s.split(':').reduce((sum, n) => sum * 60 + Number(n), 0);
+    stills = (await answer.text()).split(/\n\n+/).flatMap((cue) => {
+      const m = cue.match(/([\d:.]+) --> ([\d:.]+)[^\n]*\n(\S+)#xywh=(\d+),(\d+),(\d+),(\d+)/);
+      return m ? [{ end: seconds(m[2]), url: new URL(m[3], base).href, x: m[4], y: m[5], w: m[6], h: m[7] }] : [];
+    });
+  }
+
+  const preview = $('.preview');
+  $('.bar').addEventListener('pointermove', (e) => {
+    const box = $('.bar').getBoundingClientRect();
+    const share = Math.min(1, Math.max(0, (e.clientX - box.left) / box.width));
+    const at = share * duration();
+    const still = stills.find((s) => at < s.end) || stills.at(-1);
+    const picture = preview.querySelector('.still');
+    if (still) {
+      Object.assign(picture.style, {
+        width: `${still.w}px`, height: `${still.h}px`,
+        backgroundImage: `url("${still.url}")`, backgroundPosition: `-${still.x}px -${still.y}px`,
+      });
+    }
+    preview.querySelector('span').textContent = time(at);
+    preview.hidden = false;
+    const half = preview.offsetWidth / 2;
+    preview.style.left = `${Math.min(box.width - half, Math.max(half, share * box.width))}px`;
+  });
+  $('.bar').addEventListener('pointerleave', () => { preview.hidden = true; });
+
+  /* What is still being made: the page is asked again, and the parts that
+     tell are taken over. */
+
+  let asked = 0;
+  async function refresh() {
+    const making = document.querySelector('.making');
+    const stillsMissing = !player.dataset.storyboard && !player.classList.contains('sound') && asked++ < 60;
+    if (player.dataset.state === 'ready' && !stillsMissing) return;
+    const answer = await fetch(location.href, { headers: { Accept: 'text/html' } });
+    if (answer.ok) {
+      const fresh = new DOMParser().parseFromString(await answer.text(), 'text/html');
+      making.replaceChildren(...fresh.querySelector('.making').childNodes);
+      $('.made').replaceWith(document.importNode(fresh.querySelector('.made'), true));
+      document.querySelector('.facts').textContent = fresh.querySelector('.facts').textContent;
+      const now = fresh.querySelector('.player').dataset;
+      player.dataset.state = now.state;
+      if (!stills.length && now.storyboard) {
+        Object.assign(player.dataset, { storyboard: now.storyboard });
+        video.poster = fresh.querySelector('video').getAttribute('poster') || '';
+        await loadStoryboard();
+      }
+    }
+    setTimeout(again, 2000);
+  }
+  const again = () => refresh().catch(() => setTimeout(again, 4000));
+
+  if (player.dataset.storyboard) loadStoryboard().catch(() => {});
+  setTimeout(again, 2000);
+  draw();
+})();

@@ -1,0 +1,65 @@
+package ui
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/a-h/templ"
+
+	"streamgate/app/rpc"
+	"streamgate/assets"
+)
+
+// Config is what the pages need.
+type Config struct {
+	Library rpc.LibraryClient
+	// Ticket checks a playback ticket and returns its video's id.
+	Ticket func(token string, now time.Time) (videoID string, err error)
+	Assets *assets.Set
+	Log    *slog.Logger
+}
+
+// UI serves the pages.
+type UI struct{ Config }
+
+// New returns the pages.
+func New(cfg Config) *UI { return &UI{cfg} }
+
+// Routes mounts every page: the URL space of people on one screen.
+func (u *UI) Routes(mux *http.ServeMux) {
+	mux.Handle("GET "+assets.Prefix, u.Assets)
+	mux.HandleFunc("GET /{$}", u.home)                // what can be watched here
+	mux.HandleFunc("GET /watch/{id}", u.watchPublic)  // a public video
+	mux.HandleFunc("GET /s/{token}/{$}", u.watchGate) // a video with a session's ticket
+}
+
+// policy is the Content-Security-Policy of every page. Media Source
+// Extensions play from blob: URLs; stills are images.
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; " +
+	"media-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
+
+// render writes a page whole, or a plain error if its template fails.
+func (u *UI) render(w http.ResponseWriter, r *http.Request, status int, page templ.Component) {
+	h := w.Header()
+	h.Set("Content-Security-Policy", policy)
+	h.Set("Referrer-Policy", "no-referrer") // a ticket is in the path
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cache-Control", "private, no-cache")
+	templ.Handler(page, templ.WithStatus(status), templ.WithErrorHandler(func(_ *http.Request, err error) http.Handler {
+		u.Log.Error("render a page", "err", err)
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, "The page cannot be shown; the node's log says why.", http.StatusInternalServerError)
+		})
+	})).ServeHTTP(w, r)
+}
+
+// refuse shows a page that says what is wrong and what to do.
+func (u *UI) refuse(w http.ResponseWriter, r *http.Request, status int, title, detail string) {
+	u.render(w, r, status, layout(u.Assets, title, notice(title, detail)))
+}
+
+// system is the context in which a page reads for everybody: what may be
+// shown is decided by the page's own gate.
+func system(r *http.Request) context.Context { return rpc.System(r.Context()) }

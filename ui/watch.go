@@ -1,0 +1,150 @@
+package ui
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"streamgate/app/rpc"
+)
+
+// watchView is what the watch page shows.
+type watchView struct {
+	Title      string
+	State      string
+	Facts      string  // "10:34 · 1920×1080 · 1080p, 720p"
+	Seconds    float64 // length
+	Sound      bool    // no picture
+	Base       string  // path under which the media lies, with trailing slash
+	Poster     string  // path, or ""
+	Storyboard string  // path, or ""
+	Making     string  // what is still being made, or ""
+	Progress   string  // percent, for the meter
+	Made       []span
+	Failure    string
+}
+
+// span is a stretch of the seek bar that plays without waiting, in thousandths.
+type span struct{ X, Width string }
+
+// watchPublic shows a public video.
+func (u *UI) watchPublic(w http.ResponseWriter, r *http.Request) {
+	video, ok := u.video(w, r, r.PathValue("id"))
+	if !ok {
+		return
+	}
+	if !video.Public {
+		u.refuse(w, r, http.StatusUnauthorized, "This video is private", "Ask its owner for a link that lets you watch it.")
+		return
+	}
+	u.watch(w, r, video, "/v/"+video.Id+"/")
+}
+
+// watchGate shows the video of a session's ticket.
+func (u *UI) watchGate(w http.ResponseWriter, r *http.Request) {
+	token := r.PathValue("token")
+	id, err := u.Ticket(token, time.Now())
+	if err != nil {
+		u.refuse(w, r, http.StatusUnauthorized, "This link has ended", "The link is not valid, or no longer. Ask the video's owner for a new one.")
+		return
+	}
+	if video, ok := u.video(w, r, id); ok {
+		u.watch(w, r, video, "/s/"+token+"/")
+	}
+}
+
+func (u *UI) video(w http.ResponseWriter, r *http.Request, id string) (*rpc.Video, bool) {
+	video, err := u.Library.GetVideo(system(r), &rpc.GetVideoRequest{Id: id})
+	switch {
+	case connect.CodeOf(err) == connect.CodeNotFound:
+		u.refuse(w, r, http.StatusNotFound, "There is no such video", "It may have been removed, or the link is not complete.")
+	case err != nil:
+		u.Log.Error("read a video for its page", "err", err)
+		u.refuse(w, r, http.StatusInternalServerError, "Something went wrong", "The video cannot be shown just now.")
+	}
+	return video, err == nil
+}
+
+func (u *UI) watch(w http.ResponseWriter, r *http.Request, v *rpc.Video, base string) {
+	switch {
+	case v.State == "failed":
+		u.refuse(w, r, http.StatusGone, "This video cannot be played", v.GetError().GetMessage())
+	case v.State == "uploading":
+		u.refuse(w, r, http.StatusNotFound, "This video is not here yet", "Its file has not been uploaded completely. Come back in a while.")
+	case v.DurationSeconds == 0:
+		w.Header().Set("Refresh", "1") // planned within a second or two
+		u.refuse(w, r, http.StatusOK, "Getting ready", "The video has just arrived. This page shows it in a moment.")
+	default:
+		u.render(w, r, http.StatusOK, layout(u.Assets, v.Title, watchPage(u.Assets, newWatchView(v, base))))
+	}
+}
+
+func newWatchView(v *rpc.Video, base string) watchView {
+	view := watchView{
+		Title: v.Title, State: v.State, Seconds: v.DurationSeconds, Sound: v.Width == 0, Base: base,
+		Facts: facts(v), Making: making(v), Progress: strconv.FormatFloat(v.Progress, 'f', 1, 64),
+	}
+	if v.Poster {
+		view.Poster = base + "poster.jpg"
+	}
+	if v.Storyboard {
+		view.Storyboard = base + "storyboard.vtt"
+	}
+	for _, m := range v.Made {
+		view.Made = append(view.Made, span{
+			X:     thousandths(m.Start / v.DurationSeconds),
+			Width: thousandths((m.End - m.Start) / v.DurationSeconds),
+		})
+	}
+	if v.Error != nil {
+		view.Failure = v.Error.Message
+	}
+	return view
+}
+
+func thousandths(share float64) string { return strconv.FormatFloat(share*1000, 'f', 1, 64) }
+
+// making says what is still being made.
+func making(v *rpc.Video) string {
+	if v.State == "ready" || v.Error != nil {
+		return ""
+	}
+	var open []string
+	for _, r := range v.Renditions {
+		if r.Progress < 100 {
+			open = append(open, fmt.Sprintf("%s %d %%", r.Name, int(r.Progress))) // 100 % would be done
+		}
+	}
+	return strings.Join(open, ", ")
+}
+
+// facts is the line under the title.
+func facts(v *rpc.Video) string {
+	parts := []string{clock(v.DurationSeconds)}
+	if v.Width > 0 {
+		parts = append(parts, fmt.Sprintf("%d×%d", v.Width, v.Height))
+	}
+	var names []string
+	for _, r := range v.Renditions {
+		if r.Kind == "video" {
+			names = append(names, r.Name)
+		}
+	}
+	if len(names) > 0 {
+		parts = append(parts, strings.Join(names, ", "))
+	}
+	return strings.Join(parts, " · ")
+}
+
+// clock writes seconds as 1:02:03 or 2:03.
+func clock(seconds float64) string {
+	s := int(seconds)
+	if s >= 3600 {
+		return fmt.Sprintf("%d:%02d:%02d", s/3600, s/60%60, s%60)
+	}
+	return fmt.Sprintf("%d:%02d", s/60, s%60)
+}
