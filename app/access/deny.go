@@ -1,0 +1,38 @@
+package access
+
+import (
+	"context"
+	"fmt"
+)
+
+// Deny is Chains where no chain is configured: it knows none, so that every
+// rule which needs one stays shut.
+type Deny struct{}
+
+var _ Chains = Deny{}
+
+// IDs implements Chains: there are none.
+func (Deny) IDs() []uint64 { return nil }
+
+// Read implements Chains: ErrChainUnknown.
+func (Deny) Read(_ context.Context, chain uint64, _ []Question) (Reading, error) {
+	return Reading{}, denied(chain)
+}
+
+// VerifySignature implements Chains: ErrChainUnknown.
+func (Deny) VerifySignature(_ context.Context, chain uint64, _ Address, _ [32]byte, _ []byte) error {
+	return denied(chain)
+}
+
+// Head implements Chains: ErrChainUnknown.
+func (Deny) Head(_ context.Context, chain uint64) (Block, error) { return Block{}, denied(chain) }
+
+// Block implements Chains: ErrChainUnknown.
+func (Deny) Block(_ context.Context, chain, _ uint64) (Block, error) { return Block{}, denied(chain) }
+
+// Transfers implements Chains: ErrChainUnknown.
+func (Deny) Transfers(_ context.Context, chain uint64, _, _ uint64, _ []Address) ([]Transfer, error) {
+	return nil, denied(chain)
+}
+
+func denied(chain uint64) error { return fmt.Errorf("chain %d: %w", chain, ErrChainUnknown) }

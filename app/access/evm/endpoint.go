@@ -1,0 +1,296 @@
+package evm
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"streamgate/app/access"
+)
+
+const (
+	// maxResponse bounds what is read of a response, in bytes. It holds the
+	// longest answer that one contract call can buy with callGas.
+	maxResponse = 8 << 20
+	// maxBatch is how many calls one request carries at most.
+	maxBatch = 50
+	// maxConnections bounds the connections to one endpoint.
+	maxConnections = 32
+	// chainChecked is for how long an endpoint's chain id is believed.
+	chainChecked = time.Minute
+)
+
+// endpoint is one JSON-RPC server of a chain.
+type endpoint struct {
+	rank    int    // in the order of preference
+	name    string // for people: the host, without secrets
+	url     string // secret
+	chain   uint64
+	timeout time.Duration
+	client  *http.Client
+	budget  *rate.Limiter
+	breaker *breaker
+	metrics gauge
+	log     *slog.Logger
+
+	checked   atomic.Int64  // Unix time in nanoseconds when the chain id was right
+	multicall atomic.Int32  // what is known of multicall's code: see batch.go
+	span      atomic.Uint64 // blocks that a request for logs spanned lately: see logs.go
+}
+
+func newEndpoint(cfg ChainConfig, raw, name string, m *metrics, log *slog.Logger) *endpoint {
+	limit := rate.Inf
+	if cfg.MaxRequestsPerSecond > 0 {
+		limit = rate.Limit(cfg.MaxRequestsPerSecond)
+	}
+	transport := &http.Transport{
+		Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, TLSHandshakeTimeout: cfg.Timeout,
+		MaxConnsPerHost: maxConnections, MaxIdleConnsPerHost: maxConnections, IdleConnTimeout: time.Minute,
+	}
+	return &endpoint{
+		name: name, url: raw, chain: cfg.ID, timeout: cfg.Timeout,
+		client: &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error {
+			return http.ErrUseLastResponse // an endpoint is where the operator said, nowhere else
+		}},
+		budget:  rate.NewLimiter(limit, max(int(cfg.MaxRequestsPerSecond), maxBatch+1)),
+		breaker: &breaker{base: cfg.Cooldown},
+		metrics: m.of(cfg.Name, name), log: log.With("chain", cfg.Name, "endpoint", name),
+	}
+}
+
+// endpointName is the URL's host, the only part that holds no secret.
+func endpointName(raw string) (string, error) {
+	u, err := url.Parse(raw)
+	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+		return "", errors.New("not an http or https URL")
+	}
+	return u.Host, nil
+}
+
+// ask sends the calls in one request and has read make sense of the replies,
+// which are in the calls' order. An error is a *fault of the endpoint; what read
+// returns counts for its health too.
+func (e *endpoint) ask(ctx context.Context, read func([]reply) error, calls ...call) error {
+	if !e.breaker.allow(time.Now()) {
+		return e.fault(reasonOpen, "")
+	}
+	replies, err := e.askChain(ctx, calls)
+	if err == nil {
+		err = read(replies)
+	}
+	e.settle(err)
+	return err
+}
+
+// askChain asks for the chain id along with the calls, if it is due.
+func (e *endpoint) askChain(ctx context.Context, calls []call) ([]reply, error) {
+	if time.Since(time.Unix(0, e.checked.Load())) < chainChecked {
+		return e.send(ctx, calls)
+	}
+	replies, err := e.send(ctx, append([]call{{method: "eth_chainId"}}, calls...))
+	if err != nil {
+		return nil, err
+	}
+	if first := replies[0]; first.err != nil {
+		return nil, e.fault(reasonRefused, first.err.said())
+	}
+	id, err := decodeUint(replies[0].result)
+	if err != nil {
+		return nil, e.fault(reasonGarbage, "the chain id is none")
+	}
+	if id != e.chain {
+		return nil, e.fault(reasonChain, strconv.FormatUint(id, 10))
+	}
+	e.checked.Store(time.Now().UnixNano())
+	return replies[1:], nil
+}
+
+// send waits for the budget, then posts.
+func (e *endpoint) send(ctx context.Context, calls []call) ([]reply, error) {
+	within, cancel := context.WithTimeout(ctx, e.timeout)
+	defer cancel()
+	if err := e.budget.WaitN(within, len(calls)); err != nil {
+		if ctx.Err() != nil {
+			return nil, e.fault(reasonCancelled, "")
+		}
+		return nil, e.fault(reasonBudget, "")
+	}
+	start := time.Now()
+	replies, err := e.post(within, calls)
+	e.metrics.took(start)
+	if err != nil && errors.Is(ctx.Err(), context.Canceled) {
+		return nil, e.fault(reasonCancelled, "")
+	}
+	if err != nil && within.Err() != nil {
+		return nil, e.fault(reasonTimeout, "")
+	}
+	return replies, err
+}
+
+func (e *endpoint) post(ctx context.Context, calls []call) ([]reply, error) {
+	body, err := encodeCalls(calls)
+	if err != nil {
+		return nil, e.fault(reasonGarbage, "the calls have no JSON")
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, e.url, bytes.NewReader(body))
+	if err != nil {
+		return nil, e.fault(reasonTransport, "the URL is none")
+	}
+	req.Header.Set("Content-Type", "application/json")
+	res, err := e.client.Do(req)
+	if err != nil {
+		return nil, e.fault(reasonTransport, withoutURL(err))
+	}
+	defer res.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(res.Body, maxResponse+1))
+	if err != nil {
+		return nil, e.fault(reasonTransport, withoutURL(err))
+	}
+	if len(answer) > maxResponse {
+		return nil, e.fault(reasonTooLarge, "")
+	}
+	return e.read(res, answer, len(calls))
+}
+
+// read makes replies of a response. Servers also refuse calls by status with
+// JSON-RPC's error object as the body.
+func (e *endpoint) read(res *http.Response, body []byte, calls int) ([]reply, error) {
+	switch res.StatusCode {
+	case http.StatusOK:
+	case http.StatusTooManyRequests:
+		f := e.fault(reasonLimited, "")
+		f.wait = retryAfter(res.Header.Get("Retry-After"))
+		return nil, f
+	case http.StatusRequestEntityTooLarge:
+		return nil, e.fault(reasonTooLarge, "the request")
+	case http.StatusBadRequest, http.StatusInternalServerError:
+		if replies, err := decodeReplies(body, calls); err == nil && replies[0].err != nil {
+			return replies, nil
+		}
+		fallthrough
+	default:
+		return nil, e.fault(reasonStatus, strconv.Itoa(res.StatusCode))
+	}
+	replies, err := decodeReplies(body, calls)
+	if err != nil {
+		return nil, e.fault(reasonGarbage, err.Error())
+	}
+	return replies, nil
+}
+
+// retryAfter reads the header's seconds; without it, a second.
+func retryAfter(header string) time.Duration {
+	seconds, err := strconv.Atoi(header)
+	if err != nil || seconds < 1 {
+		return time.Second
+	}
+	return min(time.Duration(seconds)*time.Second, maxCooldown)
+}
+
+// withoutURL is an error's text without the URL, which net/http puts first.
+func withoutURL(err error) string {
+	var u *url.Error
+	if errors.As(err, &u) {
+		return u.Err.Error()
+	}
+	return err.Error()
+}
+
+func (e *endpoint) fault(r reason, detail string) *fault {
+	return &fault{endpoint: e.name, reason: r, detail: detail}
+}
+
+// refused is the fault of a call that the endpoint did not want to answer.
+func (e *endpoint) refused(err *rpcError) *fault { return e.fault(reasonRefused, err.said()) }
+
+// garbage is the fault of an answer that is not what its method says.
+func (e *endpoint) garbage(format string, args ...any) *fault {
+	return e.fault(reasonGarbage, fmt.Sprintf(format, args...))
+}
+
+// settle tells the breaker how a request went.
+func (e *endpoint) settle(err error) {
+	var f *fault
+	if !errors.As(err, &f) {
+		e.works()
+		return
+	}
+	e.metrics.failed(f.reason)
+	switch {
+	case f.reason == reasonCancelled || f.reason == reasonBudget:
+		e.breaker.abandon()
+	case f.unhealthy():
+		e.fails(f)
+	default:
+		e.works() // it answered, if not what was hoped for
+	}
+}
+
+func (e *endpoint) works() {
+	if e.breaker.succeed() {
+		e.metrics.up.Set(1)
+		e.log.Info("chain endpoint works again")
+	}
+}
+
+func (e *endpoint) fails(f *fault) {
+	if f.reason == reasonChain {
+		f.wait = maxCooldown
+	}
+	if e.breaker.fail(time.Now(), f.wait) {
+		e.checked.Store(0) // it may be another server when it is back
+		e.metrics.up.Set(0)
+		e.log.Warn("chain endpoint is left alone for a while", "err", f.Error())
+	}
+}
+
+// wireBlock is a block header on the wire.
+type wireBlock struct {
+	Number *uintValue `json:"number"`
+	Hash   *word      `json:"hash"`
+	Parent *word      `json:"parentHash"`
+	Time   *uintValue `json:"timestamp"`
+}
+
+// block asks for the header of a block: a quantity or "latest".
+func (e *endpoint) block(ctx context.Context, number string) (access.Block, error) {
+	var b access.Block
+	err := e.ask(ctx, func(replies []reply) (err error) {
+		b, err = e.readBlock(number, replies[0])
+		return err
+	}, blockCall(number))
+	return b, err
+}
+
+func blockCall(number string) call {
+	return call{"eth_getBlockByNumber", []any{number, false}}
+}
+
+// readBlock reads the reply to blockCall.
+func (e *endpoint) readBlock(number string, r reply) (access.Block, error) {
+	if r.err != nil {
+		return access.Block{}, e.refused(r.err)
+	}
+	if string(r.result) == "null" {
+		return access.Block{}, e.fault(reasonMissing, "block "+number)
+	}
+	var b wireBlock
+	if err := json.Unmarshal(r.result, &b); err != nil || b.Number == nil || b.Hash == nil || b.Parent == nil || b.Time == nil {
+		return access.Block{}, e.garbage("block %s is none", number)
+	}
+	if got := quantity(uint64(*b.Number)); number != "latest" && got != number {
+		return access.Block{}, e.garbage("block %s instead of %s", got, number)
+	}
+	return access.Block{Number: uint64(*b.Number), Hash: *b.Hash, Parent: *b.Parent, Time: time.Unix(int64(*b.Time), 0)}, nil
+}

@@ -1,0 +1,228 @@
+// Package evm asks EVM chains over JSON-RPC: who holds what, who signed, what
+// was transferred. It implements access.Chains.
+//
+// # What
+//
+// Chains has one chain for each configured id (chain.go), and that several
+// endpoints (endpoint.go), each with a circuit breaker, a request budget and a
+// time-out. Facts become contract calls (facts.go), read together at one block
+// (batch.go). Signatures are those of keys (ecdsa.go) and of contract wallets
+// (signature.go, ERC-1271 and ERC-6492). Transfers come from logs (logs.go).
+//
+// # Usage
+//
+//	chains, err := evm.New(evm.Config{Chains: []evm.ChainConfig{{ID: 1, URLs: urls}}, Metrics: reg, Log: log})
+//	reading, err := chains.Read(ctx, 1, questions)
+//
+// # Guarantees
+//
+// With a quorum of 1 the first endpoint that answers is believed; with k, only
+// what k endpoints say alike about one and the same block. An endpoint on
+// another chain is never believed. All answers of a Reading are of one block,
+// named by its hash. A contract that reverts, burns gas, or answers rubbish or
+// too much is an answer about that contract and no fault of the endpoint, so
+// that nobody's contract can shut the chain for others. What cannot be
+// answered is access.ErrChainUnreachable, never a guess. Requests, responses,
+// batches and time are bounded. URLs, which carry keys, are in no error, log
+// or metric: an endpoint is named by its host.
+//
+// # Testing
+//
+// On a real development chain, through a proxy that hangs, lies and errs.
+package evm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"streamgate/app/access"
+)
+
+// What ChainConfig's zero values mean.
+const (
+	DefaultTimeout     = 3 * time.Second
+	DefaultCooldown    = 5 * time.Second
+	DefaultMaxLogRange = 2000
+)
+
+// Where the well-known contracts are on most chains.
+const (
+	DefaultMulticall        = "0xcA11bde05977b3631167028862bE2a173976CA11" // Multicall3
+	DefaultDelegateRegistry = "0x00000000000000447e69651d841bD8D104Bed493" // delegate registry, version 2
+)
+
+// maxQuestions bounds one Read.
+const maxQuestions = 2000
+
+// Config is what the chains need.
+type Config struct {
+	Chains  []ChainConfig
+	Metrics prometheus.Registerer // nil: no metrics
+	Log     *slog.Logger          // nil: no log
+}
+
+// ChainConfig is one chain.
+type ChainConfig struct {
+	// ID is the chain's id (EIP-155). Required; an endpoint that says another
+	// is not used.
+	ID uint64
+	// Name is for logs and errors; "" means the id.
+	Name string
+	// URLs of the endpoints, http or https, in the order of preference.
+	// Required.
+	URLs []string
+	// Confirmations is how many blocks must be upon a block before it is
+	// believed. 0 believes the newest.
+	Confirmations uint64
+	// Quorum is how many endpoints must say the same; 0 means 1.
+	Quorum int
+	// Timeout of one request; 0 means DefaultTimeout.
+	Timeout time.Duration
+	// Cooldown is for how long an endpoint that failed again and again is left
+	// alone at first; each time it doubles, to a minute. 0 means
+	// DefaultCooldown.
+	Cooldown time.Duration
+	// MaxRequestsPerSecond is the budget of each endpoint, counted in calls of
+	// which a request may carry several. 0 means no limit.
+	MaxRequestsPerSecond float64
+	// Multicall is the address of Multicall3; zero means DefaultMulticall. If
+	// there is no code, calls are sent as JSON-RPC batches.
+	Multicall access.Address
+	// DelegateRegistry is the address of the delegate registry; zero means
+	// DefaultDelegateRegistry.
+	DelegateRegistry access.Address
+	// MaxLogRange is how many blocks one request for logs spans at most; 0
+	// means DefaultMaxLogRange.
+	MaxLogRange uint64
+}
+
+// Chains are the configured chains.
+type Chains struct {
+	chains map[uint64]*chain
+}
+
+var _ access.Chains = (*Chains)(nil)
+
+// New returns the chains. It asks no endpoint.
+func New(cfg Config) (*Chains, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	m, err := newMetrics(cfg.Metrics)
+	if err != nil {
+		return nil, err
+	}
+	c := &Chains{chains: map[uint64]*chain{}}
+	for _, one := range cfg.Chains {
+		if c.chains[one.ID] != nil {
+			return nil, fmt.Errorf("chain %d is configured twice", one.ID)
+		}
+		made, err := newChain(one, m, cfg.Log)
+		if err != nil {
+			return nil, fmt.Errorf("chain %d: %w", one.ID, err)
+		}
+		c.chains[one.ID] = made
+	}
+	return c, nil
+}
+
+// Close drops idle connections.
+func (c *Chains) Close() {
+	for _, one := range c.chains {
+		for _, e := range one.endpoints {
+			e.client.CloseIdleConnections()
+		}
+	}
+}
+
+// IDs implements access.Chains.
+func (c *Chains) IDs() []uint64 { return slices.Sorted(maps.Keys(c.chains)) }
+
+// Read implements access.Chains. It reads at the newest block that has the
+// configured confirmations.
+func (c *Chains) Read(ctx context.Context, chain uint64, questions []access.Question) (access.Reading, error) {
+	if len(questions) > maxQuestions {
+		return access.Reading{}, fmt.Errorf("%d questions at once; %d is the most", len(questions), maxQuestions)
+	}
+	for i, q := range questions {
+		if err := checkQuestion(q); err != nil {
+			return access.Reading{}, fmt.Errorf("question %d: %w", i, err)
+		}
+	}
+	one, err := c.chain(chain)
+	if err != nil {
+		return access.Reading{}, err
+	}
+	r, err := one.read(ctx, questions)
+	return r, one.unreachable("read", err)
+}
+
+// VerifySignature implements access.Chains. A contract wallet is asked at the
+// newest block, whatever the confirmations: a key that was taken out of a
+// wallet must not sign in. An account with delegated code (EIP-7702) is also
+// its key's.
+func (c *Chains) VerifySignature(ctx context.Context, chain uint64, signer access.Address, hash [32]byte, signature []byte) error {
+	one, err := c.chain(chain)
+	if err != nil {
+		return err
+	}
+	return one.unreachable("verify a signature", one.verify(ctx, signer, hash, signature))
+}
+
+// Head implements access.Chains.
+func (c *Chains) Head(ctx context.Context, chain uint64) (access.Block, error) {
+	one, err := c.chain(chain)
+	if err != nil {
+		return access.Block{}, err
+	}
+	b, err := one.head(ctx)
+	return b, one.unreachable("ask for the head", err)
+}
+
+// Block implements access.Chains. A block that is not there yet is
+// access.ErrChainUnreachable: which of the endpoints lags cannot be told.
+func (c *Chains) Block(ctx context.Context, chain uint64, number uint64) (access.Block, error) {
+	one, err := c.chain(chain)
+	if err != nil {
+		return access.Block{}, err
+	}
+	b, _, err := agree(ctx, one, one.endpoints, func(ctx context.Context, e *endpoint) (access.Block, error) {
+		return e.block(ctx, quantity(number))
+	}, blockKey)
+	return b, one.unreachable(fmt.Sprintf("ask for block %d", number), err)
+}
+
+// Transfers implements access.Chains. A Transfer with neither From nor To says
+// that anybody's holding may have changed: the contract logged more than can
+// be listed, or what cannot be read.
+func (c *Chains) Transfers(ctx context.Context, chain uint64, from, to uint64, contracts []access.Address) ([]access.Transfer, error) {
+	one, err := c.chain(chain)
+	if err != nil {
+		return nil, err
+	}
+	list, err := one.transfers(ctx, from, to, contracts)
+	return list, one.unreachable(fmt.Sprintf("ask for the logs of blocks %d to %d", from, to), err)
+}
+
+func (c *Chains) chain(id uint64) (*chain, error) {
+	one, ok := c.chains[id]
+	if !ok {
+		return nil, fmt.Errorf("chain %d: %w", id, access.ErrChainUnknown)
+	}
+	return one, nil
+}
+
+// unreachable turns the endpoints' faults into the contract's error.
+func (c *chain) unreachable(doing string, err error) error {
+	if err == nil || errors.Is(err, access.ErrSignature) {
+		return err
+	}
+	return fmt.Errorf("%s on chain %s: %w: %w", doing, c.cfg.Name, access.ErrChainUnreachable, err)
+}

@@ -1,0 +1,186 @@
+package evm
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"streamgate/app/access"
+)
+
+const (
+	// maxAddresses is how many contracts one request for logs names at most.
+	maxAddresses = 200
+	// maxTransferBlocks bounds one Transfers, so that a watcher that was away
+	// for long asks in steps.
+	maxTransferBlocks = 1_000_000
+)
+
+// wireLog is a log on the wire.
+type wireLog struct {
+	Address *account   `json:"address"`
+	Topics  []word     `json:"topics"`
+	Data    bytesValue `json:"data"`
+	Block   *uintValue `json:"blockNumber"`
+	Index   *uintValue `json:"logIndex"`
+	Removed bool       `json:"removed"`
+}
+
+// event is a Transfer and its place in the block.
+type event struct {
+	access.Transfer
+	index uint64
+}
+
+// transfers implements access.Chains.Transfers: chunk by chunk, each of one
+// endpoint or agreed upon by a quorum.
+func (c *chain) transfers(ctx context.Context, from, to uint64, contracts []access.Address) ([]access.Transfer, error) {
+	if len(contracts) == 0 || from > to {
+		return nil, nil
+	}
+	if to-from >= maxTransferBlocks {
+		return nil, fmt.Errorf("%d blocks at once; %d is the most", to-from+1, maxTransferBlocks)
+	}
+	of := append(slices.Clone(contracts), c.cfg.DelegateRegistry)
+	slices.SortFunc(of, func(a, b access.Address) int { return slices.Compare(a[:], b[:]) })
+	of = slices.Compact(of)
+	var list []access.Transfer
+	for start := from; start <= to; start += c.cfg.MaxLogRange {
+		end := min(start+c.cfg.MaxLogRange-1, to)
+		events, _, err := agree(ctx, c, c.endpoints, func(ctx context.Context, e *endpoint) ([]event, error) {
+			return e.events(ctx, start, end, of)
+		}, eventsKey)
+		if err != nil {
+			return nil, err
+		}
+		for _, v := range events {
+			list = append(list, v.Transfer)
+		}
+	}
+	return list, nil
+}
+
+// events collects the events of the blocks, in order. The span of blocks of
+// one request halves when the endpoint finds it too long and grows again.
+func (e *endpoint) events(ctx context.Context, from, to uint64, of []access.Address) ([]event, error) {
+	var list []event
+	span := to - from + 1
+	if learned := e.span.Load(); learned > 0 {
+		span = min(span, learned)
+	}
+	for from <= to {
+		end := min(from+span-1, to)
+		some, err := e.eventsOfAll(ctx, from, end, of)
+		if tooMuch(err) && end > from {
+			span = (end - from + 1) / 2
+			e.span.Store(span)
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, some...)
+		from = end + 1
+		span *= 2
+		e.span.Store(span)
+	}
+	slices.SortStableFunc(list, func(a, b event) int {
+		return cmp.Or(cmp.Compare(a.Block, b.Block), cmp.Compare(a.index, b.index))
+	})
+	return list, nil
+}
+
+// eventsOfAll asks for some addresses at a time.
+func (e *endpoint) eventsOfAll(ctx context.Context, from, to uint64, of []access.Address) ([]event, error) {
+	var list []event
+	for part := range slices.Chunk(of, maxAddresses) {
+		some, err := e.eventsOf(ctx, from, to, part)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, some...)
+	}
+	return list, nil
+}
+
+// eventsOf is one request. In a single block that is too much for one answer
+// the addresses are halved; what a single contract logs too much of in a
+// single block becomes one Transfer of anybody.
+func (e *endpoint) eventsOf(ctx context.Context, from, to uint64, of []access.Address) ([]event, error) {
+	list, err := e.getLogs(ctx, from, to, of)
+	switch {
+	case !tooMuch(err) || from < to:
+		return list, err
+	case len(of) > 1:
+		half := len(of) / 2
+		left, err := e.eventsOf(ctx, from, to, of[:half])
+		if err != nil {
+			return nil, err
+		}
+		right, err := e.eventsOf(ctx, from, to, of[half:])
+		return append(left, right...), err
+	default:
+		return []event{{Transfer: access.Transfer{Block: from, Contract: of[0]}}}, nil
+	}
+}
+
+// tooMuch says whether an endpoint might answer if it were asked for less.
+func tooMuch(err error) bool { return is(err, reasonTooLarge) || is(err, reasonTooMany) }
+
+// getLogs asks for the last block along with the logs: an endpoint that does
+// not have it yet would leave logs out in silence.
+func (e *endpoint) getLogs(ctx context.Context, from, to uint64, of []access.Address) ([]event, error) {
+	addresses := make([]string, len(of))
+	for i, a := range of {
+		addresses[i] = encodeHex(a[:])
+	}
+	var list []event
+	err := e.ask(ctx, func(replies []reply) error {
+		if _, err := e.readBlock(quantity(to), replies[0]); err != nil {
+			return err
+		}
+		if err := replies[1].err; err != nil {
+			return e.refusedLogs(err, from < to)
+		}
+		var logs []wireLog
+		if err := json.Unmarshal(replies[1].result, &logs); err != nil {
+			return e.garbage("the logs are none")
+		}
+		var err error
+		list, err = e.readLogs(logs, from, to, of)
+		return err
+	}, blockCall(quantity(to)), call{"eth_getLogs", []any{map[string]any{
+		"fromBlock": quantity(from), "toBlock": quantity(to), "address": addresses, "topics": []any{topics()},
+	}}})
+	return list, err
+}
+
+// refusedLogs tells "too many at once" from other refusals. There is no common
+// code, so any refusal of several blocks is taken for it; of one block, only
+// what says so.
+func (e *endpoint) refusedLogs(err *rpcError, several bool) error {
+	if several || err.limited() {
+		return e.fault(reasonTooMany, err.said())
+	}
+	return e.refused(err)
+}
+
+// readLogs makes events of logs and refuses those that were not asked for.
+func (e *endpoint) readLogs(logs []wireLog, from, to uint64, of []access.Address) ([]event, error) {
+	list := make([]event, 0, len(logs))
+	for _, l := range logs {
+		if l.Address == nil || l.Block == nil || l.Index == nil || len(l.Topics) == 0 || l.Removed {
+			return nil, e.garbage("a log is none")
+		}
+		block, contract := uint64(*l.Block), access.Address(*l.Address)
+		if block < from || block > to || !slices.Contains(of, contract) {
+			return nil, e.garbage("a log that was not asked for")
+		}
+		list = append(list, event{l.transfer(block, contract), uint64(*l.Index)})
+	}
+	return list, nil
+}
+
+func eventsKey(list []event) string { return fmt.Sprint(list) }

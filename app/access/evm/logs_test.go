@@ -1,0 +1,72 @@
+package evm_test
+
+import (
+	"errors"
+	"math/big"
+	"testing"
+
+	"github.com/ethereum/go-ethereum/common"
+
+	"streamgate/app/access"
+	"streamgate/app/access/evm"
+)
+
+func TestTransfers(t *testing.T) {
+	n := newNet(t)
+	ctx := t.Context()
+	id := made(n.Mint721(ctx, n.Holder.Address))(t)
+	must(t, n.Mine(ctx, 10))
+	must(t, n.Transfer721(ctx, n.Holder, n.Buyer.Address, id))
+	must(t, n.Burn721(ctx, id))
+	five := big.NewInt(5)
+	must(t, n.Mint1155(ctx, n.Holder.Address, five, five))
+	must(t, n.MintBatch1155(ctx, n.Holder.Address, []*big.Int{five}, []*big.Int{five}))
+	must(t, n.Mine(ctx, 7))
+	must(t, n.Transfer1155(ctx, n.Holder, n.Buyer.Address, five, five))
+	must(t, n.TransferBatch1155(ctx, n.Holder, n.Buyer.Address, []*big.Int{five}, []*big.Int{five}))
+	must(t, n.Mint20(ctx, n.Holder.Address, five))
+	must(t, n.DelegateAll(ctx, n.Vault, n.Hot.Address, true))
+	must(t, n.DelegateContract(ctx, n.Vault, n.Hot.Address, n.NFT, true))
+	must(t, n.DelegateERC721(ctx, n.Vault, n.Hot.Address, n.NFT, five, false))
+	must(t, n.Transfer20(ctx, n.Holder, n.Buyer.Address, five)) // a contract that nobody asks for
+	head := made(n.Head(ctx))(t)
+
+	zero, holder, buyer, vault, hot := common.Address{}, n.Holder.Address, n.Buyer.Address, n.Vault.Address, n.Hot.Address
+	want := []struct{ contract, from, to common.Address }{
+		{n.NFT, zero, holder}, {n.NFT, holder, buyer}, {n.NFT, buyer, zero},
+		{n.Edition, zero, holder}, {n.Edition, zero, holder}, {n.Edition, holder, buyer}, {n.Edition, holder, buyer},
+		{n.Registry, vault, hot}, {n.Registry, vault, hot}, {n.Registry, vault, hot},
+	}
+	contracts := []access.Address{at(n.NFT), at(n.Edition), at(n.NFT)}
+	narrow := configOf(n, n.URL)
+	narrow.MaxLogRange = 3
+	for name, cfg := range map[string]evm.ChainConfig{
+		"at once": configOf(n, n.URL), "three blocks at a time": narrow, "halved": configOf(n, newProxy(t, n, fewLogs).URL),
+	} {
+		t.Run(name, func(t *testing.T) {
+			chains := newChains(t, cfg)
+			got := made(chains.Transfers(ctx, n.ChainID, 0, head, contracts))(t)
+			if len(got) != len(want) {
+				t.Fatalf("%d transfers, want %d: %v", len(got), len(want), got)
+			}
+			last := uint64(0)
+			for i, w := range want {
+				g := got[i]
+				if g.Contract != at(w.contract) || g.From != at(w.from) || g.To != at(w.to) || g.Block < last {
+					t.Errorf("transfer %d: %+v, want %+v", i, g, w)
+				}
+				last = g.Block
+			}
+			some := made(chains.Transfers(ctx, n.ChainID, got[1].Block, got[1].Block, contracts))(t)
+			if len(some) != 1 || some[0] != got[1] {
+				t.Errorf("one block: %v", some)
+			}
+			if none := made(chains.Transfers(ctx, n.ChainID, 0, head, nil))(t); len(none) != 0 {
+				t.Errorf("of no contract: %v", none)
+			}
+			if _, err := chains.Transfers(ctx, n.ChainID, head, head+1, contracts); !errors.Is(err, access.ErrChainUnreachable) {
+				t.Errorf("a block that is not there: %v", err)
+			}
+		})
+	}
+}

@@ -1,0 +1,123 @@
+package evm
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"streamgate/app/access"
+)
+
+const (
+	// settleTime is how long the others are waited for when enough endpoints
+	// have said their newest block.
+	settleTime = 100 * time.Millisecond
+	// maxLag is how many blocks an endpoint may be behind the newest without
+	// being asked last.
+	maxLag = 2
+)
+
+// heads are the newest blocks of the endpoints that answered.
+type heads map[*endpoint]access.Block
+
+// order lists the endpoints by preference, those that lag last.
+func (h heads) order() []*endpoint {
+	var newest uint64
+	for _, b := range h {
+		newest = max(newest, b.Number)
+	}
+	return slices.SortedFunc(maps.Keys(h), func(a, b *endpoint) int {
+		return cmp.Or(cmp.Compare(h.lag(a, newest), h.lag(b, newest)), cmp.Compare(a.rank, b.rank))
+	})
+}
+
+// lag is 1 if the endpoint is far behind the newest block, else 0.
+func (h heads) lag(e *endpoint, newest uint64) int {
+	if h[e].Number+maxLag < newest {
+		return 1
+	}
+	return 0
+}
+
+// sampler asks all endpoints for their newest block. Callers that come while
+// it asks share the answer.
+type sampler struct {
+	chain *chain
+	mu    sync.Mutex
+	now   *sample
+}
+
+// sample is one round of asking.
+type sample struct {
+	done  chan struct{}
+	heads heads
+	err   error
+}
+
+func (s *sampler) sample(ctx context.Context) (heads, error) {
+	s.mu.Lock()
+	current := s.now
+	if current == nil {
+		current = &sample{done: make(chan struct{})}
+		s.now = current
+		go s.run(context.WithoutCancel(ctx), current)
+	}
+	s.mu.Unlock()
+	select {
+	case <-current.done:
+		return current.heads, current.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (s *sampler) run(ctx context.Context, current *sample) {
+	current.heads, current.err = s.chain.askHeads(ctx)
+	s.mu.Lock()
+	s.now = nil
+	s.mu.Unlock()
+	close(current.done)
+}
+
+// askHeads asks all endpoints at once. Each request has its time-out, so that
+// it ends. One that lies about its height can only be outvoted (quorum): with
+// a quorum of 1 it makes the others look as if they lagged.
+func (c *chain) askHeads(ctx context.Context) (heads, error) {
+	type said struct {
+		by    *endpoint
+		block access.Block
+		err   error
+	}
+	answers := make(chan said, len(c.endpoints))
+	for _, e := range c.endpoints {
+		go func() {
+			b, err := e.block(ctx, "latest")
+			answers <- said{e, b, err}
+		}()
+	}
+	found, faults := heads{}, []error{}
+	var settled <-chan time.Time
+	for range c.endpoints {
+		select {
+		case s := <-answers:
+			if s.err != nil {
+				faults = append(faults, s.err)
+				continue
+			}
+			found[s.by] = s.block
+			if len(found) == c.cfg.Quorum {
+				settled = time.After(settleTime)
+			}
+		case <-settled:
+			return found, nil
+		}
+	}
+	if len(found) == 0 {
+		return nil, errors.Join(faults...)
+	}
+	return found, nil
+}

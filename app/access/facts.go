@@ -1,0 +1,327 @@
+package access
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/big"
+	"slices"
+	"sync"
+	"time"
+)
+
+// The defaults of FactsConfig.
+const (
+	DefaultPositiveTTL  = time.Minute
+	DefaultPollInterval = 12 * time.Second
+	DefaultReadTimeout  = 10 * time.Second
+	DefaultFactsEntries = 100_000
+)
+
+// maxFloors is how many changes are remembered at least (and at most twice as
+// many); see Invalidate.
+const maxFloors = 10_000
+
+// FactsConfig is what a FactReader needs.
+type FactsConfig struct {
+	Chains Chains
+	// PositiveTTL is how long an answer that helps the viewer is believed
+	// without asking again. The watcher takes back sooner what a transfer
+	// changed; 0 means DefaultPositiveTTL.
+	PositiveTTL time.Duration
+	// PollInterval is how often a chain is looked at: the longest that an
+	// answer which does not help is believed. nil or 0: DefaultPollInterval.
+	PollInterval func(chain uint64) time.Duration
+	// ReadTimeout bounds one read; 0 means DefaultReadTimeout.
+	ReadTimeout time.Duration
+	// Entries is how many facts are held at most; 0 means DefaultFactsEntries.
+	Entries int
+	// Now is the clock; nil is time.Now.
+	Now func() time.Time
+}
+
+// FactReader reads facts from chains, and remembers them for a while:
+//
+//   - An answer that helps the viewer (at least the Need's Min) is kept for
+//     PositiveTTL.
+//   - One that does not is kept until the next block or PollInterval, whichever
+//     comes first, so that a buyer gets in within a block.
+//   - What could not be read is not kept at all.
+//
+// Those who need the same fact at the same time share one read. Its methods
+// are safe for concurrent use.
+type FactReader struct {
+	cfg FactsConfig
+
+	mu      sync.Mutex
+	known   map[FactKey]FactValue
+	index   map[account]map[FactKey]struct{} // of known, by whom a change would name
+	heads   map[uint64]uint64                // by chain: the newest block told by Seen
+	floors  map[account]uint64               // below this block, readings are out of date
+	passed  map[account]uint64               // the floors before those, see setFloor
+	flights map[FactKey]*flight
+}
+
+// account is whose facts a change may touch.
+type account struct {
+	chain  uint64
+	holder Address
+}
+
+// flight is a read under way; values is there once done is closed.
+type flight struct {
+	done   chan struct{}
+	values map[FactKey]FactValue
+}
+
+// NewFactReader returns a reader that knows nothing yet.
+func NewFactReader(cfg FactsConfig) *FactReader {
+	if cfg.PositiveTTL <= 0 {
+		cfg.PositiveTTL = DefaultPositiveTTL
+	}
+	if cfg.ReadTimeout <= 0 {
+		cfg.ReadTimeout = DefaultReadTimeout
+	}
+	if cfg.Entries <= 0 {
+		cfg.Entries = DefaultFactsEntries
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	return &FactReader{
+		cfg: cfg, known: map[FactKey]FactValue{}, index: map[account]map[FactKey]struct{}{},
+		heads: map[uint64]uint64{}, floors: map[account]uint64{}, flights: map[FactKey]*flight{},
+	}
+}
+
+// Facts returns what is known of the needs by chain, reading what is missing:
+// one read per chain, all chains at once. What cannot be read, or not before
+// ctx ends, has Err.
+func (r *FactReader) Facts(ctx context.Context, needs map[uint64][]Need) Facts {
+	facts := Facts{}
+	waits := map[FactKey]*flight{}
+	r.mu.Lock()
+	for chain, list := range needs {
+		r.collect(ctx, chain, list, facts, waits)
+	}
+	r.mu.Unlock()
+	for key, f := range waits {
+		select {
+		case <-f.done:
+			facts[key] = f.values[key]
+		case <-ctx.Done():
+			facts[key] = FactValue{Err: fmt.Errorf("chain %d: %w: %w", key.Chain, ErrChainUnreachable, ctx.Err())}
+		}
+	}
+	return facts
+}
+
+// collect takes what is fresh, joins reads that are under way, and starts one
+// for the rest. r.mu is held.
+func (r *FactReader) collect(ctx context.Context, chain uint64, list []Need, facts Facts, waits map[FactKey]*flight) {
+	now := r.cfg.Now()
+	var missing []Question
+	var keys []FactKey
+	var own *flight
+	for _, need := range list {
+		key := keyOf(chain, need.Question)
+		if value, ok := r.known[key]; ok && r.fresh(value, key, need.Min, now) {
+			facts[key] = value
+			continue
+		}
+		if f, ok := r.flights[key]; ok {
+			waits[key] = f
+			continue
+		}
+		if own == nil {
+			own = &flight{done: make(chan struct{})}
+		}
+		r.flights[key], waits[key] = own, own
+		missing, keys = append(missing, need.Question), append(keys, key)
+	}
+	if own != nil {
+		// Others may wait for this read: it outlives the caller who began it.
+		go r.read(context.WithoutCancel(ctx), chain, missing, keys, own)
+	}
+}
+
+// fresh tells whether a fact is still believed by one who needs minimum.
+func (r *FactReader) fresh(v FactValue, key FactKey, minimum *big.Int, now time.Time) bool {
+	age := now.Sub(v.Read)
+	if v.Problem == "" && v.Amount.Cmp(minimum) >= 0 {
+		return age < r.cfg.PositiveTTL
+	}
+	return age < r.pollInterval(key.Chain) && r.heads[key.Chain] <= v.Block
+}
+
+func (r *FactReader) pollInterval(chain uint64) time.Duration {
+	if r.cfg.PollInterval != nil {
+		if d := r.cfg.PollInterval(chain); d > 0 {
+			return d
+		}
+	}
+	return DefaultPollInterval
+}
+
+// read asks the chain, keeps the answers and wakes those who wait.
+func (r *FactReader) read(ctx context.Context, chain uint64, questions []Question, keys []FactKey, f *flight) {
+	ctx, cancel := context.WithTimeout(ctx, r.cfg.ReadTimeout)
+	defer cancel()
+	reading, err := r.cfg.Chains.Read(ctx, chain, questions)
+	if err == nil && len(reading.Answers) != len(questions) {
+		err = fmt.Errorf("chain %d gave %d answers to %d questions: %w", chain, len(reading.Answers), len(questions), ErrChainUnreachable)
+	}
+	if err != nil && !errors.Is(err, ErrChainUnknown) && !errors.Is(err, ErrChainUnreachable) {
+		err = fmt.Errorf("%w: %w", ErrChainUnreachable, err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := r.cfg.Now()
+	f.values = make(map[FactKey]FactValue, len(keys))
+	for i, key := range keys {
+		current := r.flights[key] == f // else Invalidate came by: the answer may be out of date
+		if current {
+			delete(r.flights, key)
+		}
+		value := FactValue{Err: err}
+		if err == nil {
+			value = r.judge(key, FactValue{Answer: reading.Answers[i], Block: reading.Block.Number, Read: now, Source: reading.Source})
+		}
+		f.values[key] = value
+		if current && value.Err == nil && value.Block >= r.heads[chain] {
+			r.keep(key, value)
+		}
+	}
+	close(f.done)
+}
+
+// judge refuses an answer from before a change that is known of: an endpoint
+// that lags behind would say that who sold still holds.
+func (r *FactReader) judge(key FactKey, v FactValue) FactValue {
+	if v.Amount == nil {
+		return FactValue{Err: fmt.Errorf("chain %d left out an answer: %w", key.Chain, ErrChainUnreachable)}
+	}
+	for _, a := range key.accounts() {
+		floor, ok := r.floors[a]
+		if !ok {
+			floor = r.passed[a]
+		}
+		if v.Block < floor {
+			return FactValue{Err: fmt.Errorf("chain %d answered from block %d, before the change in %d: %w", key.Chain, v.Block, floor, ErrChainUnreachable)}
+		}
+	}
+	return v
+}
+
+// keep remembers a fact. When there is no room, the oldest of a few makes
+// some: near enough to the oldest of all, and quick.
+func (r *FactReader) keep(key FactKey, v FactValue) {
+	if _, known := r.known[key]; !known && len(r.known) >= r.cfg.Entries {
+		r.forget(r.oldish())
+	}
+	r.known[key] = v
+	for _, a := range key.accounts() {
+		if r.index[a] == nil {
+			r.index[a] = map[FactKey]struct{}{}
+		}
+		r.index[a][key] = struct{}{}
+	}
+}
+
+func (r *FactReader) oldish() FactKey {
+	var oldest FactKey
+	var read time.Time
+	looked := 0
+	for key, v := range r.known { // begins anywhere
+		if looked == 0 || v.Read.Before(read) {
+			oldest, read = key, v.Read
+		}
+		if looked++; looked == 8 {
+			break
+		}
+	}
+	return oldest
+}
+
+func (r *FactReader) forget(key FactKey) {
+	delete(r.known, key)
+	for _, a := range key.accounts() {
+		delete(r.index[a], key)
+		if len(r.index[a]) == 0 {
+			delete(r.index, a)
+		}
+	}
+}
+
+// Seen tells that a chain's newest block is number: what did not help before
+// it is asked again. It may go back (a reorganisation).
+func (r *FactReader) Seen(chain, number uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.heads[chain] = number
+}
+
+// Invalidate forgets what is known of holder at contract, and of what it
+// delegates, because block may have changed it. Readings of the holder from
+// before that block are refused from now on. After a reorganisation, call it
+// again with the block that holds now.
+func (r *FactReader) Invalidate(chain, block uint64, contract, holder Address) {
+	a := account{chain, holder}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.setFloor(a, block)
+	for key := range r.index[a] {
+		if key.changedBy(contract) {
+			r.forget(key)
+		}
+	}
+	for key := range r.flights {
+		if key.changedBy(contract) && slices.Contains(key.accounts(), a) {
+			delete(r.flights, key) // the next to ask reads afresh
+		}
+	}
+}
+
+// setFloor remembers a change. When there are too many, the older half goes:
+// every endpoint has long passed those.
+func (r *FactReader) setFloor(a account, block uint64) {
+	if len(r.floors) >= maxFloors {
+		r.passed, r.floors = r.floors, map[account]uint64{}
+	}
+	r.floors[a] = block
+}
+
+// accounts are those on which a fact depends.
+func (k FactKey) accounts() []account {
+	a := []account{{k.Chain, k.Holder}}
+	if k.Fact == FactDelegate {
+		a = append(a, account{k.Chain, k.Vault})
+	}
+	return a
+}
+
+// changedBy tells whether a log of contract may change the fact. A delegation
+// is announced by the registry, whose address is not the fact's.
+func (k FactKey) changedBy(contract Address) bool {
+	return k.Contract == contract || k.Fact == FactDelegate
+}
+
+// Kind asks a contract (ERC-165) what it is: KindERC721, KindERC1155, or "" if
+// it says neither. ErrChainUnknown, ErrChainUnreachable.
+func (r *FactReader) Kind(ctx context.Context, chain uint64, contract Address) (RuleKind, error) {
+	q721 := Question{Fact: FactIs721, Contract: contract}
+	q1155 := Question{Fact: FactIs1155, Contract: contract}
+	facts := r.Facts(ctx, map[uint64][]Need{chain: {{q721, one()}, {q1155, one()}}})
+	is721, is1155 := facts[keyOf(chain, q721)], facts[keyOf(chain, q1155)]
+	switch {
+	case is721.Err != nil:
+		return "", is721.Err
+	case is1155.Err != nil:
+		return "", is1155.Err
+	case is721.Amount.Sign() > 0 && is721.Problem == "":
+		return KindERC721, nil
+	case is1155.Amount.Sign() > 0 && is1155.Problem == "":
+		return KindERC1155, nil
+	}
+	return "", nil
+}
