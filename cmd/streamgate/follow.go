@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"streamgate/app/rpc"
+)
+
+// errVideoFailed: the video or its task came to a bad end.
+var errVideoFailed = errors.New("the video failed")
+
+// followEvery is how often the node is asked how far it is.
+const followEvery = 250 * time.Millisecond
+
+// follow waits until the video is what push waits for, and returns where it
+// plays. On a terminal the addresses are shown as soon as they work.
+func (p *pusher) follow(ctx context.Context, id string) (*pushed, error) {
+	retry := newBackoff()
+	var out *pushed
+	for {
+		video, task, err := p.look(ctx, id)
+		if err == nil && out == nil && playable(video) {
+			out, err = p.addresses(ctx, video)
+			if err == nil && p.until == "ready" && video.GetState() != "ready" {
+				p.show.note("Plays already: %s", out.WatchURL)
+			}
+		}
+		switch {
+		case err == nil:
+			retry = newBackoff()
+		case !passing(err):
+			return nil, err
+		default: // the node restarts
+			if err := retry.wait(ctx, err); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if err := badEnd(video, task); err != nil {
+			return nil, err
+		}
+		if out != nil && (p.until == "playable" || video.GetState() == "ready") {
+			return out, nil
+		}
+		p.show.transcoding(video, task)
+		if err := pause(ctx, followEvery); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// look reads the video and, once there is one, its task.
+func (p *pusher) look(ctx context.Context, id string) (*rpc.Video, *rpc.Task, error) {
+	video, err := p.library.GetVideo(ctx, &rpc.GetVideoRequest{Id: id})
+	if err != nil || video.GetTaskId() == "" {
+		return video, nil, err
+	}
+	task, err := p.transcoder.GetTask(ctx, &rpc.GetTaskRequest{Id: video.GetTaskId()})
+	return video, task, err
+}
+
+// addresses are the video's own if it is public, else a new session's.
+func (p *pusher) addresses(ctx context.Context, v *rpc.Video) (*pushed, error) {
+	out := &pushed{
+		VideoID: v.GetId(), TaskID: v.GetTaskId(),
+		WatchURL: v.GetWatchUrl(), HLSURL: v.GetHlsUrl(), DASHURL: v.GetDashUrl(),
+	}
+	if v.GetPublic() {
+		return out, nil
+	}
+	session, err := p.access.CreateSession(ctx, &rpc.CreateSessionRequest{VideoId: v.GetId()})
+	if err != nil {
+		return nil, err
+	}
+	out.WatchURL, out.HLSURL, out.DASHURL = session.GetWatchUrl(), session.GetHlsUrl(), session.GetDashUrl()
+	return out, nil
+}
+
+// badEnd tells whether there is nothing left to wait for.
+func badEnd(v *rpc.Video, t *rpc.Task) error {
+	switch {
+	case v.GetState() == "ready":
+		return nil
+	case v.GetError().GetCode() != "":
+		return fmt.Errorf("%w: %s (%s)", errVideoFailed, v.GetError().GetMessage(), v.GetError().GetCode())
+	case v.GetState() == "failed":
+		return errVideoFailed
+	case t.GetState() == "cancelled":
+		return fmt.Errorf("%w: its task %s was cancelled", errVideoFailed, t.GetId())
+	case t.GetState() == "failed":
+		return fmt.Errorf("%w: %s", errVideoFailed, failure(t.GetError()))
+	}
+	return nil
+}
+
+func playable(v *rpc.Video) bool { return v.GetState() == "playable" || v.GetState() == "ready" }
+
+// passing tells the errors of a node that is away for a moment.
+func passing(err error) bool {
+	return unreachable(err) || connect.CodeOf(err) == connect.CodeUnavailable
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,69 @@
+// Streamgate is a self-hosted video platform in one program: upload a video,
+// and seconds later it plays as HLS and DASH. This is its manual.
+//
+// # Running a node
+//
+//	streamgate [serve] [--data DIR] [--listen ADDR] [--config FILE] [--set KEY=VALUE]… [--role ROLE]
+//
+// Without arguments the node listens on http://127.0.0.1:8080 and keeps its
+// data in the data directory (see data_dir in "streamgate config print").
+// --listen sets api_gateway.host and api_gateway.port; --set sets any key of
+// the configuration, whose reference is packaging/config/streamgate.yaml. The
+// command line beats the environment (STREAMGATE_API_GATEWAY_PORT …), which
+// beats the file: --config, else $STREAMGATE_CONFIG, else ./config.yaml, else
+// /etc/streamgate/streamgate.yaml.
+//
+// The role is --role, else what follows "streamgate-" in the name by which the
+// program was called, else monolith, which is everything. Other roles need the
+// cluster backends and refuse to start for now.
+//
+// The operator's listener (monitor.listen, 127.0.0.1:6060) has /healthz,
+// /readyz, /metrics and /debug/pprof/. SIGTERM or SIGINT stops the node in
+// order: it stops accepting, lets running jobs end (up to 60 s), then exits
+// with 0. A second signal ends it at once; unfinished work is then resumed at
+// the next start.
+//
+// # Talking to a node
+//
+// These commands use the admin socket in the node's data directory: run them
+// on the node's machine, as its user, with the same --data DIR or --config
+// FILE. They need no key.
+//
+//	streamgate push FILE [--title T] [--priority N] [--public] [--profile P] [--wait playable|ready] [--json]
+//	streamgate videos list [--state S] [--limit N] [--json] | show ID [--json] | delete ID
+//	streamgate tasks list [--state S] [--video ID] [--limit N] [--json] | show ID [--json] | cancel ID
+//	streamgate keys create --scope admin|operator|uploader|read [--name N] | list [--json] | revoke ID
+//
+// push uploads a video, follows its transcode and prints where to watch it. If
+// it is interrupted, the same command continues where it stopped. keys create
+// prints the key alone, so that KEY=$(streamgate keys create --scope admin)
+// works; it is shown only once.
+//
+// # Looking after a node
+//
+//	streamgate doctor               what is wrong on this machine, and the command that mends it
+//	streamgate healthcheck          exit code 0 if the node is ready, for containers
+//	streamgate config check|print   is the configuration right; what is in force (secrets redacted)
+//	streamgate version
+//
+// # Exit codes
+//
+// 0 success, 1 failure (the last line of standard error says why), 2 wrong
+// usage.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, release := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	context.AfterFunc(ctx, release) // the second signal ends the process
+	os.Exit(run(ctx, &env{
+		name: os.Args[0], vars: os.Environ(),
+		stdout: os.Stdout, stderr: os.Stderr, terminal: isTerminal(os.Stderr),
+	}, os.Args[1:]))
+}

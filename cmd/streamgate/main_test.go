@@ -1,0 +1,206 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"streamgate/node"
+)
+
+// outcome is what a command did.
+type outcome struct {
+	code        int
+	out, stderr string
+}
+
+// runCommand runs a command as main would.
+func runCommand(t *testing.T, vars []string, args ...string) outcome {
+	t.Helper()
+	return runContext(t.Context(), t, vars, args...)
+}
+
+func runContext(ctx context.Context, t *testing.T, vars []string, args ...string) outcome {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	code := run(ctx, &env{name: "streamgate", vars: vars, stdout: &stdout, stderr: &stderr}, args)
+	return outcome{code, stdout.String(), stderr.String()}
+}
+
+func TestUsage(t *testing.T) {
+	for _, c := range []struct {
+		args string
+		code int
+		want string // in stdout if the code is 0, else in the one line of stderr
+	}{
+		{"--help", 0, "push FILE"},
+		{"push --help", 0, "-wait STATE"},
+		{"keys create --help", 0, "-scope SCOPE"},
+		{"version", 0, "streamgate "},
+		{"frobnicate", 2, `"frobnicate" is no command`},
+		{"videos", 2, "streamgate videos list or show or delete"},
+		{"videos show", 2, "ID is missing"},
+		{"videos show a b", 2, `"b" is one argument too many`},
+		{"push", 2, "FILE is missing"},
+		{"push --wait soon x", 2, "neither playable nor ready"},
+		{"push --priority 101 x", 2, "0 to 100"},
+		{"keys create --scope god --data /none", 2, "none of admin"},
+		{"serve --listen 8080", 2, "host:port"},
+		{"serve --role cook", 2, `"cook" is no role`},
+		{"serve --nonsense", 2, "-nonsense"},
+		{"serve --role transcoder --data /tmp/never", 1, "needs the cluster backends"},
+		{"serve --set deployment.mode=cluster --data /tmp/never", 1, "needs the cluster backends"},
+		{"serve --config /no/such.yaml", 1, "/no/such.yaml"},
+		{"config check --set api_gateway.port=x", 1, "api_gateway.port"},
+		{"config check --set port=1", 1, "did you mean api_gateway.port"},
+		{"config check", 0, "is right"},
+		{"config print --set api_gateway.port=1234", 0, "port: 1234"},
+		{"healthcheck --set monitor.listen=127.0.0.1:1", 1, "no node answers at monitor.listen"},
+		{"push /no/such.mp4", 1, "/no/such.mp4"},
+	} {
+		t.Run(c.args, func(t *testing.T) {
+			got := runCommand(t, []string{"HOME=" + t.TempDir()}, strings.Fields(c.args)...)
+			text := got.out
+			if c.code != 0 {
+				text = got.stderr
+				if strings.Count(text, "\n") != 1 {
+					t.Errorf("not one line: %q", text)
+				}
+			}
+			if got.code != c.code || !strings.Contains(text, c.want) {
+				t.Errorf("code %d\nstdout %s\nstderr %s", got.code, got.out, got.stderr)
+			}
+		})
+	}
+}
+
+func TestRoleOf(t *testing.T) {
+	for _, c := range []struct {
+		named, program string
+		want           node.Role
+	}{
+		{"", "/usr/bin/streamgate", node.RoleMonolith},
+		{"", "bin/streamgate-monolith", node.RoleMonolith},
+		{"", "bin/streamgate-api-gateway", node.RoleGateway},
+		{"", "streamgate-transcoder", node.RoleTranscoder},
+		{"upload", "streamgate-transcoder", node.RoleUpload},
+	} {
+		if got, err := roleOf(c.named, c.program); err != nil || got != c.want {
+			t.Errorf("%q, %q: %s, %v", c.named, c.program, got, err)
+		}
+	}
+	if _, err := roleOf("", "streamgate-cook"); err == nil {
+		t.Error("a name with an unknown role was taken")
+	}
+}
+
+func TestNoNode(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "a.mp4")
+	if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range []string{"videos list", "tasks show x", "keys create --scope read", "push " + file} {
+		got := runCommand(t, []string{"HOME=" + dir}, append(strings.Fields(args), "--data", dir)...)
+		if got.code != 1 || !strings.Contains(got.stderr, "no node is running on "+dir+"; start it with: streamgate serve --data "+dir) {
+			t.Errorf("%s: %d %s", args, got.code, got.stderr)
+		}
+	}
+}
+
+// TestServe runs a node through main's own door and stops it by signal's
+// context.
+func TestServe(t *testing.T) {
+	dir := t.TempDir()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan outcome, 1)
+	go func() {
+		done <- runContext(ctx, t, nil, "serve", "--data", dir, "--listen", "127.0.0.1:0", "--set", "monitor.listen=127.0.0.1:0",
+			"--set", "api_gateway.grpc_port=0", "--set", "transcoder.grpc_port=0")
+	}()
+	for !nodeRuns(dir) {
+		select {
+		case got := <-done:
+			t.Fatalf("it ended: %+v", got)
+		default:
+		}
+	}
+	got := runCommand(t, nil, "keys", "create", "--scope", "admin", "--data", dir)
+	if got.code != 0 || len(strings.Fields(got.out)) != 1 {
+		t.Errorf("keys create: %+v", got)
+	}
+	cancel()
+	if end := <-done; end.code != 0 || !strings.Contains(end.stderr, `"msg":"ready"`) {
+		t.Errorf("serve: %+v", end)
+	}
+}
+
+func TestHealthcheck(t *testing.T) {
+	for _, c := range []struct {
+		body string
+		code int
+		want string
+	}{
+		{`{"status":"ready","checks":{"bus":"ok"}}`, 0, "ready"},
+		{`{"status":"not ready","checks":{"bus":"ok","media":"disk gone"}}`, 1, "not ready; media: disk gone"},
+		{`{"status":"stopping","checks":{}}`, 1, "stopping"},
+		{`<html>`, 1, "is no node"},
+	} {
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(c.body)) }))
+		got := runCommand(t, []string{"HOME=/"}, "healthcheck", "--set", "monitor.listen="+srv.Listener.Addr().String())
+		srv.Close()
+		if got.code != c.code || !strings.Contains(got.out+got.stderr, c.want) {
+			t.Errorf("%s: %+v", c.body, got)
+		}
+	}
+}
+
+func TestDialable(t *testing.T) {
+	for addr, want := range map[string]string{
+		":6060": "127.0.0.1:6060", "0.0.0.0:1": "127.0.0.1:1", "[::]:1": "127.0.0.1:1", "10.0.0.1:1": "10.0.0.1:1",
+	} {
+		if got := dialable(addr); got != want {
+			t.Errorf("%s: %s", addr, got)
+		}
+	}
+}
+
+func TestDoctor(t *testing.T) {
+	dir := t.TempDir()
+	held := httptest.NewServer(http.NotFoundHandler())
+	defer held.Close()
+	ports := []string{"--set", "api_gateway.port=0", "--set", "api_gateway.grpc_port=0", "--set", "transcoder.grpc_port=0"}
+	for _, c := range []struct {
+		name string
+		args []string
+		code int
+		want []string
+	}{
+		{"missing ffmpeg", []string{"--set", "transcoder.ffmpeg=/no/ffmpeg", "--set", "monitor.listen=127.0.0.1:0"}, 1,
+			[]string{"BAD  ffmpeg", "/no/ffmpeg", "mend it: sudo apt-get install ffmpeg"}},
+		{"held port", []string{"--set", "monitor.listen=" + held.Listener.Addr().String()}, 1,
+			[]string{"BAD  port", "address already in use", "ss -ltnp", "monitor.listen"}},
+		{"new data directory", []string{"--set", "monitor.listen=127.0.0.1:0", "--data", filepath.Join(dir, "new", "data")}, -1,
+			[]string{"ok   ffmpeg", "libx264", "ok   data directory", "will be made", "open files", " free"}},
+		{"no directory", []string{"--set", "monitor.listen=127.0.0.1:0", "--data", "/proc/none"}, 1,
+			[]string{"data directory", "/proc/none"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			args := append(append([]string{"doctor", "--data", dir}, ports...), c.args...)
+			got := runCommand(t, nil, args...)
+			if c.code >= 0 && got.code != c.code { // this machine's disk may be small
+				t.Errorf("code %d", got.code)
+			}
+			for _, want := range c.want {
+				if !strings.Contains(got.out, want) {
+					t.Errorf("lacks %q:\n%s%s", want, got.out, got.stderr)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,232 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// tus is the part of tus 1.0.0 that push needs. patch may spoil a request.
+func (f *fakeNode) tus(w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	id := r.PathValue("id")
+	video := f.videos[strings.TrimPrefix(id, "u")]
+	switch {
+	case r.Header.Get("Tus-Resumable") != "1.0.0":
+		w.WriteHeader(http.StatusPreconditionFailed)
+		return
+	case r.Method == http.MethodPatch && f.patch != nil && !f.patch(w, r):
+		return
+	case video == nil:
+		w.WriteHeader(http.StatusGone)
+		return
+	}
+	if r.Method == http.MethodPatch {
+		if r.Header.Get("Upload-Offset") != strconv.Itoa(len(f.received[id])) {
+			w.WriteHeader(http.StatusConflict)
+			return
+		}
+		data, _ := io.ReadAll(r.Body) // what has arrived counts
+		f.received[id] = append(f.received[id], data...)
+		if len(f.received[id]) == int(video.SizeBytes) {
+			video.State = "processing"
+		}
+	}
+	w.Header().Set("Upload-Offset", strconv.Itoa(len(f.received[id])))
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// sample writes a file larger than one PATCH.
+func sample(t *testing.T) (string, []byte) {
+	t.Helper()
+	data := bytes.Repeat([]byte("stream"), pieceBytes/4)
+	path := filepath.Join(t.TempDir(), "my film.mp4")
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path, data
+}
+
+func TestPush(t *testing.T) {
+	f := startFake(t)
+	path, data := sample(t)
+	got := f.ctl(t, "push", path, "--json", "--priority", "70", "--profile", "small")
+	want := `{"video_id":"v1","task_id":"tv1","watch_url":"http://x/s/TOKEN-v1/","hls_url":"http://x/s/TOKEN-v1/master.m3u8","dash_url":"http://x/s/TOKEN-v1/manifest.mpd"}` + "\n"
+	if got.code != 0 || got.out != want {
+		t.Errorf("%+v", got)
+	}
+	if !bytes.Equal(f.received["uv1"], data) {
+		t.Error("the bytes differ")
+	}
+	asked := f.asked[0]
+	if asked.GetTitle() != "my film" || asked.GetSizeBytes() != float64(len(data)) || asked.GetPriority() != 70 || asked.GetProfile() != "small" {
+		t.Errorf("asked for %+v", asked)
+	}
+	if f.videos["v1"].State != "ready" {
+		t.Errorf("it did not wait: %s", f.videos["v1"].State)
+	}
+	// Pushed again, it is another video.
+	if again := f.ctl(t, "push", path, "--public", "--title", "T", "--wait", "playable"); again.code != 0 ||
+		!containsAll(again.out, "http://x/watch/v2", "http://x/v/v2/master.m3u8") || f.videos["v2"].State != "playable" || f.asked[1].Priority != nil {
+		t.Errorf("%+v", again)
+	}
+}
+
+// TestPushRidesOverTrouble: cut connections, locks, wrong offsets and 5xx.
+func TestPushRidesOverTrouble(t *testing.T) {
+	f := startFake(t)
+	path, data := sample(t)
+	calls := 0
+	f.patch = func(w http.ResponseWriter, r *http.Request) bool {
+		calls++
+		switch calls {
+		case 1: // the connection breaks after some bytes
+			part := make([]byte, 1000)
+			n, _ := io.ReadFull(r.Body, part)
+			f.received["uv1"] = append(f.received["uv1"], part[:n]...)
+			panic(http.ErrAbortHandler)
+		case 2:
+			w.WriteHeader(http.StatusLocked)
+			return false
+		case 3: // somebody else has moved the upload on
+			f.received["uv1"] = append(f.received["uv1"], data[1000:2000]...)
+		case 4:
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return false
+		}
+		return true
+	}
+	if got := f.ctl(t, "push", path, "--json"); got.code != 0 {
+		t.Errorf("%+v", got)
+	}
+	if !bytes.Equal(f.received["uv1"], data) {
+		t.Errorf("the bytes differ after %d requests", calls)
+	}
+}
+
+// TestPushResumes: interrupted and run again, it continues the same upload.
+func TestPushResumes(t *testing.T) {
+	f := startFake(t)
+	path, data := sample(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	f.patch = func(http.ResponseWriter, *http.Request) bool {
+		if len(f.received["uv1"]) > 0 {
+			cancel()
+			panic(http.ErrAbortHandler)
+		}
+		return true
+	}
+	vars := []string{"XDG_STATE_HOME=" + t.TempDir()}
+	got := runContext(ctx, t, vars, "push", path, "--data", f.dir)
+	if got.code != 1 || !strings.Contains(got.stderr, "run the same command again to continue") {
+		t.Errorf("interrupted: %+v", got)
+	}
+	if n := len(f.received["uv1"]); n == 0 || n == len(data) {
+		t.Fatalf("%d bytes arrived before the interruption", n)
+	}
+	f.patch = nil
+	if got := runCommand(t, vars, "push", path, "--data", f.dir, "--json"); got.code != 0 || !strings.Contains(got.out, `"video_id":"v1"`) {
+		t.Errorf("again: %+v", got)
+	}
+	if len(f.videos) != 1 || !bytes.Equal(f.received["uv1"], data) {
+		t.Errorf("%d videos", len(f.videos))
+	}
+}
+
+// TestPushAfterExpiry: a remembered upload that is gone is begun anew.
+func TestPushAfterExpiry(t *testing.T) {
+	f := startFake(t)
+	path, data := sample(t)
+	f.patch = func(w http.ResponseWriter, r *http.Request) bool {
+		if strings.HasSuffix(r.URL.Path, "/uv1") {
+			w.WriteHeader(http.StatusGone)
+			return false
+		}
+		return true
+	}
+	if got := f.ctl(t, "push", path, "--json"); got.code != 0 || !strings.Contains(got.out, `"video_id":"v2"`) || !bytes.Equal(f.received["uv2"], data) {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestPushFailures(t *testing.T) {
+	empty := filepath.Join(t.TempDir(), "empty")
+	if err := os.WriteFile(empty, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	film, _ := sample(t)
+	for _, c := range []struct {
+		name, file, ends string
+		patch            func(http.ResponseWriter, *http.Request) bool
+		want             string
+	}{
+		{name: "not a video", file: film, ends: "failed", want: "The file is no video. (not_a_video)"},
+		{name: "cancelled", file: film, ends: "cancelled", want: "was cancelled"},
+		{name: "empty", file: empty, want: "is empty"},
+		{name: "a folder", file: t.TempDir(), want: "is not a file"},
+		{name: "full disk", file: film, want: "The disk is full.", patch: func(w http.ResponseWriter, _ *http.Request) bool {
+			w.WriteHeader(http.StatusInsufficientStorage)
+			json.NewEncoder(w).Encode(map[string]string{"detail": "The disk is full."})
+			return false
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := startFake(t)
+			f.ends, f.patch = c.ends, c.patch
+			got := f.ctl(t, "push", c.file)
+			if got.code != 1 || !strings.Contains(got.stderr, c.want) || got.out != "" {
+				t.Errorf("%+v", got)
+			}
+		})
+	}
+}
+
+func TestBackoffGivesUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, cause, begun := newBackoff(), errors.New("still away"), time.Now()
+		for {
+			if err := b.wait(t.Context(), cause); err != nil {
+				if !errors.Is(err, cause) {
+					t.Errorf("got %v", err)
+				}
+				break
+			}
+		}
+		if took := time.Since(begun); took < patience-longDelay || took > patience {
+			t.Errorf("gave up after %v", took)
+		}
+	})
+}
+
+func TestProgressBar(t *testing.T) {
+	var out bytes.Buffer
+	p := newProgress(&env{stderr: &out, terminal: true})
+	p.begin("Uploading", 100)
+	p.moved(100)
+	p.note("Done.")
+	if text := out.String(); !containsAll(text, "Uploading", strings.Repeat("█", barWidth), "100%", "\r\x1b[KDone.\n") {
+		t.Errorf("%q", text)
+	}
+}
+
+func TestTitleOf(t *testing.T) {
+	for name, want := range map[string]string{
+		"/a/holiday.2024.mp4": "holiday.2024", "film": "film", ".hidden": ".hidden",
+		"\xff.mp4": "_", strings.Repeat("ä", 300) + ".mp4": strings.Repeat("ä", 200),
+	} {
+		if got := titleOf(name); got != want {
+			t.Errorf("%q: %q", name, got)
+		}
+	}
+}

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"path/filepath"
+	"strings"
+
+	"streamgate/node"
+)
+
+// serve runs a node until a signal.
+func serve(ctx context.Context, e *env, f *flags) error {
+	f.allowSet()
+	listen := f.String("listen", "", "public `ADDR`ess, host:port (api_gateway.host and .port)")
+	role := f.String("role", "", "the `ROLE` of the node (default: by the program's name, else monolith)")
+	if _, err := f.parse(e, 0); err != nil {
+		return err
+	}
+	if err := f.setListen(*listen); err != nil {
+		return err
+	}
+	chosen, err := roleOf(*role, e.name)
+	if err != nil {
+		return err
+	}
+	cfg, err := f.config()
+	if err != nil {
+		return err
+	}
+	log := node.NewLog(cfg.Log, e.stderr, e.terminal)
+	for _, line := range node.UnknownEnv(e.vars) {
+		log.Warn(line)
+	}
+	n, err := node.New(cfg, node.Options{Role: chosen, Log: log, Version: programVersion(), Env: e.vars})
+	if err != nil {
+		return err
+	}
+	if err := n.Start(ctx); err != nil {
+		return err
+	}
+	if e.terminal {
+		welcome(e.stderr, n, cfg)
+	}
+	return n.Wait(ctx)
+}
+
+// setListen turns --listen into the two keys it stands for.
+func (f *flags) setListen(addr string) error {
+	if addr == "" {
+		return nil
+	}
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return usagef("serve: --listen %q is not host:port, like 127.0.0.1:8080 or :8080", addr)
+	}
+	if host == "" {
+		host = "0.0.0.0"
+	}
+	f.src.Set = append(f.src.Set,
+		node.Setting{Key: "api_gateway.host", Value: host}, node.Setting{Key: "api_gateway.port", Value: port})
+	return nil
+}
+
+// roleOf is the named role, else that of the program's name
+// (streamgate-upload), else the monolith.
+func roleOf(named, program string) (node.Role, error) {
+	if named == "" {
+		_, named, _ = strings.Cut(filepath.Base(program), "streamgate-")
+	}
+	if named == "" {
+		return node.RoleMonolith, nil
+	}
+	role, err := node.ParseRole(named)
+	if err != nil {
+		return "", usagef("%s", err)
+	}
+	return role, nil
+}
+
+// welcome tells a person at a terminal where everything is.
+func welcome(w io.Writer, n *node.Node, cfg *node.Config) {
+	fmt.Fprintf(w, `
+  StreamGate is running.
+
+    address    %s
+    health     http://%s/readyz
+    data       %s
+
+  Upload a video:    streamgate push FILE --data %s
+  Make an API key:   streamgate keys create --scope admin --data %s
+  Stop:              Ctrl-C
+
+`, n.URL(), n.Addr("operator"), cfg.DataDir, cfg.DataDir, cfg.DataDir)
+}

@@ -1,0 +1,205 @@
+package node
+
+import (
+	"runtime"
+	"time"
+
+	"streamgate/app/media"
+	"streamgate/app/rpc"
+)
+
+// Config is the reference of the configuration: every key, what it does, its
+// default and its unit.
+//
+// A key is written in YAML under its sections; as an environment variable in
+// capitals with underscores (transcoder.worker_pool_size is
+// STREAMGATE_TRANSCODER_WORKER_POOL_SIZE; an empty variable counts as unset);
+// or on the command line as --set key=value. Command line beats environment,
+// environment beats file. A secret may also be read from a file: NAME_FILE
+// names it. Durations need a unit (30s, 5m, 1h30m); sizes may have one (10GiB).
+type Config struct {
+	Deployment Deployment `yaml:"deployment"`
+	APIGateway APIGateway `yaml:"api_gateway"`
+	Transcoder Transcoder `yaml:"transcoder"`
+	Upload     Upload     `yaml:"upload"`
+	Streaming  Streaming  `yaml:"streaming"`
+	Monitor    Monitor    `yaml:"monitor"`
+	Log        Log        `yaml:"log"`
+
+	// DataDir holds everything the node keeps: records, media, uploads, the
+	// admin socket. Default: $STATE_DIRECTORY (systemd), else
+	// /var/lib/streamgate if run by root and present, else
+	// $XDG_DATA_HOME/streamgate (~/.local/share/streamgate).
+	DataDir string `yaml:"data_dir"`
+}
+
+// Deployment says how the node relates to others.
+type Deployment struct {
+	// Mode is monolith (one node runs everything on embedded backends) or
+	// cluster (alias microservice: nodes of one role each on shared backends;
+	// not available yet). Default: monolith.
+	Mode string `yaml:"mode"`
+}
+
+// APIGateway is the public edge.
+type APIGateway struct {
+	// Host is the address to listen on; 0.0.0.0 or :: for every network of the
+	// machine. Default: 127.0.0.1, so that nothing is public by accident.
+	Host string `yaml:"host"`
+	// Port serves API, uploads, media and pages. Default: 8080. 0 picks a free one.
+	Port int `yaml:"port"`
+	// GRPCPort serves all services over gRPC. Default: 9090. 0 picks a free one.
+	GRPCPort  int       `yaml:"grpc_port"`
+	RateLimit RateLimit `yaml:"rate_limit"`
+	// Timeout bounds one API request; not uploads, events and media.
+	// Default: 30s.
+	Timeout time.Duration `yaml:"timeout"`
+	// PublicURL is the address under which clients reach the node when a proxy
+	// stands before it, for example https://video.example.org. Default: empty,
+	// links then follow the address of each request.
+	PublicURL string `yaml:"public_url"`
+	// TrustedProxies are the networks (10.0.0.0/8) or addresses whose
+	// X-Forwarded-* headers are believed. Default: none.
+	TrustedProxies []string `yaml:"trusted_proxies"`
+}
+
+// RateLimit bounds the API requests of one client.
+type RateLimit struct {
+	// RequestsPerSecond is the lasting rate. Default: 1000.
+	RequestsPerSecond float64 `yaml:"requests_per_second"`
+	// Burst is how many may come at once. Default: 100.
+	Burst int `yaml:"burst"`
+}
+
+// Transcoder turns sources into cells.
+type Transcoder struct {
+	// WorkerPoolSize is the number of workers at start. Default: 4.
+	WorkerPoolSize int `yaml:"worker_pool_size"`
+	// MaxConcurrentTasks is how many tasks may be in progress at once; others
+	// wait. Default: 16.
+	MaxConcurrentTasks int `yaml:"max_concurrent_tasks"`
+	// MaxQueueSize is how many tasks may wait; a further one is refused.
+	// Default: 1000.
+	MaxQueueSize int `yaml:"max_queue_size"`
+	// TaskTimeout bounds one job (a piece of a task), not a long film.
+	// Default: 1h.
+	TaskTimeout time.Duration `yaml:"task_timeout"`
+	// HealthCheckInterval is how often workers are checked; it has no effect
+	// yet. Default: 30s.
+	HealthCheckInterval time.Duration `yaml:"health_check_interval"`
+	// GRPCPort serves the transcoder over gRPC. Default: 9092. 0 picks a free one.
+	GRPCPort      int           `yaml:"grpc_port"`
+	ScalingPolicy ScalingPolicy `yaml:"scaling_policy"`
+	// Profiles are the ladders by name. A video names one; "default" is built
+	// in (1080p, 720p, 480p and 360p H.264 with AAC) and may be replaced. Keys
+	// that a profile leaves out are as in the built-in one.
+	Profiles map[string]media.Profile `yaml:"profiles"`
+	// FFmpeg is the path of ffmpeg; ffprobe is taken from beside it, else from
+	// the PATH. Default: empty, found in the PATH.
+	FFmpeg string `yaml:"ffmpeg"`
+}
+
+// ScalingPolicy moves the number of workers with the load. Ratio is runnable
+// jobs by workers. Only the bounds and the cap have an effect yet: the number
+// of workers is fixed at start.
+type ScalingPolicy struct {
+	// MinWorkers and MaxWorkers are the bounds. Defaults: 2 and 16.
+	MinWorkers int `yaml:"min_workers"`
+	MaxWorkers int `yaml:"max_workers"`
+	// TargetQueueLen is the number of waiting tasks for each of which a worker
+	// is wanted at least. Default: 10.
+	TargetQueueLen int `yaml:"target_queue_len"`
+	// ScaleUpThreshold is the ratio above which a worker is added. Default: 2.5.
+	ScaleUpThreshold float64 `yaml:"scale_up_threshold"`
+	// ScaleDownThreshold is the ratio below which one is ended when nothing
+	// waits. Default: 0.5.
+	ScaleDownThreshold float64 `yaml:"scale_down_threshold"`
+	// CheckInterval is how often the ratio is looked at. Default: 10s.
+	CheckInterval time.Duration `yaml:"check_interval"`
+	// CapToCores caps all three numbers of workers at the machine's cores: more
+	// encoders than cores only make each other late. Default: true.
+	CapToCores bool `yaml:"cap_to_cores"`
+}
+
+// Workers returns how many workers to start with, and their bounds, on a
+// machine with that many cores.
+func (t *Transcoder) Workers(cores int) (start, lo, hi int) {
+	lo, hi = t.ScalingPolicy.MinWorkers, t.ScalingPolicy.MaxWorkers
+	if t.ScalingPolicy.CapToCores {
+		lo, hi = min(lo, cores), min(hi, cores)
+	}
+	return max(lo, min(t.WorkerPoolSize, hi)), lo, hi
+}
+
+// Upload receives sources.
+type Upload struct {
+	// MaxSize is the largest source accepted. Default: 50GiB.
+	MaxSize Bytes `yaml:"max_size"`
+	// ExpireAfter is how long an abandoned upload is kept. Default: 24h.
+	ExpireAfter time.Duration `yaml:"expire_after"`
+	// MinFreeDisk is what must stay free on the disk after an upload; what
+	// does not fit is refused beforehand. Cells that are being made stop at
+	// half of it. Default: 1GiB.
+	MinFreeDisk Bytes `yaml:"min_free_disk"`
+}
+
+// Streaming serves media to players.
+type Streaming struct {
+	// SessionTTL is how long a playback session lasts. Default: 4h.
+	SessionTTL time.Duration `yaml:"session_ttl"`
+	// Hold is how long a request waits for a cell that is being made before
+	// 503. At most 9.5s: players give up after 10 s. Default: 9s.
+	Hold time.Duration `yaml:"hold"`
+}
+
+// Monitor is the operator's listener: health, metrics, pprof.
+type Monitor struct {
+	// Listen is its address; keep it off public networks. Default:
+	// 127.0.0.1:6060. Port 0 picks a free one.
+	Listen string `yaml:"listen"`
+}
+
+// Log is the node's log, on standard error.
+type Log struct {
+	// Level is debug, info, warn or error. Default: info.
+	Level string `yaml:"level"`
+	// Format is text, json, or auto: text on a terminal, else JSON.
+	// Default: auto.
+	Format string `yaml:"format"`
+}
+
+// The modes of deployment.
+const (
+	ModeMonolith = "monolith"
+	ModeCluster  = "cluster"
+)
+
+// Default returns the configuration of a node that is told nothing. DataDir is
+// empty: Load finds it.
+func Default() *Config {
+	return &Config{
+		Deployment: Deployment{Mode: ModeMonolith},
+		APIGateway: APIGateway{
+			Host: "127.0.0.1", Port: 8080, GRPCPort: 9090, Timeout: 30 * time.Second,
+			RateLimit: RateLimit{RequestsPerSecond: 1000, Burst: 100},
+		},
+		Transcoder: Transcoder{
+			WorkerPoolSize: 4, MaxConcurrentTasks: 16, MaxQueueSize: 1000,
+			TaskTimeout: time.Hour, HealthCheckInterval: 30 * time.Second, GRPCPort: 9092,
+			ScalingPolicy: ScalingPolicy{
+				MinWorkers: 2, MaxWorkers: 16, TargetQueueLen: 10,
+				ScaleUpThreshold: 2.5, ScaleDownThreshold: 0.5,
+				CheckInterval: 10 * time.Second, CapToCores: true,
+			},
+			Profiles: map[string]media.Profile{rpc.DefaultProfile: media.DefaultProfile()},
+		},
+		Upload:    Upload{MaxSize: 50 << 30, ExpireAfter: 24 * time.Hour, MinFreeDisk: 1 << 30},
+		Streaming: Streaming{SessionTTL: 4 * time.Hour, Hold: 9 * time.Second},
+		Monitor:   Monitor{Listen: "127.0.0.1:6060"},
+		Log:       Log{Level: "info", Format: "auto"},
+	}
+}
+
+// cores is what the scheduler may use, which in a container is less than the
+// machine has.
+func cores() int { return runtime.GOMAXPROCS(0) }

@@ -1,0 +1,195 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"streamgate/app/media"
+)
+
+// Validate checks every value and what values exclude each other. The error
+// has one line per fault: the key, its value, and how to mend it.
+func (c *Config) Validate() error {
+	v := &checker{}
+	v.oneOf("deployment.mode", c.Deployment.Mode, ModeMonolith, ModeCluster)
+	c.APIGateway.check(v)
+	c.Transcoder.check(v)
+	v.atLeast("upload.max_size", c.Upload.MaxSize, 1)
+	v.between("upload.expire_after", c.Upload.ExpireAfter, time.Minute, 365*24*time.Hour)
+	v.atLeast("upload.min_free_disk", c.Upload.MinFreeDisk, 0)
+	v.between("streaming.session_ttl", c.Streaming.SessionTTL, time.Minute, 30*24*time.Hour)
+	v.between("streaming.hold", c.Streaming.Hold, 0, 9500*time.Millisecond)
+	v.address("monitor.listen", c.Monitor.Listen)
+	v.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
+	v.oneOf("log.format", c.Log.Format, "auto", "text", "json")
+	c.checkPorts(v)
+	return errors.Join(v.faults...)
+}
+
+func (g *APIGateway) check(v *checker) {
+	if _, err := netip.ParseAddr(g.Host); err != nil && !hostName.MatchString(g.Host) {
+		v.fault("api_gateway.host", g.Host, "write an address of this machine, 127.0.0.1 or 0.0.0.0, without a port")
+	}
+	v.port("api_gateway.port", g.Port)
+	v.port("api_gateway.grpc_port", g.GRPCPort)
+	v.positive("api_gateway.rate_limit.requests_per_second", g.RateLimit.RequestsPerSecond)
+	v.count("api_gateway.rate_limit.burst", g.RateLimit.Burst, 1, 1_000_000)
+	v.between("api_gateway.timeout", g.Timeout, time.Second, time.Hour)
+	if g.PublicURL != "" {
+		u, err := url.Parse(g.PublicURL)
+		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
+			v.fault("api_gateway.public_url", g.PublicURL, "write a whole URL like https://video.example.org, or leave it empty")
+		}
+	}
+	for _, p := range g.TrustedProxies {
+		if _, err := netip.ParsePrefix(p); err != nil {
+			if _, err := netip.ParseAddr(p); err != nil {
+				v.fault("api_gateway.trusted_proxies", p, "write networks like 10.0.0.0/8 or addresses like 10.0.0.1")
+			}
+		}
+	}
+}
+
+func (t *Transcoder) check(v *checker) {
+	const manyWorkers = 1024
+	v.count("transcoder.worker_pool_size", t.WorkerPoolSize, 1, manyWorkers)
+	v.count("transcoder.max_concurrent_tasks", t.MaxConcurrentTasks, 1, 1_000_000)
+	v.count("transcoder.max_queue_size", t.MaxQueueSize, 1, 10_000_000)
+	v.between("transcoder.task_timeout", t.TaskTimeout, time.Second, 7*24*time.Hour)
+	v.between("transcoder.health_check_interval", t.HealthCheckInterval, time.Second, time.Hour)
+	v.port("transcoder.grpc_port", t.GRPCPort)
+	p := &t.ScalingPolicy
+	v.count("transcoder.scaling_policy.min_workers", p.MinWorkers, 1, manyWorkers)
+	v.count("transcoder.scaling_policy.max_workers", p.MaxWorkers, 1, manyWorkers)
+	if p.MinWorkers > p.MaxWorkers {
+		v.fault("transcoder.scaling_policy.min_workers", p.MinWorkers,
+			fmt.Sprintf("it must not exceed max_workers, which is %d", p.MaxWorkers))
+	}
+	v.count("transcoder.scaling_policy.target_queue_len", p.TargetQueueLen, 1, 1_000_000)
+	v.positive("transcoder.scaling_policy.scale_up_threshold", p.ScaleUpThreshold)
+	if p.ScaleDownThreshold < 0 || p.ScaleDownThreshold >= p.ScaleUpThreshold {
+		v.fault("transcoder.scaling_policy.scale_down_threshold", p.ScaleDownThreshold,
+			"it must be at least 0 and less than scale_up_threshold, or the pool would swing")
+	}
+	v.between("transcoder.scaling_policy.check_interval", p.CheckInterval, 100*time.Millisecond, time.Hour)
+	for _, name := range slices.Sorted(maps.Keys(t.Profiles)) {
+		v.name("transcoder.profiles", name)
+		checkProfile(v, "transcoder.profiles."+name, t.Profiles[name])
+	}
+}
+
+// checkProfile refuses what ffmpeg or a player would refuse later.
+func checkProfile(v *checker, key string, p media.Profile) {
+	if len(p.Rungs) == 0 {
+		v.fault(key+".rungs", "", "list at least one rung")
+	}
+	var names []string
+	for i, r := range p.Rungs {
+		rung := fmt.Sprintf("%s.rungs[%d]", key, i)
+		v.name(rung+".name", r.Name)
+		if slices.Contains(names, r.Name) {
+			v.fault(rung+".name", r.Name, "another rung has that name; choose another")
+		}
+		names = append(names, r.Name)
+		v.count(rung+".height", r.Height, 16, 8640)
+		v.count(rung+".crf", r.CRF, 0, 51)
+		v.count(rung+".max_rate", r.MaxRate, 10_000, 1_000_000_000)
+		v.count(rung+".buf_size", r.BufSize, 10_000, 2_000_000_000)
+	}
+	v.oneOf(key+".preset", p.Preset, "ultrafast", "superfast", "veryfast", "faster", "fast",
+		"medium", "slow", "slower", "veryslow")
+	v.seconds(key+".segment_seconds", p.SegmentSeconds)
+	v.seconds(key+".first_segment_seconds", p.FirstSegmentSeconds)
+	v.count(key+".audio_bit_rate", p.AudioBitRate, 16_000, 512_000)
+}
+
+var (
+	hostName  = regexp.MustCompile(`^[a-zA-Z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?$`)
+	shortName = regexp.MustCompile(`^[a-z0-9_-]{1,40}$`)
+)
+
+// checkPorts refuses one port for two servers, which would fail at start with
+// a less helpful message.
+func (c *Config) checkPorts(v *checker) {
+	used := map[int]string{}
+	for _, p := range []struct {
+		key  string
+		port int
+	}{
+		{"api_gateway.port", c.APIGateway.Port},
+		{"api_gateway.grpc_port", c.APIGateway.GRPCPort},
+		{"transcoder.grpc_port", c.Transcoder.GRPCPort},
+	} {
+		if other := used[p.port]; p.port != 0 && other != "" {
+			v.fault(p.key, p.port, other+" has that port; choose another")
+		}
+		used[p.port] = p.key
+	}
+}
+
+// checker gathers faults.
+type checker struct{ faults []error }
+
+func (v *checker) fault(key string, value any, mend string) {
+	v.faults = append(v.faults, fmt.Errorf("%s is %q: %s", key, fmt.Sprint(value), mend))
+}
+
+func (v *checker) oneOf(key, value string, words ...string) {
+	if !slices.Contains(words, value) {
+		v.fault(key, value, "write "+strings.Join(words, " or "))
+	}
+}
+
+func (v *checker) count(key string, n, lo, hi int) {
+	if n < lo || n > hi {
+		v.fault(key, n, fmt.Sprintf("write a number from %d to %d", lo, hi))
+	}
+}
+
+func (v *checker) name(key, value string) {
+	if !shortName.MatchString(value) {
+		v.fault(key, value, "write 1 to 40 lower-case letters, digits, - or _")
+	}
+}
+
+func (v *checker) seconds(key string, s float64) {
+	if !(s >= 0.5 && s <= 30) {
+		v.fault(key, s, "write a number of seconds from 0.5 to 30")
+	}
+}
+
+func (v *checker) port(key string, n int) { v.count(key, n, 0, 65535) }
+
+func (v *checker) positive(key string, f float64) {
+	if !(f > 0 && f <= 1e9) { // so that NaN fails too
+		v.fault(key, f, "write a number greater than 0")
+	}
+}
+
+func (v *checker) between(key string, d, lo, hi time.Duration) {
+	if d < lo || d > hi {
+		v.fault(key, durationText(d), fmt.Sprintf("write a duration from %s to %s", durationText(lo), durationText(hi)))
+	}
+}
+
+func (v *checker) atLeast(key string, b, lo Bytes) {
+	if b < lo {
+		v.fault(key, b, fmt.Sprintf("write a size of at least %s", lo))
+	}
+}
+
+func (v *checker) address(key, addr string) {
+	_, port, err := net.SplitHostPort(addr)
+	if n, perr := strconv.Atoi(port); err != nil || perr != nil || n < 0 || n > 65535 {
+		v.fault(key, addr, "write an address and a port, like 127.0.0.1:6060")
+	}
+}

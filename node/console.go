@@ -1,0 +1,30 @@
+package node
+
+import (
+	"context"
+
+	"streamgate/assets"
+	"streamgate/ui"
+)
+
+// console serves the pages for people.
+type console struct{}
+
+func (console) Name() string { return "console" }
+
+func (console) Start(ctx context.Context, k *Kernel) error {
+	set, err := assets.Load()
+	if err != nil {
+		return err
+	}
+	tickets, err := newTicketGate(ctx, k)
+	if err != nil {
+		return err
+	}
+	ui.New(ui.Config{
+		Library: k.Peers.Library, Ticket: tickets.Verify, Assets: set, Log: k.Log.With("service", "ui"),
+	}).Routes(k.Mux)
+	return nil
+}
+
+func (console) Stop(context.Context) error { return nil }

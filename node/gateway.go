@@ -1,0 +1,71 @@
+package node
+
+import (
+	"context"
+	"net/netip"
+
+	"streamgate/app/gateway"
+)
+
+// edge is the public edge: REST, events and RPC on the public port, and all
+// services on the gRPC port.
+type edge struct{}
+
+func (edge) Name() string { return "gateway" }
+
+func (edge) Start(ctx context.Context, k *Kernel) error {
+	cfg := &k.Config.APIGateway
+	trusted, err := cfg.trustedProxies()
+	if err != nil {
+		return err
+	}
+	g, err := gateway.New(gateway.Config{
+		Services: k.Peers.services(), Mounts: k.Mounts, Auth: k.Auth, Cache: k.Stores.Cache, Bus: k.Bus,
+		PublicURL: cfg.PublicURL, TrustedProxies: trusted,
+		RequestsPerSecond: cfg.RateLimit.RequestsPerSecond, Burst: cfg.RateLimit.Burst,
+		Timeout: cfg.Timeout, Log: k.Log.With("service", "gateway"),
+	})
+	if err != nil {
+		return err
+	}
+	err = k.Serve(ctx, Server{
+		Name: "grpc", Key: "api_gateway.grpc_port", Addr: cfg.addr(cfg.GRPCPort),
+		Handler: gateway.NewRPC(gateway.RPCConfig{Services: k.Peers.services(), Auth: k.Auth, PublicURL: cfg.PublicURL, Log: k.Log}),
+	})
+	if err != nil {
+		return err
+	}
+	// Event streams end as soon as the node begins to stop: they would hold up
+	// the servers.
+	context.AfterFunc(k.Draining(), g.Close)
+	g.Mount(k.Mux)
+	return nil
+}
+
+func (edge) Stop(context.Context) error { return nil }
+
+// services are the peers as the gateway mounts them. A client is a handler
+// too, so this works whether a peer is here or elsewhere.
+func (p *Peers) services() []gateway.Service {
+	return []gateway.Service{
+		gateway.Library(p.Library), gateway.Uploads(p.Uploads), gateway.Transcoder(p.Transcoder),
+		gateway.Access(p.Access), gateway.Monitor(p.Monitor),
+	}
+}
+
+// trustedProxies are the configured networks; an address is a network of one.
+func (g *APIGateway) trustedProxies() ([]netip.Prefix, error) {
+	var out []netip.Prefix
+	for _, s := range g.TrustedProxies {
+		prefix, err := netip.ParsePrefix(s)
+		if err != nil {
+			addr, aerr := netip.ParseAddr(s)
+			if aerr != nil {
+				return nil, err
+			}
+			prefix = netip.PrefixFrom(addr, addr.BitLen())
+		}
+		out = append(out, prefix.Masked())
+	}
+	return out, nil
+}

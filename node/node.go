@@ -1,0 +1,236 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"streamgate/store"
+)
+
+// ErrRole means that the role or the mode needs what this version does
+// not have.
+var ErrRole = errors.New("not available yet")
+
+// Options are what New needs beside the configuration.
+type Options struct {
+	// Role is the column of the table to run; "" means monolith.
+	Role Role
+	// Log receives the node's log; nil discards it.
+	Log *slog.Logger
+	// Version of the program, for metrics and answers.
+	Version string
+	// Env are the NAME=value pairs of the service manager's protocol
+	// (NOTIFY_SOCKET, WATCHDOG_USEC) and of XDG_RUNTIME_DIR.
+	Env []string
+}
+
+// Node is one running StreamGate.
+type Node struct {
+	kernel  *Kernel
+	parts   []part
+	started []running
+	notify  notifier
+	failed  chan error // holds the first error of a loop
+	drain   context.CancelFunc
+	alive   context.Context // done when everything has stopped
+	ended   context.CancelFunc
+	stop    sync.Once
+	stopErr error
+}
+
+// running is a started part and its loops.
+type running struct {
+	part
+	scope *scope
+}
+
+// New makes a node that is not yet started. It touches nothing but the data
+// directory's identity file. ErrRole.
+func New(cfg *Config, opt Options) (*Node, error) {
+	if opt.Role == "" {
+		opt.Role = RoleMonolith
+	}
+	if opt.Role != RoleMonolith || cfg.Deployment.Mode != ModeMonolith {
+		return nil, fmt.Errorf("role %s in deployment.mode %s is %w: a node of one role needs the cluster backends; "+
+			"run the monolith (streamgate serve, with deployment.mode: monolith)", opt.Role, cfg.Deployment.Mode, ErrRole)
+	}
+	return assemble(cfg, opt, partsOf(opt.Role, table()))
+}
+
+// assemble makes a node of the given parts.
+func assemble(cfg *Config, opt Options, parts []part) (*Node, error) {
+	id, err := identity(cfg.DataDir)
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{parts: parts, failed: make(chan error, 1)}
+	n.notify = newNotifier(opt.Env)
+	n.kernel = newKernel(cfg, opt)
+	n.kernel.NodeID = id
+	n.kernel.fail = n.fail
+	n.kernel.draining, n.drain = context.WithCancel(context.Background())
+	n.alive, n.ended = context.WithCancel(context.Background())
+	return n, nil
+}
+
+func newKernel(cfg *Config, opt Options) *Kernel {
+	k := &Kernel{
+		Config: cfg, Log: opt.Log, Version: opt.Version, Roles: []Role{opt.Role},
+		Started: time.Now().UTC(), DataDir: cfg.DataDir, BootID: store.NewID(),
+		Metrics: prometheus.NewRegistry(), Mux: http.NewServeMux(), Mounts: map[string]http.Handler{}, state: newState(),
+	}
+	if k.Log == nil {
+		k.Log = slog.New(slog.DiscardHandler)
+	}
+	k.Metrics.MustRegister(collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return k
+}
+
+// Start starts the parts in order and returns when the node is ready. On
+// error everything that had started is stopped again.
+func (n *Node) Start(ctx context.Context) error {
+	for _, p := range n.parts {
+		if err := n.startPart(ctx, p); err != nil {
+			if serr := n.Stop(); serr != nil {
+				n.kernel.Log.Error("stop after a failed start", "err", serr)
+			}
+			return err
+		}
+	}
+	n.kernel.state.setPhase(phaseReady)
+	n.notify.ready(n.URL())
+	go n.notify.beat(n.alive)
+	n.kernel.Log.Info("ready", "took", time.Since(n.kernel.Started).Round(time.Millisecond),
+		"url", n.kernel.PublicURL(), "operator", n.Addr("operator"), "data", n.kernel.DataDir)
+	return nil
+}
+
+func (n *Node) startPart(ctx context.Context, p part) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	begun := time.Now()
+	s := newScope()
+	n.kernel.scope = s
+	err := p.plugin.Start(ctx, n.kernel)
+	n.kernel.scope = nil
+	if err != nil {
+		stopCtx, cancel := context.WithTimeout(context.Background(), p.stop)
+		defer cancel()
+		return errors.Join(err, s.end(stopCtx))
+	}
+	n.started = append(n.started, running{p, s})
+	n.kernel.Log.Debug("started", "part", p.plugin.Name(), "took", time.Since(begun).Round(time.Microsecond))
+	return nil
+}
+
+// Run starts the node and waits: see Wait.
+func (n *Node) Run(ctx context.Context) error {
+	if err := n.Start(ctx); err != nil {
+		return err
+	}
+	return n.Wait(ctx)
+}
+
+// Wait stops a started node when ctx is done, which is no error, or when one
+// of its loops fails, which is.
+func (n *Node) Wait(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		n.kernel.Log.Info("stopping")
+		return n.Stop()
+	case err := <-n.failed:
+		n.kernel.Log.Error("stopping: a part failed", "err", err)
+		return errors.Join(err, n.Stop())
+	}
+}
+
+// Stop stops the started parts in reverse. Later calls return what the first
+// returned.
+func (n *Node) Stop() error {
+	n.stop.Do(func() {
+		n.kernel.state.setPhase(phaseStopping)
+		n.notify.stopping()
+		n.drain()
+		defer n.ended()
+		var errs []error
+		for len(n.started) > 0 {
+			last := n.started[len(n.started)-1]
+			n.started = n.started[:len(n.started)-1]
+			errs = append(errs, n.stopPart(last))
+		}
+		n.stopErr = errors.Join(errs...)
+	})
+	return n.stopErr
+}
+
+// stopPart gives each part a time of its own: one that stalls must not take
+// from the stores the time to close.
+func (n *Node) stopPart(r running) error {
+	ctx, cancel := context.WithTimeout(context.Background(), r.stop)
+	defer cancel()
+	begun := time.Now()
+	err := errors.Join(r.plugin.Stop(ctx), r.scope.end(ctx))
+	n.kernel.Log.Debug("stopped", "part", r.plugin.Name(), "took", time.Since(begun).Round(time.Microsecond))
+	if err != nil {
+		return fmt.Errorf("stop %s: %w", r.plugin.Name(), err)
+	}
+	return nil
+}
+
+// fail keeps the first error of a loop; Wait acts on it.
+func (n *Node) fail(err error) {
+	select {
+	case n.failed <- err:
+	default:
+		n.kernel.Log.Error("another part failed", "err", err)
+	}
+}
+
+// Addr tells where a server (public, operator, admin …) listens, "" if it
+// does not.
+func (n *Node) Addr(server string) string { return n.kernel.state.addr(server) }
+
+// URL is the public base URL without a trailing slash.
+func (n *Node) URL() string { return n.kernel.PublicURL() }
+
+// identity returns the node's persistent id, making the data directory and
+// the id if there are none.
+func identity(dataDir string) (string, error) {
+	if err := os.MkdirAll(dataDir, 0o750); err != nil {
+		return "", dataDirError(dataDir, err)
+	}
+	path := filepath.Join(dataDir, "node-id")
+	data, err := os.ReadFile(path)
+	if id := strings.TrimSpace(string(data)); err == nil && id != "" {
+		return id, nil
+	}
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return "", dataDirError(dataDir, err)
+	}
+	id := store.NewID()
+	if err := os.WriteFile(path, []byte(id+"\n"), 0o640); err != nil {
+		return "", dataDirError(dataDir, err)
+	}
+	return id, nil
+}
+
+func dataDirError(dir string, err error) error {
+	var path *os.PathError
+	if errors.As(err, &path) {
+		err = path.Err
+	}
+	return fmt.Errorf("data_dir %s cannot be used: %w; run the node as the directory's owner, or name another with --data DIR", dir, err)
+}

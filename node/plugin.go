@@ -1,0 +1,145 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"streamgate/app/gateway"
+	"streamgate/app/media"
+	"streamgate/app/rpc"
+	"streamgate/store"
+)
+
+// Plugin is one part of a node.
+type Plugin interface {
+	// Name is a short lower-case word for logs and errors.
+	Name() string
+	// Start makes the part ready before it returns. On error it leaves nothing
+	// behind. It may use what parts before it in the table put on the Kernel.
+	Start(ctx context.Context, k *Kernel) error
+	// Stop drains the part; ctx is the deadline. It is called once, and only
+	// after Start succeeded. Loops and servers that Start gave to the Kernel
+	// are still running and end right after it.
+	Stop(ctx context.Context) error
+}
+
+// Kernel is what the plugins of a node share. It is never passed below this
+// package: services take the fields they need.
+type Kernel struct {
+	Config  *Config
+	Log     *slog.Logger
+	Metrics *prometheus.Registry
+	Version string
+	Roles   []Role
+	Started time.Time
+
+	DataDir string
+	NodeID  string // persistent
+	BootID  string // of this start: tells the node's own dead leases
+
+	Tools    media.Tools    // from part tools on
+	Bus      *nats.Conn     // from part bus on
+	Stores   Stores         // from part stores on
+	Registry Registry       // from part registry on
+	Mux      *http.ServeMux // of the public port and the admin socket
+	Peers    Peers          // each from its service's part on
+	// Mounts are handlers that the gateway serves behind its authentication,
+	// by ServeMux pattern.
+	Mounts map[string]http.Handler
+	Auth   gateway.Authenticator // from part metadata on
+
+	media    http.Handler // /s/ and /v/, from part streaming on
+	state    *state
+	draining context.Context // done when the node begins to stop
+	scope    *scope          // of the part that is being started
+	fail     func(error)     // stops the node
+}
+
+// Stores are the contracts of package store.
+type Stores struct {
+	Queue   store.Queue
+	Catalog store.Catalog
+	Objects store.Objects
+	Cache   store.Cache
+}
+
+// Peers are the services, wherever they run: the value itself if this node
+// has the role, else a client.
+type Peers struct {
+	Library    rpc.LibraryClient
+	Uploads    rpc.UploadsClient
+	Transcoder rpc.TranscoderClient
+	Access     rpc.AccessClient
+	Monitor    rpc.MonitorClient
+}
+
+// Go runs fn as a supervised loop until the part that is being started stops:
+// its context, which carries the node's own identity, is then done, and fn
+// must return soon. An error or panic of fn stops the node. Call it from Start
+// only.
+func (k *Kernel) Go(name string, fn func(context.Context) error) {
+	scope, fail := k.scope, k.fail
+	scope.wg.Go(func() {
+		err := guard(scope.ctx, fn)
+		if err != nil && scope.ctx.Err() == nil {
+			fail(fmt.Errorf("%s: %w", name, err))
+		}
+	})
+}
+
+// guard turns a panic into an error, so that the node is stopped in order and
+// not torn down in the middle of others' writes.
+func guard(ctx context.Context, fn func(context.Context) error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return fn(ctx)
+}
+
+// Check adds a line to /readyz: the node is ready while every check returns
+// nil. It must be quick and honour its context.
+func (k *Kernel) Check(name string, check func(context.Context) error) {
+	k.state.addCheck(name, check)
+}
+
+// Draining is done when the node begins to stop: what would wait for ever
+// (event streams, held requests) must end then.
+func (k *Kernel) Draining() context.Context { return k.draining }
+
+// scope is the loops of one part.
+type scope struct {
+	ctx    context.Context
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+}
+
+func newScope() *scope {
+	ctx, cancel := context.WithCancel(rpc.System(context.Background()))
+	return &scope{ctx: ctx, cancel: cancel}
+}
+
+// end cancels the loops and waits for them until ctx is done.
+func (s *scope) end(ctx context.Context) error {
+	s.cancel()
+	ended := make(chan struct{})
+	go func() {
+		s.wg.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("its loops did not end: %w", ctx.Err())
+	}
+}

@@ -1,0 +1,91 @@
+package node
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Role is what a node does for its deployment.
+type Role string
+
+// The roles. A monolith has all the others.
+const (
+	RoleMonolith   Role = "monolith"
+	RoleGateway    Role = "api-gateway"
+	RoleUpload     Role = "upload"
+	RoleTranscoder Role = "transcoder"
+	RoleStreaming  Role = "streaming"
+	RoleMetadata   Role = "metadata"
+	RoleMonitor    Role = "monitor"
+)
+
+// Roles lists every role, the monolith first.
+func Roles() []Role {
+	return append([]Role{RoleMonolith}, every()...)
+}
+
+func every() []Role {
+	return []Role{RoleGateway, RoleUpload, RoleTranscoder, RoleStreaming, RoleMetadata, RoleMonitor}
+}
+
+// ParseRole returns the role of that name.
+func ParseRole(name string) (Role, error) {
+	if role := Role(name); slices.Contains(Roles(), role) {
+		return role, nil
+	}
+	names := make([]string, 0, len(Roles()))
+	for _, r := range Roles() {
+		names = append(names, string(r))
+	}
+	return "", fmt.Errorf("%q is no role; write one of %s", name, strings.Join(names, ", "))
+}
+
+// part is a row of the table: a plugin, the roles that run it, and how long
+// its Stop may take.
+type part struct {
+	plugin Plugin
+	roles  []Role
+	stop   time.Duration
+}
+
+const (
+	brief = 10 * time.Second
+	// jobsEnd covers the 60 s that running jobs get, and giving back the
+	// leases of those that did not make it.
+	jobsEnd = 70 * time.Second
+)
+
+// table is every part of StreamGate in the order of start; the stop is the
+// reverse (see the package comment for its reasons). A part may use only what
+// stands above it.
+func table() []part {
+	all := every()
+	return []part{
+		{operator{}, all, brief},      // first and last: start and stop can be watched
+		{&tools{}, all, brief},        // ffmpeg
+		{&bus{}, all, brief},          // events
+		{&stores{}, all, brief},       // records, queue, media, cache
+		{&registration{}, all, brief}, // left only when the jobs below have ended
+
+		{&transcoder{}, []Role{RoleTranscoder}, jobsEnd},
+		{&uploads{}, []Role{RoleUpload}, brief},      // hands over to the transcoder
+		{metadata{}, []Role{RoleMetadata}, brief},    // library and access
+		{&streaming{}, []Role{RoleStreaming}, brief}, // demands cells of the transcoder
+		{monitoring{}, []Role{RoleMonitor}, brief},
+		{edge{}, []Role{RoleGateway}, brief}, // REST and RPC over all of the above
+		{console{}, []Role{RoleGateway}, brief},
+
+		{admin{}, all, brief},                  // the operator's socket; needs the lock of the stores
+		{public{}, []Role{RoleGateway}, brief}, // accepts last, stops accepting first
+	}
+}
+
+// partsOf picks the rows of a role.
+func partsOf(role Role, all []part) []part {
+	if role == RoleMonolith {
+		return all
+	}
+	return slices.DeleteFunc(all, func(p part) bool { return !slices.Contains(p.roles, role) })
+}

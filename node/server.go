@@ -1,0 +1,145 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Server is one HTTP server of the node: HTTP/1.1 and HTTP/2 without TLS
+// (h2c), so that gRPC works on every port.
+type Server struct {
+	Name    string // in logs and for Node.Addr
+	Key     string // the configuration key of Addr, for the message when it is taken
+	Addr    string // host:port; port 0 picks a free one
+	Handler http.Handler
+	// Listener replaces Addr if set.
+	Listener net.Listener
+}
+
+const (
+	// readHeaderTimeout ends connections that send their headers too slowly.
+	readHeaderTimeout = 10 * time.Second
+	idleTimeout       = 2 * time.Minute
+	maxHeaderBytes    = 32 << 10
+	// serverGrace is how long requests may take to end when the node stops.
+	// Uploads cut off then resume; players ask again.
+	serverGrace = 5 * time.Second
+	// notSentLowat bounds what the kernel holds unsent of each connection,
+	// bytes: less memory and fewer wake-ups when sending files.
+	notSentLowat = 32 << 10
+)
+
+// Serve listens before it returns, and serves until the part that is being
+// started stops; requests may then take a few seconds to end. There is no
+// time-out on bodies: uploads and media take as long as they take.
+func (k *Kernel) Serve(ctx context.Context, s Server) error {
+	ln := s.Listener
+	if ln == nil {
+		var err error
+		if ln, err = listen(ctx, s.Key, s.Addr); err != nil {
+			return err
+		}
+	}
+	k.state.setAddr(s.Name, ln.Addr().String())
+	srv := k.httpServer(s)
+	k.Go("server "+s.Name, func(ctx context.Context) error {
+		return serve(ctx, srv, ln)
+	})
+	return nil
+}
+
+func serve(ctx context.Context, srv *http.Server, ln net.Listener) error {
+	ended := make(chan error, 1)
+	go func() { ended <- srv.Serve(ln) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), serverGrace)
+	defer cancel()
+	if srv.Shutdown(grace) != nil {
+		return srv.Close()
+	}
+	return nil
+}
+
+func (k *Kernel) httpServer(s Server) *http.Server {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
+	return &http.Server{
+		Handler:           k.observe(s.Name, s.Handler),
+		Protocols:         protocols,
+		ReadHeaderTimeout: readHeaderTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ConnContext:       sendSoon,
+		ErrorLog:          slog.NewLogLogger(k.Log.With("server", s.Name).Handler(), slog.LevelDebug),
+	}
+}
+
+// sendSoon sets TCP_NOTSENT_LOWAT; where that fails the server is only slower.
+func sendSoon(ctx context.Context, c net.Conn) context.Context {
+	if tcp, ok := c.(*net.TCPConn); ok {
+		if raw, err := tcp.SyscallConn(); err == nil {
+			_ = raw.Control(func(fd uintptr) {
+				_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, notSentLowat)
+			})
+		}
+	}
+	return ctx
+}
+
+// listen binds addr; its error names the key and the mend.
+func listen(ctx context.Context, key, addr string) (net.Listener, error) {
+	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+	switch {
+	case err == nil:
+		return ln, nil
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("%s: %s is in use by another program (or another node); stop that one, or set %s to a free port",
+			key, addr, key)
+	case errors.Is(err, syscall.EACCES):
+		return nil, fmt.Errorf("%s: %s may not be opened by this user; choose a port above 1023, or grant CAP_NET_BIND_SERVICE",
+			key, addr)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return nil, fmt.Errorf("%s: %s is no address of this machine; use 127.0.0.1, or 0.0.0.0 for all of them", key, addr)
+	default:
+		return nil, fmt.Errorf("%s: listen on %s: %w", key, addr, err)
+	}
+}
+
+// PublicURL is the base URL under which clients reach the node, without a
+// trailing slash: the configured one, else that of the public server.
+func (k *Kernel) PublicURL() string {
+	if base := k.Config.APIGateway.PublicURL; base != "" {
+		return strings.TrimRight(base, "/")
+	}
+	addr := k.state.addr(publicServer)
+	if addr == "" {
+		addr = k.Config.APIGateway.addr(k.Config.APIGateway.Port)
+	}
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return ""
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return (&url.URL{Scheme: "http", Host: net.JoinHostPort(host, port)}).String()
+}
+
+// addr is a port of the gateway's host.
+func (g *APIGateway) addr(port int) string { return net.JoinHostPort(g.Host, strconv.Itoa(port)) }

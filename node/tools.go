@@ -1,0 +1,97 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+
+	"streamgate/app/media"
+)
+
+// ErrTools means that ffmpeg or ffprobe is missing or cannot do what is needed.
+var ErrTools = errors.New("ffmpeg cannot be used")
+
+// FindTools looks for ffmpeg and ffprobe: configured is the path of ffmpeg or
+// "" for the PATH. ErrTools.
+func FindTools(configured string) (media.Tools, error) {
+	name := configured
+	if name == "" {
+		name = "ffmpeg"
+	}
+	ffmpeg, err := exec.LookPath(name)
+	if err != nil {
+		return media.Tools{}, fmt.Errorf("%w: transcoder.ffmpeg: %s was not found; install it (apt-get install ffmpeg) or set its path", ErrTools, name)
+	}
+	ffprobe := filepath.Join(filepath.Dir(ffmpeg), "ffprobe")
+	if _, err := os.Stat(ffprobe); err != nil {
+		if ffprobe, err = exec.LookPath("ffprobe"); err != nil {
+			return media.Tools{}, fmt.Errorf("%w: ffprobe is neither beside %s nor in the PATH; install it (apt-get install ffmpeg)", ErrTools, ffmpeg)
+		}
+	}
+	return media.Tools{FFmpeg: ffmpeg, FFprobe: ffprobe}, nil
+}
+
+// encoders are those that ffmpeg must have been built with.
+var encoders = [...]string{"libx264", "aac"}
+
+// ProbeTools runs ffmpeg to learn its version and whether it has the encoders
+// needed. It takes some tens of milliseconds. ErrTools.
+func ProbeTools(ctx context.Context, t media.Tools) (version string, err error) {
+	out, err := exec.CommandContext(ctx, t.FFmpeg, "-nostdin", "-version").Output()
+	if err != nil {
+		return "", fmt.Errorf("%w: %s does not run: %w", ErrTools, t.FFmpeg, err)
+	}
+	first, _, _ := strings.Cut(string(out), "\n")
+	version, _, _ = strings.Cut(strings.TrimPrefix(first, "ffmpeg version "), " ")
+	list, err := exec.CommandContext(ctx, t.FFmpeg, "-nostdin", "-hide_banner", "-encoders").Output()
+	if err != nil {
+		return version, fmt.Errorf("%w: %s does not list its encoders: %w", ErrTools, t.FFmpeg, err)
+	}
+	for _, name := range encoders {
+		if !bytes.Contains(list, []byte(" "+name+" ")) {
+			return version, fmt.Errorf("%w: %s %s lacks the encoder %s; install Debian's (apt-get install ffmpeg) or set transcoder.ffmpeg", ErrTools, t.FFmpeg, version, name)
+		}
+	}
+	return version, nil
+}
+
+// tools finds ffmpeg at start, and looks at what it can do while the node is
+// already getting ready.
+type tools struct {
+	fault atomic.Pointer[error]
+}
+
+func (t *tools) Name() string { return "ffmpeg" }
+
+func (t *tools) Start(_ context.Context, k *Kernel) error {
+	found, err := FindTools(k.Config.Transcoder.FFmpeg)
+	if err != nil {
+		return err
+	}
+	k.Tools = found
+	k.Check(t.Name(), func(context.Context) error {
+		if err := t.fault.Load(); err != nil {
+			return *err
+		}
+		return nil
+	})
+	k.Go(t.Name(), func(ctx context.Context) error {
+		version, err := ProbeTools(ctx, found)
+		if err != nil && ctx.Err() == nil {
+			t.fault.Store(&err)
+			k.Log.Error("ffmpeg", "err", err)
+			return nil // what is made already can still be watched
+		}
+		k.Log.Debug("ffmpeg", "path", found.FFmpeg, "version", version)
+		return nil
+	})
+	return nil
+}
+
+func (t *tools) Stop(context.Context) error { return nil }

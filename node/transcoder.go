@@ -1,0 +1,70 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"streamgate/app/gateway"
+	"streamgate/app/rpc"
+	"streamgate/app/transcode"
+	"streamgate/store"
+)
+
+// transcoder runs the tasks and their workers, and serves the transcoder's own
+// gRPC port.
+type transcoder struct {
+	stop context.CancelFunc
+	done chan struct{}
+}
+
+func (t *transcoder) Name() string { return "transcoder" }
+
+func (t *transcoder) Start(ctx context.Context, k *Kernel) error {
+	cfg := &k.Config.Transcoder
+	workers, _, _ := cfg.Workers(cores())
+	service, err := transcode.New(transcode.Config{
+		Queue: k.Stores.Queue, Catalog: k.Stores.Catalog, Objects: k.Stores.Objects, Bus: k.Bus,
+		Tools: k.Tools, Log: k.Log.With("service", "transcoder"), Metrics: k.Metrics,
+		Owner:    store.Owner{Node: k.NodeID, Boot: k.BootID},
+		Scratch:  filepath.Join(k.DataDir, "scratch"),
+		Profiles: cfg.Profiles, Workers: workers,
+		MaxTasks: cfg.MaxConcurrentTasks, MaxQueue: cfg.MaxQueueSize, JobTimeout: cfg.TaskTimeout,
+	})
+	if err != nil {
+		return err
+	}
+	k.Peers.Transcoder = service
+	err = k.Serve(ctx, Server{
+		Name: "transcoder grpc", Key: "transcoder.grpc_port", Addr: k.Config.APIGateway.addr(cfg.GRPCPort),
+		Handler: gateway.NewRPC(gateway.RPCConfig{
+			Services: []gateway.Service{gateway.Transcoder(service)},
+			Auth:     lateAuth{k},
+			Open:     []string{rpc.TranscoderGetMetricsProcedure},
+			Log:      k.Log,
+		}),
+	})
+	if err != nil {
+		return err
+	}
+	run, stop := context.WithCancel(context.WithoutCancel(ctx))
+	t.stop, t.done = stop, make(chan struct{})
+	k.Go("workers", func(loop context.Context) error {
+		defer close(t.done)
+		defer context.AfterFunc(loop, stop)()
+		return service.Run(run)
+	})
+	return nil
+}
+
+// Stop takes no more jobs and lets the running ones finish for a minute; what
+// is left goes back to the queue.
+func (t *transcoder) Stop(ctx context.Context) error {
+	t.stop()
+	select {
+	case <-t.done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("jobs are still running: %w", ctx.Err())
+	}
+}
