@@ -1,0 +1,161 @@
+package main
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestSeries(t *testing.T) {
+	for _, c := range []struct {
+		s    series
+		want string
+	}{
+		{nil, "–"}, {series{3}, "3.00"}, {series{3, 1, 2}, "2.00 (1.00–3.00)"},
+		{series{1, 2, 30, 400}, "16.0 (1.00–400)"}, {series{0.0123}, "0.0123"},
+	} {
+		if got := c.s.String(); got != c.want {
+			t.Errorf("%v: %s, want %s", []float64(c.s), got, c.want)
+		}
+	}
+}
+
+func TestVerdicts(t *testing.T) {
+	c := comparison{what: "x", unit: "s", peer: "peer", ours: series{11}, them: series{10}}
+	for _, v := range []struct {
+		r    result
+		want string
+	}{
+		{c.atMost(1.10), "met"}, {c.atMost(1.05), "missed"}, {c.atLeast(1.0), "met"}, {c.atLeast(1.5), "missed"},
+		{c.lower(), "missed"}, {atMost("x", 5, "s", series{4, 6, 5}), "met"}, {atMost("x", 5, "s", nil), "missed"},
+		{result{what: "not measured"}, ""},
+	} {
+		if got := v.r.verdict(); got != v.want {
+			t.Errorf("%+v: %q, want %q", v.r, got, v.want)
+		}
+	}
+}
+
+func TestPick(t *testing.T) {
+	if got, err := pick(rows(), ""); err != nil || len(got) != len(rows()) {
+		t.Errorf("no name picks %d rows, %v", len(got), err)
+	}
+	got, err := pick(rows(), "demand, start")
+	if err != nil || len(got) != 2 || got[0].name != "demand" {
+		t.Errorf("got %v, %v", got, err)
+	}
+	if _, err := pick(rows(), "start,nonsense"); err == nil || !strings.Contains(err.Error(), "picture-copy") {
+		t.Errorf("an unknown row: %v; the error should list the known ones", err)
+	}
+}
+
+func TestMissingTool(t *testing.T) {
+	err := row{name: "x", tools: []string{"no-such-program"}}.haveTools()
+	if err == nil || !strings.Contains(err.Error(), "apt-get install no-such-program") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestReport(t *testing.T) {
+	r := &report{
+		machine: machine{
+			date: time.Date(2026, 1, 2, 3, 4, 0, 0, time.UTC), cores: 2, cpu: "A CPU", memory: 8 << 30,
+			kernel: "6.1", ffmpeg: "ffmpeg 5.1", nginx: "nginx/1.22", golang: "go1.26",
+		},
+		results: []result{
+			{what: "one", target: "≤ 1 s", measured: "0.50 s", met: true},
+			{what: "another", target: "≥ 1.5 × nginx", measured: "node 3, nginx 3 /s", ratio: "1.00"},
+		},
+	}
+	want := `
+* 2 January 2026, 03:04 UTC
+* 2 cores, A CPU, 8.0 GiB of memory
+* Linux 6.1
+* ffmpeg 5.1, nginx/1.22, go1.26
+
+| what    | target        | measured           | ratio |        |
+| ------- | ------------- | ------------------ | ----- | ------ |
+| one     | ≤ 1 s         | 0.50 s             |       | met    |
+| another | ≥ 1.5 × nginx | node 3, nginx 3 /s | 1.00  | missed |
+`
+	if got := r.markdown(); !strings.HasSuffix(got, want) {
+		t.Errorf("got\n%s\nwant at the end\n%s", got, want)
+	}
+}
+
+func TestParseStat(t *testing.T) {
+	line := "4242 (a (strange) name) S 17 4242 4242 0 -1 4194560 9 8 7 6 100 20 3 4 20 0 9 0 1 2 3"
+	got, err := parseStat(line)
+	if err != nil || got.parent != 17 || got.cpu != 1.27 {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	for _, bad := range []string{"", "1 (x) S 2", strings.Replace(line, " 17 ", " x ", 1), strings.Replace(line, " 100 ", " x ", 1)} {
+		if _, err := parseStat(bad); err == nil {
+			t.Errorf("%q is read", bad)
+		}
+	}
+}
+
+func TestParseWrk(t *testing.T) {
+	const good = "Running 1s test @ http://127.0.0.1:1/\n  9251 requests in 1.00s, 8.93GB read\nRequests/sec:   9250.70\nTransfer/sec:      8.92GB\n"
+	if got, err := parseWrk(good); err != nil || got.requests != 9251 || got.perSecond != 9250.7 {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	for _, bad := range []string{
+		"", "unable to connect",
+		good + "  Non-2xx or 3xx responses: 9251\n",
+		good + "  Socket errors: connect 0, read 5, write 0, timeout 0\n",
+		strings.Replace(good, "9251 requests", "0 requests", 1),
+	} {
+		if _, err := parseWrk(bad); err == nil {
+			t.Errorf("%q is taken for good", bad)
+		}
+	}
+}
+
+func TestPlaylist(t *testing.T) {
+	list := []byte("#EXTM3U\n#EXT-X-MAP:URI=\"init.mp4\"\n#EXTINF:4,\n0.m4s\n\n#EXTINF:4,\n1.m4s\r\n#EXT-X-ENDLIST\n")
+	if got := uris(list); !slices.Equal(got, []string{"0.m4s", "1.m4s"}) {
+		t.Errorf("addresses: %q", got)
+	}
+	if got, ok := attribute(list, "#EXT-X-MAP:", "URI"); !ok || got != "init.mp4" {
+		t.Errorf("init: %q", got)
+	}
+	if _, ok := attribute(list, "#EXT-X-KEY:", "URI"); ok {
+		t.Error("a tag that is not there is found")
+	}
+}
+
+func TestFarSegments(t *testing.T) {
+	got := farSegments(100, 9)
+	seen := map[int]bool{}
+	for _, s := range got {
+		if s < 20 || s >= 100 || seen[s] {
+			t.Errorf("segment %d of %v", s, got)
+		}
+		seen[s] = true
+	}
+	if len(got) != 9 || !slices.Equal(got, farSegments(100, 9)) {
+		t.Errorf("got %v", got)
+	}
+}
+
+func TestSourcesHaveRecipes(t *testing.T) {
+	for _, s := range []source{copied30s, copied120s, copied60min, foreign30s, foreign10min, foreign60min, megabytes28s, megabytes} {
+		r, ok := s.recipe()
+		for ok && r.of != "" {
+			r, ok = r.of.recipe()
+		}
+		if !ok || r.options == "" {
+			t.Errorf("%s cannot be made", s)
+		}
+	}
+}
+
+func TestNginxConf(t *testing.T) {
+	conf, err := nginxSettings{Dir: "/d", Auth: "127.0.0.1:1", Listen: "127.0.0.1:2", Workers: 2}.conf()
+	if err != nil || strings.Contains(string(conf), "user root") || !strings.Contains(string(conf), "worker_processes 2;") {
+		t.Errorf("%v\n%s", err, conf)
+	}
+}

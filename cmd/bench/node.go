@@ -1,0 +1,171 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// configYAML has profiles for rows that need one of their own: the default
+// ladder without a stream copy, and a copy with next to nothing beside it.
+const configYAML = `transcoder:
+  profiles:
+    no-copy:
+      copy: false
+    copy-only:
+      preset: ultrafast
+      rungs:
+        - {name: 144p, height: 144, crf: 35, max_rate: 150000, buf_size: 300000}
+`
+
+// readyLimit is how long a node may take to be ready before it is given up.
+const readyLimit = 20 * time.Second
+
+// node is a running node with a data directory of its own.
+type node struct {
+	cmd      *exec.Cmd
+	dir      string
+	url      string // of the public edge
+	operator string // host:port
+	key      string // admin
+	took     time.Duration
+	ended    chan error
+}
+
+// startNode runs a node until /readyz says that it is ready; took is the time
+// from exec to there.
+func (b *bench) startNode(ctx context.Context) (_ *node, err error) {
+	dir, err := os.MkdirTemp(b.dir, "node-")
+	if err != nil {
+		return nil, err
+	}
+	config := filepath.Join(dir, "streamgate.yaml")
+	if err := os.WriteFile(config, []byte(configYAML), 0o600); err != nil {
+		return nil, err
+	}
+	addrs, err := freeAddrs(4)
+	if err != nil {
+		return nil, err
+	}
+	log, err := os.Create(filepath.Join(dir, "log"))
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	n := &node{dir: dir, url: "http://" + addrs[0], operator: addrs[1], ended: make(chan error, 1)}
+	n.cmd = command(ctx, b.binary, "serve", "--config", config, "--data", n.data(), "--listen", addrs[0],
+		"--set", "monitor.listen="+addrs[1],
+		"--set", "api_gateway.grpc_port="+port(addrs[2]), "--set", "transcoder.grpc_port="+port(addrs[3]))
+	n.cmd.Stderr = log
+	n.cmd.Env = append(os.Environ(), "XDG_STATE_HOME="+filepath.Join(dir, "state"))
+	began := time.Now()
+	if err := n.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start %s: %w", b.binary, err)
+	}
+	go func() { n.ended <- n.cmd.Wait() }()
+	if err := n.awaitReady(ctx); err != nil {
+		n.kill()
+		return nil, fmt.Errorf("%w\n%s", err, n.said())
+	}
+	n.took = time.Since(began)
+	return n, nil
+}
+
+func (n *node) data() string { return filepath.Join(n.dir, "data") }
+
+func (n *node) pid() int { return n.cmd.Process.Pid }
+
+// awaitReady asks every few milliseconds: often enough for the row that
+// measures the start.
+func (n *node) awaitReady(ctx context.Context) error {
+	limit := time.After(readyLimit)
+	poll := time.NewTicker(2 * time.Millisecond)
+	defer poll.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case err := <-n.ended:
+			n.ended <- err
+			return fmt.Errorf("the node ended at its start: %w", err)
+		case <-limit:
+			return fmt.Errorf("the node is not ready after %s", readyLimit)
+		case <-poll.C:
+		}
+		resp, err := http.Get("http://" + n.operator + "/readyz")
+		if err != nil {
+			continue // it does not listen yet
+		}
+		resp.Body.Close()
+		if resp.StatusCode == http.StatusOK {
+			return nil
+		}
+	}
+}
+
+// kill ends the node with its children and removes what it kept.
+func (n *node) kill() {
+	_ = syscall.Kill(-n.pid(), syscall.SIGKILL) // it may have ended
+	err := <-n.ended
+	n.ended <- err
+	os.RemoveAll(n.dir)
+}
+
+// stop ends the node in order; only for nodes that have nothing to do.
+func (n *node) stop() error {
+	defer n.kill()
+	if err := n.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	select {
+	case err := <-n.ended:
+		n.ended <- err
+		return err
+	case <-time.After(readyLimit):
+		return errors.New("the node did not stop")
+	}
+}
+
+// said is the end of the node's log, for errors.
+func (n *node) said() string {
+	text, _ := os.ReadFile(filepath.Join(n.dir, "log"))
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	return strings.Join(lines[max(0, len(lines)-5):], "\n")
+}
+
+// freeAddrs returns addresses on loopback that nobody listens on.
+func freeAddrs(n int) ([]string, error) {
+	var addrs []string
+	for range n {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = ln.Close() }() // all at the end, so that they differ
+		addrs = append(addrs, ln.Addr().String())
+	}
+	return addrs, nil
+}
+
+func port(addr string) string {
+	_, p, _ := net.SplitHostPort(addr)
+	return p
+}
+
+// sleep waits unless ctx ends before.
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"slices"
+	"strings"
+)
+
+// row measures one thing, or several that are measured together.
+type row struct {
+	name  string
+	tools []string // programs it needs besides the node
+	run   func(context.Context, *bench) ([]result, error)
+}
+
+func rows() []row {
+	return []row{
+		{"start", nil, benchStart},
+		{"memory", nil, benchMemory},
+		{"picture-copy", []string{"ffmpeg"}, benchPictureCopy},
+		{"picture-encode", []string{"ffmpeg"}, benchPictureEncode},
+		{"ladder", []string{"ffmpeg"}, benchLadder},
+		{"cells", []string{"ffmpeg", "nginx", "wrk"}, benchCells},
+		{"playlists", []string{"ffmpeg", "nginx", "wrk"}, benchPlaylists},
+		{"demand", []string{"ffmpeg"}, benchDemand},
+	}
+}
+
+// pick returns the rows with these comma-separated names; all if there are none.
+func pick(all []row, names string) ([]row, error) {
+	if names == "" {
+		return all, nil
+	}
+	var known []string
+	for _, r := range all {
+		known = append(known, r.name)
+	}
+	var picked []row
+	for name := range strings.SplitSeq(names, ",") {
+		i := slices.Index(known, strings.TrimSpace(name))
+		if i < 0 {
+			return nil, fmt.Errorf("there is no row %q; the rows are %s", name, strings.Join(known, ", "))
+		}
+		picked = append(picked, all[i])
+	}
+	return picked, nil
+}
+
+// haveTools tells which program is missing, and how to get it.
+func (r row) haveTools() error {
+	for _, tool := range r.tools {
+		if _, err := findTool(tool); err != nil {
+			return fmt.Errorf("row %s needs %s, which is not installed: apt-get install %s (or leave the row out with -rows)", r.name, tool, tool)
+		}
+	}
+	return nil
+}
+
+// findTool finds a program also where ordinary users have no path to.
+func findTool(name string) (string, error) {
+	path, err := exec.LookPath(name)
+	if err != nil {
+		path, err = exec.LookPath("/usr/sbin/" + name)
+	}
+	return path, err
+}
