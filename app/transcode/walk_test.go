@@ -45,15 +45,15 @@ func TestAClipBecomesReady(t *testing.T) {
 	}
 }
 
-// wantNoJobs checks that the queue has forgotten a task.
+// wantNoJobs checks that the queue forgets a task, and has nothing else: a
+// task's end shows before its jobs are gone.
 func (r *rig) wantNoJobs(task string) {
 	r.Helper()
-	r.until("the queue to forget the task", func() bool { return len(r.jobs(task)) == 0 })
-	stats, err := r.db.Queue().Stats(r.Context())
-	r.ok(err)
-	if stats != (store.QueueStats{}) {
-		r.Errorf("the queue still has %+v", stats)
-	}
+	r.until("the queue to forget the task", func() bool {
+		stats, err := r.db.Queue().Stats(r.Context())
+		r.ok(err)
+		return len(r.jobs(task)) == 0 && stats == (store.QueueStats{})
+	})
 }
 
 // wantObjects checks that each cell was stored once, with the stills.
@@ -85,16 +85,12 @@ func (r *rig) wantEvents(plan *store.Plan, task string) {
 			r.Errorf("%d events %s", len(got), subject)
 		}
 	}
-	last := 0.0
+	most := 0.0 // two workers' hints may pass each other
 	for _, m := range r.seen(events.TaskProgress.Subject) {
-		p := payload[events.Task](r.T, m)
-		if p.Progress < last || p.Progress > 100 {
-			r.Errorf("progress went from %v to %v", last, p.Progress)
-		}
-		last = p.Progress
+		most = max(most, payload[events.Task](r.T, m).Progress)
 	}
-	if last != 100 {
-		r.Errorf("the last progress is %v", last)
+	if most != 100 {
+		r.Errorf("the highest progress is %v", most)
 	}
 	if got := len(r.seen(events.CellsReady.Subject)); got != len(plan.Renditions)*plan.Timeline.Segments() {
 		r.Errorf("%d cells were announced", got)
