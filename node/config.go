@@ -23,8 +23,13 @@ type Config struct {
 	Transcoder Transcoder `yaml:"transcoder"`
 	Upload     Upload     `yaml:"upload"`
 	Streaming  Streaming  `yaml:"streaming"`
-	Monitor    Monitor    `yaml:"monitor"`
-	Log        Log        `yaml:"log"`
+	Access     Access     `yaml:"access"`
+	// Chains are the blockchains (EVM) that rules may name. Default: none;
+	// wallets can then not sign in. As a variable or on the command line: YAML
+	// on one line.
+	Chains  []Chain `yaml:"chains" secret:"true"`
+	Monitor Monitor `yaml:"monitor"`
+	Log     Log     `yaml:"log"`
 
 	// DataDir holds everything the node keeps: records, media, uploads, the
 	// admin socket. Default: $STATE_DIRECTORY (systemd), else
@@ -145,11 +150,71 @@ type Upload struct {
 
 // Streaming serves media to players.
 type Streaming struct {
-	// SessionTTL is how long a playback session lasts. Default: 4h.
+	// SessionTTL is how long a playback session lasts, whatever is renewed.
+	// Default: 4h.
 	SessionTTL time.Duration `yaml:"session_ttl"`
 	// Hold is how long a request waits for a cell that is being made before
 	// 503. At most 9.5s: players give up after 10 s. Default: 9s.
 	Hold time.Duration `yaml:"hold"`
+}
+
+// Access says who may watch.
+type Access struct {
+	// TicketTTL is how long a viewer's player may go on without renewing its
+	// ticket. Links made by a key last for streaming.session_ttl. Default: 2m.
+	TicketTTL time.Duration `yaml:"ticket_ttl"`
+	// LoginTTL is how long a wallet stays signed in. Default: 24h.
+	LoginTTL time.Duration `yaml:"login_ttl"`
+	// MaxStreamsPerWallet is how many videos one wallet may play at the same
+	// time; 0 for no limit. Default: 3.
+	MaxStreamsPerWallet int `yaml:"max_streams_per_wallet"`
+	// MaxViewersPerVideo is how many may play one video at the same time; 0
+	// for no limit. Default: 0.
+	MaxViewersPerVideo int `yaml:"max_viewers_per_video"`
+	// RecheckInterval is the longest that a session goes on without its rule
+	// being asked again, for what no log announces. Default: 1m.
+	RecheckInterval time.Duration `yaml:"recheck_interval"`
+	// DemoChain is the JSON-RPC of a development chain (cmd/devchain) whose
+	// known accounts the watch page offers as wallets. Never on a node that
+	// strangers reach. Default: empty.
+	DemoChain string `yaml:"demo_chain"`
+}
+
+// Chain is a blockchain that rules may name.
+type Chain struct {
+	// ID is its chain id (EIP-155), for example 1.
+	ID int `yaml:"id"`
+	// Name is how sentences name it. Default: "chain" and the id.
+	Name string `yaml:"name"`
+	// URLs are its JSON-RPC endpoints, in the order of preference. They may
+	// hold keys and are never shown.
+	URLs []string `yaml:"urls" secret:"true"`
+	// Confirmations is how many blocks must be upon a block before it is
+	// believed. Default: 0, the newest is.
+	Confirmations int `yaml:"confirmations"`
+	// PollInterval is how often its head is looked at: about the time of a
+	// block. Default: 12s.
+	PollInterval time.Duration `yaml:"poll_interval"`
+	// Quorum is how many endpoints must say the same. Default: 1.
+	Quorum int `yaml:"quorum"`
+	// Unreachable says what happens to those already watching while the chain
+	// cannot be reached: deny ends them, grace lets them go on for Grace.
+	// Nobody new is admitted either way. Default: deny.
+	Unreachable string `yaml:"unreachable"`
+	// Grace is for how long after it was read what a wallet has stands.
+	// Default: 10m, with unreachable: grace.
+	Grace time.Duration `yaml:"grace"`
+	// Timeout bounds one request. Default: 3s.
+	Timeout time.Duration `yaml:"timeout"`
+	// RequestsPerSecond is the budget of each endpoint, in calls; 0 for no
+	// limit. Default: 0.
+	RequestsPerSecond float64 `yaml:"requests_per_second"`
+	// Multicall is the address of Multicall3 (its usual one if empty); where it
+	// is not deployed, calls are sent in batches.
+	Multicall string `yaml:"multicall"`
+	// DelegateRegistry is the address of the delegate registry, version 2 (its
+	// usual one if empty).
+	DelegateRegistry string `yaml:"delegate_registry"`
 }
 
 // Monitor is the operator's listener: health, metrics, pprof.
@@ -195,8 +260,13 @@ func Default() *Config {
 		},
 		Upload:    Upload{MaxSize: 50 << 30, ExpireAfter: 24 * time.Hour, MinFreeDisk: 1 << 30},
 		Streaming: Streaming{SessionTTL: 4 * time.Hour, Hold: 9 * time.Second},
-		Monitor:   Monitor{Listen: "127.0.0.1:6060"},
-		Log:       Log{Level: "info", Format: "auto"},
+		Access: Access{
+			TicketTTL: 2 * time.Minute, LoginTTL: 24 * time.Hour,
+			MaxStreamsPerWallet: 3, RecheckInterval: time.Minute,
+		},
+		Chains:  []Chain{},
+		Monitor: Monitor{Listen: "127.0.0.1:6060"},
+		Log:     Log{Level: "info", Format: "auto"},
 	}
 }
 

@@ -28,6 +28,8 @@ func (c *Config) Validate() error {
 	v.atLeast("upload.min_free_disk", c.Upload.MinFreeDisk, 0)
 	v.between("streaming.session_ttl", c.Streaming.SessionTTL, time.Minute, 30*24*time.Hour)
 	v.between("streaming.hold", c.Streaming.Hold, 0, 9500*time.Millisecond)
+	c.Access.check(v)
+	checkChains(v, c.Chains)
 	v.address("monitor.listen", c.Monitor.Listen)
 	v.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	v.oneOf("log.format", c.Log.Format, "auto", "text", "json")

@@ -33,8 +33,8 @@ func encode(v reflect.Value) *yaml.Node {
 		for i := range v.NumField() {
 			field := v.Type().Field(i)
 			value := encode(v.Field(i))
-			if field.Tag.Get("secret") == "true" && value.Value != "" {
-				value = text("(redacted)")
+			if field.Tag.Get("secret") == "true" {
+				hide(value)
 			}
 			n.Content = append(n.Content, text(keyOf(field)), value)
 		}
@@ -58,6 +58,18 @@ func encode(v reflect.Value) *yaml.Node {
 		return n
 	default:
 		return scalar(v)
+	}
+}
+
+// hide redacts a secret: a value, or each of a list.
+func hide(n *yaml.Node) {
+	for _, item := range n.Content {
+		if item.Kind == yaml.ScalarNode {
+			item.SetString("(redacted)")
+		}
+	}
+	if n.Value != "" {
+		n.SetString("(redacted)")
 	}
 }
 

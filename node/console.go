@@ -12,17 +12,13 @@ type console struct{}
 
 func (console) Name() string { return "console" }
 
-func (console) Start(ctx context.Context, k *Kernel) error {
+func (console) Start(_ context.Context, k *Kernel) error {
 	set, err := assets.Load()
 	if err != nil {
 		return err
 	}
-	tickets, err := newTicketGate(ctx, k)
-	if err != nil {
-		return err
-	}
 	ui.New(ui.Config{
-		Library: k.Peers.Library, Ticket: tickets.Verify, Assets: set, Log: k.Log.With("service", "ui"),
+		Library: k.Peers.Library, Ticket: k.tickets.Verify, Assets: set, Log: k.Log.With("service", "ui"),
 	}).Routes(k.Mux)
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 	"streamgate/app/gateway"
 	"streamgate/app/media"
 	"streamgate/app/rpc"
+	"streamgate/app/stream"
 	"streamgate/store"
 )
 
@@ -56,7 +57,8 @@ type Kernel struct {
 	Mounts map[string]http.Handler
 	Auth   gateway.Authenticator // from part metadata on
 
-	media    http.Handler // /s/ and /v/, from part streaming on
+	media    http.Handler    // /s/ and /v/, from part streaming on
+	tickets  stream.Verifier // of playback, from part tickets on
 	state    *state
 	draining context.Context // done when the node begins to stop
 	scope    *scope          // of the part that is being started

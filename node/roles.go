@@ -70,8 +70,9 @@ func table() []part {
 		{&registration{}, all, brief}, // left only when the jobs below have ended
 
 		{&transcoder{}, []Role{RoleTranscoder}, jobsEnd},
-		{&uploads{}, []Role{RoleUpload}, brief},      // hands over to the transcoder
-		{metadata{}, []Role{RoleMetadata}, brief},    // library and access
+		{&uploads{}, []Role{RoleUpload}, brief},   // hands over to the transcoder
+		{metadata{}, []Role{RoleMetadata}, brief}, // library and access
+		{ticketing{}, []Role{RoleStreaming, RoleGateway}, brief},
 		{&streaming{}, []Role{RoleStreaming}, brief}, // demands cells of the transcoder
 		{monitoring{}, []Role{RoleMonitor}, brief},
 		{edge{}, []Role{RoleGateway}, brief}, // REST and RPC over all of the above

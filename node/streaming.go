@@ -12,14 +12,10 @@ type streaming struct{ service *stream.Service }
 
 func (s *streaming) Name() string { return "streaming" }
 
-func (s *streaming) Start(ctx context.Context, k *Kernel) error {
-	tickets, err := newTicketGate(ctx, k)
-	if err != nil {
-		return err
-	}
+func (s *streaming) Start(_ context.Context, k *Kernel) error {
 	service, err := stream.New(stream.Config{
 		Plans: k.Stores.Catalog.Plans, Videos: k.Stores.Catalog.Videos, Objects: k.Stores.Objects,
-		Bus: k.Bus, Transcoder: k.Peers.Transcoder, Tickets: tickets,
+		Bus: k.Bus, Transcoder: k.Peers.Transcoder, Tickets: k.tickets,
 		Hold: k.Config.Streaming.Hold, Metrics: k.Metrics, Log: k.Log.With("service", "stream"),
 	})
 	if err != nil {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 )
 
@@ -11,6 +12,12 @@ type Catalog struct {
 	Tasks   Table[Task]
 	Uploads Table[Upload]
 	Keys    Table[Key]
+
+	Rules    Table[Rule]
+	Sessions Table[Session]
+	Codes    Table[Code]
+	Cursors  Table[ChainCursor]
+
 	Plans   Plans
 	Secrets Secrets
 }
@@ -60,12 +67,16 @@ const (
 
 // Video is one video and its source.
 type Video struct {
-	ID       string     `json:"id"`
-	Title    string     `json:"title"`
-	State    VideoState `json:"state"`
-	Public   bool       `json:"public,omitempty"`
-	Profile  string     `json:"profile"`
-	Priority int        `json:"priority"` // 0–100
+	ID     string     `json:"id"`
+	Title  string     `json:"title"`
+	State  VideoState `json:"state"`
+	Public bool       `json:"public,omitempty"`
+	// Rule says who may watch a video that is not public; with password
+	// hashes: never shown. Without one only sessions made by a key play it.
+	Rule json.RawMessage `json:"rule,omitempty"`
+
+	Profile  string `json:"profile"`
+	Priority int    `json:"priority"` // 0–100
 
 	SizeBytes  int64  `json:"size_bytes,omitempty"` // of the source
 	SHA256     string `json:"sha256,omitempty"`     // of the source, hex

@@ -10,12 +10,17 @@ import (
 	"testing/synctest"
 	"time"
 
+	"streamgate/app/apptest"
 	"streamgate/app/rpc"
 	"streamgate/store"
 	"streamgate/store/bolt"
+	"streamgate/store/memory"
 )
 
-func newService(t *testing.T) *Service {
+// site is the deployment's public address.
+const site = "https://video.example.org"
+
+func newService(t *testing.T, change ...func(*Config)) *Service {
 	t.Helper()
 	db, err := bolt.Open(filepath.Join(t.TempDir(), "db"), bolt.Options{})
 	if err != nil {
@@ -26,7 +31,23 @@ func newService(t *testing.T) *Service {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return New(Config{Catalog: db.Catalog(), Tickets: tickets, Log: slog.New(slog.DiscardHandler)})
+	cache := memory.NewCache(memory.Options{})
+	logins, err := NewLogins(t.Context(), db.Catalog().Secrets, cache)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := Config{
+		Catalog: db.Catalog(), Cache: cache, Bus: apptest.NewBus(t), Tickets: tickets, Logins: logins,
+		Log: slog.New(slog.DiscardHandler), Sites: func() []string { return []string{site} },
+	}
+	for _, f := range change {
+		f(&cfg)
+	}
+	s, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
 
 func admin(t *testing.T) context.Context { return rpc.System(t.Context()) }
@@ -171,8 +192,56 @@ func TestScopes(t *testing.T) {
 			_, err := s.RevokeKey(ctx, &rpc.RevokeKeyRequest{Id: "x"})
 			return err
 		}},
-		"CreateSession": {rpc.ScopeRead, func(ctx context.Context) error {
-			_, err := s.CreateSession(ctx, &rpc.CreateSessionRequest{VideoId: "x"})
+		"SetVideoRule": {rpc.ScopeOperator, func(ctx context.Context) error {
+			_, err := s.SetVideoRule(ctx, &rpc.SetVideoRuleRequest{VideoId: "x"})
+			return err
+		}},
+		"GetVideoRule": {rpc.ScopeRead, func(ctx context.Context) error {
+			_, err := s.GetVideoRule(ctx, &rpc.GetVideoRuleRequest{VideoId: "x"})
+			return err
+		}},
+		"DeleteVideoRule": {rpc.ScopeOperator, func(ctx context.Context) error {
+			_, err := s.DeleteVideoRule(ctx, &rpc.DeleteVideoRuleRequest{VideoId: "x"})
+			return err
+		}},
+		"PutRule": {rpc.ScopeOperator, func(ctx context.Context) error {
+			_, err := s.PutRule(ctx, &rpc.PutRuleRequest{Name: "x"})
+			return err
+		}},
+		"GetRule": {rpc.ScopeRead, func(ctx context.Context) error {
+			_, err := s.GetRule(ctx, &rpc.GetRuleRequest{Name: "x"})
+			return err
+		}},
+		"ListRules": {rpc.ScopeRead, func(ctx context.Context) error {
+			_, err := s.ListRules(ctx, &rpc.ListRulesRequest{})
+			return err
+		}},
+		"DeleteRule": {rpc.ScopeOperator, func(ctx context.Context) error {
+			_, err := s.DeleteRule(ctx, &rpc.DeleteRuleRequest{Name: "x"})
+			return err
+		}},
+		"SimulateRule": {rpc.ScopeOperator, func(ctx context.Context) error {
+			_, err := s.SimulateRule(ctx, &rpc.SimulateRuleRequest{})
+			return err
+		}},
+		"CheckAccess": {rpc.ScopeRead, func(ctx context.Context) error {
+			_, err := s.CheckAccess(ctx, &rpc.CheckAccessRequest{VideoId: "x", Wallet: alice})
+			return err
+		}},
+		"ListSessions": {rpc.ScopeOperator, func(ctx context.Context) error {
+			_, err := s.ListSessions(ctx, &rpc.ListSessionsRequest{})
+			return err
+		}},
+		"EndSession": {rpc.ScopeOperator, func(ctx context.Context) error {
+			_, err := s.EndSession(ctx, &rpc.EndSessionRequest{Id: "x"})
+			return err
+		}},
+		"CreateCodes": {rpc.ScopeOperator, func(ctx context.Context) error {
+			_, err := s.CreateCodes(ctx, &rpc.CreateCodesRequest{Pool: "x"})
+			return err
+		}},
+		"DeleteCodes": {rpc.ScopeOperator, func(ctx context.Context) error {
+			_, err := s.DeleteCodes(ctx, &rpc.DeleteCodesRequest{Pool: "x"})
 			return err
 		}},
 	} {

@@ -282,6 +282,32 @@ func (r *FactReader) Invalidate(chain, block uint64, contract, holder Address) {
 	}
 }
 
+// Reset forgets all that is known of a chain, changes included: a
+// reorganisation may have undone any of it. Readings that are under way are not
+// kept.
+func (r *FactReader) Reset(chain uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for key := range r.known {
+		if key.Chain == chain {
+			r.forget(key)
+		}
+	}
+	for key := range r.flights {
+		if key.Chain == chain {
+			delete(r.flights, key)
+		}
+	}
+	for _, floors := range []map[account]uint64{r.floors, r.passed} {
+		for a := range floors {
+			if a.chain == chain {
+				delete(floors, a)
+			}
+		}
+	}
+	delete(r.heads, chain)
+}
+
 // setFloor remembers a change. When there are too many, the older half goes:
 // every endpoint has long passed those.
 func (r *FactReader) setFloor(a account, block uint64) {

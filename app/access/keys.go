@@ -78,9 +78,12 @@ func (s *Service) RevokeKey(ctx context.Context, req *rpc.RevokeKeyRequest) (*rp
 	return &rpc.RevokeKeyResponse{}, nil
 }
 
-// Authenticate returns who sent a bearer key. A key that is malformed,
+// Authenticate returns who sent a bearer key or the token of a login. A key that is malformed,
 // unknown or revoked is the coded error invalid_key.
 func (s *Service) Authenticate(ctx context.Context, bearer string) (rpc.Identity, error) {
+	if isLogin(bearer) {
+		return s.authenticateLogin(ctx, bearer)
+	}
 	id, random, ok := splitKey(bearer)
 	if !ok {
 		return rpc.Identity{}, errKey()

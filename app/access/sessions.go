@@ -2,37 +2,234 @@ package access
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
 	"time"
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"streamgate/app/events"
 	"streamgate/app/rpc"
 	"streamgate/store"
 )
 
-// CreateSession implements rpc.AccessHandler. A session is its ticket:
-// nothing is stored.
-func (s *Service) CreateSession(ctx context.Context, req *rpc.CreateSessionRequest) (*rpc.Session, error) {
-	if err := rpc.Require(ctx, rpc.ScopeRead); err != nil {
+// RenewSession implements rpc.AccessHandler.
+func (s *Service) RenewSession(ctx context.Context, req *rpc.RenewSessionRequest) (*rpc.Session, error) {
+	rec, err := s.sessionOf(ctx, req.Token)
+	if err != nil {
 		return nil, err
 	}
-	v, err := s.Catalog.Videos.Get(ctx, req.VideoId)
+	if rec.State != store.SessionLive {
+		return nil, over(&rec)
+	}
+	p := s.roster.get(rec.ID)
+	if p == nil { // another node made it
+		if p, err = playingOf(&rec); err != nil {
+			return nil, err
+		}
+		s.roster.put(p)
+	}
+	if err := s.stillAdmitted(ctx, p); err != nil {
+		return nil, err
+	}
+	memory, err := json.Marshal(s.roster.viewerOf(p).Earlier)
 	if err != nil {
-		return nil, rpc.NotFound(err, "video", req.VideoId)
+		return nil, fmt.Errorf("renew session %s: %w", rec.ID, err)
 	}
-	if v.State == store.VideoFailed {
-		return nil, rpc.Errorf(connect.CodeFailedPrecondition, "video_failed",
-			"The video could not be made; it has nothing to play.")
+	rec, err = s.Catalog.Sessions.Update(ctx, rec.ID, func(rec *store.Session) error {
+		if rec.State != store.SessionLive {
+			return errOver
+		}
+		rec.Ticket, rec.Memory = s.ticketEnd(rec), memory
+		return nil
+	})
+	if errors.Is(err, errOver) {
+		return nil, over(&rec)
 	}
-	t := Ticket{
-		SessionID: store.NewID(), VideoID: v.ID,
-		Expires: time.Now().UTC().Add(s.SessionTTL).Truncate(time.Second),
+	if err != nil {
+		return nil, fmt.Errorf("renew session %s: %w", rec.ID, err)
 	}
-	token := s.Tickets.Sign(t)
-	play := rpc.BaseURL(ctx) + "/s/" + token + "/"
-	return &rpc.Session{
-		Id: t.SessionID, VideoId: v.ID, Token: token, ExpiresAt: timestamppb.New(t.Expires),
-		HlsUrl: play + "master.m3u8", DashUrl: play + "manifest.mpd", WatchUrl: play,
-	}, nil
+	s.roster.renewed(rec.ID, rec.Ticket)
+	return s.issue(ctx, &rec), nil
+}
+
+// errOver: the session has ended meanwhile.
+var errOver = errors.New("the session is over")
+
+// stillAdmitted asks a session's rule, and ends the session if it says no.
+func (s *Service) stillAdmitted(ctx context.Context, p *playing) error {
+	why, err := s.ask(ctx, []*playing{p})
+	if err != nil {
+		return err
+	}
+	if failure := why[p]; failure != nil {
+		if err := s.end(ctx, p.id, failure); err != nil {
+			return err
+		}
+		return sessionEnded(failure)
+	}
+	return nil
+}
+
+// LeaveSession implements rpc.AccessHandler.
+func (s *Service) LeaveSession(ctx context.Context, req *rpc.LeaveSessionRequest) (*rpc.LeaveSessionResponse, error) {
+	rec, err := s.sessionOf(ctx, req.Token)
+	if err != nil {
+		return nil, err
+	}
+	if rec.KeyID != "" || rec.Preview { // a link that others may be using
+		return &rpc.LeaveSessionResponse{}, nil
+	}
+	err = s.end(ctx, rec.ID, &store.Failure{Code: "left", Message: "The viewer has left."})
+	return &rpc.LeaveSessionResponse{}, err
+}
+
+// ListSessions implements rpc.AccessHandler.
+func (s *Service) ListSessions(ctx context.Context, req *rpc.ListSessionsRequest) (*rpc.ListSessionsResponse, error) {
+	if err := rpc.Require(ctx, rpc.ScopeOperator); err != nil {
+		return nil, err
+	}
+	q, err := rpc.Page(req.Limit, req.Cursor)
+	if err != nil {
+		return nil, err
+	}
+	switch state := store.SessionState(req.State); state {
+	case "", store.SessionLive, store.SessionEnded:
+	default:
+		return nil, rpc.Invalid("invalid_state", "There is no session state %q; there are live and ended.", req.State)
+	}
+	q.Parent, q.State = req.VideoId, req.State
+	recs, next, err := s.Catalog.Sessions.List(ctx, q)
+	if err != nil {
+		return nil, rpc.ListError(err, "sessions")
+	}
+	out := &rpc.ListSessionsResponse{NextCursor: next}
+	for i := range recs {
+		out.Sessions = append(out.Sessions, viewSession(&recs[i]))
+	}
+	return out, nil
+}
+
+// EndSession implements rpc.AccessHandler.
+func (s *Service) EndSession(ctx context.Context, req *rpc.EndSessionRequest) (*rpc.EndSessionResponse, error) {
+	if err := rpc.Require(ctx, rpc.ScopeOperator); err != nil {
+		return nil, err
+	}
+	if _, err := s.Catalog.Sessions.Get(ctx, req.Id); err != nil {
+		return nil, rpc.NotFound(err, "session", req.Id)
+	}
+	err := s.end(ctx, req.Id, &store.Failure{Code: "ended_by_operator", Message: "The operator has ended this session."})
+	return &rpc.EndSessionResponse{}, err
+}
+
+// end ends a session everywhere: first in the store, then by an event. Of one
+// that is over or gone already nothing changes.
+func (s *Service) end(ctx context.Context, id string, why *store.Failure) error {
+	rec, err := s.Catalog.Sessions.Update(ctx, id, func(rec *store.Session) error {
+		if rec.State != store.SessionLive {
+			return errOver
+		}
+		rec.State, rec.Failure = store.SessionEnded, why
+		return nil
+	})
+	s.roster.drop(id)
+	if errors.Is(err, errOver) || errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("end session %s: %w", id, err)
+	}
+	s.metrics.ended.WithLabelValues(why.Code).Inc()
+	events.SessionEnded.Announce(s.Bus, s.Log, events.Session{SessionID: id, VideoID: rec.VideoID, Reason: why.Code})
+	return nil
+}
+
+// sessionOf returns the session of a ticket that is good: ticket_expired,
+// ticket_invalid.
+func (s *Service) sessionOf(ctx context.Context, token string) (store.Session, error) {
+	ticket, err := s.Tickets.Verify(token, time.Now())
+	switch {
+	case errors.Is(err, ErrExpired):
+		return store.Session{}, rpc.Errorf(connect.CodeUnauthenticated, "ticket_expired", "This session has expired: open a new one.")
+	case err != nil:
+		return store.Session{}, rpc.Errorf(connect.CodeUnauthenticated, "ticket_invalid", "This is not a valid ticket: open a session.")
+	}
+	rec, err := s.Catalog.Sessions.Get(ctx, ticket.SessionID)
+	if errors.Is(err, store.ErrNotFound) {
+		return rec, rpc.Errorf(connect.CodeUnauthenticated, "ticket_expired", "This session is over: open a new one.")
+	}
+	return rec, err
+}
+
+// over is what the viewer of an ended session is told.
+func over(rec *store.Session) error {
+	if rec.Failure == nil {
+		return rpc.Errorf(connect.CodeUnauthenticated, "ticket_expired", "This session is over: open a new one.")
+	}
+	return sessionEnded(rec.Failure)
+}
+
+func sessionEnded(why *store.Failure) error {
+	return rpc.Errorf(connect.CodePermissionDenied, why.Code, "%s", why.Message)
+}
+
+// ticketEnd is when a ticket that is issued now expires. A link that a key has
+// made is for players that cannot renew: its ticket is the session.
+func (s *Service) ticketEnd(rec *store.Session) time.Time {
+	if rec.KeyID != "" || rec.Preview {
+		return rec.Expires
+	}
+	end := time.Now().UTC().Add(s.TicketTTL).Truncate(time.Second)
+	if end.After(rec.Expires) {
+		end = rec.Expires
+	}
+	return end
+}
+
+// issue signs a session's ticket, and says where to play.
+func (s *Service) issue(ctx context.Context, rec *store.Session) *rpc.Session {
+	out := viewSession(rec)
+	out.Token = s.Tickets.Sign(Ticket{SessionID: rec.ID, VideoID: rec.VideoID, Expires: rec.Ticket})
+	play := rpc.BaseURL(ctx) + "/s/" + out.Token + "/"
+	out.HlsUrl, out.DashUrl, out.WatchUrl = play+"master.m3u8", play+"manifest.mpd", play
+	return out
+}
+
+func viewSession(rec *store.Session) *rpc.Session {
+	out := &rpc.Session{
+		Id: rec.ID, VideoId: rec.VideoID, Wallet: rec.Wallet, Preview: rec.Preview, State: string(rec.State),
+		ExpiresAt: timestamppb.New(rec.Ticket), EndsAt: timestamppb.New(rec.Expires), CreatedAt: timestamppb.New(rec.Created),
+	}
+	if out.State == string(store.SessionPast) {
+		out.State = string(store.SessionEnded)
+	}
+	if rec.Failure != nil {
+		out.Error = &rpc.Failure{Code: rec.Failure.Code, Message: rec.Failure.Message}
+	}
+	return out
+}
+
+// viewerOf is who plays a recorded session.
+func viewerOf(rec *store.Session) (Viewer, error) {
+	viewer, err := parseViewer(rec.Wallet, rec.Vaults)
+	if err != nil {
+		return viewer, fmt.Errorf("session %s: %w", rec.ID, err)
+	}
+	viewer.Proofs = proofsOf(rec)
+	if len(rec.Memory) > 0 {
+		if err := json.Unmarshal(rec.Memory, &viewer.Earlier); err != nil {
+			return viewer, fmt.Errorf("memory of session %s: %w", rec.ID, err)
+		}
+	}
+	return viewer, nil
+}
+
+func proofsOf(rec *store.Session) map[string]Proof {
+	proofs := map[string]Proof{}
+	for key, proof := range rec.Proofs {
+		proofs[key] = Proof(proof)
+	}
+	return proofs
 }

@@ -49,10 +49,13 @@ var (
 
 	VideoChanged = Topic[Video]{"video.changed"}
 	VideoDeleted = Topic[Video]{"video.deleted"}
+
+	SessionEnded = Topic[Session]{"access.session.ended"}
+	RulesChanged = Topic[Rules]{"access.rules.changed"}
 )
 
 // Public are the subjects that GET /api/v1/events streams.
-func Public() []string { return []string{"transcode.task.>", "upload.>", "video.>"} }
+func Public() []string { return []string{"transcode.task.>", "upload.>", "video.>", "access.>"} }
 
 // Task is the payload of the transcode.task topics.
 type Task struct {
@@ -88,6 +91,19 @@ type Upload struct {
 type Video struct {
 	VideoID string `json:"video_id"`
 	State   string `json:"state"`
+}
+
+// Session is the payload of the session topics.
+type Session struct {
+	SessionID string `json:"session_id"`
+	VideoID   string `json:"video_id"`
+	Reason    string `json:"reason"` // stable word
+}
+
+// Rules says that a named rule has changed; those of videos come with
+// VideoChanged.
+type Rules struct {
+	Name string `json:"name"`
 }
 
 // Announce sends one event. That it is lost is worth a line in the log at

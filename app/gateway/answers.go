@@ -16,6 +16,8 @@ type answer struct {
 	status   int    // 0 for 200
 	location string // path of what was made
 	secret   bool   // the body must not be kept
+	login    *rpc.Login
+	signOut  bool // the login's cookie goes
 }
 
 type answerKey struct{}
@@ -32,6 +34,8 @@ func answerInterceptor() connect.UnaryInterceptorFunc {
 			resp, err := next(ctx, req)
 			if err == nil {
 				a.status, a.location, a.secret = answerOf(req.Spec().Procedure, resp.Any())
+				a.login, _ = resp.Any().(*rpc.Login)
+				a.signOut = req.Spec().Procedure == rpc.AccessSignOutProcedure
 			}
 			return resp, err
 		}
@@ -51,9 +55,13 @@ func answerOf(procedure string, msg any) (status int, location string, secret bo
 		}
 	case rpc.AccessCreateSessionProcedure:
 		return http.StatusCreated, "", false
-	case rpc.AccessCreateKeyProcedure:
+	case rpc.AccessCreateKeyProcedure, rpc.AccessCreateCodesProcedure:
 		return http.StatusCreated, "", true
-	case rpc.LibraryDeleteVideoProcedure, rpc.AccessRevokeKeyProcedure:
+	case rpc.AccessSignInProcedure, rpc.AccessRenewSessionProcedure:
+		return 0, "", true
+	case rpc.LibraryDeleteVideoProcedure, rpc.AccessRevokeKeyProcedure, rpc.AccessDeleteVideoRuleProcedure,
+		rpc.AccessDeleteRuleProcedure, rpc.AccessDeleteCodesProcedure, rpc.AccessEndSessionProcedure,
+		rpc.AccessLeaveSessionProcedure, rpc.AccessSignOutProcedure:
 		return http.StatusNoContent, "", false
 	}
 	return 0, "", false

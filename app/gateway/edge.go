@@ -22,6 +22,7 @@ type edge struct {
 	trusted   []netip.Prefix
 	open      []string // procedures that need no key
 	limit     limiter
+	sameSite  *http.CrossOriginProtection
 	log       *slog.Logger
 }
 
@@ -33,6 +34,7 @@ func (e *edge) wrap(next http.Handler) http.Handler {
 		}
 		r = r.WithContext(ctx)
 		who, err := e.identify(r)
+		who.Client = network(e.clientIP(r))
 		if wait, ok := e.limit.allow(r, who, e.clientIP(r)); !ok {
 			tooMany(w, r, wait)
 			return
@@ -58,7 +60,7 @@ func (e *edge) identify(r *http.Request) (rpc.Identity, error) {
 	if slices.Contains(e.open, r.URL.Path) {
 		return rpc.Identity{Scope: rpc.ScopeRead}, nil
 	}
-	return rpc.Identity{}, nil
+	return e.browser(r)
 }
 
 func (e *edge) authenticate(r *http.Request) (rpc.Identity, error) {

@@ -108,7 +108,8 @@ func New(cfg Config) (*Gateway, error) {
 	cfg = cfg.withDefaults()
 	e := &edge{
 		auth: cfg.Auth, publicURL: cfg.PublicURL, ownLinks: true, trusted: cfg.TrustedProxies, log: cfg.Log,
-		limit: limiter{cfg.Cache, cfg.RequestsPerSecond, cfg.Burst, cfg.Log},
+		sameSite: sameSite(cfg.PublicURL),
+		limit:    limiter{cfg.Cache, cfg.RequestsPerSecond, cfg.Burst, cfg.Log},
 	}
 	mounts := mountServices(cfg.Services, cfg.Log)
 	rest, err := newREST(mounts, cfg)

@@ -98,7 +98,18 @@ func newBench(t *testing.T, tune ...func(*Config)) *bench {
 	}
 	b := &bench{t: t, transcoder: &transcoder{}, log: &apptest.Log{}, bus: apptest.NewBus(t), keys: make(map[string]string)}
 	log := slog.New(slog.NewTextHandler(b.log, nil))
-	b.access = access.New(access.Config{Catalog: db.Catalog(), Tickets: tickets, Log: log})
+	cache := memory.NewCache(memory.Options{})
+	logins, err := access.NewLogins(t.Context(), db.Catalog().Secrets, cache)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.access, err = access.New(access.Config{
+		Catalog: db.Catalog(), Cache: cache, Bus: b.bus, Tickets: tickets, Logins: logins, Log: log,
+		Sites: func() []string { return []string{b.url} },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	lib := library.New(library.Config{
 		Catalog: db.Catalog(), Objects: objects, Bus: b.bus, Transcoder: b.transcoder,
 		Uploads: rpc.UnimplementedUploadsHandler{}, Log: log,
@@ -108,7 +119,7 @@ func newBench(t *testing.T, tune ...func(*Config)) *bench {
 			Library(lib), Uploads(rpc.UnimplementedUploadsHandler{}), Transcoder(b.transcoder),
 			Access(b.access), Monitor(rpc.UnimplementedMonitorHandler{}),
 		},
-		Auth: b.access, Cache: memory.NewCache(memory.Options{}), Bus: b.bus, Log: log,
+		Auth: b.access, Cache: cache, Bus: b.bus, Log: log,
 	}
 	for _, f := range tune {
 		f(&cfg)

@@ -43,7 +43,8 @@ func (w *response) problem(r *http.Request, reached bool) *response {
 func errorOf(st *status.Status, reached bool) error {
 	wire := connect.NewWireError(connect.Code(st.GetCode()), errString(st.GetMessage()))
 	for _, any := range st.GetDetails() {
-		if detail, err := connect.NewErrorDetail(any); err == nil && any.MessageIs(&errdetails.ErrorInfo{}) {
+		if detail, err := connect.NewErrorDetail(any); err == nil &&
+			(any.MessageIs(&errdetails.ErrorInfo{}) || any.MessageIs(&rpc.Decision{})) {
 			wire.AddDetail(detail)
 		}
 	}

@@ -50,6 +50,9 @@ func (w *response) apply(a answer, base string) {
 	if a.location != "" {
 		w.header.Set("Location", base+a.location)
 	}
+	if cookie := a.cookie(base); cookie != nil {
+		w.header.Set("Set-Cookie", cookie.String())
+	}
 	if w.status == http.StatusNoContent {
 		w.body.Reset()
 		w.header.Del("Content-Type")

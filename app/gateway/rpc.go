@@ -31,6 +31,6 @@ func NewRPC(cfg RPCConfig) http.Handler {
 	for _, m := range mountServices(cfg.Services, cfg.Log) {
 		mux.Handle(m.path, m.handler)
 	}
-	e := &edge{auth: cfg.Auth, publicURL: cfg.PublicURL, open: cfg.Open, log: cfg.Log}
+	e := &edge{auth: cfg.Auth, publicURL: cfg.PublicURL, open: cfg.Open, log: cfg.Log, sameSite: sameSite(cfg.PublicURL)}
 	return e.wrap(mux)
 }

@@ -61,7 +61,7 @@ func made(p *store.Plan, cells store.Cells) []*rpc.Span {
 // view is what the record alone tells.
 func view(v store.Video) *rpc.Video {
 	out := &rpc.Video{
-		Id: v.ID, Title: v.Title, State: string(v.State), Public: v.Public,
+		Id: v.ID, Title: v.Title, State: string(v.State), Public: v.Public, Gated: len(v.Rule) > 0,
 		Profile: v.Profile, Priority: int32(v.Priority),
 		CreatedAt: timestamppb.New(v.Created), UpdatedAt: timestamppb.New(v.Updated),
 		DurationSeconds: v.DurationSeconds, Width: int32(v.Width), Height: int32(v.Height),

@@ -38,6 +38,27 @@ func withInfo(err *connect.Error, reason string, status int) *connect.Error {
 	return err
 }
 
+// WithDecision adds to a refusal the decision that it stands on; it returns
+// err.
+func WithDecision(err *connect.Error, d *Decision) *connect.Error {
+	if detail, derr := connect.NewErrorDetail(d); derr == nil {
+		err.AddDetail(detail)
+	}
+	return err
+}
+
+// decisionIn returns the decision that a refusal stands on; nil without one.
+func decisionIn(err *connect.Error) *Decision {
+	for _, detail := range err.Details() {
+		if v, verr := detail.Value(); verr == nil {
+			if d, ok := v.(*Decision); ok {
+				return d
+			}
+		}
+	}
+	return nil
+}
+
 // Reason returns the stable reason of a coded error ("" if err has none) and
 // the HTTP status it asks for (0 for the code's own).
 func Reason(err error) (reason string, status int) {

@@ -37,6 +37,13 @@ func ParseScope(name string) (Scope, bool) {
 type Identity struct {
 	KeyID string // "" for the admin socket and for the node itself
 	Scope Scope
+
+	// Wallet has signed in (EIP-55), by the login of this token, which is a
+	// secret; both "" for callers without one.
+	Wallet, Login string
+	// Client is from where the caller comes, as far as limits tell callers
+	// apart: an IPv4 address, an IPv6 /64, or "".
+	Client string
 }
 
 type identityKey struct{}

@@ -23,6 +23,8 @@ type Problem struct {
 	Instance string `json:"instance"` // path of the request
 	Code     string `json:"code"`     // stable snake_case word
 	TraceID  string `json:"trace_id"` // also in the node's log, if it logged anything
+	// Decision is what a viewer's refusal stands on.
+	Decision json.RawMessage `json:"decision,omitempty"`
 }
 
 // ProblemType is the media type of a Problem.
@@ -46,19 +48,23 @@ func WriteProblem(w http.ResponseWriter, r *http.Request, err error) {
 	if status == 0 {
 		status = HTTPStatus(coded.Code())
 	}
-	writeProblem(w, r, status, reason, coded.Message())
+	var decision json.RawMessage
+	if d := decisionIn(coded); d != nil {
+		decision, _ = JSONMarshal().Marshal(d) // plain fields always encode
+	}
+	writeProblem(w, r, status, reason, coded.Message(), decision)
 }
 
 // WriteStatus answers a request with an error that has an HTTP status but no
 // RPC code of its own, such as 405 or 413.
 func WriteStatus(w http.ResponseWriter, r *http.Request, status int, code, detail string) {
-	writeProblem(w, r, status, code, detail)
+	writeProblem(w, r, status, code, detail, nil)
 }
 
 // WriteRetry is WriteStatus with a Retry-After.
 func WriteRetry(w http.ResponseWriter, r *http.Request, status int, code, detail string, wait time.Duration) {
 	RetryAfter(w.Header(), wait)
-	writeProblem(w, r, status, code, detail)
+	writeProblem(w, r, status, code, detail, nil)
 }
 
 // RetryAfter sets the header of that name to wait in whole seconds, at least
@@ -69,7 +75,7 @@ func RetryAfter(h http.Header, wait time.Duration) int {
 	return seconds
 }
 
-func writeProblem(w http.ResponseWriter, r *http.Request, status int, code, detail string) {
+func writeProblem(w http.ResponseWriter, r *http.Request, status int, code, detail string, decision json.RawMessage) {
 	// RequestURI, not URL: a transcoder on the way may have rewritten the latter.
 	instance, _, _ := strings.Cut(r.RequestURI, "?")
 	var body bytes.Buffer
@@ -77,7 +83,7 @@ func writeProblem(w http.ResponseWriter, r *http.Request, status int, code, deta
 	encoder.SetEscapeHTML(false) // people read it too
 	encoder.Encode(Problem{      //nolint:errcheck // strings and numbers always encode
 		Type: "about:blank", Title: statusTitle(status), Status: status, Detail: detail,
-		Instance: instance, Code: code, TraceID: TraceID(r.Context()),
+		Instance: instance, Code: code, TraceID: TraceID(r.Context()), Decision: decision,
 	})
 	h := w.Header()
 	h.Set("Content-Type", ProblemType)

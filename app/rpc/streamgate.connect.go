@@ -76,8 +76,46 @@ const (
 	TranscoderGetMetricsProcedure = "/streamgate.Transcoder/GetMetrics"
 	// TranscoderDemandProcedure is the fully-qualified name of the Transcoder's Demand RPC.
 	TranscoderDemandProcedure = "/streamgate.Transcoder/Demand"
+	// AccessCreateNonceProcedure is the fully-qualified name of the Access's CreateNonce RPC.
+	AccessCreateNonceProcedure = "/streamgate.Access/CreateNonce"
+	// AccessSignInProcedure is the fully-qualified name of the Access's SignIn RPC.
+	AccessSignInProcedure = "/streamgate.Access/SignIn"
+	// AccessSignOutProcedure is the fully-qualified name of the Access's SignOut RPC.
+	AccessSignOutProcedure = "/streamgate.Access/SignOut"
+	// AccessGetLoginProcedure is the fully-qualified name of the Access's GetLogin RPC.
+	AccessGetLoginProcedure = "/streamgate.Access/GetLogin"
+	// AccessSetVideoRuleProcedure is the fully-qualified name of the Access's SetVideoRule RPC.
+	AccessSetVideoRuleProcedure = "/streamgate.Access/SetVideoRule"
+	// AccessGetVideoRuleProcedure is the fully-qualified name of the Access's GetVideoRule RPC.
+	AccessGetVideoRuleProcedure = "/streamgate.Access/GetVideoRule"
+	// AccessDeleteVideoRuleProcedure is the fully-qualified name of the Access's DeleteVideoRule RPC.
+	AccessDeleteVideoRuleProcedure = "/streamgate.Access/DeleteVideoRule"
+	// AccessPutRuleProcedure is the fully-qualified name of the Access's PutRule RPC.
+	AccessPutRuleProcedure = "/streamgate.Access/PutRule"
+	// AccessGetRuleProcedure is the fully-qualified name of the Access's GetRule RPC.
+	AccessGetRuleProcedure = "/streamgate.Access/GetRule"
+	// AccessListRulesProcedure is the fully-qualified name of the Access's ListRules RPC.
+	AccessListRulesProcedure = "/streamgate.Access/ListRules"
+	// AccessDeleteRuleProcedure is the fully-qualified name of the Access's DeleteRule RPC.
+	AccessDeleteRuleProcedure = "/streamgate.Access/DeleteRule"
+	// AccessSimulateRuleProcedure is the fully-qualified name of the Access's SimulateRule RPC.
+	AccessSimulateRuleProcedure = "/streamgate.Access/SimulateRule"
+	// AccessCheckAccessProcedure is the fully-qualified name of the Access's CheckAccess RPC.
+	AccessCheckAccessProcedure = "/streamgate.Access/CheckAccess"
 	// AccessCreateSessionProcedure is the fully-qualified name of the Access's CreateSession RPC.
 	AccessCreateSessionProcedure = "/streamgate.Access/CreateSession"
+	// AccessRenewSessionProcedure is the fully-qualified name of the Access's RenewSession RPC.
+	AccessRenewSessionProcedure = "/streamgate.Access/RenewSession"
+	// AccessLeaveSessionProcedure is the fully-qualified name of the Access's LeaveSession RPC.
+	AccessLeaveSessionProcedure = "/streamgate.Access/LeaveSession"
+	// AccessListSessionsProcedure is the fully-qualified name of the Access's ListSessions RPC.
+	AccessListSessionsProcedure = "/streamgate.Access/ListSessions"
+	// AccessEndSessionProcedure is the fully-qualified name of the Access's EndSession RPC.
+	AccessEndSessionProcedure = "/streamgate.Access/EndSession"
+	// AccessCreateCodesProcedure is the fully-qualified name of the Access's CreateCodes RPC.
+	AccessCreateCodesProcedure = "/streamgate.Access/CreateCodes"
+	// AccessDeleteCodesProcedure is the fully-qualified name of the Access's DeleteCodes RPC.
+	AccessDeleteCodesProcedure = "/streamgate.Access/DeleteCodes"
 	// AccessCreateKeyProcedure is the fully-qualified name of the Access's CreateKey RPC.
 	AccessCreateKeyProcedure = "/streamgate.Access/CreateKey"
 	// AccessListKeysProcedure is the fully-qualified name of the Access's ListKeys RPC.
@@ -702,9 +740,61 @@ func (UnimplementedTranscoderHandler) Demand(context.Context, *DemandRequest) (*
 
 // AccessClient is a client for the streamgate.Access service.
 type AccessClient interface {
-	// CreateSession issues a playback ticket for a video. Scope: read.
-	// Answers 201.
+	// CreateNonce begins a sign-in with Ethereum (EIP-4361): the nonce goes into
+	// the message, serves once, and for five minutes. Open to all.
+	CreateNonce(context.Context, *CreateNonceRequest) (*Nonce, error)
+	// SignIn checks a signed message and answers with a login: its token is a
+	// bearer token for API clients; browsers get it as a cookie. Open to all.
+	SignIn(context.Context, *SignInRequest) (*Login, error)
+	// SignOut ends the caller's login, if there is one. Answers 204.
+	SignOut(context.Context, *SignOutRequest) (*SignOutResponse, error)
+	// GetLogin tells which wallet the caller has signed in with.
+	GetLogin(context.Context, *GetLoginRequest) (*Login, error)
+	// SetVideoRule says who may watch a video, and asks every running session
+	// again. Scope: operator.
+	SetVideoRule(context.Context, *SetVideoRuleRequest) (*VideoRule, error)
+	// GetVideoRule returns a video's rule, without passwords. Scope: read.
+	GetVideoRule(context.Context, *GetVideoRuleRequest) (*VideoRule, error)
+	// DeleteVideoRule makes a video private again: only sessions that a key has
+	// made play it. Scope: operator. Answers 204.
+	DeleteVideoRule(context.Context, *DeleteVideoRuleRequest) (*DeleteVideoRuleResponse, error)
+	// PutRule saves a named rule, to which others refer as {"rule": name}. Every
+	// session that it concerns is asked again. Scope: operator.
+	PutRule(context.Context, *PutRuleRequest) (*Rule, error)
+	// GetRule returns a named rule. Scope: read.
+	GetRule(context.Context, *GetRuleRequest) (*Rule, error)
+	// ListRules returns the named rules. Scope: read.
+	ListRules(context.Context, *ListRulesRequest) (*ListRulesResponse, error)
+	// DeleteRule removes a named rule. What refers to it admits nobody through
+	// it any more. Scope: operator. Answers 204.
+	DeleteRule(context.Context, *DeleteRuleRequest) (*DeleteRuleResponse, error)
+	// SimulateRule tries a rule that is not saved. Scope: operator.
+	SimulateRule(context.Context, *SimulateRuleRequest) (*Decision, error)
+	// CheckAccess tells whether a wallet may watch a video, and why. Scope:
+	// read; a viewer may ask about their own wallet, and anybody what a gated
+	// video asks for (no wallet).
+	CheckAccess(context.Context, *CheckAccessRequest) (*Decision, error)
+	// CreateSession lets a viewer play a video. A viewer is admitted by the
+	// video's rule: 401 or 403 with the reason and the decision if not, 429 when
+	// too many streams run. A key with scope read makes a preview, which no rule
+	// is asked for unless it views as a wallet. Answers 201.
 	CreateSession(context.Context, *CreateSessionRequest) (*Session, error)
+	// RenewSession answers with a fresh ticket for a session that goes on; the
+	// ticket in hand is what is shown. 401 or 403 with the reason if it ended.
+	RenewSession(context.Context, *RenewSessionRequest) (*Session, error)
+	// LeaveSession ends the session of a ticket, so that it no longer counts
+	// against the viewer's limit. Answers 204.
+	LeaveSession(context.Context, *LeaveSessionRequest) (*LeaveSessionResponse, error)
+	// ListSessions returns sessions, newest first. Scope: operator.
+	ListSessions(context.Context, *ListSessionsRequest) (*ListSessionsResponse, error)
+	// EndSession ends a session on every node. Scope: operator. Answers 204.
+	EndSession(context.Context, *EndSessionRequest) (*EndSessionResponse, error)
+	// CreateCodes makes ticket codes for a pool, shown once. How often each may
+	// be used is said by the rule that asks for the pool. Scope: operator.
+	// Answers 201.
+	CreateCodes(context.Context, *CreateCodesRequest) (*Codes, error)
+	// DeleteCodes ends every code of a pool. Scope: operator. Answers 204.
+	DeleteCodes(context.Context, *DeleteCodesRequest) (*DeleteCodesResponse, error)
 	// CreateKey makes an API key; its secret is in this answer and nowhere
 	// else. Scope: admin. Answers 201.
 	CreateKey(context.Context, *CreateKeyRequest) (*Key, error)
@@ -725,10 +815,130 @@ func NewAccessClient(httpClient connect.HTTPClient, baseURL string, opts ...conn
 	baseURL = strings.TrimRight(baseURL, "/")
 	accessMethods := File_streamgate_proto.Services().ByName("Access").Methods()
 	return &accessClient{
+		createNonce: connect.NewClient[CreateNonceRequest, Nonce](
+			httpClient,
+			baseURL+AccessCreateNonceProcedure,
+			connect.WithSchema(accessMethods.ByName("CreateNonce")),
+			connect.WithClientOptions(opts...),
+		),
+		signIn: connect.NewClient[SignInRequest, Login](
+			httpClient,
+			baseURL+AccessSignInProcedure,
+			connect.WithSchema(accessMethods.ByName("SignIn")),
+			connect.WithClientOptions(opts...),
+		),
+		signOut: connect.NewClient[SignOutRequest, SignOutResponse](
+			httpClient,
+			baseURL+AccessSignOutProcedure,
+			connect.WithSchema(accessMethods.ByName("SignOut")),
+			connect.WithClientOptions(opts...),
+		),
+		getLogin: connect.NewClient[GetLoginRequest, Login](
+			httpClient,
+			baseURL+AccessGetLoginProcedure,
+			connect.WithSchema(accessMethods.ByName("GetLogin")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		setVideoRule: connect.NewClient[SetVideoRuleRequest, VideoRule](
+			httpClient,
+			baseURL+AccessSetVideoRuleProcedure,
+			connect.WithSchema(accessMethods.ByName("SetVideoRule")),
+			connect.WithClientOptions(opts...),
+		),
+		getVideoRule: connect.NewClient[GetVideoRuleRequest, VideoRule](
+			httpClient,
+			baseURL+AccessGetVideoRuleProcedure,
+			connect.WithSchema(accessMethods.ByName("GetVideoRule")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		deleteVideoRule: connect.NewClient[DeleteVideoRuleRequest, DeleteVideoRuleResponse](
+			httpClient,
+			baseURL+AccessDeleteVideoRuleProcedure,
+			connect.WithSchema(accessMethods.ByName("DeleteVideoRule")),
+			connect.WithClientOptions(opts...),
+		),
+		putRule: connect.NewClient[PutRuleRequest, Rule](
+			httpClient,
+			baseURL+AccessPutRuleProcedure,
+			connect.WithSchema(accessMethods.ByName("PutRule")),
+			connect.WithClientOptions(opts...),
+		),
+		getRule: connect.NewClient[GetRuleRequest, Rule](
+			httpClient,
+			baseURL+AccessGetRuleProcedure,
+			connect.WithSchema(accessMethods.ByName("GetRule")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		listRules: connect.NewClient[ListRulesRequest, ListRulesResponse](
+			httpClient,
+			baseURL+AccessListRulesProcedure,
+			connect.WithSchema(accessMethods.ByName("ListRules")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		deleteRule: connect.NewClient[DeleteRuleRequest, DeleteRuleResponse](
+			httpClient,
+			baseURL+AccessDeleteRuleProcedure,
+			connect.WithSchema(accessMethods.ByName("DeleteRule")),
+			connect.WithClientOptions(opts...),
+		),
+		simulateRule: connect.NewClient[SimulateRuleRequest, Decision](
+			httpClient,
+			baseURL+AccessSimulateRuleProcedure,
+			connect.WithSchema(accessMethods.ByName("SimulateRule")),
+			connect.WithClientOptions(opts...),
+		),
+		checkAccess: connect.NewClient[CheckAccessRequest, Decision](
+			httpClient,
+			baseURL+AccessCheckAccessProcedure,
+			connect.WithSchema(accessMethods.ByName("CheckAccess")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
 		createSession: connect.NewClient[CreateSessionRequest, Session](
 			httpClient,
 			baseURL+AccessCreateSessionProcedure,
 			connect.WithSchema(accessMethods.ByName("CreateSession")),
+			connect.WithClientOptions(opts...),
+		),
+		renewSession: connect.NewClient[RenewSessionRequest, Session](
+			httpClient,
+			baseURL+AccessRenewSessionProcedure,
+			connect.WithSchema(accessMethods.ByName("RenewSession")),
+			connect.WithClientOptions(opts...),
+		),
+		leaveSession: connect.NewClient[LeaveSessionRequest, LeaveSessionResponse](
+			httpClient,
+			baseURL+AccessLeaveSessionProcedure,
+			connect.WithSchema(accessMethods.ByName("LeaveSession")),
+			connect.WithClientOptions(opts...),
+		),
+		listSessions: connect.NewClient[ListSessionsRequest, ListSessionsResponse](
+			httpClient,
+			baseURL+AccessListSessionsProcedure,
+			connect.WithSchema(accessMethods.ByName("ListSessions")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		endSession: connect.NewClient[EndSessionRequest, EndSessionResponse](
+			httpClient,
+			baseURL+AccessEndSessionProcedure,
+			connect.WithSchema(accessMethods.ByName("EndSession")),
+			connect.WithClientOptions(opts...),
+		),
+		createCodes: connect.NewClient[CreateCodesRequest, Codes](
+			httpClient,
+			baseURL+AccessCreateCodesProcedure,
+			connect.WithSchema(accessMethods.ByName("CreateCodes")),
+			connect.WithClientOptions(opts...),
+		),
+		deleteCodes: connect.NewClient[DeleteCodesRequest, DeleteCodesResponse](
+			httpClient,
+			baseURL+AccessDeleteCodesProcedure,
+			connect.WithSchema(accessMethods.ByName("DeleteCodes")),
 			connect.WithClientOptions(opts...),
 		),
 		createKey: connect.NewClient[CreateKeyRequest, Key](
@@ -755,15 +965,205 @@ func NewAccessClient(httpClient connect.HTTPClient, baseURL string, opts ...conn
 
 // accessClient implements AccessClient.
 type accessClient struct {
-	createSession *connect.Client[CreateSessionRequest, Session]
-	createKey     *connect.Client[CreateKeyRequest, Key]
-	listKeys      *connect.Client[ListKeysRequest, ListKeysResponse]
-	revokeKey     *connect.Client[RevokeKeyRequest, RevokeKeyResponse]
+	createNonce     *connect.Client[CreateNonceRequest, Nonce]
+	signIn          *connect.Client[SignInRequest, Login]
+	signOut         *connect.Client[SignOutRequest, SignOutResponse]
+	getLogin        *connect.Client[GetLoginRequest, Login]
+	setVideoRule    *connect.Client[SetVideoRuleRequest, VideoRule]
+	getVideoRule    *connect.Client[GetVideoRuleRequest, VideoRule]
+	deleteVideoRule *connect.Client[DeleteVideoRuleRequest, DeleteVideoRuleResponse]
+	putRule         *connect.Client[PutRuleRequest, Rule]
+	getRule         *connect.Client[GetRuleRequest, Rule]
+	listRules       *connect.Client[ListRulesRequest, ListRulesResponse]
+	deleteRule      *connect.Client[DeleteRuleRequest, DeleteRuleResponse]
+	simulateRule    *connect.Client[SimulateRuleRequest, Decision]
+	checkAccess     *connect.Client[CheckAccessRequest, Decision]
+	createSession   *connect.Client[CreateSessionRequest, Session]
+	renewSession    *connect.Client[RenewSessionRequest, Session]
+	leaveSession    *connect.Client[LeaveSessionRequest, LeaveSessionResponse]
+	listSessions    *connect.Client[ListSessionsRequest, ListSessionsResponse]
+	endSession      *connect.Client[EndSessionRequest, EndSessionResponse]
+	createCodes     *connect.Client[CreateCodesRequest, Codes]
+	deleteCodes     *connect.Client[DeleteCodesRequest, DeleteCodesResponse]
+	createKey       *connect.Client[CreateKeyRequest, Key]
+	listKeys        *connect.Client[ListKeysRequest, ListKeysResponse]
+	revokeKey       *connect.Client[RevokeKeyRequest, RevokeKeyResponse]
+}
+
+// CreateNonce calls streamgate.Access.CreateNonce.
+func (c *accessClient) CreateNonce(ctx context.Context, req *CreateNonceRequest) (*Nonce, error) {
+	response, err := c.createNonce.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// SignIn calls streamgate.Access.SignIn.
+func (c *accessClient) SignIn(ctx context.Context, req *SignInRequest) (*Login, error) {
+	response, err := c.signIn.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// SignOut calls streamgate.Access.SignOut.
+func (c *accessClient) SignOut(ctx context.Context, req *SignOutRequest) (*SignOutResponse, error) {
+	response, err := c.signOut.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// GetLogin calls streamgate.Access.GetLogin.
+func (c *accessClient) GetLogin(ctx context.Context, req *GetLoginRequest) (*Login, error) {
+	response, err := c.getLogin.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// SetVideoRule calls streamgate.Access.SetVideoRule.
+func (c *accessClient) SetVideoRule(ctx context.Context, req *SetVideoRuleRequest) (*VideoRule, error) {
+	response, err := c.setVideoRule.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// GetVideoRule calls streamgate.Access.GetVideoRule.
+func (c *accessClient) GetVideoRule(ctx context.Context, req *GetVideoRuleRequest) (*VideoRule, error) {
+	response, err := c.getVideoRule.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// DeleteVideoRule calls streamgate.Access.DeleteVideoRule.
+func (c *accessClient) DeleteVideoRule(ctx context.Context, req *DeleteVideoRuleRequest) (*DeleteVideoRuleResponse, error) {
+	response, err := c.deleteVideoRule.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// PutRule calls streamgate.Access.PutRule.
+func (c *accessClient) PutRule(ctx context.Context, req *PutRuleRequest) (*Rule, error) {
+	response, err := c.putRule.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// GetRule calls streamgate.Access.GetRule.
+func (c *accessClient) GetRule(ctx context.Context, req *GetRuleRequest) (*Rule, error) {
+	response, err := c.getRule.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ListRules calls streamgate.Access.ListRules.
+func (c *accessClient) ListRules(ctx context.Context, req *ListRulesRequest) (*ListRulesResponse, error) {
+	response, err := c.listRules.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// DeleteRule calls streamgate.Access.DeleteRule.
+func (c *accessClient) DeleteRule(ctx context.Context, req *DeleteRuleRequest) (*DeleteRuleResponse, error) {
+	response, err := c.deleteRule.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// SimulateRule calls streamgate.Access.SimulateRule.
+func (c *accessClient) SimulateRule(ctx context.Context, req *SimulateRuleRequest) (*Decision, error) {
+	response, err := c.simulateRule.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// CheckAccess calls streamgate.Access.CheckAccess.
+func (c *accessClient) CheckAccess(ctx context.Context, req *CheckAccessRequest) (*Decision, error) {
+	response, err := c.checkAccess.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
 }
 
 // CreateSession calls streamgate.Access.CreateSession.
 func (c *accessClient) CreateSession(ctx context.Context, req *CreateSessionRequest) (*Session, error) {
 	response, err := c.createSession.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// RenewSession calls streamgate.Access.RenewSession.
+func (c *accessClient) RenewSession(ctx context.Context, req *RenewSessionRequest) (*Session, error) {
+	response, err := c.renewSession.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// LeaveSession calls streamgate.Access.LeaveSession.
+func (c *accessClient) LeaveSession(ctx context.Context, req *LeaveSessionRequest) (*LeaveSessionResponse, error) {
+	response, err := c.leaveSession.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ListSessions calls streamgate.Access.ListSessions.
+func (c *accessClient) ListSessions(ctx context.Context, req *ListSessionsRequest) (*ListSessionsResponse, error) {
+	response, err := c.listSessions.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// EndSession calls streamgate.Access.EndSession.
+func (c *accessClient) EndSession(ctx context.Context, req *EndSessionRequest) (*EndSessionResponse, error) {
+	response, err := c.endSession.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// CreateCodes calls streamgate.Access.CreateCodes.
+func (c *accessClient) CreateCodes(ctx context.Context, req *CreateCodesRequest) (*Codes, error) {
+	response, err := c.createCodes.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// DeleteCodes calls streamgate.Access.DeleteCodes.
+func (c *accessClient) DeleteCodes(ctx context.Context, req *DeleteCodesRequest) (*DeleteCodesResponse, error) {
+	response, err := c.deleteCodes.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -799,9 +1199,61 @@ func (c *accessClient) RevokeKey(ctx context.Context, req *RevokeKeyRequest) (*R
 
 // AccessHandler is an implementation of the streamgate.Access service.
 type AccessHandler interface {
-	// CreateSession issues a playback ticket for a video. Scope: read.
-	// Answers 201.
+	// CreateNonce begins a sign-in with Ethereum (EIP-4361): the nonce goes into
+	// the message, serves once, and for five minutes. Open to all.
+	CreateNonce(context.Context, *CreateNonceRequest) (*Nonce, error)
+	// SignIn checks a signed message and answers with a login: its token is a
+	// bearer token for API clients; browsers get it as a cookie. Open to all.
+	SignIn(context.Context, *SignInRequest) (*Login, error)
+	// SignOut ends the caller's login, if there is one. Answers 204.
+	SignOut(context.Context, *SignOutRequest) (*SignOutResponse, error)
+	// GetLogin tells which wallet the caller has signed in with.
+	GetLogin(context.Context, *GetLoginRequest) (*Login, error)
+	// SetVideoRule says who may watch a video, and asks every running session
+	// again. Scope: operator.
+	SetVideoRule(context.Context, *SetVideoRuleRequest) (*VideoRule, error)
+	// GetVideoRule returns a video's rule, without passwords. Scope: read.
+	GetVideoRule(context.Context, *GetVideoRuleRequest) (*VideoRule, error)
+	// DeleteVideoRule makes a video private again: only sessions that a key has
+	// made play it. Scope: operator. Answers 204.
+	DeleteVideoRule(context.Context, *DeleteVideoRuleRequest) (*DeleteVideoRuleResponse, error)
+	// PutRule saves a named rule, to which others refer as {"rule": name}. Every
+	// session that it concerns is asked again. Scope: operator.
+	PutRule(context.Context, *PutRuleRequest) (*Rule, error)
+	// GetRule returns a named rule. Scope: read.
+	GetRule(context.Context, *GetRuleRequest) (*Rule, error)
+	// ListRules returns the named rules. Scope: read.
+	ListRules(context.Context, *ListRulesRequest) (*ListRulesResponse, error)
+	// DeleteRule removes a named rule. What refers to it admits nobody through
+	// it any more. Scope: operator. Answers 204.
+	DeleteRule(context.Context, *DeleteRuleRequest) (*DeleteRuleResponse, error)
+	// SimulateRule tries a rule that is not saved. Scope: operator.
+	SimulateRule(context.Context, *SimulateRuleRequest) (*Decision, error)
+	// CheckAccess tells whether a wallet may watch a video, and why. Scope:
+	// read; a viewer may ask about their own wallet, and anybody what a gated
+	// video asks for (no wallet).
+	CheckAccess(context.Context, *CheckAccessRequest) (*Decision, error)
+	// CreateSession lets a viewer play a video. A viewer is admitted by the
+	// video's rule: 401 or 403 with the reason and the decision if not, 429 when
+	// too many streams run. A key with scope read makes a preview, which no rule
+	// is asked for unless it views as a wallet. Answers 201.
 	CreateSession(context.Context, *CreateSessionRequest) (*Session, error)
+	// RenewSession answers with a fresh ticket for a session that goes on; the
+	// ticket in hand is what is shown. 401 or 403 with the reason if it ended.
+	RenewSession(context.Context, *RenewSessionRequest) (*Session, error)
+	// LeaveSession ends the session of a ticket, so that it no longer counts
+	// against the viewer's limit. Answers 204.
+	LeaveSession(context.Context, *LeaveSessionRequest) (*LeaveSessionResponse, error)
+	// ListSessions returns sessions, newest first. Scope: operator.
+	ListSessions(context.Context, *ListSessionsRequest) (*ListSessionsResponse, error)
+	// EndSession ends a session on every node. Scope: operator. Answers 204.
+	EndSession(context.Context, *EndSessionRequest) (*EndSessionResponse, error)
+	// CreateCodes makes ticket codes for a pool, shown once. How often each may
+	// be used is said by the rule that asks for the pool. Scope: operator.
+	// Answers 201.
+	CreateCodes(context.Context, *CreateCodesRequest) (*Codes, error)
+	// DeleteCodes ends every code of a pool. Scope: operator. Answers 204.
+	DeleteCodes(context.Context, *DeleteCodesRequest) (*DeleteCodesResponse, error)
 	// CreateKey makes an API key; its secret is in this answer and nowhere
 	// else. Scope: admin. Answers 201.
 	CreateKey(context.Context, *CreateKeyRequest) (*Key, error)
@@ -818,10 +1270,130 @@ type AccessHandler interface {
 // and JSON codecs. They also support gzip compression.
 func NewAccessHandler(svc AccessHandler, opts ...connect.HandlerOption) (string, http.Handler) {
 	accessMethods := File_streamgate_proto.Services().ByName("Access").Methods()
+	accessCreateNonceHandler := connect.NewUnaryHandlerSimple(
+		AccessCreateNonceProcedure,
+		svc.CreateNonce,
+		connect.WithSchema(accessMethods.ByName("CreateNonce")),
+		connect.WithHandlerOptions(opts...),
+	)
+	accessSignInHandler := connect.NewUnaryHandlerSimple(
+		AccessSignInProcedure,
+		svc.SignIn,
+		connect.WithSchema(accessMethods.ByName("SignIn")),
+		connect.WithHandlerOptions(opts...),
+	)
+	accessSignOutHandler := connect.NewUnaryHandlerSimple(
+		AccessSignOutProcedure,
+		svc.SignOut,
+		connect.WithSchema(accessMethods.ByName("SignOut")),
+		connect.WithHandlerOptions(opts...),
+	)
+	accessGetLoginHandler := connect.NewUnaryHandlerSimple(
+		AccessGetLoginProcedure,
+		svc.GetLogin,
+		connect.WithSchema(accessMethods.ByName("GetLogin")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	accessSetVideoRuleHandler := connect.NewUnaryHandlerSimple(
+		AccessSetVideoRuleProcedure,
+		svc.SetVideoRule,
+		connect.WithSchema(accessMethods.ByName("SetVideoRule")),
+		connect.WithHandlerOptions(opts...),
+	)
+	accessGetVideoRuleHandler := connect.NewUnaryHandlerSimple(
+		AccessGetVideoRuleProcedure,
+		svc.GetVideoRule,
+		connect.WithSchema(accessMethods.ByName("GetVideoRule")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	accessDeleteVideoRuleHandler := connect.NewUnaryHandlerSimple(
+		AccessDeleteVideoRuleProcedure,
+		svc.DeleteVideoRule,
+		connect.WithSchema(accessMethods.ByName("DeleteVideoRule")),
+		connect.WithHandlerOptions(opts...),
+	)
+	accessPutRuleHandler := connect.NewUnaryHandlerSimple(
+		AccessPutRuleProcedure,
+		svc.PutRule,
+		connect.WithSchema(accessMethods.ByName("PutRule")),
+		connect.WithHandlerOptions(opts...),
+	)
+	accessGetRuleHandler := connect.NewUnaryHandlerSimple(
+		AccessGetRuleProcedure,
+		svc.GetRule,
+		connect.WithSchema(accessMethods.ByName("GetRule")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	accessListRulesHandler := connect.NewUnaryHandlerSimple(
+		AccessListRulesProcedure,
+		svc.ListRules,
+		connect.WithSchema(accessMethods.ByName("ListRules")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	accessDeleteRuleHandler := connect.NewUnaryHandlerSimple(
+		AccessDeleteRuleProcedure,
+		svc.DeleteRule,
+		connect.WithSchema(accessMethods.ByName("DeleteRule")),
+		connect.WithHandlerOptions(opts...),
+	)
+	accessSimulateRuleHandler := connect.NewUnaryHandlerSimple(
+		AccessSimulateRuleProcedure,
+		svc.SimulateRule,
+		connect.WithSchema(accessMethods.ByName("SimulateRule")),
+		connect.WithHandlerOptions(opts...),
+	)
+	accessCheckAccessHandler := connect.NewUnaryHandlerSimple(
+		AccessCheckAccessProcedure,
+		svc.CheckAccess,
+		connect.WithSchema(accessMethods.ByName("CheckAccess")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
 	accessCreateSessionHandler := connect.NewUnaryHandlerSimple(
 		AccessCreateSessionProcedure,
 		svc.CreateSession,
 		connect.WithSchema(accessMethods.ByName("CreateSession")),
+		connect.WithHandlerOptions(opts...),
+	)
+	accessRenewSessionHandler := connect.NewUnaryHandlerSimple(
+		AccessRenewSessionProcedure,
+		svc.RenewSession,
+		connect.WithSchema(accessMethods.ByName("RenewSession")),
+		connect.WithHandlerOptions(opts...),
+	)
+	accessLeaveSessionHandler := connect.NewUnaryHandlerSimple(
+		AccessLeaveSessionProcedure,
+		svc.LeaveSession,
+		connect.WithSchema(accessMethods.ByName("LeaveSession")),
+		connect.WithHandlerOptions(opts...),
+	)
+	accessListSessionsHandler := connect.NewUnaryHandlerSimple(
+		AccessListSessionsProcedure,
+		svc.ListSessions,
+		connect.WithSchema(accessMethods.ByName("ListSessions")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	accessEndSessionHandler := connect.NewUnaryHandlerSimple(
+		AccessEndSessionProcedure,
+		svc.EndSession,
+		connect.WithSchema(accessMethods.ByName("EndSession")),
+		connect.WithHandlerOptions(opts...),
+	)
+	accessCreateCodesHandler := connect.NewUnaryHandlerSimple(
+		AccessCreateCodesProcedure,
+		svc.CreateCodes,
+		connect.WithSchema(accessMethods.ByName("CreateCodes")),
+		connect.WithHandlerOptions(opts...),
+	)
+	accessDeleteCodesHandler := connect.NewUnaryHandlerSimple(
+		AccessDeleteCodesProcedure,
+		svc.DeleteCodes,
+		connect.WithSchema(accessMethods.ByName("DeleteCodes")),
 		connect.WithHandlerOptions(opts...),
 	)
 	accessCreateKeyHandler := connect.NewUnaryHandlerSimple(
@@ -845,8 +1417,46 @@ func NewAccessHandler(svc AccessHandler, opts ...connect.HandlerOption) (string,
 	)
 	return "/streamgate.Access/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
+		case AccessCreateNonceProcedure:
+			accessCreateNonceHandler.ServeHTTP(w, r)
+		case AccessSignInProcedure:
+			accessSignInHandler.ServeHTTP(w, r)
+		case AccessSignOutProcedure:
+			accessSignOutHandler.ServeHTTP(w, r)
+		case AccessGetLoginProcedure:
+			accessGetLoginHandler.ServeHTTP(w, r)
+		case AccessSetVideoRuleProcedure:
+			accessSetVideoRuleHandler.ServeHTTP(w, r)
+		case AccessGetVideoRuleProcedure:
+			accessGetVideoRuleHandler.ServeHTTP(w, r)
+		case AccessDeleteVideoRuleProcedure:
+			accessDeleteVideoRuleHandler.ServeHTTP(w, r)
+		case AccessPutRuleProcedure:
+			accessPutRuleHandler.ServeHTTP(w, r)
+		case AccessGetRuleProcedure:
+			accessGetRuleHandler.ServeHTTP(w, r)
+		case AccessListRulesProcedure:
+			accessListRulesHandler.ServeHTTP(w, r)
+		case AccessDeleteRuleProcedure:
+			accessDeleteRuleHandler.ServeHTTP(w, r)
+		case AccessSimulateRuleProcedure:
+			accessSimulateRuleHandler.ServeHTTP(w, r)
+		case AccessCheckAccessProcedure:
+			accessCheckAccessHandler.ServeHTTP(w, r)
 		case AccessCreateSessionProcedure:
 			accessCreateSessionHandler.ServeHTTP(w, r)
+		case AccessRenewSessionProcedure:
+			accessRenewSessionHandler.ServeHTTP(w, r)
+		case AccessLeaveSessionProcedure:
+			accessLeaveSessionHandler.ServeHTTP(w, r)
+		case AccessListSessionsProcedure:
+			accessListSessionsHandler.ServeHTTP(w, r)
+		case AccessEndSessionProcedure:
+			accessEndSessionHandler.ServeHTTP(w, r)
+		case AccessCreateCodesProcedure:
+			accessCreateCodesHandler.ServeHTTP(w, r)
+		case AccessDeleteCodesProcedure:
+			accessDeleteCodesHandler.ServeHTTP(w, r)
 		case AccessCreateKeyProcedure:
 			accessCreateKeyHandler.ServeHTTP(w, r)
 		case AccessListKeysProcedure:
@@ -862,8 +1472,84 @@ func NewAccessHandler(svc AccessHandler, opts ...connect.HandlerOption) (string,
 // UnimplementedAccessHandler returns CodeUnimplemented from all methods.
 type UnimplementedAccessHandler struct{}
 
+func (UnimplementedAccessHandler) CreateNonce(context.Context, *CreateNonceRequest) (*Nonce, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("streamgate.Access.CreateNonce is not implemented"))
+}
+
+func (UnimplementedAccessHandler) SignIn(context.Context, *SignInRequest) (*Login, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("streamgate.Access.SignIn is not implemented"))
+}
+
+func (UnimplementedAccessHandler) SignOut(context.Context, *SignOutRequest) (*SignOutResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("streamgate.Access.SignOut is not implemented"))
+}
+
+func (UnimplementedAccessHandler) GetLogin(context.Context, *GetLoginRequest) (*Login, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("streamgate.Access.GetLogin is not implemented"))
+}
+
+func (UnimplementedAccessHandler) SetVideoRule(context.Context, *SetVideoRuleRequest) (*VideoRule, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("streamgate.Access.SetVideoRule is not implemented"))
+}
+
+func (UnimplementedAccessHandler) GetVideoRule(context.Context, *GetVideoRuleRequest) (*VideoRule, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("streamgate.Access.GetVideoRule is not implemented"))
+}
+
+func (UnimplementedAccessHandler) DeleteVideoRule(context.Context, *DeleteVideoRuleRequest) (*DeleteVideoRuleResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("streamgate.Access.DeleteVideoRule is not implemented"))
+}
+
+func (UnimplementedAccessHandler) PutRule(context.Context, *PutRuleRequest) (*Rule, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("streamgate.Access.PutRule is not implemented"))
+}
+
+func (UnimplementedAccessHandler) GetRule(context.Context, *GetRuleRequest) (*Rule, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("streamgate.Access.GetRule is not implemented"))
+}
+
+func (UnimplementedAccessHandler) ListRules(context.Context, *ListRulesRequest) (*ListRulesResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("streamgate.Access.ListRules is not implemented"))
+}
+
+func (UnimplementedAccessHandler) DeleteRule(context.Context, *DeleteRuleRequest) (*DeleteRuleResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("streamgate.Access.DeleteRule is not implemented"))
+}
+
+func (UnimplementedAccessHandler) SimulateRule(context.Context, *SimulateRuleRequest) (*Decision, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("streamgate.Access.SimulateRule is not implemented"))
+}
+
+func (UnimplementedAccessHandler) CheckAccess(context.Context, *CheckAccessRequest) (*Decision, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("streamgate.Access.CheckAccess is not implemented"))
+}
+
 func (UnimplementedAccessHandler) CreateSession(context.Context, *CreateSessionRequest) (*Session, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("streamgate.Access.CreateSession is not implemented"))
+}
+
+func (UnimplementedAccessHandler) RenewSession(context.Context, *RenewSessionRequest) (*Session, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("streamgate.Access.RenewSession is not implemented"))
+}
+
+func (UnimplementedAccessHandler) LeaveSession(context.Context, *LeaveSessionRequest) (*LeaveSessionResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("streamgate.Access.LeaveSession is not implemented"))
+}
+
+func (UnimplementedAccessHandler) ListSessions(context.Context, *ListSessionsRequest) (*ListSessionsResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("streamgate.Access.ListSessions is not implemented"))
+}
+
+func (UnimplementedAccessHandler) EndSession(context.Context, *EndSessionRequest) (*EndSessionResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("streamgate.Access.EndSession is not implemented"))
+}
+
+func (UnimplementedAccessHandler) CreateCodes(context.Context, *CreateCodesRequest) (*Codes, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("streamgate.Access.CreateCodes is not implemented"))
+}
+
+func (UnimplementedAccessHandler) DeleteCodes(context.Context, *DeleteCodesRequest) (*DeleteCodesResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("streamgate.Access.DeleteCodes is not implemented"))
 }
 
 func (UnimplementedAccessHandler) CreateKey(context.Context, *CreateKeyRequest) (*Key, error) {

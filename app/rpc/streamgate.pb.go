@@ -18,6 +18,7 @@ import (
 	_ "google.golang.org/genproto/googleapis/api/annotations"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -131,8 +132,10 @@ type Video struct {
 	// there is one, the sound exist. Only in GetVideo.
 	Made []*Span `protobuf:"bytes,23,rep,name=made,proto3" json:"made,omitempty"`
 	// Whether poster.jpg and storyboard.vtt lie beside the playlists.
-	Poster        bool `protobuf:"varint,24,opt,name=poster,proto3" json:"poster,omitempty"`
-	Storyboard    bool `protobuf:"varint,25,opt,name=storyboard,proto3" json:"storyboard,omitempty"`
+	Poster     bool `protobuf:"varint,24,opt,name=poster,proto3" json:"poster,omitempty"`
+	Storyboard bool `protobuf:"varint,25,opt,name=storyboard,proto3" json:"storyboard,omitempty"`
+	// Whether a rule says who may watch; watch_url then leads to its gate.
+	Gated         bool `protobuf:"varint,26,opt,name=gated,proto3" json:"gated,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -338,6 +341,13 @@ func (x *Video) GetPoster() bool {
 func (x *Video) GetStoryboard() bool {
 	if x != nil {
 		return x.Storyboard
+	}
+	return false
+}
+
+func (x *Video) GetGated() bool {
+	if x != nil {
+		return x.Gated
 	}
 	return false
 }
@@ -1849,16 +1859,1380 @@ func (*DemandResponse) Descriptor() ([]byte, []int) {
 	return file_streamgate_proto_rawDescGZIP(), []int{25}
 }
 
-type CreateSessionRequest struct {
+type CreateNonceRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateNonceRequest) Reset() {
+	*x = CreateNonceRequest{}
+	mi := &file_streamgate_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateNonceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateNonceRequest) ProtoMessage() {}
+
+func (x *CreateNonceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateNonceRequest.ProtoReflect.Descriptor instead.
+func (*CreateNonceRequest) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{26}
+}
+
+// Nonce is what a sign-in message must say.
+type Nonce struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Nonce     string                 `protobuf:"bytes,1,opt,name=nonce,proto3" json:"nonce,omitempty"`
+	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=expires_at,proto3" json:"expires_at,omitempty"`
+	// The message's domain and URI.
+	Domain string `protobuf:"bytes,3,opt,name=domain,proto3" json:"domain,omitempty"`
+	Uri    string `protobuf:"bytes,4,opt,name=uri,proto3" json:"uri,omitempty"`
+	// The chains (EIP-155) on which wallets may sign in here.
+	Chains        []*Chain `protobuf:"bytes,5,rep,name=chains,proto3" json:"chains,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Nonce) Reset() {
+	*x = Nonce{}
+	mi := &file_streamgate_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Nonce) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Nonce) ProtoMessage() {}
+
+func (x *Nonce) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Nonce.ProtoReflect.Descriptor instead.
+func (*Nonce) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *Nonce) GetNonce() string {
+	if x != nil {
+		return x.Nonce
+	}
+	return ""
+}
+
+func (x *Nonce) GetExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return nil
+}
+
+func (x *Nonce) GetDomain() string {
+	if x != nil {
+		return x.Domain
+	}
+	return ""
+}
+
+func (x *Nonce) GetUri() string {
+	if x != nil {
+		return x.Uri
+	}
+	return ""
+}
+
+func (x *Nonce) GetChains() []*Chain {
+	if x != nil {
+		return x.Chains
+	}
+	return nil
+}
+
+type Chain struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            float64                `protobuf:"fixed64,1,opt,name=id,proto3" json:"id,omitempty"`
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Chain) Reset() {
+	*x = Chain{}
+	mi := &file_streamgate_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Chain) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Chain) ProtoMessage() {}
+
+func (x *Chain) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Chain.ProtoReflect.Descriptor instead.
+func (*Chain) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *Chain) GetId() float64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *Chain) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type SignInRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The text of EIP-4361 that was signed (personal_sign).
+	Message string `protobuf:"bytes,1,opt,name=message,proto3" json:"message,omitempty"`
+	// 0x and hex digits: of a key (65 or 64 bytes), of a contract wallet
+	// (ERC-1271), or of one not deployed yet (ERC-6492).
+	Signature     string `protobuf:"bytes,2,opt,name=signature,proto3" json:"signature,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SignInRequest) Reset() {
+	*x = SignInRequest{}
+	mi := &file_streamgate_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SignInRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SignInRequest) ProtoMessage() {}
+
+func (x *SignInRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SignInRequest.ProtoReflect.Descriptor instead.
+func (*SignInRequest) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *SignInRequest) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *SignInRequest) GetSignature() string {
+	if x != nil {
+		return x.Signature
+	}
+	return ""
+}
+
+// Login is a wallet that has signed in.
+type Login struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// EIP-55.
+	Wallet    string                 `protobuf:"bytes,1,opt,name=wallet,proto3" json:"wallet,omitempty"`
+	ChainId   float64                `protobuf:"fixed64,2,opt,name=chain_id,proto3" json:"chain_id,omitempty"`
+	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=expires_at,proto3" json:"expires_at,omitempty"`
+	// A bearer token; only in the answer to SignIn. Treat it as a secret.
+	Token         string `protobuf:"bytes,4,opt,name=token,proto3" json:"token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Login) Reset() {
+	*x = Login{}
+	mi := &file_streamgate_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Login) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Login) ProtoMessage() {}
+
+func (x *Login) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Login.ProtoReflect.Descriptor instead.
+func (*Login) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *Login) GetWallet() string {
+	if x != nil {
+		return x.Wallet
+	}
+	return ""
+}
+
+func (x *Login) GetChainId() float64 {
+	if x != nil {
+		return x.ChainId
+	}
+	return 0
+}
+
+func (x *Login) GetExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return nil
+}
+
+func (x *Login) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+type SignOutRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SignOutRequest) Reset() {
+	*x = SignOutRequest{}
+	mi := &file_streamgate_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SignOutRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SignOutRequest) ProtoMessage() {}
+
+func (x *SignOutRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SignOutRequest.ProtoReflect.Descriptor instead.
+func (*SignOutRequest) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{31}
+}
+
+type SignOutResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SignOutResponse) Reset() {
+	*x = SignOutResponse{}
+	mi := &file_streamgate_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SignOutResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SignOutResponse) ProtoMessage() {}
+
+func (x *SignOutResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SignOutResponse.ProtoReflect.Descriptor instead.
+func (*SignOutResponse) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{32}
+}
+
+type GetLoginRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetLoginRequest) Reset() {
+	*x = GetLoginRequest{}
+	mi := &file_streamgate_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetLoginRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetLoginRequest) ProtoMessage() {}
+
+func (x *GetLoginRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetLoginRequest.ProtoReflect.Descriptor instead.
+func (*GetLoginRequest) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{33}
+}
+
+// VideoRule is the rule of a video.
+type VideoRule struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	VideoId string                 `protobuf:"bytes,1,opt,name=video_id,proto3" json:"video_id,omitempty"`
+	// As /rule.schema.json describes it. Passwords are shown as {}.
+	Rule          *structpb.Struct `protobuf:"bytes,2,opt,name=rule,proto3" json:"rule,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VideoRule) Reset() {
+	*x = VideoRule{}
+	mi := &file_streamgate_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VideoRule) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VideoRule) ProtoMessage() {}
+
+func (x *VideoRule) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VideoRule.ProtoReflect.Descriptor instead.
+func (*VideoRule) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *VideoRule) GetVideoId() string {
+	if x != nil {
+		return x.VideoId
+	}
+	return ""
+}
+
+func (x *VideoRule) GetRule() *structpb.Struct {
+	if x != nil {
+		return x.Rule
+	}
+	return nil
+}
+
+type SetVideoRuleRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	VideoId string                 `protobuf:"bytes,1,opt,name=video_id,proto3" json:"video_id,omitempty"`
+	// A password {} keeps the one that stands there. {"contract": {chain,
+	// contract}} becomes an erc721 or erc1155 by what the contract says it is.
+	Rule          *structpb.Struct `protobuf:"bytes,2,opt,name=rule,proto3" json:"rule,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetVideoRuleRequest) Reset() {
+	*x = SetVideoRuleRequest{}
+	mi := &file_streamgate_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetVideoRuleRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetVideoRuleRequest) ProtoMessage() {}
+
+func (x *SetVideoRuleRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetVideoRuleRequest.ProtoReflect.Descriptor instead.
+func (*SetVideoRuleRequest) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *SetVideoRuleRequest) GetVideoId() string {
+	if x != nil {
+		return x.VideoId
+	}
+	return ""
+}
+
+func (x *SetVideoRuleRequest) GetRule() *structpb.Struct {
+	if x != nil {
+		return x.Rule
+	}
+	return nil
+}
+
+type GetVideoRuleRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	VideoId       string                 `protobuf:"bytes,1,opt,name=video_id,proto3" json:"video_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
+func (x *GetVideoRuleRequest) Reset() {
+	*x = GetVideoRuleRequest{}
+	mi := &file_streamgate_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetVideoRuleRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetVideoRuleRequest) ProtoMessage() {}
+
+func (x *GetVideoRuleRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetVideoRuleRequest.ProtoReflect.Descriptor instead.
+func (*GetVideoRuleRequest) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *GetVideoRuleRequest) GetVideoId() string {
+	if x != nil {
+		return x.VideoId
+	}
+	return ""
+}
+
+type DeleteVideoRuleRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	VideoId       string                 `protobuf:"bytes,1,opt,name=video_id,proto3" json:"video_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteVideoRuleRequest) Reset() {
+	*x = DeleteVideoRuleRequest{}
+	mi := &file_streamgate_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteVideoRuleRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteVideoRuleRequest) ProtoMessage() {}
+
+func (x *DeleteVideoRuleRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteVideoRuleRequest.ProtoReflect.Descriptor instead.
+func (*DeleteVideoRuleRequest) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *DeleteVideoRuleRequest) GetVideoId() string {
+	if x != nil {
+		return x.VideoId
+	}
+	return ""
+}
+
+type DeleteVideoRuleResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteVideoRuleResponse) Reset() {
+	*x = DeleteVideoRuleResponse{}
+	mi := &file_streamgate_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteVideoRuleResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteVideoRuleResponse) ProtoMessage() {}
+
+func (x *DeleteVideoRuleResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteVideoRuleResponse.ProtoReflect.Descriptor instead.
+func (*DeleteVideoRuleResponse) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{38}
+}
+
+// Rule is a named rule.
+type Rule struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 1 to 64 lower-case letters, digits, - and _.
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Rule          *structpb.Struct       `protobuf:"bytes,2,opt,name=rule,proto3" json:"rule,omitempty"`
+	CreatedAt     *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=created_at,proto3" json:"created_at,omitempty"`
+	UpdatedAt     *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=updated_at,proto3" json:"updated_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Rule) Reset() {
+	*x = Rule{}
+	mi := &file_streamgate_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Rule) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Rule) ProtoMessage() {}
+
+func (x *Rule) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Rule.ProtoReflect.Descriptor instead.
+func (*Rule) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *Rule) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Rule) GetRule() *structpb.Struct {
+	if x != nil {
+		return x.Rule
+	}
+	return nil
+}
+
+func (x *Rule) GetCreatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return nil
+}
+
+func (x *Rule) GetUpdatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.UpdatedAt
+	}
+	return nil
+}
+
+type PutRuleRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Rule          *structpb.Struct       `protobuf:"bytes,2,opt,name=rule,proto3" json:"rule,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutRuleRequest) Reset() {
+	*x = PutRuleRequest{}
+	mi := &file_streamgate_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutRuleRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutRuleRequest) ProtoMessage() {}
+
+func (x *PutRuleRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutRuleRequest.ProtoReflect.Descriptor instead.
+func (*PutRuleRequest) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *PutRuleRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *PutRuleRequest) GetRule() *structpb.Struct {
+	if x != nil {
+		return x.Rule
+	}
+	return nil
+}
+
+type GetRuleRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetRuleRequest) Reset() {
+	*x = GetRuleRequest{}
+	mi := &file_streamgate_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetRuleRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetRuleRequest) ProtoMessage() {}
+
+func (x *GetRuleRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetRuleRequest.ProtoReflect.Descriptor instead.
+func (*GetRuleRequest) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *GetRuleRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type ListRulesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 1 to 200; 0 means 50.
+	Limit         int32  `protobuf:"varint,1,opt,name=limit,proto3" json:"limit,omitempty"`
+	Cursor        string `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRulesRequest) Reset() {
+	*x = ListRulesRequest{}
+	mi := &file_streamgate_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRulesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRulesRequest) ProtoMessage() {}
+
+func (x *ListRulesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRulesRequest.ProtoReflect.Descriptor instead.
+func (*ListRulesRequest) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *ListRulesRequest) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *ListRulesRequest) GetCursor() string {
+	if x != nil {
+		return x.Cursor
+	}
+	return ""
+}
+
+type ListRulesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Rules         []*Rule                `protobuf:"bytes,1,rep,name=rules,proto3" json:"rules,omitempty"`
+	NextCursor    string                 `protobuf:"bytes,2,opt,name=next_cursor,proto3" json:"next_cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRulesResponse) Reset() {
+	*x = ListRulesResponse{}
+	mi := &file_streamgate_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRulesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRulesResponse) ProtoMessage() {}
+
+func (x *ListRulesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRulesResponse.ProtoReflect.Descriptor instead.
+func (*ListRulesResponse) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *ListRulesResponse) GetRules() []*Rule {
+	if x != nil {
+		return x.Rules
+	}
+	return nil
+}
+
+func (x *ListRulesResponse) GetNextCursor() string {
+	if x != nil {
+		return x.NextCursor
+	}
+	return ""
+}
+
+type DeleteRuleRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteRuleRequest) Reset() {
+	*x = DeleteRuleRequest{}
+	mi := &file_streamgate_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteRuleRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteRuleRequest) ProtoMessage() {}
+
+func (x *DeleteRuleRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteRuleRequest.ProtoReflect.Descriptor instead.
+func (*DeleteRuleRequest) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *DeleteRuleRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type DeleteRuleResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteRuleResponse) Reset() {
+	*x = DeleteRuleResponse{}
+	mi := &file_streamgate_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteRuleResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteRuleResponse) ProtoMessage() {}
+
+func (x *DeleteRuleResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteRuleResponse.ProtoReflect.Descriptor instead.
+func (*DeleteRuleResponse) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{45}
+}
+
+type SimulateRuleRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Rule  *structpb.Struct       `protobuf:"bytes,1,opt,name=rule,proto3" json:"rule,omitempty"`
+	// The wallet to try it on; empty for nobody.
+	Wallet string `protobuf:"bytes,2,opt,name=wallet,proto3" json:"wallet,omitempty"`
+	// Cold wallets for which it acts.
+	Vaults        []string `protobuf:"bytes,3,rep,name=vaults,proto3" json:"vaults,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SimulateRuleRequest) Reset() {
+	*x = SimulateRuleRequest{}
+	mi := &file_streamgate_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SimulateRuleRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SimulateRuleRequest) ProtoMessage() {}
+
+func (x *SimulateRuleRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SimulateRuleRequest.ProtoReflect.Descriptor instead.
+func (*SimulateRuleRequest) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *SimulateRuleRequest) GetRule() *structpb.Struct {
+	if x != nil {
+		return x.Rule
+	}
+	return nil
+}
+
+func (x *SimulateRuleRequest) GetWallet() string {
+	if x != nil {
+		return x.Wallet
+	}
+	return ""
+}
+
+func (x *SimulateRuleRequest) GetVaults() []string {
+	if x != nil {
+		return x.Vaults
+	}
+	return nil
+}
+
+type CheckAccessRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	VideoId string                 `protobuf:"bytes,1,opt,name=video_id,proto3" json:"video_id,omitempty"`
+	// Empty means the caller's own, if one has signed in.
+	Wallet        string   `protobuf:"bytes,2,opt,name=wallet,proto3" json:"wallet,omitempty"`
+	Vaults        []string `protobuf:"bytes,3,rep,name=vaults,proto3" json:"vaults,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckAccessRequest) Reset() {
+	*x = CheckAccessRequest{}
+	mi := &file_streamgate_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckAccessRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckAccessRequest) ProtoMessage() {}
+
+func (x *CheckAccessRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckAccessRequest.ProtoReflect.Descriptor instead.
+func (*CheckAccessRequest) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *CheckAccessRequest) GetVideoId() string {
+	if x != nil {
+		return x.VideoId
+	}
+	return ""
+}
+
+func (x *CheckAccessRequest) GetWallet() string {
+	if x != nil {
+		return x.Wallet
+	}
+	return ""
+}
+
+func (x *CheckAccessRequest) GetVaults() []string {
+	if x != nil {
+		return x.Vaults
+	}
+	return nil
+}
+
+// Decision is whether a viewer is admitted, and why.
+type Decision struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Admit bool                   `protobuf:"varint,1,opt,name=admit,proto3" json:"admit,omitempty"`
+	// Stable word, for example "not_a_holder"; empty if admitted.
+	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// For people; empty if admitted.
+	Sentence string `protobuf:"bytes,3,opt,name=sentence,proto3" json:"sentence,omitempty"`
+	// What would admit the viewer: each entry suffices, the easiest first.
+	Admits []string `protobuf:"bytes,4,rep,name=admits,proto3" json:"admits,omitempty"`
+	// EIP-55; empty if nobody has signed in.
+	Wallet string `protobuf:"bytes,5,opt,name=wallet,proto3" json:"wallet,omitempty"`
+	// The rule, each node with its result.
+	Tree          *RuleResult `protobuf:"bytes,6,opt,name=tree,proto3" json:"tree,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Decision) Reset() {
+	*x = Decision{}
+	mi := &file_streamgate_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Decision) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Decision) ProtoMessage() {}
+
+func (x *Decision) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Decision.ProtoReflect.Descriptor instead.
+func (*Decision) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *Decision) GetAdmit() bool {
+	if x != nil {
+		return x.Admit
+	}
+	return false
+}
+
+func (x *Decision) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Decision) GetSentence() string {
+	if x != nil {
+		return x.Sentence
+	}
+	return ""
+}
+
+func (x *Decision) GetAdmits() []string {
+	if x != nil {
+		return x.Admits
+	}
+	return nil
+}
+
+func (x *Decision) GetWallet() string {
+	if x != nil {
+		return x.Wallet
+	}
+	return ""
+}
+
+func (x *Decision) GetTree() *RuleResult {
+	if x != nil {
+		return x.Tree
+	}
+	return nil
+}
+
+// RuleResult is what one node of a rule comes to.
+type RuleResult struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The node's key in the rule: all, any, not, erc721 …
+	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	// JSON pointer (RFC 6901) into the rule.
+	At string `protobuf:"bytes,2,opt,name=at,proto3" json:"at,omitempty"`
+	// pass, fail or unknown.
+	Result   string `protobuf:"bytes,3,opt,name=result,proto3" json:"result,omitempty"`
+	Reason   string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	Sentence string `protobuf:"bytes,5,opt,name=sentence,proto3" json:"sentence,omitempty"`
+	// What a leaf asks for, in words.
+	Wants string `protobuf:"bytes,6,opt,name=wants,proto3" json:"wants,omitempty"`
+	// What the wallet has, a decimal number in base units; empty if unknown.
+	Have string `protobuf:"bytes,7,opt,name=have,proto3" json:"have,omitempty"`
+	// Of what was read from a chain: the block, when, how old, and who answered.
+	Block      float64                `protobuf:"fixed64,8,opt,name=block,proto3" json:"block,omitempty"`
+	ReadAt     *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=read_at,proto3" json:"read_at,omitempty"`
+	AgeSeconds float64                `protobuf:"fixed64,10,opt,name=age_seconds,proto3" json:"age_seconds,omitempty"`
+	Source     string                 `protobuf:"bytes,11,opt,name=source,proto3" json:"source,omitempty"`
+	// What a contract or a chain did wrong.
+	Problem string `protobuf:"bytes,12,opt,name=problem,proto3" json:"problem,omitempty"`
+	// The chain cannot be reached, and what was read before stands for a while.
+	Grace         bool          `protobuf:"varint,13,opt,name=grace,proto3" json:"grace,omitempty"`
+	Parts         []*RuleResult `protobuf:"bytes,14,rep,name=parts,proto3" json:"parts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RuleResult) Reset() {
+	*x = RuleResult{}
+	mi := &file_streamgate_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RuleResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RuleResult) ProtoMessage() {}
+
+func (x *RuleResult) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RuleResult.ProtoReflect.Descriptor instead.
+func (*RuleResult) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *RuleResult) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *RuleResult) GetAt() string {
+	if x != nil {
+		return x.At
+	}
+	return ""
+}
+
+func (x *RuleResult) GetResult() string {
+	if x != nil {
+		return x.Result
+	}
+	return ""
+}
+
+func (x *RuleResult) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *RuleResult) GetSentence() string {
+	if x != nil {
+		return x.Sentence
+	}
+	return ""
+}
+
+func (x *RuleResult) GetWants() string {
+	if x != nil {
+		return x.Wants
+	}
+	return ""
+}
+
+func (x *RuleResult) GetHave() string {
+	if x != nil {
+		return x.Have
+	}
+	return ""
+}
+
+func (x *RuleResult) GetBlock() float64 {
+	if x != nil {
+		return x.Block
+	}
+	return 0
+}
+
+func (x *RuleResult) GetReadAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ReadAt
+	}
+	return nil
+}
+
+func (x *RuleResult) GetAgeSeconds() float64 {
+	if x != nil {
+		return x.AgeSeconds
+	}
+	return 0
+}
+
+func (x *RuleResult) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *RuleResult) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
+func (x *RuleResult) GetGrace() bool {
+	if x != nil {
+		return x.Grace
+	}
+	return false
+}
+
+func (x *RuleResult) GetParts() []*RuleResult {
+	if x != nil {
+		return x.Parts
+	}
+	return nil
+}
+
+type CreateSessionRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	VideoId string                 `protobuf:"bytes,1,opt,name=video_id,proto3" json:"video_id,omitempty"`
+	// Keys only: view as this wallet, under the video's rule.
+	Wallet string `protobuf:"bytes,2,opt,name=wallet,proto3" json:"wallet,omitempty"`
+	// Cold wallets for which the viewer's acts (delegate registry); at most 4.
+	Vaults []string `protobuf:"bytes,3,rep,name=vaults,proto3" json:"vaults,omitempty"`
+	// Where the rule asks for them.
+	Password string `protobuf:"bytes,4,opt,name=password,proto3" json:"password,omitempty"`
+	Code     string `protobuf:"bytes,5,opt,name=code,proto3" json:"code,omitempty"`
+	// The ticket of a session of the same video that this one takes over, with
+	// the passwords and codes it was given. It may have expired.
+	Resume        string `protobuf:"bytes,6,opt,name=resume,proto3" json:"resume,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
 func (x *CreateSessionRequest) Reset() {
 	*x = CreateSessionRequest{}
-	mi := &file_streamgate_proto_msgTypes[26]
+	mi := &file_streamgate_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1870,7 +3244,7 @@ func (x *CreateSessionRequest) String() string {
 func (*CreateSessionRequest) ProtoMessage() {}
 
 func (x *CreateSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[26]
+	mi := &file_streamgate_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1883,7 +3257,7 @@ func (x *CreateSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateSessionRequest.ProtoReflect.Descriptor instead.
 func (*CreateSessionRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{26}
+	return file_streamgate_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *CreateSessionRequest) GetVideoId() string {
@@ -1893,24 +3267,72 @@ func (x *CreateSessionRequest) GetVideoId() string {
 	return ""
 }
 
-// Session lets one viewer play one video until expires_at.
+func (x *CreateSessionRequest) GetWallet() string {
+	if x != nil {
+		return x.Wallet
+	}
+	return ""
+}
+
+func (x *CreateSessionRequest) GetVaults() []string {
+	if x != nil {
+		return x.Vaults
+	}
+	return nil
+}
+
+func (x *CreateSessionRequest) GetPassword() string {
+	if x != nil {
+		return x.Password
+	}
+	return ""
+}
+
+func (x *CreateSessionRequest) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *CreateSessionRequest) GetResume() string {
+	if x != nil {
+		return x.Resume
+	}
+	return ""
+}
+
+// Session lets one viewer play one video.
 type Session struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Id      string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	VideoId string                 `protobuf:"bytes,2,opt,name=video_id,proto3" json:"video_id,omitempty"`
-	// The ticket: part of every playback path. Treat it as a secret.
-	Token         string                 `protobuf:"bytes,3,opt,name=token,proto3" json:"token,omitempty"`
-	HlsUrl        string                 `protobuf:"bytes,4,opt,name=hls_url,proto3" json:"hls_url,omitempty"`
-	DashUrl       string                 `protobuf:"bytes,5,opt,name=dash_url,proto3" json:"dash_url,omitempty"`
-	WatchUrl      string                 `protobuf:"bytes,6,opt,name=watch_url,proto3" json:"watch_url,omitempty"`
-	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=expires_at,proto3" json:"expires_at,omitempty"`
+	// The ticket: part of every playback path. Treat it as a secret. Not in
+	// ListSessions.
+	Token    string `protobuf:"bytes,3,opt,name=token,proto3" json:"token,omitempty"`
+	HlsUrl   string `protobuf:"bytes,4,opt,name=hls_url,proto3" json:"hls_url,omitempty"`
+	DashUrl  string `protobuf:"bytes,5,opt,name=dash_url,proto3" json:"dash_url,omitempty"`
+	WatchUrl string `protobuf:"bytes,6,opt,name=watch_url,proto3" json:"watch_url,omitempty"`
+	// When the ticket ends; RenewSession gives another.
+	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=expires_at,proto3" json:"expires_at,omitempty"`
+	// When the session ends whatever is renewed.
+	EndsAt *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=ends_at,proto3" json:"ends_at,omitempty"`
+	// EIP-55; empty if none has signed in.
+	Wallet string `protobuf:"bytes,9,opt,name=wallet,proto3" json:"wallet,omitempty"`
+	// A key made it.
+	Preview bool `protobuf:"varint,10,opt,name=preview,proto3" json:"preview,omitempty"`
+	// live or ended.
+	State string `protobuf:"bytes,11,opt,name=state,proto3" json:"state,omitempty"`
+	// Why it ended.
+	Error         *Failure               `protobuf:"bytes,12,opt,name=error,proto3" json:"error,omitempty"`
+	CreatedAt     *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=created_at,proto3" json:"created_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Session) Reset() {
 	*x = Session{}
-	mi := &file_streamgate_proto_msgTypes[27]
+	mi := &file_streamgate_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1922,7 +3344,7 @@ func (x *Session) String() string {
 func (*Session) ProtoMessage() {}
 
 func (x *Session) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[27]
+	mi := &file_streamgate_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1935,7 +3357,7 @@ func (x *Session) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Session.ProtoReflect.Descriptor instead.
 func (*Session) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{27}
+	return file_streamgate_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *Session) GetId() string {
@@ -1987,6 +3409,560 @@ func (x *Session) GetExpiresAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Session) GetEndsAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndsAt
+	}
+	return nil
+}
+
+func (x *Session) GetWallet() string {
+	if x != nil {
+		return x.Wallet
+	}
+	return ""
+}
+
+func (x *Session) GetPreview() bool {
+	if x != nil {
+		return x.Preview
+	}
+	return false
+}
+
+func (x *Session) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Session) GetError() *Failure {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+func (x *Session) GetCreatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return nil
+}
+
+type RenewSessionRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Token         string                 `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RenewSessionRequest) Reset() {
+	*x = RenewSessionRequest{}
+	mi := &file_streamgate_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RenewSessionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RenewSessionRequest) ProtoMessage() {}
+
+func (x *RenewSessionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RenewSessionRequest.ProtoReflect.Descriptor instead.
+func (*RenewSessionRequest) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{52}
+}
+
+func (x *RenewSessionRequest) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+type LeaveSessionRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Token         string                 `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaveSessionRequest) Reset() {
+	*x = LeaveSessionRequest{}
+	mi := &file_streamgate_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaveSessionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaveSessionRequest) ProtoMessage() {}
+
+func (x *LeaveSessionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaveSessionRequest.ProtoReflect.Descriptor instead.
+func (*LeaveSessionRequest) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{53}
+}
+
+func (x *LeaveSessionRequest) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+type LeaveSessionResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaveSessionResponse) Reset() {
+	*x = LeaveSessionResponse{}
+	mi := &file_streamgate_proto_msgTypes[54]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaveSessionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaveSessionResponse) ProtoMessage() {}
+
+func (x *LeaveSessionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[54]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaveSessionResponse.ProtoReflect.Descriptor instead.
+func (*LeaveSessionResponse) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{54}
+}
+
+type ListSessionsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 1 to 200; 0 means 50.
+	Limit   int32  `protobuf:"varint,1,opt,name=limit,proto3" json:"limit,omitempty"`
+	Cursor  string `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	VideoId string `protobuf:"bytes,3,opt,name=video_id,proto3" json:"video_id,omitempty"`
+	// live or ended; empty for both.
+	State         string `protobuf:"bytes,4,opt,name=state,proto3" json:"state,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSessionsRequest) Reset() {
+	*x = ListSessionsRequest{}
+	mi := &file_streamgate_proto_msgTypes[55]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSessionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSessionsRequest) ProtoMessage() {}
+
+func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[55]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSessionsRequest.ProtoReflect.Descriptor instead.
+func (*ListSessionsRequest) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{55}
+}
+
+func (x *ListSessionsRequest) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *ListSessionsRequest) GetCursor() string {
+	if x != nil {
+		return x.Cursor
+	}
+	return ""
+}
+
+func (x *ListSessionsRequest) GetVideoId() string {
+	if x != nil {
+		return x.VideoId
+	}
+	return ""
+}
+
+func (x *ListSessionsRequest) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+type ListSessionsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sessions      []*Session             `protobuf:"bytes,1,rep,name=sessions,proto3" json:"sessions,omitempty"`
+	NextCursor    string                 `protobuf:"bytes,2,opt,name=next_cursor,proto3" json:"next_cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSessionsResponse) Reset() {
+	*x = ListSessionsResponse{}
+	mi := &file_streamgate_proto_msgTypes[56]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSessionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSessionsResponse) ProtoMessage() {}
+
+func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[56]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSessionsResponse.ProtoReflect.Descriptor instead.
+func (*ListSessionsResponse) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{56}
+}
+
+func (x *ListSessionsResponse) GetSessions() []*Session {
+	if x != nil {
+		return x.Sessions
+	}
+	return nil
+}
+
+func (x *ListSessionsResponse) GetNextCursor() string {
+	if x != nil {
+		return x.NextCursor
+	}
+	return ""
+}
+
+type EndSessionRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EndSessionRequest) Reset() {
+	*x = EndSessionRequest{}
+	mi := &file_streamgate_proto_msgTypes[57]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EndSessionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EndSessionRequest) ProtoMessage() {}
+
+func (x *EndSessionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[57]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EndSessionRequest.ProtoReflect.Descriptor instead.
+func (*EndSessionRequest) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{57}
+}
+
+func (x *EndSessionRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type EndSessionResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EndSessionResponse) Reset() {
+	*x = EndSessionResponse{}
+	mi := &file_streamgate_proto_msgTypes[58]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EndSessionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EndSessionResponse) ProtoMessage() {}
+
+func (x *EndSessionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[58]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EndSessionResponse.ProtoReflect.Descriptor instead.
+func (*EndSessionResponse) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{58}
+}
+
+type CreateCodesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As a rule names it: {"ticket_code": {"pool": …}}.
+	Pool string `protobuf:"bytes,1,opt,name=pool,proto3" json:"pool,omitempty"`
+	// 1 to 1000; 0 means 1.
+	Count         int32 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateCodesRequest) Reset() {
+	*x = CreateCodesRequest{}
+	mi := &file_streamgate_proto_msgTypes[59]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateCodesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateCodesRequest) ProtoMessage() {}
+
+func (x *CreateCodesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[59]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateCodesRequest.ProtoReflect.Descriptor instead.
+func (*CreateCodesRequest) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{59}
+}
+
+func (x *CreateCodesRequest) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *CreateCodesRequest) GetCount() int32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+type Codes struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Pool          string                 `protobuf:"bytes,1,opt,name=pool,proto3" json:"pool,omitempty"`
+	Codes         []string               `protobuf:"bytes,2,rep,name=codes,proto3" json:"codes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Codes) Reset() {
+	*x = Codes{}
+	mi := &file_streamgate_proto_msgTypes[60]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Codes) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Codes) ProtoMessage() {}
+
+func (x *Codes) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[60]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Codes.ProtoReflect.Descriptor instead.
+func (*Codes) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{60}
+}
+
+func (x *Codes) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *Codes) GetCodes() []string {
+	if x != nil {
+		return x.Codes
+	}
+	return nil
+}
+
+type DeleteCodesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Pool          string                 `protobuf:"bytes,1,opt,name=pool,proto3" json:"pool,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteCodesRequest) Reset() {
+	*x = DeleteCodesRequest{}
+	mi := &file_streamgate_proto_msgTypes[61]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteCodesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteCodesRequest) ProtoMessage() {}
+
+func (x *DeleteCodesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[61]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteCodesRequest.ProtoReflect.Descriptor instead.
+func (*DeleteCodesRequest) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{61}
+}
+
+func (x *DeleteCodesRequest) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+type DeleteCodesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteCodesResponse) Reset() {
+	*x = DeleteCodesResponse{}
+	mi := &file_streamgate_proto_msgTypes[62]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteCodesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteCodesResponse) ProtoMessage() {}
+
+func (x *DeleteCodesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[62]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteCodesResponse.ProtoReflect.Descriptor instead.
+func (*DeleteCodesResponse) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{62}
+}
+
 type Key struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -2002,7 +3978,7 @@ type Key struct {
 
 func (x *Key) Reset() {
 	*x = Key{}
-	mi := &file_streamgate_proto_msgTypes[28]
+	mi := &file_streamgate_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2014,7 +3990,7 @@ func (x *Key) String() string {
 func (*Key) ProtoMessage() {}
 
 func (x *Key) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[28]
+	mi := &file_streamgate_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2027,7 +4003,7 @@ func (x *Key) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Key.ProtoReflect.Descriptor instead.
 func (*Key) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{28}
+	return file_streamgate_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *Key) GetId() string {
@@ -2076,7 +4052,7 @@ type CreateKeyRequest struct {
 
 func (x *CreateKeyRequest) Reset() {
 	*x = CreateKeyRequest{}
-	mi := &file_streamgate_proto_msgTypes[29]
+	mi := &file_streamgate_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2088,7 +4064,7 @@ func (x *CreateKeyRequest) String() string {
 func (*CreateKeyRequest) ProtoMessage() {}
 
 func (x *CreateKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[29]
+	mi := &file_streamgate_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2101,7 +4077,7 @@ func (x *CreateKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateKeyRequest.ProtoReflect.Descriptor instead.
 func (*CreateKeyRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{29}
+	return file_streamgate_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *CreateKeyRequest) GetName() string {
@@ -2126,7 +4102,7 @@ type ListKeysRequest struct {
 
 func (x *ListKeysRequest) Reset() {
 	*x = ListKeysRequest{}
-	mi := &file_streamgate_proto_msgTypes[30]
+	mi := &file_streamgate_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2138,7 +4114,7 @@ func (x *ListKeysRequest) String() string {
 func (*ListKeysRequest) ProtoMessage() {}
 
 func (x *ListKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[30]
+	mi := &file_streamgate_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2151,7 +4127,7 @@ func (x *ListKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeysRequest.ProtoReflect.Descriptor instead.
 func (*ListKeysRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{30}
+	return file_streamgate_proto_rawDescGZIP(), []int{65}
 }
 
 type ListKeysResponse struct {
@@ -2163,7 +4139,7 @@ type ListKeysResponse struct {
 
 func (x *ListKeysResponse) Reset() {
 	*x = ListKeysResponse{}
-	mi := &file_streamgate_proto_msgTypes[31]
+	mi := &file_streamgate_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2175,7 +4151,7 @@ func (x *ListKeysResponse) String() string {
 func (*ListKeysResponse) ProtoMessage() {}
 
 func (x *ListKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[31]
+	mi := &file_streamgate_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2188,7 +4164,7 @@ func (x *ListKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeysResponse.ProtoReflect.Descriptor instead.
 func (*ListKeysResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{31}
+	return file_streamgate_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *ListKeysResponse) GetKeys() []*Key {
@@ -2207,7 +4183,7 @@ type RevokeKeyRequest struct {
 
 func (x *RevokeKeyRequest) Reset() {
 	*x = RevokeKeyRequest{}
-	mi := &file_streamgate_proto_msgTypes[32]
+	mi := &file_streamgate_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2219,7 +4195,7 @@ func (x *RevokeKeyRequest) String() string {
 func (*RevokeKeyRequest) ProtoMessage() {}
 
 func (x *RevokeKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[32]
+	mi := &file_streamgate_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2232,7 +4208,7 @@ func (x *RevokeKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeKeyRequest.ProtoReflect.Descriptor instead.
 func (*RevokeKeyRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{32}
+	return file_streamgate_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *RevokeKeyRequest) GetId() string {
@@ -2250,7 +4226,7 @@ type RevokeKeyResponse struct {
 
 func (x *RevokeKeyResponse) Reset() {
 	*x = RevokeKeyResponse{}
-	mi := &file_streamgate_proto_msgTypes[33]
+	mi := &file_streamgate_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2262,7 +4238,7 @@ func (x *RevokeKeyResponse) String() string {
 func (*RevokeKeyResponse) ProtoMessage() {}
 
 func (x *RevokeKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[33]
+	mi := &file_streamgate_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2275,7 +4251,7 @@ func (x *RevokeKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeKeyResponse.ProtoReflect.Descriptor instead.
 func (*RevokeKeyResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{33}
+	return file_streamgate_proto_rawDescGZIP(), []int{68}
 }
 
 type GetNodeRequest struct {
@@ -2286,7 +4262,7 @@ type GetNodeRequest struct {
 
 func (x *GetNodeRequest) Reset() {
 	*x = GetNodeRequest{}
-	mi := &file_streamgate_proto_msgTypes[34]
+	mi := &file_streamgate_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2298,7 +4274,7 @@ func (x *GetNodeRequest) String() string {
 func (*GetNodeRequest) ProtoMessage() {}
 
 func (x *GetNodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[34]
+	mi := &file_streamgate_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2311,7 +4287,7 @@ func (x *GetNodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetNodeRequest.ProtoReflect.Descriptor instead.
 func (*GetNodeRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{34}
+	return file_streamgate_proto_rawDescGZIP(), []int{69}
 }
 
 type Node struct {
@@ -2329,7 +4305,7 @@ type Node struct {
 
 func (x *Node) Reset() {
 	*x = Node{}
-	mi := &file_streamgate_proto_msgTypes[35]
+	mi := &file_streamgate_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2341,7 +4317,7 @@ func (x *Node) String() string {
 func (*Node) ProtoMessage() {}
 
 func (x *Node) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[35]
+	mi := &file_streamgate_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2354,7 +4330,7 @@ func (x *Node) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Node.ProtoReflect.Descriptor instead.
 func (*Node) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{35}
+	return file_streamgate_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *Node) GetId() string {
@@ -2404,10 +4380,10 @@ var File_streamgate_proto protoreflect.FileDescriptor
 const file_streamgate_proto_rawDesc = "" +
 	"\n" +
 	"\x10streamgate.proto\x12\n" +
-	"streamgate\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"7\n" +
+	"streamgate\x1a\x1cgoogle/api/annotations.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"7\n" +
 	"\aFailure\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x18\n" +
-	"\amessage\x18\x02 \x01(\tR\amessage\"\xa5\x06\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\"\xbb\x06\n" +
 	"\x05Video\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05title\x18\x02 \x01(\tR\x05title\x12\x14\n" +
@@ -2448,7 +4424,8 @@ const file_streamgate_proto_rawDesc = "" +
 	"\x06poster\x18\x18 \x01(\bR\x06poster\x12\x1e\n" +
 	"\n" +
 	"storyboard\x18\x19 \x01(\bR\n" +
-	"storyboard\".\n" +
+	"storyboard\x12\x14\n" +
+	"\x05gated\x18\x1a \x01(\bR\x05gated\".\n" +
 	"\x04Span\x12\x14\n" +
 	"\x05start\x18\x01 \x01(\x01R\x05start\x12\x10\n" +
 	"\x03end\x18\x02 \x01(\x01R\x03end\"\xc7\x01\n" +
@@ -2576,9 +4553,105 @@ const file_streamgate_proto_rawDesc = "" +
 	"\bvideo_id\x18\x01 \x01(\tR\bvideo_id\x12\x1c\n" +
 	"\trendition\x18\x02 \x01(\tR\trendition\x12\x18\n" +
 	"\asegment\x18\x03 \x01(\x05R\asegment\"\x10\n" +
-	"\x0eDemandResponse\"2\n" +
+	"\x0eDemandResponse\"\x14\n" +
+	"\x12CreateNonceRequest\"\xae\x01\n" +
+	"\x05Nonce\x12\x14\n" +
+	"\x05nonce\x18\x01 \x01(\tR\x05nonce\x12:\n" +
+	"\n" +
+	"expires_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"expires_at\x12\x16\n" +
+	"\x06domain\x18\x03 \x01(\tR\x06domain\x12\x10\n" +
+	"\x03uri\x18\x04 \x01(\tR\x03uri\x12)\n" +
+	"\x06chains\x18\x05 \x03(\v2\x11.streamgate.ChainR\x06chains\"+\n" +
+	"\x05Chain\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x01R\x02id\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\"G\n" +
+	"\rSignInRequest\x12\x18\n" +
+	"\amessage\x18\x01 \x01(\tR\amessage\x12\x1c\n" +
+	"\tsignature\x18\x02 \x01(\tR\tsignature\"\x8d\x01\n" +
+	"\x05Login\x12\x16\n" +
+	"\x06wallet\x18\x01 \x01(\tR\x06wallet\x12\x1a\n" +
+	"\bchain_id\x18\x02 \x01(\x01R\bchain_id\x12:\n" +
+	"\n" +
+	"expires_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"expires_at\x12\x14\n" +
+	"\x05token\x18\x04 \x01(\tR\x05token\"\x10\n" +
+	"\x0eSignOutRequest\"\x11\n" +
+	"\x0fSignOutResponse\"\x11\n" +
+	"\x0fGetLoginRequest\"T\n" +
+	"\tVideoRule\x12\x1a\n" +
+	"\bvideo_id\x18\x01 \x01(\tR\bvideo_id\x12+\n" +
+	"\x04rule\x18\x02 \x01(\v2\x17.google.protobuf.StructR\x04rule\"^\n" +
+	"\x13SetVideoRuleRequest\x12\x1a\n" +
+	"\bvideo_id\x18\x01 \x01(\tR\bvideo_id\x12+\n" +
+	"\x04rule\x18\x02 \x01(\v2\x17.google.protobuf.StructR\x04rule\"1\n" +
+	"\x13GetVideoRuleRequest\x12\x1a\n" +
+	"\bvideo_id\x18\x01 \x01(\tR\bvideo_id\"4\n" +
+	"\x16DeleteVideoRuleRequest\x12\x1a\n" +
+	"\bvideo_id\x18\x01 \x01(\tR\bvideo_id\"\x19\n" +
+	"\x17DeleteVideoRuleResponse\"\xbf\x01\n" +
+	"\x04Rule\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12+\n" +
+	"\x04rule\x18\x02 \x01(\v2\x17.google.protobuf.StructR\x04rule\x12:\n" +
+	"\n" +
+	"created_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"created_at\x12:\n" +
+	"\n" +
+	"updated_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"updated_at\"Q\n" +
+	"\x0ePutRuleRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12+\n" +
+	"\x04rule\x18\x02 \x01(\v2\x17.google.protobuf.StructR\x04rule\"$\n" +
+	"\x0eGetRuleRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"@\n" +
+	"\x10ListRulesRequest\x12\x14\n" +
+	"\x05limit\x18\x01 \x01(\x05R\x05limit\x12\x16\n" +
+	"\x06cursor\x18\x02 \x01(\tR\x06cursor\"]\n" +
+	"\x11ListRulesResponse\x12&\n" +
+	"\x05rules\x18\x01 \x03(\v2\x10.streamgate.RuleR\x05rules\x12 \n" +
+	"\vnext_cursor\x18\x02 \x01(\tR\vnext_cursor\"'\n" +
+	"\x11DeleteRuleRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\x14\n" +
+	"\x12DeleteRuleResponse\"r\n" +
+	"\x13SimulateRuleRequest\x12+\n" +
+	"\x04rule\x18\x01 \x01(\v2\x17.google.protobuf.StructR\x04rule\x12\x16\n" +
+	"\x06wallet\x18\x02 \x01(\tR\x06wallet\x12\x16\n" +
+	"\x06vaults\x18\x03 \x03(\tR\x06vaults\"`\n" +
+	"\x12CheckAccessRequest\x12\x1a\n" +
+	"\bvideo_id\x18\x01 \x01(\tR\bvideo_id\x12\x16\n" +
+	"\x06wallet\x18\x02 \x01(\tR\x06wallet\x12\x16\n" +
+	"\x06vaults\x18\x03 \x03(\tR\x06vaults\"\xb0\x01\n" +
+	"\bDecision\x12\x14\n" +
+	"\x05admit\x18\x01 \x01(\bR\x05admit\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x1a\n" +
+	"\bsentence\x18\x03 \x01(\tR\bsentence\x12\x16\n" +
+	"\x06admits\x18\x04 \x03(\tR\x06admits\x12\x16\n" +
+	"\x06wallet\x18\x05 \x01(\tR\x06wallet\x12*\n" +
+	"\x04tree\x18\x06 \x01(\v2\x16.streamgate.RuleResultR\x04tree\"\x8a\x03\n" +
+	"\n" +
+	"RuleResult\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x0e\n" +
+	"\x02at\x18\x02 \x01(\tR\x02at\x12\x16\n" +
+	"\x06result\x18\x03 \x01(\tR\x06result\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x1a\n" +
+	"\bsentence\x18\x05 \x01(\tR\bsentence\x12\x14\n" +
+	"\x05wants\x18\x06 \x01(\tR\x05wants\x12\x12\n" +
+	"\x04have\x18\a \x01(\tR\x04have\x12\x14\n" +
+	"\x05block\x18\b \x01(\x01R\x05block\x124\n" +
+	"\aread_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\aread_at\x12 \n" +
+	"\vage_seconds\x18\n" +
+	" \x01(\x01R\vage_seconds\x12\x16\n" +
+	"\x06source\x18\v \x01(\tR\x06source\x12\x18\n" +
+	"\aproblem\x18\f \x01(\tR\aproblem\x12\x14\n" +
+	"\x05grace\x18\r \x01(\bR\x05grace\x12,\n" +
+	"\x05parts\x18\x0e \x03(\v2\x16.streamgate.RuleResultR\x05parts\"\xaa\x01\n" +
 	"\x14CreateSessionRequest\x12\x1a\n" +
-	"\bvideo_id\x18\x01 \x01(\tR\bvideo_id\"\xdb\x01\n" +
+	"\bvideo_id\x18\x01 \x01(\tR\bvideo_id\x12\x16\n" +
+	"\x06wallet\x18\x02 \x01(\tR\x06wallet\x12\x16\n" +
+	"\x06vaults\x18\x03 \x03(\tR\x06vaults\x12\x1a\n" +
+	"\bpassword\x18\x04 \x01(\tR\bpassword\x12\x12\n" +
+	"\x04code\x18\x05 \x01(\tR\x04code\x12\x16\n" +
+	"\x06resume\x18\x06 \x01(\tR\x06resume\"\xc0\x03\n" +
 	"\aSession\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n" +
 	"\bvideo_id\x18\x02 \x01(\tR\bvideo_id\x12\x14\n" +
@@ -2588,7 +4661,41 @@ const file_streamgate_proto_rawDesc = "" +
 	"\twatch_url\x18\x06 \x01(\tR\twatch_url\x12:\n" +
 	"\n" +
 	"expires_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"expires_at\"\x93\x01\n" +
+	"expires_at\x124\n" +
+	"\aends_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\aends_at\x12\x16\n" +
+	"\x06wallet\x18\t \x01(\tR\x06wallet\x12\x18\n" +
+	"\apreview\x18\n" +
+	" \x01(\bR\apreview\x12\x14\n" +
+	"\x05state\x18\v \x01(\tR\x05state\x12)\n" +
+	"\x05error\x18\f \x01(\v2\x13.streamgate.FailureR\x05error\x12:\n" +
+	"\n" +
+	"created_at\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"created_at\"+\n" +
+	"\x13RenewSessionRequest\x12\x14\n" +
+	"\x05token\x18\x01 \x01(\tR\x05token\"+\n" +
+	"\x13LeaveSessionRequest\x12\x14\n" +
+	"\x05token\x18\x01 \x01(\tR\x05token\"\x16\n" +
+	"\x14LeaveSessionResponse\"u\n" +
+	"\x13ListSessionsRequest\x12\x14\n" +
+	"\x05limit\x18\x01 \x01(\x05R\x05limit\x12\x16\n" +
+	"\x06cursor\x18\x02 \x01(\tR\x06cursor\x12\x1a\n" +
+	"\bvideo_id\x18\x03 \x01(\tR\bvideo_id\x12\x14\n" +
+	"\x05state\x18\x04 \x01(\tR\x05state\"i\n" +
+	"\x14ListSessionsResponse\x12/\n" +
+	"\bsessions\x18\x01 \x03(\v2\x13.streamgate.SessionR\bsessions\x12 \n" +
+	"\vnext_cursor\x18\x02 \x01(\tR\vnext_cursor\"#\n" +
+	"\x11EndSessionRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\x14\n" +
+	"\x12EndSessionResponse\">\n" +
+	"\x12CreateCodesRequest\x12\x12\n" +
+	"\x04pool\x18\x01 \x01(\tR\x04pool\x12\x14\n" +
+	"\x05count\x18\x02 \x01(\x05R\x05count\"1\n" +
+	"\x05Codes\x12\x12\n" +
+	"\x04pool\x18\x01 \x01(\tR\x04pool\x12\x14\n" +
+	"\x05codes\x18\x02 \x03(\tR\x05codes\"(\n" +
+	"\x12DeleteCodesRequest\x12\x12\n" +
+	"\x04pool\x18\x01 \x01(\tR\x04pool\"\x15\n" +
+	"\x13DeleteCodesResponse\"\x93\x01\n" +
 	"\x03Key\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
@@ -2637,9 +4744,30 @@ const file_streamgate_proto_rawDesc = "" +
 	"CancelTask\x12\x1d.streamgate.CancelTaskRequest\x1a\x10.streamgate.Task\"$\x82\xd3\xe4\x93\x02\x1e:\x01*\"\x19/api/v1/tasks/{id}:cancel\x12r\n" +
 	"\n" +
 	"GetMetrics\x12\x1d.streamgate.GetMetricsRequest\x1a\x1e.streamgate.GetMetricsResponse\"%\x82\xd3\xe4\x93\x02\x1c\x12\x1a/api/v1/transcoder/metrics\x90\x02\x01\x12?\n" +
-	"\x06Demand\x12\x19.streamgate.DemandRequest\x1a\x1a.streamgate.DemandResponse2\x99\x03\n" +
-	"\x06Access\x12u\n" +
-	"\rCreateSession\x12 .streamgate.CreateSessionRequest\x1a\x13.streamgate.Session\"-\x82\xd3\xe4\x93\x02':\x01*\"\"/api/v1/videos/{video_id}/sessions\x12S\n" +
+	"\x06Demand\x12\x19.streamgate.DemandRequest\x1a\x1a.streamgate.DemandResponse2\xe2\x12\n" +
+	"\x06Access\x12_\n" +
+	"\vCreateNonce\x12\x1e.streamgate.CreateNonceRequest\x1a\x11.streamgate.Nonce\"\x1d\x82\xd3\xe4\x93\x02\x17:\x01*\"\x12/api/v1/auth/nonce\x12V\n" +
+	"\x06SignIn\x12\x19.streamgate.SignInRequest\x1a\x11.streamgate.Login\"\x1e\x82\xd3\xe4\x93\x02\x18:\x01*\"\x13/api/v1/auth/verify\x12d\n" +
+	"\aSignOut\x12\x1a.streamgate.SignOutRequest\x1a\x1b.streamgate.SignOutResponse\" \x82\xd3\xe4\x93\x02\x1a:\x01*\"\x15/api/v1/auth/sign-out\x12Y\n" +
+	"\bGetLogin\x12\x1b.streamgate.GetLoginRequest\x1a\x11.streamgate.Login\"\x1d\x82\xd3\xe4\x93\x02\x14\x12\x12/api/v1/auth/login\x90\x02\x01\x12q\n" +
+	"\fSetVideoRule\x12\x1f.streamgate.SetVideoRuleRequest\x1a\x15.streamgate.VideoRule\")\x82\xd3\xe4\x93\x02#:\x01*\x1a\x1e/api/v1/videos/{video_id}/rule\x12q\n" +
+	"\fGetVideoRule\x12\x1f.streamgate.GetVideoRuleRequest\x1a\x15.streamgate.VideoRule\")\x82\xd3\xe4\x93\x02 \x12\x1e/api/v1/videos/{video_id}/rule\x90\x02\x01\x12\x82\x01\n" +
+	"\x0fDeleteVideoRule\x12\".streamgate.DeleteVideoRuleRequest\x1a#.streamgate.DeleteVideoRuleResponse\"&\x82\xd3\xe4\x93\x02 *\x1e/api/v1/videos/{video_id}/rule\x12X\n" +
+	"\aPutRule\x12\x1a.streamgate.PutRuleRequest\x1a\x10.streamgate.Rule\"\x1f\x82\xd3\xe4\x93\x02\x19:\x01*\x1a\x14/api/v1/rules/{name}\x12X\n" +
+	"\aGetRule\x12\x1a.streamgate.GetRuleRequest\x1a\x10.streamgate.Rule\"\x1f\x82\xd3\xe4\x93\x02\x16\x12\x14/api/v1/rules/{name}\x90\x02\x01\x12b\n" +
+	"\tListRules\x12\x1c.streamgate.ListRulesRequest\x1a\x1d.streamgate.ListRulesResponse\"\x18\x82\xd3\xe4\x93\x02\x0f\x12\r/api/v1/rules\x90\x02\x01\x12i\n" +
+	"\n" +
+	"DeleteRule\x12\x1d.streamgate.DeleteRuleRequest\x1a\x1e.streamgate.DeleteRuleResponse\"\x1c\x82\xd3\xe4\x93\x02\x16*\x14/api/v1/rules/{name}\x12h\n" +
+	"\fSimulateRule\x12\x1f.streamgate.SimulateRuleRequest\x1a\x14.streamgate.Decision\"!\x82\xd3\xe4\x93\x02\x1b:\x01*\"\x16/api/v1/rules:simulate\x12p\n" +
+	"\vCheckAccess\x12\x1e.streamgate.CheckAccessRequest\x1a\x14.streamgate.Decision\"+\x82\xd3\xe4\x93\x02\"\x12 /api/v1/videos/{video_id}/access\x90\x02\x01\x12u\n" +
+	"\rCreateSession\x12 .streamgate.CreateSessionRequest\x1a\x13.streamgate.Session\"-\x82\xd3\xe4\x93\x02':\x01*\"\"/api/v1/videos/{video_id}/sessions\x12g\n" +
+	"\fRenewSession\x12\x1f.streamgate.RenewSessionRequest\x1a\x13.streamgate.Session\"!\x82\xd3\xe4\x93\x02\x1b:\x01*\"\x16/api/v1/sessions:renew\x12t\n" +
+	"\fLeaveSession\x12\x1f.streamgate.LeaveSessionRequest\x1a .streamgate.LeaveSessionResponse\"!\x82\xd3\xe4\x93\x02\x1b:\x01*\"\x16/api/v1/sessions:leave\x12n\n" +
+	"\fListSessions\x12\x1f.streamgate.ListSessionsRequest\x1a .streamgate.ListSessionsResponse\"\x1b\x82\xd3\xe4\x93\x02\x12\x12\x10/api/v1/sessions\x90\x02\x01\x12j\n" +
+	"\n" +
+	"EndSession\x12\x1d.streamgate.EndSessionRequest\x1a\x1e.streamgate.EndSessionResponse\"\x1d\x82\xd3\xe4\x93\x02\x17*\x15/api/v1/sessions/{id}\x12Z\n" +
+	"\vCreateCodes\x12\x1e.streamgate.CreateCodesRequest\x1a\x11.streamgate.Codes\"\x18\x82\xd3\xe4\x93\x02\x12:\x01*\"\r/api/v1/codes\x12l\n" +
+	"\vDeleteCodes\x12\x1e.streamgate.DeleteCodesRequest\x1a\x1f.streamgate.DeleteCodesResponse\"\x1c\x82\xd3\xe4\x93\x02\x16*\x14/api/v1/codes/{pool}\x12S\n" +
 	"\tCreateKey\x12\x1c.streamgate.CreateKeyRequest\x1a\x0f.streamgate.Key\"\x17\x82\xd3\xe4\x93\x02\x11:\x01*\"\f/api/v1/keys\x12^\n" +
 	"\bListKeys\x12\x1b.streamgate.ListKeysRequest\x1a\x1c.streamgate.ListKeysResponse\"\x17\x82\xd3\xe4\x93\x02\x0e\x12\f/api/v1/keys\x90\x02\x01\x12c\n" +
 	"\tRevokeKey\x12\x1c.streamgate.RevokeKeyRequest\x1a\x1d.streamgate.RevokeKeyResponse\"\x19\x82\xd3\xe4\x93\x02\x13*\x11/api/v1/keys/{id}2[\n" +
@@ -2658,108 +4786,200 @@ func file_streamgate_proto_rawDescGZIP() []byte {
 	return file_streamgate_proto_rawDescData
 }
 
-var file_streamgate_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
+var file_streamgate_proto_msgTypes = make([]protoimpl.MessageInfo, 71)
 var file_streamgate_proto_goTypes = []any{
-	(*Failure)(nil),               // 0: streamgate.Failure
-	(*Video)(nil),                 // 1: streamgate.Video
-	(*Span)(nil),                  // 2: streamgate.Span
-	(*Rendition)(nil),             // 3: streamgate.Rendition
-	(*CreateVideoRequest)(nil),    // 4: streamgate.CreateVideoRequest
-	(*GetVideoRequest)(nil),       // 5: streamgate.GetVideoRequest
-	(*ListVideosRequest)(nil),     // 6: streamgate.ListVideosRequest
-	(*ListVideosResponse)(nil),    // 7: streamgate.ListVideosResponse
-	(*UpdateVideoRequest)(nil),    // 8: streamgate.UpdateVideoRequest
-	(*DeleteVideoRequest)(nil),    // 9: streamgate.DeleteVideoRequest
-	(*DeleteVideoResponse)(nil),   // 10: streamgate.DeleteVideoResponse
-	(*Upload)(nil),                // 11: streamgate.Upload
-	(*CreateUploadRequest)(nil),   // 12: streamgate.CreateUploadRequest
-	(*GetUploadRequest)(nil),      // 13: streamgate.GetUploadRequest
-	(*ListUploadsRequest)(nil),    // 14: streamgate.ListUploadsRequest
-	(*ListUploadsResponse)(nil),   // 15: streamgate.ListUploadsResponse
-	(*Task)(nil),                  // 16: streamgate.Task
-	(*CreateTaskRequest)(nil),     // 17: streamgate.CreateTaskRequest
-	(*GetTaskRequest)(nil),        // 18: streamgate.GetTaskRequest
-	(*ListTasksRequest)(nil),      // 19: streamgate.ListTasksRequest
-	(*ListTasksResponse)(nil),     // 20: streamgate.ListTasksResponse
-	(*CancelTaskRequest)(nil),     // 21: streamgate.CancelTaskRequest
-	(*GetMetricsRequest)(nil),     // 22: streamgate.GetMetricsRequest
-	(*GetMetricsResponse)(nil),    // 23: streamgate.GetMetricsResponse
-	(*DemandRequest)(nil),         // 24: streamgate.DemandRequest
-	(*DemandResponse)(nil),        // 25: streamgate.DemandResponse
-	(*CreateSessionRequest)(nil),  // 26: streamgate.CreateSessionRequest
-	(*Session)(nil),               // 27: streamgate.Session
-	(*Key)(nil),                   // 28: streamgate.Key
-	(*CreateKeyRequest)(nil),      // 29: streamgate.CreateKeyRequest
-	(*ListKeysRequest)(nil),       // 30: streamgate.ListKeysRequest
-	(*ListKeysResponse)(nil),      // 31: streamgate.ListKeysResponse
-	(*RevokeKeyRequest)(nil),      // 32: streamgate.RevokeKeyRequest
-	(*RevokeKeyResponse)(nil),     // 33: streamgate.RevokeKeyResponse
-	(*GetNodeRequest)(nil),        // 34: streamgate.GetNodeRequest
-	(*Node)(nil),                  // 35: streamgate.Node
-	(*timestamppb.Timestamp)(nil), // 36: google.protobuf.Timestamp
+	(*Failure)(nil),                 // 0: streamgate.Failure
+	(*Video)(nil),                   // 1: streamgate.Video
+	(*Span)(nil),                    // 2: streamgate.Span
+	(*Rendition)(nil),               // 3: streamgate.Rendition
+	(*CreateVideoRequest)(nil),      // 4: streamgate.CreateVideoRequest
+	(*GetVideoRequest)(nil),         // 5: streamgate.GetVideoRequest
+	(*ListVideosRequest)(nil),       // 6: streamgate.ListVideosRequest
+	(*ListVideosResponse)(nil),      // 7: streamgate.ListVideosResponse
+	(*UpdateVideoRequest)(nil),      // 8: streamgate.UpdateVideoRequest
+	(*DeleteVideoRequest)(nil),      // 9: streamgate.DeleteVideoRequest
+	(*DeleteVideoResponse)(nil),     // 10: streamgate.DeleteVideoResponse
+	(*Upload)(nil),                  // 11: streamgate.Upload
+	(*CreateUploadRequest)(nil),     // 12: streamgate.CreateUploadRequest
+	(*GetUploadRequest)(nil),        // 13: streamgate.GetUploadRequest
+	(*ListUploadsRequest)(nil),      // 14: streamgate.ListUploadsRequest
+	(*ListUploadsResponse)(nil),     // 15: streamgate.ListUploadsResponse
+	(*Task)(nil),                    // 16: streamgate.Task
+	(*CreateTaskRequest)(nil),       // 17: streamgate.CreateTaskRequest
+	(*GetTaskRequest)(nil),          // 18: streamgate.GetTaskRequest
+	(*ListTasksRequest)(nil),        // 19: streamgate.ListTasksRequest
+	(*ListTasksResponse)(nil),       // 20: streamgate.ListTasksResponse
+	(*CancelTaskRequest)(nil),       // 21: streamgate.CancelTaskRequest
+	(*GetMetricsRequest)(nil),       // 22: streamgate.GetMetricsRequest
+	(*GetMetricsResponse)(nil),      // 23: streamgate.GetMetricsResponse
+	(*DemandRequest)(nil),           // 24: streamgate.DemandRequest
+	(*DemandResponse)(nil),          // 25: streamgate.DemandResponse
+	(*CreateNonceRequest)(nil),      // 26: streamgate.CreateNonceRequest
+	(*Nonce)(nil),                   // 27: streamgate.Nonce
+	(*Chain)(nil),                   // 28: streamgate.Chain
+	(*SignInRequest)(nil),           // 29: streamgate.SignInRequest
+	(*Login)(nil),                   // 30: streamgate.Login
+	(*SignOutRequest)(nil),          // 31: streamgate.SignOutRequest
+	(*SignOutResponse)(nil),         // 32: streamgate.SignOutResponse
+	(*GetLoginRequest)(nil),         // 33: streamgate.GetLoginRequest
+	(*VideoRule)(nil),               // 34: streamgate.VideoRule
+	(*SetVideoRuleRequest)(nil),     // 35: streamgate.SetVideoRuleRequest
+	(*GetVideoRuleRequest)(nil),     // 36: streamgate.GetVideoRuleRequest
+	(*DeleteVideoRuleRequest)(nil),  // 37: streamgate.DeleteVideoRuleRequest
+	(*DeleteVideoRuleResponse)(nil), // 38: streamgate.DeleteVideoRuleResponse
+	(*Rule)(nil),                    // 39: streamgate.Rule
+	(*PutRuleRequest)(nil),          // 40: streamgate.PutRuleRequest
+	(*GetRuleRequest)(nil),          // 41: streamgate.GetRuleRequest
+	(*ListRulesRequest)(nil),        // 42: streamgate.ListRulesRequest
+	(*ListRulesResponse)(nil),       // 43: streamgate.ListRulesResponse
+	(*DeleteRuleRequest)(nil),       // 44: streamgate.DeleteRuleRequest
+	(*DeleteRuleResponse)(nil),      // 45: streamgate.DeleteRuleResponse
+	(*SimulateRuleRequest)(nil),     // 46: streamgate.SimulateRuleRequest
+	(*CheckAccessRequest)(nil),      // 47: streamgate.CheckAccessRequest
+	(*Decision)(nil),                // 48: streamgate.Decision
+	(*RuleResult)(nil),              // 49: streamgate.RuleResult
+	(*CreateSessionRequest)(nil),    // 50: streamgate.CreateSessionRequest
+	(*Session)(nil),                 // 51: streamgate.Session
+	(*RenewSessionRequest)(nil),     // 52: streamgate.RenewSessionRequest
+	(*LeaveSessionRequest)(nil),     // 53: streamgate.LeaveSessionRequest
+	(*LeaveSessionResponse)(nil),    // 54: streamgate.LeaveSessionResponse
+	(*ListSessionsRequest)(nil),     // 55: streamgate.ListSessionsRequest
+	(*ListSessionsResponse)(nil),    // 56: streamgate.ListSessionsResponse
+	(*EndSessionRequest)(nil),       // 57: streamgate.EndSessionRequest
+	(*EndSessionResponse)(nil),      // 58: streamgate.EndSessionResponse
+	(*CreateCodesRequest)(nil),      // 59: streamgate.CreateCodesRequest
+	(*Codes)(nil),                   // 60: streamgate.Codes
+	(*DeleteCodesRequest)(nil),      // 61: streamgate.DeleteCodesRequest
+	(*DeleteCodesResponse)(nil),     // 62: streamgate.DeleteCodesResponse
+	(*Key)(nil),                     // 63: streamgate.Key
+	(*CreateKeyRequest)(nil),        // 64: streamgate.CreateKeyRequest
+	(*ListKeysRequest)(nil),         // 65: streamgate.ListKeysRequest
+	(*ListKeysResponse)(nil),        // 66: streamgate.ListKeysResponse
+	(*RevokeKeyRequest)(nil),        // 67: streamgate.RevokeKeyRequest
+	(*RevokeKeyResponse)(nil),       // 68: streamgate.RevokeKeyResponse
+	(*GetNodeRequest)(nil),          // 69: streamgate.GetNodeRequest
+	(*Node)(nil),                    // 70: streamgate.Node
+	(*timestamppb.Timestamp)(nil),   // 71: google.protobuf.Timestamp
+	(*structpb.Struct)(nil),         // 72: google.protobuf.Struct
 }
 var file_streamgate_proto_depIdxs = []int32{
-	36, // 0: streamgate.Video.created_at:type_name -> google.protobuf.Timestamp
-	36, // 1: streamgate.Video.updated_at:type_name -> google.protobuf.Timestamp
+	71, // 0: streamgate.Video.created_at:type_name -> google.protobuf.Timestamp
+	71, // 1: streamgate.Video.updated_at:type_name -> google.protobuf.Timestamp
 	3,  // 2: streamgate.Video.renditions:type_name -> streamgate.Rendition
 	0,  // 3: streamgate.Video.error:type_name -> streamgate.Failure
 	2,  // 4: streamgate.Video.made:type_name -> streamgate.Span
 	1,  // 5: streamgate.ListVideosResponse.videos:type_name -> streamgate.Video
-	36, // 6: streamgate.Upload.created_at:type_name -> google.protobuf.Timestamp
-	36, // 7: streamgate.Upload.expires_at:type_name -> google.protobuf.Timestamp
+	71, // 6: streamgate.Upload.created_at:type_name -> google.protobuf.Timestamp
+	71, // 7: streamgate.Upload.expires_at:type_name -> google.protobuf.Timestamp
 	11, // 8: streamgate.ListUploadsResponse.uploads:type_name -> streamgate.Upload
 	0,  // 9: streamgate.Task.error:type_name -> streamgate.Failure
-	36, // 10: streamgate.Task.created_at:type_name -> google.protobuf.Timestamp
-	36, // 11: streamgate.Task.started_at:type_name -> google.protobuf.Timestamp
-	36, // 12: streamgate.Task.finished_at:type_name -> google.protobuf.Timestamp
+	71, // 10: streamgate.Task.created_at:type_name -> google.protobuf.Timestamp
+	71, // 11: streamgate.Task.started_at:type_name -> google.protobuf.Timestamp
+	71, // 12: streamgate.Task.finished_at:type_name -> google.protobuf.Timestamp
 	16, // 13: streamgate.ListTasksResponse.tasks:type_name -> streamgate.Task
-	36, // 14: streamgate.Session.expires_at:type_name -> google.protobuf.Timestamp
-	36, // 15: streamgate.Key.created_at:type_name -> google.protobuf.Timestamp
-	28, // 16: streamgate.ListKeysResponse.keys:type_name -> streamgate.Key
-	36, // 17: streamgate.Node.started_at:type_name -> google.protobuf.Timestamp
-	4,  // 18: streamgate.Library.CreateVideo:input_type -> streamgate.CreateVideoRequest
-	5,  // 19: streamgate.Library.GetVideo:input_type -> streamgate.GetVideoRequest
-	6,  // 20: streamgate.Library.ListVideos:input_type -> streamgate.ListVideosRequest
-	8,  // 21: streamgate.Library.UpdateVideo:input_type -> streamgate.UpdateVideoRequest
-	9,  // 22: streamgate.Library.DeleteVideo:input_type -> streamgate.DeleteVideoRequest
-	12, // 23: streamgate.Uploads.CreateUpload:input_type -> streamgate.CreateUploadRequest
-	13, // 24: streamgate.Uploads.GetUpload:input_type -> streamgate.GetUploadRequest
-	14, // 25: streamgate.Uploads.ListUploads:input_type -> streamgate.ListUploadsRequest
-	17, // 26: streamgate.Transcoder.CreateTask:input_type -> streamgate.CreateTaskRequest
-	18, // 27: streamgate.Transcoder.GetTask:input_type -> streamgate.GetTaskRequest
-	19, // 28: streamgate.Transcoder.ListTasks:input_type -> streamgate.ListTasksRequest
-	21, // 29: streamgate.Transcoder.CancelTask:input_type -> streamgate.CancelTaskRequest
-	22, // 30: streamgate.Transcoder.GetMetrics:input_type -> streamgate.GetMetricsRequest
-	24, // 31: streamgate.Transcoder.Demand:input_type -> streamgate.DemandRequest
-	26, // 32: streamgate.Access.CreateSession:input_type -> streamgate.CreateSessionRequest
-	29, // 33: streamgate.Access.CreateKey:input_type -> streamgate.CreateKeyRequest
-	30, // 34: streamgate.Access.ListKeys:input_type -> streamgate.ListKeysRequest
-	32, // 35: streamgate.Access.RevokeKey:input_type -> streamgate.RevokeKeyRequest
-	34, // 36: streamgate.Monitor.GetNode:input_type -> streamgate.GetNodeRequest
-	1,  // 37: streamgate.Library.CreateVideo:output_type -> streamgate.Video
-	1,  // 38: streamgate.Library.GetVideo:output_type -> streamgate.Video
-	7,  // 39: streamgate.Library.ListVideos:output_type -> streamgate.ListVideosResponse
-	1,  // 40: streamgate.Library.UpdateVideo:output_type -> streamgate.Video
-	10, // 41: streamgate.Library.DeleteVideo:output_type -> streamgate.DeleteVideoResponse
-	11, // 42: streamgate.Uploads.CreateUpload:output_type -> streamgate.Upload
-	11, // 43: streamgate.Uploads.GetUpload:output_type -> streamgate.Upload
-	15, // 44: streamgate.Uploads.ListUploads:output_type -> streamgate.ListUploadsResponse
-	16, // 45: streamgate.Transcoder.CreateTask:output_type -> streamgate.Task
-	16, // 46: streamgate.Transcoder.GetTask:output_type -> streamgate.Task
-	20, // 47: streamgate.Transcoder.ListTasks:output_type -> streamgate.ListTasksResponse
-	16, // 48: streamgate.Transcoder.CancelTask:output_type -> streamgate.Task
-	23, // 49: streamgate.Transcoder.GetMetrics:output_type -> streamgate.GetMetricsResponse
-	25, // 50: streamgate.Transcoder.Demand:output_type -> streamgate.DemandResponse
-	27, // 51: streamgate.Access.CreateSession:output_type -> streamgate.Session
-	28, // 52: streamgate.Access.CreateKey:output_type -> streamgate.Key
-	31, // 53: streamgate.Access.ListKeys:output_type -> streamgate.ListKeysResponse
-	33, // 54: streamgate.Access.RevokeKey:output_type -> streamgate.RevokeKeyResponse
-	35, // 55: streamgate.Monitor.GetNode:output_type -> streamgate.Node
-	37, // [37:56] is the sub-list for method output_type
-	18, // [18:37] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	71, // 14: streamgate.Nonce.expires_at:type_name -> google.protobuf.Timestamp
+	28, // 15: streamgate.Nonce.chains:type_name -> streamgate.Chain
+	71, // 16: streamgate.Login.expires_at:type_name -> google.protobuf.Timestamp
+	72, // 17: streamgate.VideoRule.rule:type_name -> google.protobuf.Struct
+	72, // 18: streamgate.SetVideoRuleRequest.rule:type_name -> google.protobuf.Struct
+	72, // 19: streamgate.Rule.rule:type_name -> google.protobuf.Struct
+	71, // 20: streamgate.Rule.created_at:type_name -> google.protobuf.Timestamp
+	71, // 21: streamgate.Rule.updated_at:type_name -> google.protobuf.Timestamp
+	72, // 22: streamgate.PutRuleRequest.rule:type_name -> google.protobuf.Struct
+	39, // 23: streamgate.ListRulesResponse.rules:type_name -> streamgate.Rule
+	72, // 24: streamgate.SimulateRuleRequest.rule:type_name -> google.protobuf.Struct
+	49, // 25: streamgate.Decision.tree:type_name -> streamgate.RuleResult
+	71, // 26: streamgate.RuleResult.read_at:type_name -> google.protobuf.Timestamp
+	49, // 27: streamgate.RuleResult.parts:type_name -> streamgate.RuleResult
+	71, // 28: streamgate.Session.expires_at:type_name -> google.protobuf.Timestamp
+	71, // 29: streamgate.Session.ends_at:type_name -> google.protobuf.Timestamp
+	0,  // 30: streamgate.Session.error:type_name -> streamgate.Failure
+	71, // 31: streamgate.Session.created_at:type_name -> google.protobuf.Timestamp
+	51, // 32: streamgate.ListSessionsResponse.sessions:type_name -> streamgate.Session
+	71, // 33: streamgate.Key.created_at:type_name -> google.protobuf.Timestamp
+	63, // 34: streamgate.ListKeysResponse.keys:type_name -> streamgate.Key
+	71, // 35: streamgate.Node.started_at:type_name -> google.protobuf.Timestamp
+	4,  // 36: streamgate.Library.CreateVideo:input_type -> streamgate.CreateVideoRequest
+	5,  // 37: streamgate.Library.GetVideo:input_type -> streamgate.GetVideoRequest
+	6,  // 38: streamgate.Library.ListVideos:input_type -> streamgate.ListVideosRequest
+	8,  // 39: streamgate.Library.UpdateVideo:input_type -> streamgate.UpdateVideoRequest
+	9,  // 40: streamgate.Library.DeleteVideo:input_type -> streamgate.DeleteVideoRequest
+	12, // 41: streamgate.Uploads.CreateUpload:input_type -> streamgate.CreateUploadRequest
+	13, // 42: streamgate.Uploads.GetUpload:input_type -> streamgate.GetUploadRequest
+	14, // 43: streamgate.Uploads.ListUploads:input_type -> streamgate.ListUploadsRequest
+	17, // 44: streamgate.Transcoder.CreateTask:input_type -> streamgate.CreateTaskRequest
+	18, // 45: streamgate.Transcoder.GetTask:input_type -> streamgate.GetTaskRequest
+	19, // 46: streamgate.Transcoder.ListTasks:input_type -> streamgate.ListTasksRequest
+	21, // 47: streamgate.Transcoder.CancelTask:input_type -> streamgate.CancelTaskRequest
+	22, // 48: streamgate.Transcoder.GetMetrics:input_type -> streamgate.GetMetricsRequest
+	24, // 49: streamgate.Transcoder.Demand:input_type -> streamgate.DemandRequest
+	26, // 50: streamgate.Access.CreateNonce:input_type -> streamgate.CreateNonceRequest
+	29, // 51: streamgate.Access.SignIn:input_type -> streamgate.SignInRequest
+	31, // 52: streamgate.Access.SignOut:input_type -> streamgate.SignOutRequest
+	33, // 53: streamgate.Access.GetLogin:input_type -> streamgate.GetLoginRequest
+	35, // 54: streamgate.Access.SetVideoRule:input_type -> streamgate.SetVideoRuleRequest
+	36, // 55: streamgate.Access.GetVideoRule:input_type -> streamgate.GetVideoRuleRequest
+	37, // 56: streamgate.Access.DeleteVideoRule:input_type -> streamgate.DeleteVideoRuleRequest
+	40, // 57: streamgate.Access.PutRule:input_type -> streamgate.PutRuleRequest
+	41, // 58: streamgate.Access.GetRule:input_type -> streamgate.GetRuleRequest
+	42, // 59: streamgate.Access.ListRules:input_type -> streamgate.ListRulesRequest
+	44, // 60: streamgate.Access.DeleteRule:input_type -> streamgate.DeleteRuleRequest
+	46, // 61: streamgate.Access.SimulateRule:input_type -> streamgate.SimulateRuleRequest
+	47, // 62: streamgate.Access.CheckAccess:input_type -> streamgate.CheckAccessRequest
+	50, // 63: streamgate.Access.CreateSession:input_type -> streamgate.CreateSessionRequest
+	52, // 64: streamgate.Access.RenewSession:input_type -> streamgate.RenewSessionRequest
+	53, // 65: streamgate.Access.LeaveSession:input_type -> streamgate.LeaveSessionRequest
+	55, // 66: streamgate.Access.ListSessions:input_type -> streamgate.ListSessionsRequest
+	57, // 67: streamgate.Access.EndSession:input_type -> streamgate.EndSessionRequest
+	59, // 68: streamgate.Access.CreateCodes:input_type -> streamgate.CreateCodesRequest
+	61, // 69: streamgate.Access.DeleteCodes:input_type -> streamgate.DeleteCodesRequest
+	64, // 70: streamgate.Access.CreateKey:input_type -> streamgate.CreateKeyRequest
+	65, // 71: streamgate.Access.ListKeys:input_type -> streamgate.ListKeysRequest
+	67, // 72: streamgate.Access.RevokeKey:input_type -> streamgate.RevokeKeyRequest
+	69, // 73: streamgate.Monitor.GetNode:input_type -> streamgate.GetNodeRequest
+	1,  // 74: streamgate.Library.CreateVideo:output_type -> streamgate.Video
+	1,  // 75: streamgate.Library.GetVideo:output_type -> streamgate.Video
+	7,  // 76: streamgate.Library.ListVideos:output_type -> streamgate.ListVideosResponse
+	1,  // 77: streamgate.Library.UpdateVideo:output_type -> streamgate.Video
+	10, // 78: streamgate.Library.DeleteVideo:output_type -> streamgate.DeleteVideoResponse
+	11, // 79: streamgate.Uploads.CreateUpload:output_type -> streamgate.Upload
+	11, // 80: streamgate.Uploads.GetUpload:output_type -> streamgate.Upload
+	15, // 81: streamgate.Uploads.ListUploads:output_type -> streamgate.ListUploadsResponse
+	16, // 82: streamgate.Transcoder.CreateTask:output_type -> streamgate.Task
+	16, // 83: streamgate.Transcoder.GetTask:output_type -> streamgate.Task
+	20, // 84: streamgate.Transcoder.ListTasks:output_type -> streamgate.ListTasksResponse
+	16, // 85: streamgate.Transcoder.CancelTask:output_type -> streamgate.Task
+	23, // 86: streamgate.Transcoder.GetMetrics:output_type -> streamgate.GetMetricsResponse
+	25, // 87: streamgate.Transcoder.Demand:output_type -> streamgate.DemandResponse
+	27, // 88: streamgate.Access.CreateNonce:output_type -> streamgate.Nonce
+	30, // 89: streamgate.Access.SignIn:output_type -> streamgate.Login
+	32, // 90: streamgate.Access.SignOut:output_type -> streamgate.SignOutResponse
+	30, // 91: streamgate.Access.GetLogin:output_type -> streamgate.Login
+	34, // 92: streamgate.Access.SetVideoRule:output_type -> streamgate.VideoRule
+	34, // 93: streamgate.Access.GetVideoRule:output_type -> streamgate.VideoRule
+	38, // 94: streamgate.Access.DeleteVideoRule:output_type -> streamgate.DeleteVideoRuleResponse
+	39, // 95: streamgate.Access.PutRule:output_type -> streamgate.Rule
+	39, // 96: streamgate.Access.GetRule:output_type -> streamgate.Rule
+	43, // 97: streamgate.Access.ListRules:output_type -> streamgate.ListRulesResponse
+	45, // 98: streamgate.Access.DeleteRule:output_type -> streamgate.DeleteRuleResponse
+	48, // 99: streamgate.Access.SimulateRule:output_type -> streamgate.Decision
+	48, // 100: streamgate.Access.CheckAccess:output_type -> streamgate.Decision
+	51, // 101: streamgate.Access.CreateSession:output_type -> streamgate.Session
+	51, // 102: streamgate.Access.RenewSession:output_type -> streamgate.Session
+	54, // 103: streamgate.Access.LeaveSession:output_type -> streamgate.LeaveSessionResponse
+	56, // 104: streamgate.Access.ListSessions:output_type -> streamgate.ListSessionsResponse
+	58, // 105: streamgate.Access.EndSession:output_type -> streamgate.EndSessionResponse
+	60, // 106: streamgate.Access.CreateCodes:output_type -> streamgate.Codes
+	62, // 107: streamgate.Access.DeleteCodes:output_type -> streamgate.DeleteCodesResponse
+	63, // 108: streamgate.Access.CreateKey:output_type -> streamgate.Key
+	66, // 109: streamgate.Access.ListKeys:output_type -> streamgate.ListKeysResponse
+	68, // 110: streamgate.Access.RevokeKey:output_type -> streamgate.RevokeKeyResponse
+	70, // 111: streamgate.Monitor.GetNode:output_type -> streamgate.Node
+	74, // [74:112] is the sub-list for method output_type
+	36, // [36:74] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_streamgate_proto_init() }
@@ -2778,7 +4998,7 @@ func file_streamgate_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_streamgate_proto_rawDesc), len(file_streamgate_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   36,
+			NumMessages:   71,
 			NumExtensions: 0,
 			NumServices:   5,
 		},

@@ -56,8 +56,8 @@ func (c Config) withDefaults() Config {
 
 // Verifier checks playback tickets by computation alone: no I/O.
 type Verifier interface {
-	// Verify returns the video that the ticket opens; ErrTicketExpired, else
-	// ErrTicketInvalid. Its errors do not contain the token.
+	// Verify returns the video that the ticket opens; ErrTicketExpired, an
+	// *EndedError, else ErrTicketInvalid. Its errors do not contain the token.
 	Verify(token string, now time.Time) (videoID string, err error)
 }
 
@@ -66,3 +66,12 @@ var (
 	ErrTicketExpired = errors.New("ticket expired")
 	ErrTicketInvalid = errors.New("ticket invalid")
 )
+
+// EndedError refuses a ticket whose session has been ended before its time.
+type EndedError struct {
+	Code     string // stable snake_case word
+	Sentence string // for the viewer
+}
+
+// Error implements error.
+func (e *EndedError) Error() string { return "session ended: " + e.Code }

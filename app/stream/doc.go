@@ -10,6 +10,7 @@
 //	{rendition}/index.m3u8  {rendition}/init.mp4  {rendition}/{segment}.m4s
 //	iframes/index.m3u8      iframes/init.mp4      iframes/{segment}.m4s
 //	poster.jpg  storyboard.vtt  storyboard-{n}.jpg
+//	session  (204 as long as the session plays)
 //
 // Methods are GET, HEAD and OPTIONS. Anything else is 404 or 405.
 //
@@ -27,6 +28,7 @@
 //
 //	200 206 304 416   as RFC 9110 has them; HEAD answers like GET
 //	401 ticket_expired, ticket_invalid, session_required
+//	403 the session was ended: the code and the sentence say why (not_a_holder …)
 //	404 not_found, video_not_found; still_not_made (a poster or storyboard; ask again later)
 //	410 video_failed (the source was refused), cell_not_coming (its task is over)
 //	503 with Retry-After: cell_pending, video_pending, too_many_waiting, shutting_down

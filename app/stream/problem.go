@@ -87,6 +87,18 @@ func withoutTicket(r *http.Request, t target) *http.Request {
 	return clean
 }
 
+// fromTicket is what a player is told whose ticket opens nothing.
+func fromTicket(err error) error {
+	var ended *EndedError
+	switch {
+	case errors.As(err, &ended):
+		return problem{http.StatusForbidden, ended.Code, ended.Sentence}
+	case errors.Is(err, ErrTicketExpired):
+		return errExpired
+	}
+	return errInvalid
+}
+
 // fromTranscoder sorts the error of a demand: a refusal is told to the player,
 // anything else may pass, and the wait goes on (nil).
 func fromTranscoder(err error) error {

@@ -101,8 +101,13 @@ func (s *Service) answer(a *answer, r *http.Request, t target) error {
 	if err != nil {
 		return err
 	}
-	if t.kind == kindStill {
+	switch t.kind {
+	case kindStill:
 		return s.serveStill(a, r, v, t)
+	case kindSession:
+		a.Header()["Cache-Control"] = s.headers.list.session
+		a.WriteHeader(http.StatusNoContent)
+		return nil
 	}
 	if v, err = s.planned(r.Context(), v); err != nil {
 		return err
@@ -122,11 +127,8 @@ func (s *Service) admit(ctx context.Context, t target, now time.Time) (*video, e
 	id := t.owner
 	if t.scope == scopeSession {
 		var err error
-		switch id, err = s.Tickets.Verify(t.owner, now); {
-		case errors.Is(err, ErrTicketExpired):
-			return nil, errExpired
-		case err != nil:
-			return nil, errInvalid
+		if id, err = s.Tickets.Verify(t.owner, now); err != nil {
+			return nil, fromTicket(err)
 		}
 	}
 	v, err := s.shelf.get(ctx, id, now)

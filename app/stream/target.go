@@ -17,10 +17,11 @@ const (
 	kindCell
 	kindIFrame
 	kindStill
-	kinds // how many there are
+	kindSession // whether it still plays
+	kinds       // how many there are
 )
 
-var kindNames = [kinds]string{"other", "playlist", "manifest", "init", "cell", "iframe", "still"}
+var kindNames = [kinds]string{"other", "playlist", "manifest", "init", "cell", "iframe", "still", "session"}
 
 // scope is the first part of a path: how the request is allowed.
 type scope byte
@@ -80,6 +81,8 @@ func (t *target) parseTop(file string) bool {
 		t.kind = kindManifest
 	case "poster.jpg", "storyboard.vtt":
 		t.kind = kindStill
+	case "session":
+		t.kind = kindSession
 	default:
 		number, found := strings.CutPrefix(file, "storyboard-")
 		number, jpeg := strings.CutSuffix(number, ".jpg")

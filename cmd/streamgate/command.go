@@ -18,6 +18,7 @@ import (
 type env struct {
 	name           string   // by which the program was called
 	vars           []string // NAME=value
+	stdin          io.Reader
 	stdout, stderr io.Writer
 	terminal       bool // whether stderr is one
 }
@@ -41,6 +42,17 @@ func commands() []command {
 		{"tasks list", "", "list the transcode tasks, newest first", tasksList},
 		{"tasks show", "ID", "show one task", tasksShow},
 		{"tasks cancel", "ID", "cancel a task; what is made already stays", tasksCancel},
+		{"rules set", "VIDEO FILE", "say who may watch a video: a rule as JSON in a file, - for standard input", rulesSet},
+		{"rules show", "VIDEO", "show a video's rule", rulesShow},
+		{"rules clear", "VIDEO", "make a video private again", rulesClear},
+		{"rules check", "VIDEO WALLET", "say whether a wallet may watch a video, and why", rulesCheck},
+		{"rules list", "", "list the named rules", rulesList},
+		{"rules put", "NAME FILE", "save a named rule", rulesPut},
+		{"rules delete", "NAME", "delete a named rule", rulesDelete},
+		{"sessions list", "", "list who is watching, newest first", sessionsList},
+		{"sessions end", "ID", "end a session on every node", sessionsEnd},
+		{"codes create", "POOL", "make ticket codes and print them; they are shown only once", codesCreate},
+		{"codes delete", "POOL", "end every ticket code of a pool", codesDelete},
 		{"keys create", "", "make an API key and print it; it is shown only once", keysCreate},
 		{"keys list", "", "list the API keys", keysList},
 		{"keys revoke", "ID", "end an API key at once", keysRevoke},

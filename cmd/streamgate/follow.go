@@ -64,7 +64,8 @@ func (p *pusher) look(ctx context.Context, id string) (*rpc.Video, *rpc.Task, er
 	return video, task, err
 }
 
-// addresses are the video's own if it is public, else a new session's.
+// addresses are the video's own if it is public, else a new session's; to
+// watch one that has a rule, its gate.
 func (p *pusher) addresses(ctx context.Context, v *rpc.Video) (*pushed, error) {
 	out := &pushed{
 		VideoID: v.GetId(), TaskID: v.GetTaskId(),
@@ -77,7 +78,10 @@ func (p *pusher) addresses(ctx context.Context, v *rpc.Video) (*pushed, error) {
 	if err != nil {
 		return nil, err
 	}
-	out.WatchURL, out.HLSURL, out.DASHURL = session.GetWatchUrl(), session.GetHlsUrl(), session.GetDashUrl()
+	out.HLSURL, out.DASHURL = session.GetHlsUrl(), session.GetDashUrl()
+	if !v.GetGated() {
+		out.WatchURL = session.GetWatchUrl()
+	}
 	return out, nil
 }
 

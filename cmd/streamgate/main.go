@@ -29,13 +29,19 @@
 // on the node's machine, as its user, with the same --data DIR or --config
 // FILE. They need no key.
 //
-//	streamgate push FILE [--title T] [--priority N] [--public] [--profile P] [--wait playable|ready] [--json]
+//	streamgate push FILE [--title T] [--priority N] [--public|--rule FILE] [--profile P] [--wait playable|ready] [--json]
 //	streamgate videos list [--state S] [--limit N] [--json] | show ID [--json] | delete ID
 //	streamgate tasks list [--state S] [--video ID] [--limit N] [--json] | show ID [--json] | cancel ID
+//	streamgate rules set VIDEO FILE | show VIDEO | clear VIDEO | check VIDEO WALLET
+//	streamgate rules put NAME FILE | list | delete NAME
+//	streamgate sessions list [--video ID] [--state S] [--limit N] [--json] | end ID
+//	streamgate codes create POOL [--count N] | delete POOL
 //	streamgate keys create --scope admin|operator|uploader|read [--name N] | list [--json] | revoke ID
 //
 // push uploads a video, follows its transcode and prints where to watch it. If
-// it is interrupted, the same command continues where it stopped. keys create
+// it is interrupted, the same command continues where it stopped. A rule says who
+// may watch, for example {"erc721": {"chain": 1, "contract": "0x…"}}; GET
+// /rule.schema.json describes all of them. keys create
 // prints the key alone, so that KEY=$(streamgate keys create --scope admin)
 // works; it is shown only once.
 //
@@ -64,6 +70,6 @@ func main() {
 	context.AfterFunc(ctx, release) // the second signal ends the process
 	os.Exit(run(ctx, &env{
 		name: os.Args[0], vars: os.Environ(),
-		stdout: os.Stdout, stderr: os.Stderr, terminal: isTerminal(os.Stderr),
+		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, terminal: isTerminal(os.Stderr),
 	}, os.Args[1:]))
 }

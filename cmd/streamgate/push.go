@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"streamgate/app/rpc"
 	"streamgate/node"
@@ -33,7 +34,8 @@ type pusher struct {
 	resume resumeFile
 	show   *progress
 	asked  *rpc.CreateVideoRequest
-	until  string // playable or ready
+	rule   *structpb.Struct // who may watch; nil: no rule
+	until  string           // playable or ready
 }
 
 // push uploads a file, follows its transcode and prints where to watch it.
@@ -64,6 +66,7 @@ func newPusher(e *env, f *flags) (*pusher, error) {
 	title := f.String("title", "", "`TITLE` of the video (default: the file's name)")
 	priority := f.Int("priority", rpc.DefaultPriority, "`N` from 0 (last) to 100 (first)")
 	public := f.Bool("public", false, "let anybody watch, without a session")
+	rule := f.String("rule", "", "who may watch: a rule as JSON in `FILE`, - for standard input")
 	profile := f.String("profile", "", "encode with this `PROFILE` of the configuration (default: default)")
 	f.StringVar(&p.until, "wait", "ready", "return when the video is `STATE` playable or ready")
 	c, args, err := ctl(e, f, 1)
@@ -75,6 +78,14 @@ func newPusher(e *env, f *flags) (*pusher, error) {
 	}
 	if *priority < 0 || *priority > rpc.MaxPriority {
 		return nil, usagef("push: --priority %d is not from 0 to %d", *priority, rpc.MaxPriority)
+	}
+	if *public && *rule != "" {
+		return nil, usagef("push: --public lets anybody watch, --rule does not; give one of them")
+	}
+	if *rule != "" {
+		if p.rule, err = readRule(e, *rule); err != nil {
+			return nil, err
+		}
 	}
 	if err := p.open(args[0]); err != nil {
 		return nil, err
@@ -159,6 +170,13 @@ func (p *pusher) create(ctx context.Context) (*rpc.Video, error) {
 	video, err := p.library.CreateVideo(ctx, p.asked)
 	if err != nil {
 		return nil, err
+	}
+	if p.rule != nil {
+		_, err := p.access.SetVideoRule(ctx, &rpc.SetVideoRuleRequest{VideoId: video.GetId(), Rule: p.rule})
+		if err != nil { // nothing has been sent yet
+			_, derr := p.library.DeleteVideo(ctx, &rpc.DeleteVideoRequest{Id: video.GetId()})
+			return nil, errors.Join(err, derr)
+		}
 	}
 	if err := p.resume.remember(video.GetId()); err != nil {
 		p.show.note("This upload cannot be continued if it is interrupted: %s.", err)

@@ -91,6 +91,12 @@ func (db *DB) Catalog() store.Catalog {
 		Tasks:   &table[store.Task]{db: db, name: bucketTasks},
 		Uploads: &table[store.Upload]{db: db, name: bucketUploads},
 		Keys:    &table[store.Key]{db: db, name: bucketKeys},
+
+		Rules:    &table[store.Rule]{db: db, name: bucketRules},
+		Sessions: &table[store.Session]{db: db, name: bucketSessions},
+		Codes:    &table[store.Code]{db: db, name: bucketCodes},
+		Cursors:  &table[store.ChainCursor]{db: db, name: bucketCursors},
+
 		Plans:   &plans{db},
 		Secrets: &secrets{db},
 	}

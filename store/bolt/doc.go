@@ -36,7 +36,8 @@
 //	jobs.done     id → id
 //	jobs.task     task, id → id
 //	jobs.count    state → number of jobs
-//	<table>       id → record, JSON      videos, tasks, uploads, keys
+//	<table>       id → record, JSON      videos, tasks, uploads, keys, rules,
+//	                                     sessions, codes, cursors
 //	<table>.by    parent, id → state  and  state, id → parent
 //	plans         video → plan, JSON
 //	cells         video, rendition → the set of its cells, JSON

@@ -8,21 +8,25 @@ import (
 
 // The buckets; doc.go tells what is in them.
 const (
-	bucketMeta    = "meta"
-	bucketJobs    = "jobs"
-	bucketLater   = "jobs.later"
-	bucketReady   = "jobs.ready"
-	bucketLeased  = "jobs.leased"
-	bucketDone    = "jobs.done"
-	bucketByTask  = "jobs.task"
-	bucketCount   = "jobs.count"
-	bucketVideos  = "videos"
-	bucketTasks   = "tasks"
-	bucketUploads = "uploads"
-	bucketKeys    = "keys"
-	bucketPlans   = "plans"
-	bucketCells   = "cells"
-	bucketSecrets = "secrets"
+	bucketMeta     = "meta"
+	bucketJobs     = "jobs"
+	bucketLater    = "jobs.later"
+	bucketReady    = "jobs.ready"
+	bucketLeased   = "jobs.leased"
+	bucketDone     = "jobs.done"
+	bucketByTask   = "jobs.task"
+	bucketCount    = "jobs.count"
+	bucketVideos   = "videos"
+	bucketTasks    = "tasks"
+	bucketUploads  = "uploads"
+	bucketKeys     = "keys"
+	bucketRules    = "rules"
+	bucketSessions = "sessions"
+	bucketCodes    = "codes"
+	bucketCursors  = "cursors"
+	bucketPlans    = "plans"
+	bucketCells    = "cells"
+	bucketSecrets  = "secrets"
 
 	// indexSuffix makes the name of a table's index bucket.
 	indexSuffix = ".by"
@@ -33,29 +37,38 @@ func buckets() []string {
 		bucketMeta, bucketPlans, bucketCells, bucketSecrets,
 		bucketJobs, bucketLater, bucketReady, bucketLeased, bucketDone, bucketByTask, bucketCount,
 	}
-	for _, table := range []string{bucketVideos, bucketTasks, bucketUploads, bucketKeys} {
+	for _, table := range []string{
+		bucketVideos, bucketTasks, bucketUploads, bucketKeys,
+		bucketRules, bucketSessions, bucketCodes, bucketCursors,
+	} {
 		names = append(names, table, table+indexSuffix)
 	}
 	return names
 }
 
-// prepare makes the buckets of a new file and refuses a file of another
-// layout. An existing file is only read, which keeps opening free of a sync.
+// prepare makes the buckets that the file lacks: all of them in a new one, those
+// of tables that came later in an older one. It refuses a file of another
+// layout. A file that has all of them is only read, which keeps opening free of
+// a sync.
 func prepare(db *bbolt.DB) error {
 	var found string
+	whole := true
 	err := db.View(func(tx *bbolt.Tx) error {
 		if meta := tx.Bucket([]byte(bucketMeta)); meta != nil {
 			found = string(meta.Get([]byte("schema")))
+		}
+		for _, name := range buckets() {
+			whole = whole && tx.Bucket([]byte(name)) != nil
 		}
 		return nil
 	})
 	switch {
 	case err != nil:
 		return err
-	case found == schema:
-		return nil
-	case found != "":
+	case found != "" && found != schema:
 		return fmt.Errorf("%w: the file has version %q, this program knows %q", ErrSchema, found, schema)
+	case found == schema && whole:
+		return nil
 	}
 	return db.Update(func(tx *bbolt.Tx) error {
 		for _, name := range buckets() {

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"encoding/json"
 	"testing"
 
 	"streamgate/store"
@@ -25,10 +26,23 @@ func TestCatalog(t *testing.T, open func(t *testing.T) store.Catalog) {
 func testTables(t *testing.T, c store.Catalog) {
 	now := NewClock().Now()
 	failure := &store.Failure{Code: "not_a_video", Message: "This is no video."}
-	video := store.Video{ID: "x", Title: "T – ü", State: store.VideoFailed, Failure: failure, Created: now, Updated: now}
+	video := store.Video{ID: "x", Title: "T – ü", State: store.VideoFailed, Rule: json.RawMessage(`{"public":true}`), Failure: failure, Created: now, Updated: now}
 	task := store.Task{ID: "x", VideoID: "x", State: store.TaskFailed, Progress: 12.5, Failure: failure, Created: now, Started: now}
 	key := store.Key{ID: "x", Name: "CI", Scope: "admin", Hash: []byte{0, 0xff}, Created: now}
 
+	rule := store.Rule{Name: "x", Rule: json.RawMessage(`{"public":true}`), Created: now, Updated: now}
+	session := store.Session{
+		ID: "x", VideoID: "x", State: store.SessionEnded, Wallet: "0x1", Vaults: []string{"0x2"},
+		Proofs: map[string]string{"password:a": "good"}, Memory: json.RawMessage(`{"a":1}`),
+		Created: now, Ticket: now, Expires: now, Failure: failure,
+	}
+	code := store.Code{ID: "x", Pool: "p", Used: 2, Created: now}
+	cursor := store.ChainCursor{ID: "x", Block: 1<<63 + 1, Hash: []byte{0, 0xff}}
+
+	check(t, c.Rules.Create(t.Context(), rule))
+	check(t, c.Sessions.Create(t.Context(), session))
+	check(t, c.Codes.Create(t.Context(), code))
+	check(t, c.Cursors.Create(t.Context(), cursor))
 	check(t, c.Videos.Create(t.Context(), video))
 	check(t, c.Tasks.Create(t.Context(), task))
 	check(t, c.Uploads.Create(t.Context(), upload("x", "x", store.UploadComplete)))
@@ -38,6 +52,10 @@ func testTables(t *testing.T, c store.Catalog) {
 	wantOnly(t, c.Tasks, task)
 	wantOnly(t, c.Uploads, upload("x", "x", store.UploadComplete))
 	wantOnly(t, c.Keys, key)
+	wantOnly(t, c.Rules, rule)
+	wantOnly(t, c.Sessions, session)
+	wantOnly(t, c.Codes, code)
+	wantOnly(t, c.Cursors, cursor)
 }
 
 // wantOnly checks that the table has the record and no other.

@@ -1,0 +1,242 @@
+package access
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"streamgate/app/rpc"
+	"streamgate/store"
+)
+
+// CreateSession implements rpc.AccessHandler.
+func (s *Service) CreateSession(ctx context.Context, req *rpc.CreateSessionRequest) (*rpc.Session, error) {
+	v, err := s.Catalog.Videos.Get(ctx, req.VideoId)
+	if err != nil {
+		return nil, rpc.NotFound(err, "video", req.VideoId)
+	}
+	if v.State == store.VideoFailed {
+		return nil, rpc.Errorf(connect.CodeFailedPrecondition, "video_failed",
+			"The video could not be made; it has nothing to play.")
+	}
+	if rpc.Caller(ctx).Scope >= rpc.ScopeRead {
+		return s.preview(ctx, req)
+	}
+	return s.admit(ctx, req)
+}
+
+// preview makes the session of a key: a link for whoever gets it. The owner
+// may watch anything; as a wallet, what that wallet may watch.
+func (s *Service) preview(ctx context.Context, req *rpc.CreateSessionRequest) (*rpc.Session, error) {
+	viewer, err := parseViewer(req.Wallet, req.Vaults)
+	if err != nil {
+		return nil, err
+	}
+	rec := s.newSession(req.VideoId, viewer)
+	rec.KeyID, rec.Preview = rpc.Caller(ctx).KeyID, viewer.Wallet.IsZero()
+	if rec.KeyID == "" {
+		rec.KeyID = "operator" // by the admin socket
+	}
+	if !rec.Preview {
+		rule, err := s.ruleOf(ctx, req.VideoId)
+		if err != nil {
+			return nil, err
+		}
+		d := s.decide(ctx, rule, viewer)
+		if !d.Admit {
+			return nil, refusal(d, viewer)
+		}
+		if err := remember(&rec, d.Memory); err != nil {
+			return nil, err
+		}
+	}
+	return s.open(ctx, rec, limits{}, func() error { return nil })
+}
+
+// admit makes a viewer's own session, if the video's rule admits them.
+func (s *Service) admit(ctx context.Context, req *rpc.CreateSessionRequest) (*rpc.Session, error) {
+	if req.Wallet != "" {
+		return nil, rpc.Errorf(connect.CodePermissionDenied, "permission_denied",
+			"Viewing as a wallet needs a key; sign in to watch with your own.")
+	}
+	rule, err := s.ruleOf(ctx, req.VideoId)
+	if err != nil {
+		return nil, err
+	}
+	viewer, err := parseViewer(rpc.Caller(ctx).Wallet, req.Vaults)
+	if err != nil {
+		return nil, err
+	}
+	before, err := s.resumed(ctx, req, viewer)
+	if err != nil {
+		return nil, err
+	}
+	d, code, err := s.judge(ctx, req, rule, &viewer, before)
+	if err != nil {
+		return nil, err
+	}
+	if !d.Admit {
+		return nil, refusal(d, viewer)
+	}
+	if before != nil { // its place is free for this one
+		if err := s.end(ctx, before.ID, &store.Failure{Code: "resumed", Message: "The video goes on in another place."}); err != nil {
+			return nil, err
+		}
+	}
+	rec := s.newSession(req.VideoId, viewer)
+	if err := remember(&rec, d.Memory); err != nil {
+		return nil, err
+	}
+	return s.open(ctx, rec, limits{s.MaxPerWallet, s.MaxPerVideo}, func() error {
+		if !code {
+			return nil
+		}
+		return s.useCode(ctx, req.Code, rule, viewer)
+	})
+}
+
+// judge decides about a viewer, with all that they prove. A code counts, and
+// code is true, only if they are not admitted without it: it would be used up.
+func (s *Service) judge(ctx context.Context, req *rpc.CreateSessionRequest, rule *Rule, viewer *Viewer, before *store.Session) (d Decision, code bool, err error) {
+	viewer.Proofs = map[string]Proof{}
+	if before != nil {
+		viewer.Proofs = proofsOf(before)
+	}
+	if req.Password != "" || req.Code != "" {
+		if err := s.attempt(ctx, req.VideoId); err != nil {
+			return d, false, err
+		}
+	}
+	if req.Password != "" {
+		proved, err := s.passwords.Check(ctx, rule, req.Password)
+		if err != nil {
+			return d, false, err
+		}
+		better(viewer.Proofs, proved)
+	}
+	if d = s.decide(ctx, rule, *viewer); d.Admit || req.Code == "" {
+		return d, false, nil
+	}
+	proved, err := s.checkCode(ctx, rule, req.Code)
+	if err != nil {
+		return d, false, err
+	}
+	better(viewer.Proofs, proved)
+	d = s.decide(ctx, rule, *viewer)
+	return d, d.Admit, nil
+}
+
+// resumed returns the session that a viewer goes on with: one of theirs, of
+// the same video; nil if there is none, or none any more.
+func (s *Service) resumed(ctx context.Context, req *rpc.CreateSessionRequest, viewer Viewer) (*store.Session, error) {
+	if req.Resume == "" {
+		return nil, nil
+	}
+	ticket, err := s.Tickets.genuine(req.Resume)
+	if err != nil || ticket.VideoID != req.VideoId {
+		return nil, nil
+	}
+	rec, err := s.Catalog.Sessions.Get(ctx, ticket.SessionID)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("look up a session: %w", err)
+	}
+	own, err := viewerOf(&rec)
+	// With another wallet it is another viewer, who has proved nothing yet.
+	if err != nil || rec.KeyID != "" || own.Wallet != viewer.Wallet && !own.Wallet.IsZero() || !time.Now().Before(rec.Expires) {
+		return nil, err
+	}
+	return &rec, nil
+}
+
+// better adds what was proved now: a wrong word takes nothing back.
+func better(proofs, now map[string]Proof) {
+	for key, proof := range now {
+		if proofs[key] != ProofGood {
+			proofs[key] = proof
+		}
+	}
+}
+
+// useCode uses up the code that the viewer is admitted by; if another was
+// quicker, they are refused after all.
+func (s *Service) useCode(ctx context.Context, text string, rule *Rule, viewer Viewer) error {
+	err := s.redeem(ctx, rule, text)
+	if !errors.Is(err, errUsed) {
+		return err
+	}
+	proved, err := s.checkCode(ctx, rule, text)
+	if err != nil {
+		return err
+	}
+	maps.Copy(viewer.Proofs, proved)
+	return refusal(s.decide(ctx, rule, viewer), viewer)
+}
+
+// newSession is a session that begins now.
+func (s *Service) newSession(videoID string, viewer Viewer) store.Session {
+	now := time.Now().UTC()
+	rec := store.Session{
+		ID: store.NewID(), VideoID: videoID, State: store.SessionLive, Created: now,
+		Expires: now.Add(s.SessionTTL).Truncate(time.Second),
+	}
+	if !viewer.Wallet.IsZero() {
+		rec.Wallet = viewer.Wallet.String()
+	}
+	for _, vault := range viewer.Vaults {
+		rec.Vaults = append(rec.Vaults, vault.String())
+	}
+	for key, proof := range viewer.Proofs {
+		if proof != ProofGood {
+			continue
+		}
+		if rec.Proofs == nil {
+			rec.Proofs = map[string]string{}
+		}
+		rec.Proofs[key] = string(proof)
+	}
+	return rec
+}
+
+// remember puts into the record what the next decision may stand on.
+func remember(rec *store.Session, memory map[string]Earlier) error {
+	var err error
+	if rec.Memory, err = json.Marshal(memory); err != nil {
+		return fmt.Errorf("remember a decision: %w", err)
+	}
+	return nil
+}
+
+// open stores a session and signs its ticket, unless too many play. What pay
+// uses up is used up only for a session that has its place.
+func (s *Service) open(ctx context.Context, rec store.Session, most limits, pay func() error) (*rpc.Session, error) {
+	rec.Ticket = s.ticketEnd(&rec)
+	p, err := playingOf(&rec)
+	if err != nil {
+		return nil, err
+	}
+	p.due = time.Now().Add(s.Recheck)
+	switch s.roster.enter(p, most, time.Now()) {
+	case crowdWallet:
+		return nil, rpc.Errorf(connect.CodeResourceExhausted, "too_many_streams",
+			"This wallet is watching %d videos already, which is the most: end one of them, or wait two minutes.", most.wallet)
+	case crowdVideo:
+		return nil, rpc.Errorf(connect.CodeResourceExhausted, "too_many_viewers",
+			"This video has %d viewers already, which is the most: try again later.", most.video)
+	}
+	if err = pay(); err == nil {
+		err = s.Catalog.Sessions.Create(ctx, rec)
+	}
+	if err != nil {
+		s.roster.drop(rec.ID)
+		return nil, err
+	}
+	return s.issue(ctx, &rec), nil
+}

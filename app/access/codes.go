@@ -1,0 +1,136 @@
+package access
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"streamgate/app/rpc"
+	"streamgate/store"
+)
+
+const (
+	maxCodes = 1000 // of one CreateCodes
+	codeLen  = 16   // letters and digits: 80 random bits
+)
+
+// CreateCodes implements rpc.AccessHandler.
+func (s *Service) CreateCodes(ctx context.Context, req *rpc.CreateCodesRequest) (*rpc.Codes, error) {
+	if err := rpc.Require(ctx, rpc.ScopeOperator); err != nil {
+		return nil, err
+	}
+	if _, err := parseName(req.Pool, "pool"); err != nil {
+		return nil, rpc.Invalid("invalid_pool", "%s.", err)
+	}
+	if req.Count < 0 || req.Count > maxCodes {
+		return nil, rpc.Invalid("invalid_count", "The count is %d; it must be 1 to %d.", req.Count, maxCodes)
+	}
+	out := &rpc.Codes{Pool: req.Pool}
+	for range max(1, req.Count) {
+		code := rand.Text()[:codeLen]
+		err := s.Catalog.Codes.Create(ctx, store.Code{ID: codeID(code), Pool: req.Pool, Created: time.Now().UTC()})
+		if err != nil {
+			return nil, fmt.Errorf("create a code: %w", err)
+		}
+		out.Codes = append(out.Codes, code[:4]+"-"+code[4:8]+"-"+code[8:12]+"-"+code[12:])
+	}
+	s.Log.InfoContext(ctx, "codes created", "pool", req.Pool, "count", len(out.Codes))
+	return out, nil
+}
+
+// DeleteCodes implements rpc.AccessHandler.
+func (s *Service) DeleteCodes(ctx context.Context, req *rpc.DeleteCodesRequest) (*rpc.DeleteCodesResponse, error) {
+	if err := rpc.Require(ctx, rpc.ScopeOperator); err != nil {
+		return nil, err
+	}
+	n := 0
+	for code, err := range store.All(ctx, s.Catalog.Codes, store.Query{Parent: req.Pool}) {
+		if err == nil {
+			err = s.Catalog.Codes.Delete(ctx, code.ID)
+		}
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return nil, fmt.Errorf("delete the codes of pool %s: %w", req.Pool, err)
+		}
+		n++
+	}
+	if n == 0 {
+		return nil, rpc.NotFound(store.ErrNotFound, "pool", req.Pool)
+	}
+	s.Log.InfoContext(ctx, "codes deleted", "pool", req.Pool, "count", n)
+	return &rpc.DeleteCodesResponse{}, nil
+}
+
+// codeID is what is kept of a code. People type them: case, spaces and dashes
+// do not matter.
+func codeID(code string) string {
+	plain := strings.Map(func(c rune) rune {
+		if c == ' ' || c == '-' {
+			return -1
+		}
+		return c
+	}, strings.ToUpper(code))
+	sum := sha256.Sum256([]byte(plain))
+	return hex.EncodeToString(sum[:])
+}
+
+// maxCodeText is the longest text that is looked up as a code, bytes.
+const maxCodeText = 64
+
+// checkCode tells what a code proves to each ticket leaf of an expanded rule.
+// Nothing is used up yet.
+func (s *Service) checkCode(ctx context.Context, rule *Rule, text string) (map[string]Proof, error) {
+	var code store.Code
+	if len(text) <= maxCodeText {
+		var err error
+		if code, err = s.Catalog.Codes.Get(ctx, codeID(text)); err != nil && !errors.Is(err, store.ErrNotFound) {
+			return nil, fmt.Errorf("look up a code: %w", err)
+		}
+	}
+	proofs := map[string]Proof{}
+	rule.leaves(func(leaf *Rule) {
+		if leaf.Ticket != nil {
+			proofs[leaf.Ticket.ProofKey()] = proofOf(code, leaf.Ticket)
+		}
+	})
+	return proofs, nil
+}
+
+func proofOf(code store.Code, ask *TicketCode) Proof {
+	switch {
+	case code.Pool != ask.Pool:
+		return ProofWrong
+	case code.Used >= ask.Uses:
+		return ProofUsed
+	default:
+		return ProofGood
+	}
+}
+
+// errUsed: another viewer was quicker.
+var errUsed = errors.New("the code has no use left")
+
+// redeem uses a code up once for the leaf of its pool; errUsed.
+func (s *Service) redeem(ctx context.Context, rule *Rule, text string) error {
+	_, err := s.Catalog.Codes.Update(ctx, codeID(text), func(code *store.Code) error {
+		uses := 0
+		rule.leaves(func(leaf *Rule) {
+			if leaf.Ticket != nil && leaf.Ticket.Pool == code.Pool {
+				uses = max(uses, leaf.Ticket.Uses)
+			}
+		})
+		if code.Used >= uses {
+			return errUsed
+		}
+		code.Used++
+		return nil
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return errUsed // deleted meanwhile
+	}
+	return err
+}

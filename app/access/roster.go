@@ -1,0 +1,222 @@
+package access
+
+import (
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"streamgate/store"
+)
+
+// playing is a live session as this node watches over it. Its fields but id
+// and who are guarded by the roster.
+type playing struct {
+	id, videoID string
+	preview     bool
+	viewer      Viewer // Earlier is the memory of the last decision
+
+	ticket  time.Time // when its newest ticket expires
+	expires time.Time // when it ends, whatever is renewed
+	due     time.Time // when its rule is to be asked again
+}
+
+// wallets are those whose holdings the session stands on.
+func (p *playing) wallets() []Address { return p.viewer.holders() }
+
+// roster is the live sessions, and finds them by what may end them.
+type roster struct {
+	mu       sync.Mutex
+	byID     map[string]*playing
+	byVideo  map[string]map[*playing]struct{}
+	byWallet map[Address]map[*playing]struct{}
+}
+
+func newRoster() *roster {
+	return &roster{
+		byID: map[string]*playing{}, byVideo: map[string]map[*playing]struct{}{},
+		byWallet: map[Address]map[*playing]struct{}{},
+	}
+}
+
+func (r *roster) count() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.byID)
+}
+
+// crowd says which limit a session would break.
+type crowd string
+
+const (
+	crowdNone   crowd = ""
+	crowdWallet crowd = "wallet"
+	crowdVideo  crowd = "video"
+)
+
+// limits bound the sessions that play at the same time; less than 1: no limit.
+type limits struct{ wallet, video int }
+
+// enter adds a session, unless one of the limits is reached; sessions whose
+// ticket has expired do not count.
+func (r *roster) enter(p *playing, max limits, now time.Time) crowd {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if max.video > 0 && alive(r.byVideo[p.videoID], now) >= max.video {
+		return crowdVideo
+	}
+	if wallet := p.viewer.Wallet; max.wallet > 0 && !wallet.IsZero() && r.streams(wallet, now) >= max.wallet {
+		return crowdWallet
+	}
+	r.add(p)
+	return crowdNone
+}
+
+// streams counts what a wallet plays itself; a vault's does not count.
+func (r *roster) streams(wallet Address, now time.Time) int {
+	n := 0
+	for p := range r.byWallet[wallet] {
+		if p.viewer.Wallet == wallet && now.Before(p.ticket) {
+			n++
+		}
+	}
+	return n
+}
+
+func alive(set map[*playing]struct{}, now time.Time) int {
+	n := 0
+	for p := range set {
+		if now.Before(p.ticket) && !p.preview {
+			n++
+		}
+	}
+	return n
+}
+
+// put adds a session that is there already, whatever the limits. One that is
+// known stays as it is.
+func (r *roster) put(p *playing) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.byID[p.id] == nil {
+		r.add(p)
+	}
+}
+
+func (r *roster) add(p *playing) {
+	r.byID[p.id] = p
+	enlist(r.byVideo, p.videoID, p)
+	for _, wallet := range p.wallets() {
+		enlist(r.byWallet, wallet, p)
+	}
+}
+
+// drop removes a session, and tells whether it was there.
+func (r *roster) drop(id string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p := r.byID[id]
+	if p == nil {
+		return false
+	}
+	delete(r.byID, id)
+	strike(r.byVideo, p.videoID, p)
+	for _, wallet := range p.wallets() {
+		strike(r.byWallet, wallet, p)
+	}
+	return true
+}
+
+func enlist[K comparable](index map[K]map[*playing]struct{}, key K, p *playing) {
+	if index[key] == nil {
+		index[key] = map[*playing]struct{}{}
+	}
+	index[key][p] = struct{}{}
+}
+
+func strike[K comparable](index map[K]map[*playing]struct{}, key K, p *playing) {
+	delete(index[key], p)
+	if len(index[key]) == 0 {
+		delete(index, key)
+	}
+}
+
+// get returns a session; nil if it is not live.
+func (r *roster) get(id string) *playing {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.byID[id]
+}
+
+// all lists every session.
+func (r *roster) all() []*playing {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Collect(maps.Values(r.byID))
+}
+
+// ofVideo lists those of a video.
+func (r *roster) ofVideo(videoID string) []*playing {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Collect(maps.Keys(r.byVideo[videoID]))
+}
+
+// ofWallets lists those that stand on any of the wallets, each once.
+func (r *roster) ofWallets(wallets map[Address]struct{}) []*playing {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	found := map[*playing]struct{}{}
+	for wallet := range wallets {
+		maps.Copy(found, r.byWallet[wallet])
+	}
+	return slices.Collect(maps.Keys(found))
+}
+
+// due lists those to be asked again, and those whose time is over.
+func (r *roster) due(now time.Time) (ask, over []*playing) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, p := range r.byID {
+		switch {
+		case !now.Before(p.ticket):
+			over = append(over, p)
+		case !now.Before(p.due):
+			ask = append(ask, p)
+		}
+	}
+	return ask, over
+}
+
+// decided notes the outcome of a decision: what to remember of it, and when to
+// ask again.
+func (r *roster) decided(p *playing, memory map[string]Earlier, due time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p.viewer.Earlier, p.due = memory, due
+}
+
+// renewed notes a fresh ticket.
+func (r *roster) renewed(id string, ticket time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if p := r.byID[id]; p != nil {
+		p.ticket = ticket
+	}
+}
+
+// viewerOf returns who plays, with the memory of the last decision.
+func (r *roster) viewerOf(p *playing) Viewer {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return p.viewer
+}
+
+// playingOf reads a session's record.
+func playingOf(rec *store.Session) (*playing, error) {
+	viewer, err := viewerOf(rec)
+	return &playing{
+		id: rec.ID, videoID: rec.VideoID, preview: rec.Preview, viewer: viewer,
+		ticket: rec.Ticket, expires: rec.Expires,
+	}, err
+}

@@ -1,0 +1,293 @@
+package access
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/types/known/structpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"streamgate/app/events"
+	"streamgate/app/rpc"
+	"streamgate/store"
+)
+
+// SetVideoRule implements rpc.AccessHandler.
+func (s *Service) SetVideoRule(ctx context.Context, req *rpc.SetVideoRuleRequest) (*rpc.VideoRule, error) {
+	if err := rpc.Require(ctx, rpc.ScopeOperator); err != nil {
+		return nil, err
+	}
+	video, err := s.Catalog.Videos.Get(ctx, req.VideoId)
+	if err != nil {
+		return nil, rpc.NotFound(err, "video", req.VideoId)
+	}
+	rule, stored, err := s.prepare(ctx, req.Rule, video.Rule, s.named(ctx))
+	if err != nil {
+		return nil, err
+	}
+	if err := s.setVideoRule(ctx, req.VideoId, stored); err != nil {
+		return nil, err
+	}
+	return viewVideoRule(req.VideoId, rule)
+}
+
+// GetVideoRule implements rpc.AccessHandler.
+func (s *Service) GetVideoRule(ctx context.Context, req *rpc.GetVideoRuleRequest) (*rpc.VideoRule, error) {
+	if err := rpc.Require(ctx, rpc.ScopeRead); err != nil {
+		return nil, err
+	}
+	video, err := s.Catalog.Videos.Get(ctx, req.VideoId)
+	if err != nil {
+		return nil, rpc.NotFound(err, "video", req.VideoId)
+	}
+	if len(video.Rule) == 0 {
+		return nil, rpc.Errorf(connect.CodeNotFound, "rule_not_found", "The video %q has no rule.", req.VideoId)
+	}
+	rule, err := LoadRule(video.Rule)
+	if err != nil {
+		return nil, fmt.Errorf("rule of video %s: %w", video.ID, err)
+	}
+	return viewVideoRule(video.ID, rule)
+}
+
+// DeleteVideoRule implements rpc.AccessHandler.
+func (s *Service) DeleteVideoRule(ctx context.Context, req *rpc.DeleteVideoRuleRequest) (*rpc.DeleteVideoRuleResponse, error) {
+	if err := rpc.Require(ctx, rpc.ScopeOperator); err != nil {
+		return nil, err
+	}
+	return &rpc.DeleteVideoRuleResponse{}, s.setVideoRule(ctx, req.VideoId, nil)
+}
+
+// setVideoRule stores a video's rule, and has its sessions asked again.
+func (s *Service) setVideoRule(ctx context.Context, videoID string, stored []byte) error {
+	video, err := s.Catalog.Videos.Update(ctx, videoID, func(v *store.Video) error {
+		v.Rule, v.Updated = stored, time.Now().UTC()
+		return nil
+	})
+	if err != nil {
+		return rpc.NotFound(err, "video", videoID)
+	}
+	s.Log.InfoContext(ctx, "rule changed", "video", videoID, "gated", stored != nil)
+	s.changed(videoID)
+	events.VideoChanged.Announce(s.Bus, s.Log, events.Video{VideoID: videoID, State: string(video.State)})
+	return nil
+}
+
+// PutRule implements rpc.AccessHandler.
+func (s *Service) PutRule(ctx context.Context, req *rpc.PutRuleRequest) (*rpc.Rule, error) {
+	if err := rpc.Require(ctx, rpc.ScopeOperator); err != nil {
+		return nil, err
+	}
+	if _, err := parseName(req.Name, "name"); err != nil {
+		return nil, rpc.Invalid("invalid_name", "%s.", err)
+	}
+	rec, err := s.Catalog.Rules.Get(ctx, req.Name)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return nil, fmt.Errorf("read rule %s: %w", req.Name, err)
+	}
+	// A reference to the name, from wherever, would lead back here.
+	lookup := func(name string) (*Rule, error) {
+		if name == req.Name {
+			return &Rule{Kind: KindRule, Ref: name}, nil
+		}
+		return s.book.named(ctx, name)
+	}
+	rule, stored, err := s.prepare(ctx, req.Rule, rec.Rule, lookup)
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now().UTC()
+	rec = store.Rule{Name: req.Name, Rule: stored, Created: now, Updated: now}
+	if err = s.Catalog.Rules.Create(ctx, rec); errors.Is(err, store.ErrExists) {
+		rec, err = s.Catalog.Rules.Update(ctx, req.Name, func(r *store.Rule) error {
+			r.Rule, r.Updated = stored, now
+			return nil
+		})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("save rule %s: %w", req.Name, err)
+	}
+	s.rulesChanged(ctx, req.Name)
+	return viewRule(rec, rule)
+}
+
+// GetRule implements rpc.AccessHandler.
+func (s *Service) GetRule(ctx context.Context, req *rpc.GetRuleRequest) (*rpc.Rule, error) {
+	if err := rpc.Require(ctx, rpc.ScopeRead); err != nil {
+		return nil, err
+	}
+	rec, err := s.Catalog.Rules.Get(ctx, req.Name)
+	if err != nil {
+		return nil, rpc.NotFound(err, "rule", req.Name)
+	}
+	return loadView(rec)
+}
+
+// ListRules implements rpc.AccessHandler.
+func (s *Service) ListRules(ctx context.Context, req *rpc.ListRulesRequest) (*rpc.ListRulesResponse, error) {
+	if err := rpc.Require(ctx, rpc.ScopeRead); err != nil {
+		return nil, err
+	}
+	q, err := rpc.Page(req.Limit, req.Cursor)
+	if err != nil {
+		return nil, err
+	}
+	recs, next, err := s.Catalog.Rules.List(ctx, q)
+	if err != nil {
+		return nil, rpc.ListError(err, "rules")
+	}
+	out := &rpc.ListRulesResponse{NextCursor: next}
+	for _, rec := range recs {
+		rule, err := loadView(rec)
+		if err != nil {
+			return nil, err
+		}
+		out.Rules = append(out.Rules, rule)
+	}
+	return out, nil
+}
+
+// DeleteRule implements rpc.AccessHandler.
+func (s *Service) DeleteRule(ctx context.Context, req *rpc.DeleteRuleRequest) (*rpc.DeleteRuleResponse, error) {
+	if err := rpc.Require(ctx, rpc.ScopeOperator); err != nil {
+		return nil, err
+	}
+	if err := s.Catalog.Rules.Delete(ctx, req.Name); err != nil {
+		return nil, rpc.NotFound(err, "rule", req.Name)
+	}
+	s.rulesChanged(ctx, req.Name)
+	return &rpc.DeleteRuleResponse{}, nil
+}
+
+// rulesChanged has every session asked again: which of them a named rule
+// concerns takes as long to find out.
+func (s *Service) rulesChanged(ctx context.Context, name string) {
+	s.Log.InfoContext(ctx, "named rule changed", "rule", name)
+	s.changed(everyVideo)
+	events.RulesChanged.Announce(s.Bus, s.Log, events.Rules{Name: name})
+}
+
+// lookup returns a named rule; ErrNoRule.
+type lookup = func(name string) (*Rule, error)
+
+func (s *Service) named(ctx context.Context) lookup {
+	return func(name string) (*Rule, error) { return s.book.named(ctx, name) }
+}
+
+// prepare reads a rule that comes from outside and makes it fit to be stored:
+// before is what it replaces. Its errors name the place.
+func (s *Service) prepare(ctx context.Context, given *structpb.Struct, before []byte, find lookup) (*Rule, []byte, error) {
+	rule, err := s.readRule(ctx, given)
+	if err != nil {
+		return nil, nil, err
+	}
+	var old *Rule
+	if len(before) > 0 {
+		if old, err = LoadRule(before); err != nil {
+			return nil, nil, fmt.Errorf("read the rule before: %w", err)
+		}
+	}
+	if err := rule.Keep(old); err != nil {
+		return nil, nil, ruleError(err)
+	}
+	if err := s.passwords.Seal(ctx, rule); err != nil {
+		return nil, nil, err
+	}
+	if _, err := s.expand(rule, find); err != nil {
+		return nil, nil, err
+	}
+	stored, err := rule.Stored()
+	return rule, stored, err
+}
+
+// expand looks up what a rule from outside refers to, and refuses what cannot
+// be there: a missing rule, a chain that is not configured.
+func (s *Service) expand(rule *Rule, find lookup) (*Rule, error) {
+	expanded, err := rule.Expand(find)
+	if err != nil {
+		return nil, ruleError(err)
+	}
+	if err := s.plausible(expanded, ""); err != nil {
+		return nil, ruleError(err)
+	}
+	return expanded, nil
+}
+
+func (s *Service) plausible(r *Rule, at string) error {
+	place := at + "/" + string(r.Kind)
+	if r.Kind == KindRule && len(r.Parts) == 0 {
+		return ruleErrorf(place, "there is no rule %s", r.Ref)
+	}
+	if r.Holding != nil && !slices.Contains(s.Chains.IDs(), r.Holding.Chain) {
+		return ruleErrorf(place+"/chain", "chain %d is not configured here; there are %v", r.Holding.Chain, s.Chains.IDs())
+	}
+	for i := range r.Parts {
+		if err := s.plausible(&r.Parts[i], partPlace(r.Kind, place, i)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readRule parses a rule as it came over the API.
+func (s *Service) readRule(ctx context.Context, given *structpb.Struct) (*Rule, error) {
+	if given == nil {
+		return nil, rpc.Invalid("invalid_rule", "The rule is missing.")
+	}
+	if err := checkNumbers(structpb.NewStructValue(given), ""); err != nil {
+		return nil, ruleError(err)
+	}
+	if err := s.tellKinds(ctx, given, "", 0); err != nil {
+		return nil, ruleError(err)
+	}
+	data, err := given.MarshalJSON()
+	if err != nil {
+		return nil, rpc.Invalid("invalid_rule", "The rule cannot be read.")
+	}
+	rule, err := ParseRule(data)
+	return rule, ruleError(err)
+}
+
+// ruleError is a *RuleError as the API shows it; other errors pass.
+func ruleError(err error) error {
+	var bad *RuleError
+	if errors.As(err, &bad) {
+		return rpc.Invalid("invalid_rule", "%s.", bad)
+	}
+	return err
+}
+
+func viewVideoRule(videoID string, rule *Rule) (*rpc.VideoRule, error) {
+	shown, err := shownRule(rule)
+	return &rpc.VideoRule{VideoId: videoID, Rule: shown}, err
+}
+
+func loadView(rec store.Rule) (*rpc.Rule, error) {
+	rule, err := LoadRule(rec.Rule)
+	if err != nil {
+		return nil, fmt.Errorf("rule %s: %w", rec.Name, err)
+	}
+	return viewRule(rec, rule)
+}
+
+func viewRule(rec store.Rule, rule *Rule) (*rpc.Rule, error) {
+	shown, err := shownRule(rule)
+	return &rpc.Rule{
+		Name: rec.Name, Rule: shown, CreatedAt: timestamppb.New(rec.Created), UpdatedAt: timestamppb.New(rec.Updated),
+	}, err
+}
+
+// shownRule is a rule without its secrets.
+func shownRule(rule *Rule) (*structpb.Struct, error) {
+	data, err := rule.MarshalJSON()
+	if err != nil {
+		return nil, fmt.Errorf("show a rule: %w", err)
+	}
+	out := &structpb.Struct{}
+	return out, protojson.Unmarshal(data, out)
+}

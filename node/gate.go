@@ -1,0 +1,116 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"time"
+
+	"streamgate/app/access"
+	"streamgate/app/access/evm"
+	"streamgate/app/stream"
+)
+
+// newGate makes access, and the chains it asks.
+func newGate(ctx context.Context, k *Kernel) (*access.Service, error) {
+	tickets, err := access.NewTickets(ctx, k.Stores.Catalog.Secrets)
+	if err != nil {
+		return nil, err
+	}
+	logins, err := access.NewLogins(ctx, k.Stores.Catalog.Secrets, k.Stores.Cache)
+	if err != nil {
+		return nil, err
+	}
+	log := k.Log.With("service", "access")
+	var chains access.Chains = access.Deny{}
+	if len(k.Config.Chains) > 0 {
+		cfg := evm.Config{Metrics: k.Metrics, Log: log}
+		for _, c := range k.Config.Chains {
+			cfg.Chains = append(cfg.Chains, c.evmConfig())
+		}
+		if chains, err = evm.New(cfg); err != nil {
+			return nil, err
+		}
+	}
+	cfg := &k.Config.Access
+	perWallet := cfg.MaxStreamsPerWallet
+	if perWallet == 0 {
+		perWallet = -1 // no limit
+	}
+	return access.New(access.Config{
+		Catalog: k.Stores.Catalog, Cache: k.Stores.Cache, Bus: k.Bus, Tickets: tickets, Logins: logins,
+		Chains: chains, Log: log, Metrics: k.Metrics, Sites: k.sites,
+		Policy: policy(k.Config.Chains), PollInterval: pollIntervals(k.Config.Chains),
+		SessionTTL: k.Config.Streaming.SessionTTL, TicketTTL: cfg.TicketTTL, LoginTTL: cfg.LoginTTL,
+		Recheck: cfg.RecheckInterval, MaxPerWallet: perWallet, MaxPerVideo: cfg.MaxViewersPerVideo,
+	})
+}
+
+// sites are the base URLs that sign-in messages may be for. On loopback,
+// where no other site can be, the machine's usual names are as good as its
+// address.
+func (k *Kernel) sites() []string {
+	base := k.PublicURL()
+	sites := []string{base}
+	host, port, err := net.SplitHostPort(k.state.addr(publicServer))
+	ip := net.ParseIP(host)
+	if k.Config.APIGateway.PublicURL != "" || err != nil || ip == nil || !ip.IsLoopback() && !ip.IsUnspecified() {
+		return sites
+	}
+	for _, name := range []string{"localhost", "127.0.0.1"} {
+		if site := "http://" + net.JoinHostPort(name, port); site != base {
+			sites = append(sites, site)
+		}
+	}
+	return sites
+}
+
+// serveRuleSchema answers GET /rule.schema.json.
+func serveRuleSchema(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/schema+json")
+	w.Header().Set("Cache-Control", "public, max-age=3600")
+	w.Write([]byte(access.RuleSchema())) // the client may have gone
+}
+
+// ticketGate makes the tickets of package access what package stream asks for.
+type ticketGate struct {
+	tickets *access.Tickets
+	ended   *access.Ended
+}
+
+// ticketing checks playback tickets wherever media or their pages are served.
+type ticketing struct{}
+
+func (ticketing) Name() string { return "tickets" }
+
+func (ticketing) Start(ctx context.Context, k *Kernel) error {
+	tickets, err := access.NewTickets(ctx, k.Stores.Catalog.Secrets)
+	if err != nil {
+		return err
+	}
+	ended, err := access.NewEnded(ctx, k.Stores.Catalog.Sessions, k.Bus, k.Log)
+	if err != nil {
+		return err
+	}
+	k.Go("ended sessions", ended.Run)
+	k.tickets = &ticketGate{tickets, ended}
+	return nil
+}
+
+func (ticketing) Stop(context.Context) error { return nil }
+
+// Verify implements stream.Verifier.
+func (g *ticketGate) Verify(token string, now time.Time) (string, error) {
+	ticket, err := g.tickets.Verify(token, now)
+	switch {
+	case errors.Is(err, access.ErrExpired):
+		return "", stream.ErrTicketExpired
+	case err != nil:
+		return "", stream.ErrTicketInvalid
+	}
+	if why := g.ended.Why(ticket.SessionID); why != nil {
+		return "", &stream.EndedError{Code: why.Code, Sentence: why.Message}
+	}
+	return ticket.VideoID, nil
+}
