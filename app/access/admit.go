@@ -42,6 +42,7 @@ func (s *Service) preview(ctx context.Context, req *rpc.CreateSessionRequest) (*
 	if rec.KeyID == "" {
 		rec.KeyID = "operator" // by the admin socket
 	}
+	due := time.Now().Add(s.Recheck)
 	if !rec.Preview {
 		rule, err := s.ruleOf(ctx, req.VideoId)
 		if err != nil {
@@ -51,11 +52,12 @@ func (s *Service) preview(ctx context.Context, req *rpc.CreateSessionRequest) (*
 		if !d.Admit {
 			return nil, refusal(d, viewer)
 		}
+		due = s.nextCheck(&d, time.Now())
 		if err := remember(&rec, d.Memory); err != nil {
 			return nil, err
 		}
 	}
-	return s.open(ctx, rec, limits{}, func() error { return nil })
+	return s.open(ctx, rec, due, limits{}, func() error { return nil })
 }
 
 // admit makes a viewer's own session, if the video's rule admits them.
@@ -92,7 +94,7 @@ func (s *Service) admit(ctx context.Context, req *rpc.CreateSessionRequest) (*rp
 	if err := remember(&rec, d.Memory); err != nil {
 		return nil, err
 	}
-	return s.open(ctx, rec, limits{s.MaxPerWallet, s.MaxPerVideo}, func() error {
+	return s.open(ctx, rec, s.nextCheck(&d, time.Now()), limits{s.MaxPerWallet, s.MaxPerVideo}, func() error {
 		if !code {
 			return nil
 		}
@@ -214,15 +216,16 @@ func remember(rec *store.Session, memory map[string]Earlier) error {
 	return nil
 }
 
-// open stores a session and signs its ticket, unless too many play. What pay
-// uses up is used up only for a session that has its place.
-func (s *Service) open(ctx context.Context, rec store.Session, most limits, pay func() error) (*rpc.Session, error) {
+// open stores a session and signs its ticket, unless too many play. Its rule is
+// asked again when due. What pay uses up is used up only for a session that has
+// its place.
+func (s *Service) open(ctx context.Context, rec store.Session, due time.Time, most limits, pay func() error) (*rpc.Session, error) {
 	rec.Ticket = s.ticketEnd(&rec)
 	p, err := playingOf(&rec)
 	if err != nil {
 		return nil, err
 	}
-	p.due = time.Now().Add(s.Recheck)
+	p.due = due
 	switch s.roster.enter(p, most, time.Now()) {
 	case crowdWallet:
 		return nil, rpc.Errorf(connect.CodeResourceExhausted, "too_many_streams",
