@@ -29,6 +29,9 @@ func (c *Config) Validate() error {
 	v.between("streaming.session_ttl", c.Streaming.SessionTTL, time.Minute, 30*24*time.Hour)
 	v.between("streaming.hold", c.Streaming.Hold, 0, 9500*time.Millisecond)
 	c.Access.check(v)
+	if len(c.Chains) > 0 && len(c.APIGateway.TrustedProxies) > 0 && c.APIGateway.PublicURL == "" {
+		v.fault("api_gateway.public_url", "", "behind a proxy, wallets sign in for the site of that name: write its whole URL")
+	}
 	checkChains(v, c.Chains)
 	v.address("monitor.listen", c.Monitor.Listen)
 	v.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")

@@ -66,6 +66,9 @@ func (s *Service) admit(ctx context.Context, req *rpc.CreateSessionRequest) (*rp
 		return nil, rpc.Errorf(connect.CodePermissionDenied, "permission_denied",
 			"Viewing as a wallet needs a key; sign in to watch with your own.")
 	}
+	if err := s.question(ctx); err != nil {
+		return nil, err
+	}
 	rule, err := s.ruleOf(ctx, req.VideoId)
 	if err != nil {
 		return nil, err
@@ -227,6 +230,9 @@ func (s *Service) open(ctx context.Context, rec store.Session, due time.Time, mo
 	}
 	p.due = due
 	switch s.roster.enter(p, most, time.Now()) {
+	case crowdNode:
+		return nil, rpc.Errorf(connect.CodeResourceExhausted, "too_many_sessions",
+			"Too many people are watching here: try again later.")
 	case crowdWallet:
 		return nil, rpc.Errorf(connect.CodeResourceExhausted, "too_many_streams",
 			"This wallet is watching %d videos already, which is the most: end one of them, or wait two minutes.", most.wallet)
@@ -239,6 +245,10 @@ func (s *Service) open(ctx context.Context, rec store.Session, due time.Time, mo
 	}
 	if err != nil {
 		s.roster.drop(rec.ID)
+		return nil, err
+	}
+	// What changed since the decision has asked only those on the roster.
+	if err := s.stillAdmitted(ctx, p); err != nil {
 		return nil, err
 	}
 	return s.issue(ctx, &rec), nil

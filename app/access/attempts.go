@@ -1,6 +1,7 @@
 package access
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -10,33 +11,57 @@ import (
 	"streamgate/app/rpc"
 )
 
-// How many passwords and codes may be tried: by one client for a video, and
-// by all clients together, who might be one with many addresses.
-const (
-	clientAttempts       = 10 // at once, then
-	clientAttemptsPerMin = 6
-	videoAttempts        = 200
-	videoAttemptsPerMin  = 120
+// limit is a bucket: so many at once, then so many a minute.
+type limit struct {
+	burst  int
+	perMin float64
+}
+
+// How much callers without a key may ask for.
+var (
+	// Passwords and codes for a video: of one client, and of all together, who
+	// might be one with many addresses.
+	clientAttempts = limit{10, 6}
+	videoAttempts  = limit{200, 120}
+	// Decisions, each of which may cost a reading of a chain or a record: of
+	// one wallet, or of one client without.
+	viewerQuestions = limit{60, 300}
 )
 
-// attempt spends one try at a video's passwords and codes:
-// too_many_attempts. If the cache cannot be asked there is none.
+// attempt spends one try at a video's passwords and codes: too_many_attempts.
 func (s *Service) attempt(ctx context.Context, videoID string) error {
-	for _, limit := range []struct {
-		key          string
-		perMin, most int
-	}{
-		{"attempt/" + videoID + "/" + rpc.Caller(ctx).Client, clientAttemptsPerMin, clientAttempts},
-		{"attempt/" + videoID, videoAttemptsPerMin, videoAttempts},
-	} {
-		ok, wait, err := s.Cache.Allow(ctx, limit.key, float64(limit.perMin)/60, limit.most)
-		if err != nil {
-			return fmt.Errorf("count the attempts: %w", err)
-		}
-		if !ok {
-			return rpc.Errorf(connect.CodeResourceExhausted, "too_many_attempts",
-				"Too many tries; wait %s and try again.", wait.Round(time.Second)+time.Second)
-		}
+	wait, err := s.spend(ctx, "attempt/"+videoID+"/"+rpc.Caller(ctx).Client, clientAttempts)
+	if err == nil && wait == 0 {
+		wait, err = s.spend(ctx, "attempt/"+videoID, videoAttempts)
 	}
-	return nil
+	if err == nil && wait > 0 {
+		err = rpc.Errorf(connect.CodeResourceExhausted, "too_many_attempts", "Too many tries; wait %s and try again.", wait)
+	}
+	return err
+}
+
+// question spends one of the decisions of a caller without a key: rate_limited.
+func (s *Service) question(ctx context.Context) error {
+	who := rpc.Caller(ctx)
+	if who.Scope != rpc.ScopeNone {
+		return nil
+	}
+	wait, err := s.spend(ctx, "question/"+cmp.Or(who.Wallet, who.Client), viewerQuestions)
+	if err == nil && wait > 0 {
+		err = rpc.Errorf(connect.CodeResourceExhausted, "rate_limited", "Too many requests; wait %s and try again.", wait)
+	}
+	return err
+}
+
+// spend takes one from a bucket, or tells how long until there is one, in
+// whole seconds. If the cache cannot be asked there is none.
+func (s *Service) spend(ctx context.Context, key string, l limit) (wait time.Duration, err error) {
+	ok, wait, err := s.Cache.Allow(ctx, key, l.perMin/60, l.burst)
+	switch {
+	case err != nil:
+		return 0, fmt.Errorf("count the attempts: %w", err)
+	case ok:
+		return 0, nil
+	}
+	return wait.Truncate(time.Second) + time.Second, nil
 }

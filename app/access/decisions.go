@@ -60,9 +60,12 @@ func (s *Service) CheckAccess(ctx context.Context, req *rpc.CheckAccessRequest) 
 		return nil, err
 	}
 	if viewer.Wallet.String() != who.Wallet && !viewer.Wallet.IsZero() {
-		if err := rpc.Require(ctx, rpc.ScopeRead); err != nil {
-			return nil, err
-		}
+		err = rpc.Require(ctx, rpc.ScopeRead)
+	} else {
+		err = s.question(ctx)
+	}
+	if err != nil {
+		return nil, err
 	}
 	rule, err := s.ruleOf(ctx, req.VideoId)
 	if err != nil {

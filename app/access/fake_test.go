@@ -24,6 +24,7 @@ type fakeChains struct {
 	asked    int
 	gate     chan struct{} // if not nil, a read waits for a value from it
 	short    bool          // one answer is left out
+	stumbles int           // so many readings fail
 }
 
 var _ Chains = (*fakeChains)(nil)
@@ -56,6 +57,10 @@ func (f *fakeChains) Read(ctx context.Context, chain uint64, questions []Questio
 	f.asked += len(questions)
 	if err := f.known(chain); err != nil {
 		return Reading{}, err
+	}
+	if f.stumbles > 0 {
+		f.stumbles--
+		return Reading{}, ErrChainUnreachable
 	}
 	r := Reading{Block: Block{Number: f.block}, Source: "fake"}
 	for _, q := range questions {

@@ -14,6 +14,7 @@ import (
 type playing struct {
 	id, videoID string
 	preview     bool
+	byKey       bool   // a key made it: no limit counts it
 	viewer      Viewer // Earlier is the memory of the last decision
 
 	ticket  time.Time // when its newest ticket expires
@@ -46,26 +47,34 @@ func (r *roster) count() int {
 }
 
 // crowd says which limit a session would break.
-type crowd string
+type crowd int
 
 const (
-	crowdNone   crowd = ""
-	crowdWallet crowd = "wallet"
-	crowdVideo  crowd = "video"
+	crowdNone crowd = iota
+	crowdNode
+	crowdVideo
+	crowdWallet
 )
+
+// maxSessions bounds the live sessions of all videos: each takes about 1 kB of
+// memory, and anybody may ask for one where a rule needs no wallet.
+const maxSessions = 200_000
 
 // limits bound the sessions that play at the same time; less than 1: no limit.
 type limits struct{ wallet, video int }
 
 // enter adds a session, unless one of the limits is reached; sessions whose
 // ticket has expired do not count.
-func (r *roster) enter(p *playing, max limits, now time.Time) crowd {
+func (r *roster) enter(p *playing, most limits, now time.Time) crowd {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if max.video > 0 && alive(r.byVideo[p.videoID], now) >= max.video {
+	if len(r.byID) >= maxSessions {
+		return crowdNode
+	}
+	if most.video > 0 && alive(r.byVideo[p.videoID], now) >= most.video {
 		return crowdVideo
 	}
-	if wallet := p.viewer.Wallet; max.wallet > 0 && !wallet.IsZero() && r.streams(wallet, now) >= max.wallet {
+	if wallet := p.viewer.Wallet; most.wallet > 0 && !wallet.IsZero() && r.streams(wallet, now) >= most.wallet {
 		return crowdWallet
 	}
 	r.add(p)
@@ -76,7 +85,7 @@ func (r *roster) enter(p *playing, max limits, now time.Time) crowd {
 func (r *roster) streams(wallet Address, now time.Time) int {
 	n := 0
 	for p := range r.byWallet[wallet] {
-		if p.viewer.Wallet == wallet && now.Before(p.ticket) {
+		if p.viewer.Wallet == wallet && !p.byKey && now.Before(p.ticket) {
 			n++
 		}
 	}
@@ -86,7 +95,7 @@ func (r *roster) streams(wallet Address, now time.Time) int {
 func alive(set map[*playing]struct{}, now time.Time) int {
 	n := 0
 	for p := range set {
-		if now.Before(p.ticket) && !p.preview {
+		if now.Before(p.ticket) && !p.byKey {
 			n++
 		}
 	}
@@ -216,7 +225,7 @@ func (r *roster) viewerOf(p *playing) Viewer {
 func playingOf(rec *store.Session) (*playing, error) {
 	viewer, err := viewerOf(rec)
 	return &playing{
-		id: rec.ID, videoID: rec.VideoID, preview: rec.Preview, viewer: viewer,
+		id: rec.ID, videoID: rec.VideoID, preview: rec.Preview, byKey: rec.KeyID != "", viewer: viewer,
 		ticket: rec.Ticket, expires: rec.Expires,
 	}, err
 }

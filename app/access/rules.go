@@ -67,6 +67,9 @@ func (s *Service) DeleteVideoRule(ctx context.Context, req *rpc.DeleteVideoRuleR
 func (s *Service) setVideoRule(ctx context.Context, videoID string, stored []byte) error {
 	video, err := s.Catalog.Videos.Update(ctx, videoID, func(v *store.Video) error {
 		v.Rule, v.Updated = stored, time.Now().UTC()
+		if stored != nil {
+			v.Public = false // whoever sets a rule does not want everybody
+		}
 		return nil
 	})
 	if err != nil {

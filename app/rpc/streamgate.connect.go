@@ -750,8 +750,8 @@ type AccessClient interface {
 	SignOut(context.Context, *SignOutRequest) (*SignOutResponse, error)
 	// GetLogin tells which wallet the caller has signed in with.
 	GetLogin(context.Context, *GetLoginRequest) (*Login, error)
-	// SetVideoRule says who may watch a video, and asks every running session
-	// again. Scope: operator.
+	// SetVideoRule says who may watch a video, which is then no longer public,
+	// and asks every running session again. Scope: operator.
 	SetVideoRule(context.Context, *SetVideoRuleRequest) (*VideoRule, error)
 	// GetVideoRule returns a video's rule, without passwords. Scope: read.
 	GetVideoRule(context.Context, *GetVideoRuleRequest) (*VideoRule, error)
@@ -1209,8 +1209,8 @@ type AccessHandler interface {
 	SignOut(context.Context, *SignOutRequest) (*SignOutResponse, error)
 	// GetLogin tells which wallet the caller has signed in with.
 	GetLogin(context.Context, *GetLoginRequest) (*Login, error)
-	// SetVideoRule says who may watch a video, and asks every running session
-	// again. Scope: operator.
+	// SetVideoRule says who may watch a video, which is then no longer public,
+	// and asks every running session again. Scope: operator.
 	SetVideoRule(context.Context, *SetVideoRuleRequest) (*VideoRule, error)
 	// GetVideoRule returns a video's rule, without passwords. Scope: read.
 	GetVideoRule(context.Context, *GetVideoRuleRequest) (*VideoRule, error)

@@ -1,0 +1,291 @@
+package access
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"streamgate/app/rpc"
+	"streamgate/store"
+)
+
+// chainFilm is a chain as a watcher sees it: blocks with their transfers, on
+// branches.
+type chainFilm struct {
+	*fakeChains
+	mu     sync.Mutex
+	blocks []Block // by number
+	logs   map[[32]byte][]Transfer
+	asked  []string // the ranges of which logs were asked
+	broken error    // of Transfers
+}
+
+func newChainFilm() *chainFilm {
+	c := &chainFilm{fakeChains: newFakeChains(), logs: map[[32]byte][]Transfer{}}
+	c.grow(0, 100)
+	return c
+}
+
+// grow adds blocks of a branch up to number.
+func (c *chainFilm) grow(branch byte, number uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for n := uint64(len(c.blocks)); n <= number; n++ {
+		b := Block{Number: n, Time: time.Now()}
+		b.Hash[0] = branch
+		binary.BigEndian.PutUint64(b.Hash[24:], n+1)
+		if n > 0 {
+			b.Parent = c.blocks[n-1].Hash
+		}
+		c.blocks = append(c.blocks, b)
+	}
+	c.fakeChains.mu.Lock()
+	c.block = number
+	c.fakeChains.mu.Unlock()
+}
+
+// transfer makes a block in which a token changes hands.
+func (c *chainFilm) transfer(from, to Address) {
+	c.grow(0, uint64(len(c.blocks)))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	head := c.blocks[len(c.blocks)-1]
+	contract, _ := ParseAddress(nft)
+	c.logs[head.Hash] = append(c.logs[head.Hash], Transfer{Block: head.Number, Contract: contract, From: from, To: to})
+}
+
+// undo takes back the blocks from number on.
+func (c *chainFilm) undo(number uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.blocks = c.blocks[:number]
+}
+
+func (c *chainFilm) Head(context.Context, uint64) (Block, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.blocks[len(c.blocks)-1], nil
+}
+
+func (c *chainFilm) Block(_ context.Context, _, number uint64) (Block, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if number >= uint64(len(c.blocks)) {
+		return Block{}, ErrChainUnreachable
+	}
+	return c.blocks[number], nil
+}
+
+func (c *chainFilm) Transfers(_ context.Context, _, from, to uint64, contracts []Address) (list []Transfer, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.asked = append(c.asked, fmt.Sprintf("%d-%d of %d", from, to, len(contracts)))
+	for n := from; n <= to; n++ {
+		list = append(list, c.logs[c.blocks[n].Hash]...)
+	}
+	return list, c.broken
+}
+
+// gateTest is a service with a video for holders on such a chain.
+type gateTest struct {
+	*testing.T
+	*Service
+	chain *chainFilm
+	watch *watcher
+}
+
+func newGateTest(t *testing.T, change ...func(*Config)) *gateTest {
+	t.Helper()
+	g := &gateTest{T: t, chain: newChainFilm()}
+	g.Service = newService(t, append([]func(*Config){func(c *Config) {
+		c.Chains, c.Metrics = g.chain, prometheus.NewPedanticRegistry()
+	}}, change...)...)
+	g.watch = newWatcher(g.Service, 1)
+	g.video("film", `{"erc721":{"chain":1,"contract":"NFT"}}`)
+	g.look()
+	return g
+}
+
+func (g *gateTest) ok(err error) {
+	g.Helper()
+	if err != nil {
+		g.Fatal(err)
+	}
+}
+
+func (g *gateTest) video(id, rule string) {
+	g.Helper()
+	r := parse(g.T, rule)
+	g.ok(g.passwords.Seal(g.Context(), r))
+	stored, err := r.Stored()
+	g.ok(err)
+	g.ok(g.Catalog.Videos.Create(g.Context(), store.Video{ID: id, State: store.VideoReady, Rule: stored}))
+}
+
+func (g *gateTest) look() {
+	g.Helper()
+	g.ok(g.watch.look(g.Context()))
+}
+
+// holds says how many tokens a wallet has from now on.
+func (g *gateTest) holds(wallet string, tokens int64) {
+	g.Helper()
+	g.chain.set(1, holds(g.T, wallet), tokens)
+}
+
+// as is the context of a viewer who has signed in; of nobody, for "".
+func (g *gateTest) as(wallet string) context.Context {
+	return rpc.WithIdentity(g.Context(), rpc.Identity{Wallet: wallet, Client: "192.0.2.1"})
+}
+
+func (g *gateTest) session(wallet string) *rpc.Session {
+	g.Helper()
+	out, err := g.CreateSession(g.as(wallet), &rpc.CreateSessionRequest{VideoId: "film"})
+	g.ok(err)
+	return out
+}
+
+// state is where a session stands: live, or why it ended.
+func (g *gateTest) state(id string) string {
+	g.Helper()
+	rec, err := g.Catalog.Sessions.Get(g.Context(), id)
+	g.ok(err)
+	if rec.State == store.SessionLive {
+		return "live"
+	}
+	return rec.Failure.Code
+}
+
+func (g *gateTest) wantState(id, want string) {
+	g.Helper()
+	if got := g.state(id); got != want {
+		g.Errorf("the session is %s, want %s", got, want)
+	}
+}
+
+func TestWatcherFollowsTransfers(t *testing.T) {
+	g := newGateTest(t)
+	g.holds(alice, 1)
+	g.holds(bob, 1)
+	a, b := g.session(alice), g.session(bob)
+	g.look()
+	g.wantState(a.Id, "live")
+
+	g.holds(alice, 0) // what was read before stands, until a log says otherwise
+	g.chain.transfer(addr(t, alice), addr(t, cold))
+	g.wantState(a.Id, "live")
+	reads := g.chain.reads
+	g.look()
+	g.wantState(a.Id, "not_a_holder")
+	g.wantState(b.Id, "live")
+	if got := g.chain.reads - reads; got != 1 {
+		t.Errorf("%d readings for one seller", got)
+	}
+	if n := testutil.CollectAndCount(g.metrics.lag); n != 1 {
+		t.Errorf("%d lags", n)
+	}
+	reads = g.chain.reads
+	g.look() // nothing new
+	if g.chain.reads != reads {
+		t.Error("the chain is read though nothing has happened")
+	}
+
+	g.holds(bob, 0)
+	g.chain.transfer(Address{}, Address{}) // a log that cannot be read
+	g.look()
+	g.wantState(b.Id, "not_a_holder")
+}
+
+func TestWatcherMissesNothing(t *testing.T) {
+	g := newGateTest(t)
+	g.holds(alice, 1)
+	a := g.session(alice)
+	g.holds(alice, 0)
+	g.chain.transfer(addr(t, alice), addr(t, bob))
+	g.chain.broken = ErrChainUnreachable
+	if err := g.watch.look(t.Context()); !errors.Is(err, ErrChainUnreachable) {
+		t.Errorf("look: %v", err)
+	}
+	g.wantState(a.Id, "live")
+	g.chain.broken = nil
+	g.chain.grow(0, 110)
+	g.look()
+	g.wantState(a.Id, "not_a_holder")
+	if last := g.chain.asked[len(g.chain.asked)-1]; last != "101-110 of 1" {
+		t.Errorf("asked %v", g.chain.asked)
+	}
+
+	// The next start goes on where this one was.
+	again := newWatcher(g.Service, 1)
+	g.chain.grow(0, 115)
+	g.ok(again.look(t.Context()))
+	if last := g.chain.asked[len(g.chain.asked)-1]; last != "111-115 of 1" {
+		t.Errorf("after a restart %v", g.chain.asked)
+	}
+}
+
+func TestWatcherReorganisation(t *testing.T) {
+	for name, reorg := range map[string]func(*chainFilm){
+		"the head is another":        func(c *chainFilm) { c.undo(105); c.grow(1, 105) },
+		"the parent is another":      func(c *chainFilm) { c.undo(104); c.grow(1, 106) },
+		"deep":                       func(c *chainFilm) { c.undo(20); c.grow(1, 130) },
+		"away for longer than ever":  func(c *chainFilm) { c.grow(0, 105+maxCatchUp+1) },
+		"shorter, then another head": func(c *chainFilm) { c.undo(103); c.grow(1, 105) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := newGateTest(t)
+			g.holds(alice, 1)
+			g.holds(bob, 1)
+			a, b := g.session(alice), g.session(bob)
+			g.holds(alice, 0)
+			g.chain.grow(0, 104)
+			g.chain.transfer(addr(t, alice), addr(t, cold)) // in block 105
+			g.look()
+			g.wantState(a.Id, "not_a_holder")
+
+			g.holds(alice, 1) // the transfer never was; another one did happen
+			g.holds(bob, 0)
+			reorg(g.chain)
+			g.look()
+			g.wantState(b.Id, "not_a_holder")
+			g.session(alice)
+		})
+	}
+}
+
+func TestWatcherEndpointThatLags(t *testing.T) {
+	g := newGateTest(t)
+	g.chain.grow(0, 105)
+	g.look()
+	whole := g.chain.blocks
+	g.chain.blocks = whole[:103]
+	g.look()
+	g.chain.blocks = whole
+	g.look()
+	if n := len(g.chain.asked); n != 1 {
+		t.Errorf("logs were asked %d times: %v", n, g.chain.asked)
+	}
+}
+
+// TestChainThatStumbles: one failure ends nobody, two in a row do.
+func TestChainThatStumbles(t *testing.T) {
+	g := newGateTest(t)
+	g.holds(alice, 1)
+	a := g.session(alice)
+	stumble := func(times int) {
+		g.facts.Reset(1)
+		g.chain.stumbles = times
+		g.recheck(t.Context(), g.roster.all(), nil)
+	}
+	stumble(1)
+	g.wantState(a.Id, "live")
+	stumble(2)
+	g.wantState(a.Id, "chain_unreachable")
+}
