@@ -57,7 +57,7 @@ func (s *Service) serveIFrame(a *answer, r *http.Request, v *video, t target) er
 	key := fmt.Sprintf("%s/%d", v.id, t.segment)
 	d := s.iframes.get(key)
 	if d == nil {
-		f, _, err := s.cell(r.Context(), v.id, source.Name, t.segment)
+		f, _, err := s.cell(r.Context(), t, v.id, source.Name)
 		if err != nil {
 			return err
 		}

@@ -75,7 +75,7 @@ func (s *Service) serveCell(a *answer, r *http.Request, v *video, t target) erro
 	if !ok || t.segment >= v.plan.Timeline.Segments() {
 		return errNotFound
 	}
-	f, object, err := s.cell(r.Context(), v.id, rendition.Name, t.segment)
+	f, object, err := s.cell(r.Context(), t, v.id, rendition.Name)
 	if err != nil {
 		return err
 	}
@@ -124,10 +124,12 @@ func (s *Service) sendFile(a *answer, r *http.Request, f io.ReadSeeker, object s
 	}
 }
 
-// cell opens a cell. If it does not exist yet, the transcoder is asked for it
-// and the caller held until it does; errCell when that takes too long.
-func (s *Service) cell(ctx context.Context, videoID, rendition string, segment int) (io.ReadSeekCloser, store.Object, error) {
-	key := store.CellKey(videoID, rendition, segment)
+// cell opens the target's cell in a rendition. If it does not exist yet, the
+// transcoder is asked for it and the caller held until it does; errCell when
+// that takes too long. Whoever was held is admitted once more: the session may
+// have ended meanwhile.
+func (s *Service) cell(ctx context.Context, t target, videoID, rendition string) (io.ReadSeekCloser, store.Object, error) {
+	key := store.CellKey(videoID, rendition, t.segment)
 	f, object, err := s.Objects.Get(ctx, key)
 	if !errors.Is(err, store.ErrNotFound) {
 		return f, object, err
@@ -143,11 +145,14 @@ func (s *Service) cell(ctx context.Context, videoID, rendition string, segment i
 			}
 			return err == nil, err
 		},
-		demand: func(ctx context.Context) error { return s.demand(ctx, videoID, rendition, segment) },
+		demand: func(ctx context.Context) error { return s.demand(ctx, videoID, rendition, t.segment) },
 	})
 	s.metrics.held(since)
 	if err != nil {
 		return nil, store.Object{}, fromHold(ctx, err, errCell)
+	}
+	if _, err := s.admit(ctx, t, time.Now()); err != nil {
+		return nil, store.Object{}, err
 	}
 	return s.Objects.Get(ctx, key)
 }

@@ -39,6 +39,8 @@ func (tickets) Verify(token string, _ time.Time) (string, error) {
 		return id, nil
 	case token == "old":
 		return "", stream.ErrTicketExpired
+	case token == "sold":
+		return "", &stream.EndedError{Code: "not_a_holder", Sentence: "The token was sold."}
 	}
 	return "", stream.ErrTicketInvalid
 }
@@ -333,6 +335,10 @@ func TestErrors(t *testing.T) {
 		{"/v/secret/poster.jpg", 401, "session_required"},
 		{"/s/old/master.m3u8", 401, "ticket_expired"},
 		{"/s/forged/720p/0.m4s", 401, "ticket_invalid"},
+		{"/s/sold/720p/0.m4s", 403, "not_a_holder"},
+		{"/s/sold/session", 403, "not_a_holder"},
+		{"/s/old/session", 401, "ticket_expired"},
+		{"/v/secret/session", 401, "session_required"},
 		{"/v/none/master.m3u8", 404, "video_not_found"},
 		{"/s/ok-none/720p/0.m4s", 404, "video_not_found"},
 		{"/v/pub/4k/index.m3u8", 404, "not_found"},
@@ -357,6 +363,9 @@ func TestErrors(t *testing.T) {
 		if strings.Contains(got.body, "ok-") || strings.Contains(got.body, "forged") {
 			t.Errorf("%s: the error names the ticket: %s", tt.path, got.body)
 		}
+	}
+	if got := b.get("/s/ok-secret/session"); got.status != 204 || got.header.Get("Cache-Control") != "private, no-cache" {
+		t.Errorf("a session that plays: %d %v", got.status, got.header)
 	}
 	if got := b.get("/v/bad/master.m3u8"); !strings.Contains(got.body, "The file is not a video.") {
 		t.Errorf("the reason is not told: %s", got.body)
@@ -418,6 +427,32 @@ func TestCellIsDemanded(t *testing.T) {
 	}
 	if req := <-b.transcoder.demands; req.VideoId != "pub" || req.Rendition != "360p" || req.Segment != 2 {
 		t.Errorf("demanded %v", req)
+	}
+}
+
+// soldLater opens a video until its token is sold.
+type soldLater struct{ sold atomic.Bool }
+
+func (s *soldLater) Verify(string, time.Time) (string, error) {
+	if s.sold.Load() {
+		return "", &stream.EndedError{Code: "not_a_holder", Sentence: "The token was sold."}
+	}
+	return "secret", nil
+}
+
+// A session that ends while its request is held gets nothing any more.
+func TestSoldWhileHeld(t *testing.T) {
+	gate := &soldLater{}
+	b := newBench(t, func(c *stream.Config) { c.Tickets = gate })
+	b.addFilm("secret", false)
+	made := func(req *rpc.DemandRequest) error {
+		gate.sold.Store(true)
+		b.put(store.CellKey(req.VideoId, req.Rendition, int(req.Segment)), "too late")
+		return events.CellsReady.Publish(b.bus, events.Cells{VideoID: req.VideoId, Rendition: req.Rendition, Segment: int(req.Segment)})
+	}
+	b.transcoder.onDemand.Store(&made)
+	if got := b.get("/s/ticket/360p/2.m4s"); got.status != 403 || got.code(t) != "not_a_holder" {
+		t.Errorf("%d %s", got.status, got.body)
 	}
 }
 

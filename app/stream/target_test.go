@@ -13,6 +13,7 @@ func TestParse(t *testing.T) {
 		{"/v/abc/master.m3u8", target{scopePublic, "abc", "master.m3u8", kindPlaylist, "", 0}},
 		{"/v/abc/manifest.mpd", target{scopePublic, "abc", "manifest.mpd", kindManifest, "", 0}},
 		{"/v/abc/poster.jpg", target{scopePublic, "abc", "poster.jpg", kindStill, "", 0}},
+		{"/s/t/session", target{scopeSession, "t", "session", kindSession, "", 0}},
 		{"/v/abc/storyboard.vtt", target{scopePublic, "abc", "storyboard.vtt", kindStill, "", 0}},
 		{"/v/abc/storyboard-12.jpg", target{scopePublic, "abc", "storyboard-12.jpg", kindStill, "", 0}},
 		{"/s/Ab_-.~9/720p/index.m3u8", target{scopeSession, "Ab_-.~9", "720p/index.m3u8", kindPlaylist, "720p", 0}},
