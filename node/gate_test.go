@@ -62,6 +62,7 @@ func newGateTest(t *testing.T, change ...func(*Config)) *gateTest {
 		proxy.ServeHTTP(w, r)
 	}))
 	t.Cleanup(endpoint.Close)
+	t.Cleanup(func() { apptest.WantNoSecrets(t, g.log.String()) })
 	g.cfg = testConfig(t, t.TempDir())
 	g.cfg.Chains = []Chain{{
 		ID: int(g.chain.ChainID), Name: "Devchain", URLs: []string{endpoint.URL}, PollInterval: gatePoll, Timeout: time.Second,
@@ -84,7 +85,7 @@ func (g *gateTest) ok(err error) {
 // start starts a node on the test's data.
 func (g *gateTest) start() {
 	g.Helper()
-	n, err := New(g.cfg, Options{Log: slog.New(slog.NewTextHandler(g.log, nil))})
+	n, err := New(g.cfg, Options{Log: slog.New(slog.NewTextHandler(g.log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	g.ok(err)
 	g.ok(n.Start(g.Context()))
 	g.node = n

@@ -98,6 +98,7 @@ func newBench(t *testing.T, tune ...func(*Config)) *bench {
 	}
 	b := &bench{t: t, transcoder: &transcoder{}, log: &apptest.Log{}, bus: apptest.NewBus(t), keys: make(map[string]string)}
 	log := slog.New(slog.NewTextHandler(b.log, nil))
+	t.Cleanup(func() { apptest.WantNoSecrets(t, b.log.String()) })
 	cache := memory.NewCache(memory.Options{})
 	logins, err := access.NewLogins(t.Context(), db.Catalog().Secrets, cache)
 	if err != nil {

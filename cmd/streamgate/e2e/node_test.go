@@ -59,6 +59,7 @@ type node struct {
 func startNode(t *testing.T) *node {
 	t.Helper()
 	n := &node{t: t, data: t.TempDir(), log: &apptest.Log{}}
+	t.Cleanup(func() { apptest.WantNoSecrets(t, n.log.String()) })
 	ports := freePorts(t, 4)
 	n.url = "http://127.0.0.1:" + ports[0]
 	n.grpc, n.transcoder, n.operator = "127.0.0.1:"+ports[1], "127.0.0.1:"+ports[2], "127.0.0.1:"+ports[3]
