@@ -18,7 +18,7 @@ func (console) Start(_ context.Context, k *Kernel) error {
 		return err
 	}
 	ui.New(ui.Config{
-		Library: k.Peers.Library, Ticket: k.tickets.Verify, Assets: set, Log: k.Log.With("service", "ui"),
+		Library: k.Peers.Library, Ticket: k.tickets.Verify, Assets: set, DemoChain: k.Config.Access.DemoChain, Log: k.Log.With("service", "ui"),
 	}).Routes(k.Mux)
 	return nil
 }

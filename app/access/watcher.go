@@ -15,6 +15,10 @@ import (
 // After a longer absence nothing is believed any more instead.
 const maxCatchUp = 100_000
 
+// maxBehind is how many blocks an endpoint may lag behind; further back it is
+// another chain of blocks.
+const maxBehind = 64
+
 // watcher follows the logs of one chain: whoever may have lost or gained what
 // a rule needs is asked again at once.
 type watcher struct {
@@ -115,7 +119,8 @@ func (w *watcher) follows(ctx context.Context, head Block) (bool, error) {
 	case head.Number <= w.at.Number:
 		// Shorter: either it lags, or there will be another head soon that
 		// shows it. The same height with another hash is a reorganisation.
-		return head.Number < w.at.Number || head.Hash == w.at.Hash, nil
+		behind := w.at.Number - head.Number
+		return head.Hash == w.at.Hash || behind > 0 && behind <= maxBehind, nil
 	}
 	b, err := w.s.Chains.Block(ctx, w.chain, w.at.Number)
 	return b.Hash == w.at.Hash, err

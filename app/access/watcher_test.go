@@ -236,6 +236,7 @@ func TestWatcherReorganisation(t *testing.T) {
 		"the head is another":        func(c *chainFilm) { c.undo(105); c.grow(1, 105) },
 		"the parent is another":      func(c *chainFilm) { c.undo(104); c.grow(1, 106) },
 		"deep":                       func(c *chainFilm) { c.undo(20); c.grow(1, 130) },
+		"a chain that began anew":    func(c *chainFilm) { c.undo(0); c.grow(1, 3) },
 		"away for longer than ever":  func(c *chainFilm) { c.grow(0, 105+maxCatchUp+1) },
 		"shorter, then another head": func(c *chainFilm) { c.undo(103); c.grow(1, 105) },
 	} {
