@@ -92,7 +92,7 @@ func (p *ruleParser) kind(kind RuleKind, value any, at string, depth int) (Rule,
 	case KindRule:
 		rule.Ref, err = parseName(value, at)
 	default:
-		err = ruleErrorf(at, "there is no such rule; there are all, any, not, erc721, erc1155, erc20, native, wallets, password, ticket_code, time_window, public and rule")
+		err = ruleErrorf(at, "there is no such rule; there are all, any, not, contract, erc721, erc1155, erc20, native, wallets, password, ticket_code, time_window, public and rule")
 	}
 	return rule, err
 }

@@ -99,5 +99,8 @@ func TestRefusalHasItsDecision(t *testing.T) {
 	if r.StatusCode != http.StatusCreated {
 		t.Errorf("session: %d %s", r.StatusCode, r.body)
 	}
+	if r := b.do("", "POST", "/api/v1/auth/nonce", ""); r.StatusCode != http.StatusOK || r.json(t)["nonce"] == "" {
+		t.Errorf("a nonce without a body: %d %s", r.StatusCode, r.body)
+	}
 	wantProblem(t, b.do("operator", "PUT", "/api/v1/videos/"+id+"/rule", `{"rule":{"password":"x"}}`), http.StatusBadRequest, "invalid_rule")
 }

@@ -54,6 +54,9 @@ func (c JSON) Unmarshal(data []byte, msg any) error {
 		return err
 	}
 	if len(bytes.TrimSpace(data)) == 0 {
+		if m.ProtoReflect().Descriptor().Fields().Len() == 0 { // there is nothing to say
+			return nil
+		}
 		return errors.New("the body is empty; send a JSON object")
 	}
 	return JSONUnmarshal().Unmarshal(data, m)

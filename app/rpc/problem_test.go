@@ -88,6 +88,9 @@ func TestJSON(t *testing.T) {
 			t.Errorf("Unmarshal %q: %v", text, err)
 		}
 	}
+	if err := codec.Unmarshal(nil, &CreateNonceRequest{}); err != nil {
+		t.Errorf("nothing for a message without fields: %v", err)
+	}
 	if _, err := codec.Marshal("text"); err == nil {
 		t.Error("a string is no message")
 	}

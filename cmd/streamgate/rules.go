@@ -34,6 +34,9 @@ func readRule(e *env, name string) (*structpb.Struct, error) {
 	}
 	rule := &structpb.Struct{}
 	if err := protojson.Unmarshal(data, rule); err != nil {
+		if name == "-" {
+			name = "standard input"
+		}
 		return nil, fmt.Errorf("%s is not a JSON object like {\"erc721\": {\"chain\": 1, \"contract\": \"0x…\"}}", name)
 	}
 	return rule, nil
