@@ -35,12 +35,16 @@ bin/streamgate-monolith: bin/streamgate
 bin/streamgate: assets/dist/hls.min.js
 	@CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o $@ ./cmd/streamgate
 
+.PHONY: bin/devchain
+bin/devchain:
+	@CGO_ENABLED=0 go build -trimpath -o $@ ./cmd/devchain
+
 .PHONY: run
 run: install-run build-monolith ## build and run a node with the data in ./bin/data
 	@exec bin/streamgate serve --data bin/data
 
 .PHONY: demo
-demo: install-run build-monolith ## a fresh node with a video to watch, until Ctrl-C (VIDEO=path for your own)
+demo: install-run build-monolith bin/devchain ## a chain, a fresh node and a video for holders, until Ctrl-C (VIDEO=path for your own)
 	@exec bash packaging/demo.sh '$(DATA)' '$(VIDEO)'
 
 ##@ what is generated

@@ -16,8 +16,9 @@
 // # Testing
 //
 // Every file is asked for by its name, whole and packed; the sources are
-// searched for what the pages' policy forbids. In a real browser, by the
-// end-to-end tests of cmd/streamgate/e2e.
+// searched for what the pages' policy forbids; what needs no page runs in
+// Node.js (testdata/*.test.js). In a real browser, by the end-to-end tests of
+// cmd/streamgate/e2e.
 package assets
 
 import (

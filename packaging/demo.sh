@@ -1,31 +1,66 @@
 #!/usr/bin/env bash
-# make demo: a fresh node, a video, and the addresses to watch it at.
+# make demo: a development chain, a fresh node, and a video for the holders of
+# a token on that chain.
 #   demo.sh DATA [VIDEO]
-# Listens on 127.0.0.1:$PORT (8080); stays in the foreground until Ctrl-C.
+# Listens on 127.0.0.1:$PORT (8080), the chain on $PORT_CHAIN (8545); stays in
+# the foreground until Ctrl-C.
 set -euo pipefail
-data=$1 video=${2:-} port=${PORT:-8080}
+data=$1 video=${2:-} port=${PORT:-8080} chain_port=${PORT_CHAIN:-8545}
 title=$(basename "${video%.*}")
 cd "$(dirname "$0")/.."
-log="$data/node.log"
+log="$data/node.log" chain_log="$data/chain.log"
 mkdir -p "$data"
 
-bin/streamgate-monolith serve --data "$data" --listen "127.0.0.1:$port" >"$log" 2>&1 &
-node=$!
+running=()
 stop() {
   trap - EXIT INT TERM
-  kill "$node" 2>/dev/null || true
-  wait "$node" 2>/dev/null || true
+  # The node first: it asks the chain.
+  for ((i = ${#running[@]} - 1; i >= 0; i--)); do
+    kill "${running[i]}" 2>/dev/null || true
+    wait "${running[i]}" 2>/dev/null || true
+  done
   echo
-  echo "The node has stopped. Its data is in $data; remove it with: rm -r $data"
+  echo "The node and its chain have stopped. The data is in $data; remove it with: rm -r $data"
 }
 trap stop EXIT
 trap 'exit 0' INT TERM
 
-until bin/streamgate healthcheck --data "$data" >/dev/null 2>&1; do
-  kill -0 "$node" 2>/dev/null || { tail -n 3 "$log" >&2; trap - EXIT; exit 1; }
-  sleep 0.1
-done
+# until_ready PROCESS LOG COMMAND…: waits for the command to succeed; fails
+# with the end of the log once the process is gone.
+until_ready() {
+  local process=$1 log=$2
+  shift 2
+  until "$@" >/dev/null 2>&1; do
+    kill -0 "$process" 2>/dev/null || { tail -n 3 "$log" >&2; trap - EXIT; kill "${running[@]}" 2>/dev/null || true; exit 1; }
+    sleep 0.1
+  done
+}
+
+# The chain says what it is in one line of JSON once it is ready.
+bin/devchain serve --listen "127.0.0.1:$chain_port" --block-time 1s --demo --json >"$data/chain.json" 2>"$chain_log" &
+running+=($!)
+until_ready $! "$chain_log" test -s "$data/chain.json"
+address() { sed -E "s/.*\"$1\":\"(0x[0-9a-fA-F]{40})\".*/\1/" "$data/chain.json"; }
+
+cat >"$data/streamgate.yaml" <<YAML
+chains:
+  - id: 1337
+    name: Devchain
+    urls: ["http://127.0.0.1:$chain_port"]
+    confirmations: 0
+    poll_interval: 1s
+    delegate_registry: "$(address delegate_registry)"
+    multicall: "$(address multicall)"
+access:
+  demo_chain: "http://127.0.0.1:$chain_port"
+YAML
+echo "{\"erc721\": {\"chain\": 1337, \"contract\": \"$(address erc721)\"}}" >"$data/rule.json"
+
+bin/streamgate-monolith serve --config "$data/streamgate.yaml" --data "$data" --listen "127.0.0.1:$port" >"$log" 2>&1 &
+running+=($!)
+until_ready $! "$log" bin/streamgate healthcheck --data "$data"
 echo "A node is running on http://127.0.0.1:$port (log: $log)"
+echo "A development chain is running on http://127.0.0.1:$chain_port (log: $chain_log)"
 
 if [ -z "$video" ]; then
   video="$data/sample.mp4" title="Light and life"
@@ -39,7 +74,9 @@ if [ -z "$video" ]; then
     -map "[v]" -map 2:a -t 40 -c:v libx264 -preset veryfast -crf 20 -g 50 -c:a aac -b:a 128k -movflags +faststart "$video"
 fi
 
-bin/streamgate push "$video" --data "$data" --public --title "$title" --wait playable
+bin/streamgate push "$video" --data "$data" --rule "$data/rule.json" --title "$title" --wait playable
 echo
-echo "Open the watch page in a browser. Ctrl-C stops the node."
-wait "$node"
+echo "Open the watch page in a browser and choose the demo wallet that holds the token; while it"
+echo "plays, hand the token over, and see playback stop for one and begin for the other."
+echo "Ctrl-C stops everything."
+wait "${running[1]}"

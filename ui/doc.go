@@ -14,7 +14,8 @@
 // Pages are plain HTML with a strict Content-Security-Policy: no inline
 // script or style, nothing from other origins. What is live on a page is
 // re-read by asking for the same page again. A page shows a video only if it
-// is public or the ticket in its path opens it.
+// is public or the ticket in its path opens it; the gate of one that a rule
+// guards tells its title and nothing else.
 //
 // # Testing
 //

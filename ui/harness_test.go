@@ -113,12 +113,18 @@ type page struct {
 // open asks for a page and checks what holds for every page.
 func (s *site) open(t *testing.T, path string, status int) page {
 	t.Helper()
+	return s.openUnder(t, path, status, policy)
+}
+
+// openUnder opens a page that has a policy of its own.
+func (s *site) openUnder(t *testing.T, path string, status int, policy string) page {
+	t.Helper()
 	w := s.ask(http.MethodGet, path)
 	if w.Code != status {
 		t.Errorf("%s: status %d, want %d", path, w.Code, status)
 	}
 	p := page{parse(t, w.Body.String()), w.Header(), w.Body.String()}
-	checkHeaders(t, p.header)
+	checkHeaders(t, p.header, policy)
 	checkPolicy(t, p)
 	checkAccess(t, p)
 	checkAssets(t, s, p)

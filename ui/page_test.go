@@ -82,7 +82,7 @@ func (e *element) one(t *testing.T, selector string) *element {
 }
 
 // checkHeaders: what every answer with a page carries.
-func checkHeaders(t *testing.T, h http.Header) {
+func checkHeaders(t *testing.T, h http.Header, policy string) {
 	t.Helper()
 	for name, want := range map[string]string{
 		"Content-Type":            "text/html; charset=utf-8",

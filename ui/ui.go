@@ -15,10 +15,14 @@ import (
 // Config is what the pages need.
 type Config struct {
 	Library rpc.LibraryClient
-	// Ticket checks a playback ticket and returns its video's id.
+	// Ticket checks a playback ticket and returns its video's id. A
+	// *stream.EndedError is told to the viewer.
 	Ticket func(token string, now time.Time) (videoID string, err error)
 	Assets *assets.Set
-	Log    *slog.Logger
+	// DemoChain is the URL of a development chain's JSON-RPC: gates then offer
+	// its wallets, and a button that hands its token over. Empty: they do not.
+	DemoChain string
+	Log       *slog.Logger
 }
 
 // UI serves the pages.
@@ -30,20 +34,23 @@ func New(cfg Config) *UI { return &UI{cfg} }
 // Routes mounts every page: the URL space of people on one screen.
 func (u *UI) Routes(mux *http.ServeMux) {
 	mux.Handle("GET "+assets.Prefix, u.Assets)
-	mux.HandleFunc("GET /{$}", u.home)                // what can be watched here
-	mux.HandleFunc("GET /watch/{id}", u.watchPublic)  // a public video
-	mux.HandleFunc("GET /s/{token}/{$}", u.watchGate) // a video with a session's ticket
+	mux.HandleFunc("GET /{$}", u.home)                   // what can be watched here
+	mux.HandleFunc("GET /watch/{id}", u.watchVideo)      // a public video, or the gate of one
+	mux.HandleFunc("GET /s/{token}/{$}", u.watchSession) // a video with a session's ticket
 }
 
-// policy is the Content-Security-Policy of every page. Media Source
-// Extensions play from blob: URLs; stills are images.
+// policy is the Content-Security-Policy of every page that sets no other.
+// Media Source Extensions play from blob: URLs; stills are images, and so are
+// the icons of wallets (data:).
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; " +
 	"media-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
 
 // render writes a page whole, or a plain error if its template fails.
 func (u *UI) render(w http.ResponseWriter, r *http.Request, status int, page templ.Component) {
 	h := w.Header()
-	h.Set("Content-Security-Policy", policy)
+	if h.Get("Content-Security-Policy") == "" {
+		h.Set("Content-Security-Policy", policy)
+	}
 	h.Set("Referrer-Policy", "no-referrer") // a ticket is in the path
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "private, no-cache")

@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -10,6 +11,7 @@ import (
 	"connectrpc.com/connect"
 
 	"streamgate/app/rpc"
+	"streamgate/app/stream"
 )
 
 // watchView is what the watch page shows.
@@ -31,23 +33,31 @@ type watchView struct {
 // span is a stretch of the seek bar that plays without waiting, in thousandths.
 type span struct{ X, Width string }
 
-// watchPublic shows a public video.
-func (u *UI) watchPublic(w http.ResponseWriter, r *http.Request) {
+// watchVideo shows a public video, or the gate of one that a rule guards.
+func (u *UI) watchVideo(w http.ResponseWriter, r *http.Request) {
 	video, ok := u.video(w, r, r.PathValue("id"))
 	if !ok {
 		return
 	}
-	if !video.Public {
+	switch {
+	case video.Public:
+		u.watch(w, r, video, "/v/"+video.Id+"/")
+	case video.Gated:
+		u.gate(w, r, video)
+	default:
 		u.refuse(w, r, http.StatusUnauthorized, "This video is private", "Ask its owner for a link that lets you watch it.")
-		return
 	}
-	u.watch(w, r, video, "/v/"+video.Id+"/")
 }
 
-// watchGate shows the video of a session's ticket.
-func (u *UI) watchGate(w http.ResponseWriter, r *http.Request) {
+// watchSession shows the video of a session's ticket.
+func (u *UI) watchSession(w http.ResponseWriter, r *http.Request) {
 	token := r.PathValue("token")
 	id, err := u.Ticket(token, time.Now())
+	var ended *stream.EndedError
+	if errors.As(err, &ended) {
+		u.refuse(w, r, http.StatusForbidden, "This session has ended", ended.Sentence)
+		return
+	}
 	if err != nil {
 		u.refuse(w, r, http.StatusUnauthorized, "This link has ended", "The link is not valid, or no longer. Ask the video's owner for a new one.")
 		return

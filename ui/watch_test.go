@@ -3,6 +3,7 @@ package ui
 import (
 	"errors"
 	"flag"
+	"fmt"
 	"net/http"
 	"os"
 	"regexp"
@@ -13,6 +14,7 @@ import (
 
 	"streamgate/app/access"
 	"streamgate/app/rpc"
+	"streamgate/app/stream"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -257,6 +259,15 @@ func TestWatchSessionRefusals(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestWatchSessionEnded: who had access and lost it reads why.
+func TestWatchSessionEnded(t *testing.T) {
+	s := newSite(t, film())
+	s.ui.Ticket = func(string, time.Time) (string, error) {
+		return "", fmt.Errorf("check: %w", &stream.EndedError{Code: "not_a_holder", Sentence: "The wallet <x> does not hold it."})
+	}
+	checkSaid(t, s.open(t, "/s/token/", http.StatusForbidden), "This session has ended", "The wallet <x> does not hold it.")
 }
 
 // TestWatchSessionOfRemoved: the ticket is good, the video gone.

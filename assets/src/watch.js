@@ -1,11 +1,20 @@
 // The watch page's player: hls.js where the browser has Media Source
-// Extensions, the browser's own HLS elsewhere (iOS). No inline script or
+// Extensions, the browser's own HLS elsewhere (older iOS). No inline script or
 // style: the page's CSP forbids both.
-(() => {
-  'use strict';
+'use strict';
 
-  const player = document.querySelector('.player');
-  if (!player) return;
+// play moves the player that is in root. What it returns stops it.
+//
+//   session  the session that it plays, if it is to be renewed; else the
+//            page's own address says whether there is one
+//   now, vaults, moved   as in StreamGate.keep
+//   begin    play at once
+//   at       begin there, seconds
+//   again    what "Try again" does once access has ended; it is told where
+//            playback was, seconds
+StreamGate.play = (root, how = {}) => {
+  const life = new AbortController();
+  const player = root.querySelector('.player');
   const $ = (name) => player.querySelector(name);
   const video = $('video');
   const seek = $('.seek');
@@ -14,6 +23,13 @@
   const volume = $('.volume');
   const message = $('.message');
   const duration = () => (Number.isFinite(video.duration) ? video.duration : Number(player.dataset.duration) || 0);
+
+  /* The ticket in the paths of a session; none if the video is public. */
+
+  const ticket = /\/s\/[^/]+\//;
+  let token = how.session ? how.session.token : (player.dataset.hls.match(/\/s\/([^/]+)\//) || [])[1];
+  // Playlists were read under an earlier ticket, and what they list with them.
+  const here = (url) => (token ? url.replace(ticket, `/s/${token}/`) : url);
 
   /* Loading */
 
@@ -32,41 +48,106 @@
     hls = new Hls({
       enableWorker: false,
       autoStartLoad: true,
+      startPosition: how.at || -1,
       backBufferLength: 60,
+      maxMaxBufferLength: 60, // else a small film is loaded whole, by viewers who leave or lose access
+      xhrSetup: (xhr, url) => xhr.open('GET', here(url), true),
       fragLoadPolicy: { default: patience },
       manifestLoadPolicy: { default: patience },
       playlistLoadPolicy: { default: patience },
     });
     hls.on(Hls.Events.FRAG_BUFFERED, () => { mended = 0; });
-    hls.on(Hls.Events.ERROR, (_, data) => data.fatal && recover(data));
+    hls.on(Hls.Events.ERROR, (_, data) => (refusal(data) ? admitted(data) : data.fatal && recover(data)));
     hls.on(Hls.Events.MANIFEST_PARSED, listQualities);
+    if (how.begin) hls.on(Hls.Events.MANIFEST_PARSED, start);
     hls.on(Hls.Events.LEVEL_SWITCHED, nameQuality);
     hls.loadSource(player.dataset.hls);
     hls.attachMedia(video);
   } else if (video.canPlayType('application/vnd.apple.mpegurl')) {
-    video.src = player.dataset.hls;
+    loadNative(how.at || 0, how.begin);
     quality.hidden = true;
   } else {
     say('This browser can play neither Media Source Extensions nor HLS.');
   }
 
+  function start() { video.play().catch(() => {}); }
+
+  function loadNative(at, playing) {
+    video.src = here(player.dataset.hls);
+    video.addEventListener('loadedmetadata', () => { video.currentTime = at; }, { once: true });
+    if (playing) start();
+  }
+
+  const status = (data) => data.response && data.response.code;
+  const refusal = (data) => status(data) === 401 || status(data) === 403;
+
+  // admitted asks whether the session goes on when something was refused: its
+  // ticket may only have expired while the device was asleep.
+  async function admitted(data) {
+    if (!keeper) end({ detail: 'This video is no longer public. Reload the page to ask for access.' });
+    else if (await keeper.check() && data.fatal) recover(data);
+  }
+
+  function load() {
+    if (life.signal.aborted) return;
+    if (hls.levels.length) hls.startLoad();
+    else hls.loadSource(player.dataset.hls);
+  }
+
   function recover(data) {
-    const status = data.response && data.response.code;
-    if (status === 401 || status === 403 || status === 410) {
-      say('Your access to this video has ended. Reload the page to ask for it again.');
-      hls.destroy();
+    if (status(data) === 410) {
+      end({ detail: 'A part of this video could not be made. Reload the page to see why.' });
     } else if (++mended > 8) {
       say('The video cannot be played just now. Reload the page to try again.');
     } else if (data.type === Hls.ErrorTypes.NETWORK_ERROR) {
-      setTimeout(() => (hls.levels.length ? hls.startLoad() : hls.loadSource(player.dataset.hls)), 1500);
+      setTimeout(load, 1500);
     } else {
       hls.recoverMediaError();
     }
   }
 
-  function say(text) {
-    message.textContent = text;
+  function say(...parts) {
+    message.replaceChildren(...parts);
     message.hidden = false;
+  }
+
+  /* The session */
+
+  const keeper = token && StreamGate.keep({
+    token, session: how.session, now: how.now, vaults: how.vaults, ended: end,
+    // The browser's own HLS must load anew for each ticket: as seldom as can be.
+    share: hls ? 0.5 : 0.85,
+    moved: (session) => {
+      token = session.token;
+      if (!hls) loadNative(video.currentTime, !video.paused);
+      if (how.moved) how.moved(session);
+    },
+  });
+
+  // stop lets go of the media and of everything that runs.
+  function stop() {
+    life.abort();
+    if (keeper) keeper.stop();
+    video.pause();
+    if (document.pictureInPictureElement === video) document.exitPictureInPicture().catch(() => {});
+    if (hls) hls.destroy();
+    video.removeAttribute('poster');
+    video.removeAttribute('src');
+    video.load();
+  }
+
+  // end stops because there is nothing to watch any more, and says why.
+  function end(problem) {
+    if (life.signal.aborted) return;
+    const at = video.currentTime;
+    stop();
+    const { item, readable } = StreamGate;
+    say(item('strong', 'Playback has stopped'), item('p', ...readable(problem.detail)));
+    if (!how.again) return;
+    const button = Object.assign(item('button', 'Try again'), { className: 'primary', type: 'button' });
+    button.addEventListener('click', () => how.again(at));
+    message.append(button);
+    button.focus();
   }
 
   /* Quality */
@@ -140,14 +221,14 @@
     Home: () => go(0), End: () => go(duration()),
   };
   document.addEventListener('keydown', (e) => {
-    const busy = e.target.closest('select, summary, a, .volume, .row button');
+    const busy = e.target.closest('select, summary, a, .volume, .row button, .message button, .demo button');
     if (busy || e.ctrlKey || e.metaKey || e.altKey) return;
     const act = keys[e.key] || (/^[0-9]$/.test(e.key) && (() => go((Number(e.key) / 10) * duration())));
     if (!act) return;
     e.preventDefault();
     act();
     stir();
-  });
+  }, { signal: life.signal });
 
   let idle;
   function stir() {
@@ -163,7 +244,7 @@
 
   let stills = [];
   async function loadStoryboard() {
-    const answer = await fetch(player.dataset.storyboard);
+    const answer = await fetch(here(player.dataset.storyboard));
     if (!answer.ok) return;
     const base = new URL(player.dataset.storyboard, location.href);
     const seconds = (s) => s.split(':').reduce((sum, n) => sum * 60 + Number(n), 0);
@@ -183,7 +264,7 @@
     if (still) {
       Object.assign(picture.style, {
         width: `${still.w}px`, height: `${still.h}px`,
-        backgroundImage: `url("${still.url}")`, backgroundPosition: `-${still.x}px -${still.y}px`,
+        backgroundImage: `url("${here(still.url)}")`, backgroundPosition: `-${still.x}px -${still.y}px`,
       });
     }
     preview.querySelector('span').textContent = time(at);
@@ -198,15 +279,15 @@
 
   let asked = 0;
   async function refresh() {
-    const making = document.querySelector('.making');
+    const making = root.querySelector('.making');
     const stillsMissing = !player.dataset.storyboard && !player.classList.contains('sound') && asked++ < 60;
     if (player.dataset.state === 'ready' && !stillsMissing) return;
-    const answer = await fetch(location.href, { headers: { Accept: 'text/html' } });
-    if (answer.ok) {
-      const fresh = new DOMParser().parseFromString(await answer.text(), 'text/html');
+    const { ok, document: fresh } = await StreamGate.page(token ? `/s/${token}/` : location.href);
+    if (life.signal.aborted) return;
+    if (ok) {
       making.replaceChildren(...fresh.querySelector('.making').childNodes);
       $('.made').replaceWith(document.importNode(fresh.querySelector('.made'), true));
-      document.querySelector('.facts').textContent = fresh.querySelector('.facts').textContent;
+      root.querySelector('.facts').textContent = fresh.querySelector('.facts').textContent;
       const now = fresh.querySelector('.player').dataset;
       player.dataset.state = now.state;
       if (!stills.length && now.storyboard) {
@@ -217,9 +298,12 @@
     }
     setTimeout(again, 2000);
   }
-  const again = () => refresh().catch(() => setTimeout(again, 4000));
+  const again = () => (life.signal.aborted ? null : refresh().catch(() => setTimeout(again, 4000)));
 
   if (player.dataset.storyboard) loadStoryboard().catch(() => {});
   setTimeout(again, 2000);
   draw();
-})();
+  return { stop, resume: () => keeper && keeper.resume() };
+};
+
+if (document.querySelector('main .player')) StreamGate.play(document.querySelector('main'));

@@ -4,12 +4,14 @@
 //
 // # Running a chain
 //
-//	devchain serve [--listen 127.0.0.1:8545] [--chain-id 1337] [--block-time 1s] [--json]
+//	devchain serve [--listen 127.0.0.1:8545] [--chain-id 1337] [--block-time 1s] [--demo] [--json]
 //
 // serves JSON-RPC over HTTP (eth_, net_, web3_, dev_, batches) until SIGTERM or
 // SIGINT, and prints the accounts, their keys and the contracts' addresses;
 // with --json as one line of JSON. Without --block-time a block is made for
-// each transaction at once. The contracts are demo versions of what rules ask:
+// each transaction at once. With --demo the holder has token 1, which pages may
+// hand to and fro (dev_demoToken, dev_handOver), signing as any account
+// (dev_accounts, dev_personalSign). The contracts are demo versions of what rules ask:
 // an ERC-721, an ERC-1155 and an ERC-20 that anybody may mint, a factory of
 // ERC-1271 wallets, a delegate registry and a multicall. Accounts and addresses
 // are the same at every start.

@@ -11,12 +11,13 @@ import (
 )
 
 // serveChain runs "devchain serve" and returns what it printed.
-func serveChain(t *testing.T) summary {
+func serveChain(t *testing.T, flags ...string) summary {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	out, in := io.Pipe()
 	ended := make(chan int, 1)
-	go func() { ended <- run(ctx, in, t.Output(), []string{"serve", "--listen", "127.0.0.1:0", "--json"}) }()
+	args := append([]string{"serve", "--listen", "127.0.0.1:0", "--json"}, flags...)
+	go func() { ended <- run(ctx, in, t.Output(), args) }()
 	t.Cleanup(func() {
 		cancel()
 		if code := <-ended; code != 0 {
@@ -79,5 +80,15 @@ func TestCommands(t *testing.T) {
 	}
 	if code := run(t.Context(), io.Discard, t.Output(), nil); code != 2 {
 		t.Errorf("no command: exit code %d", code)
+	}
+}
+
+// TestServeDemo: by the time the chain says that it is there, the holder has
+// the demo token.
+func TestServeDemo(t *testing.T) {
+	s := serveChain(t, "--demo", "--block-time", "50ms")
+	out := new(bytes.Buffer)
+	if code := run(t.Context(), out, t.Output(), []string{"transfer", "holder", "stranger", "1", "--rpc", s.URL}); code != 0 {
+		t.Errorf("the holder cannot hand the demo token over: exit code %d, %s", code, out)
 	}
 }

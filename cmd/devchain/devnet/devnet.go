@@ -6,7 +6,7 @@
 // Start returns a Net with JSON-RPC over HTTP on loopback, funded accounts
 // with fixed keys, and StreamGate's demo contracts at fixed addresses. A block
 // is made for each transaction at once, or at an interval. The rest is in
-// files by noun: accounts.go, deploy.go, tokens.go, blocks.go, rpc.go.
+// files by noun: accounts.go, deploy.go, tokens.go, maker.go, rpc.go, demo.go.
 //
 // # Usage
 //
@@ -101,16 +101,18 @@ func start(opts Options) (*Net, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := serve(stack, opts.ChainID)
+	client := newClient("", opts.ChainID, stack.Attach())
+	m, err := serve(stack, client)
 	if err != nil {
 		return nil, errors.Join(err, stack.Close())
 	}
-	return &Net{Client: newClient(stack.HTTPEndpoint(), opts.ChainID, stack.Attach()), stack: stack, maker: m}, nil
+	client.URL = stack.HTTPEndpoint()
+	return &Net{Client: client, stack: stack, maker: m}, nil
 }
 
-// serve puts the chain and its APIs on the stack and starts it.
-func serve(stack *node.Node, chain uint64) (*maker, error) {
-	backend, err := eth.New(stack, ethConfig(chain, demoAccounts().All()))
+// serve puts the client's chain and its APIs on the stack and starts it.
+func serve(stack *node.Node, client *Client) (*maker, error) {
+	backend, err := eth.New(stack, ethConfig(client.ChainID, client.All()))
 	if err != nil {
 		return nil, err
 	}
@@ -118,6 +120,7 @@ func serve(stack *node.Node, chain uint64) (*maker, error) {
 	stack.RegisterAPIs([]rpc.API{
 		{Namespace: "eth", Service: filters.NewFilterAPI(filters.NewFilterSystem(backend.APIBackend, filters.Config{}))},
 		{Namespace: "dev", Service: &devAPI{m}},
+		{Namespace: "dev", Service: &demoAPI{client}},
 	})
 	if err := stack.Start(); err != nil {
 		return nil, err
