@@ -19,6 +19,7 @@ type chain struct {
 	cfg       ChainConfig
 	endpoints []*endpoint
 	sampler   sampler
+	coder     coder
 }
 
 func newChain(cfg ChainConfig, m *metrics, log *slog.Logger) (*chain, error) {
@@ -39,7 +40,7 @@ func newChain(cfg ChainConfig, m *metrics, log *slog.Logger) (*chain, error) {
 		e.rank = i
 		c.endpoints = append(c.endpoints, e)
 	}
-	c.sampler.chain = c
+	c.sampler.chain, c.coder.chain = c, c
 	return c, nil
 }
 

@@ -53,13 +53,7 @@ func (c *chain) verify(ctx context.Context, signer access.Address, hash [32]byte
 // its address, which then decides. Delegated code (EIP-7702) takes nothing
 // from the key.
 func (c *chain) verifyKey(ctx context.Context, signer access.Address, hash [32]byte, w wrapper) error {
-	block, err := c.tip(ctx)
-	if err != nil {
-		return err
-	}
-	code, _, err := agree(ctx, c, c.endpoints, func(ctx context.Context, e *endpoint) ([]byte, error) {
-		return e.code(ctx, signer, block)
-	}, func(code []byte) string { return string(code) })
+	code, err := c.code(ctx, signer)
 	switch {
 	case err != nil:
 		return err
@@ -68,6 +62,22 @@ func (c *chain) verifyKey(ctx context.Context, signer access.Address, hash [32]b
 	default:
 		return c.verifyContract(ctx, signer, hash, w)
 	}
+}
+
+// code returns an account's code at the newest block, which with a quorum is
+// one that all know.
+func (c *chain) code(ctx context.Context, of access.Address) ([]byte, error) {
+	if c.cfg.Quorum == 1 {
+		return c.coder.code(ctx, of)
+	}
+	block, err := c.tip(ctx)
+	if err != nil {
+		return nil, err
+	}
+	code, _, err := agree(ctx, c, c.endpoints, func(ctx context.Context, e *endpoint) ([]byte, error) {
+		return e.code(ctx, of, block)
+	}, func(code []byte) string { return string(code) })
+	return code, err
 }
 
 // verifyContract asks the wallet, in one eth_call that makes it first if the
