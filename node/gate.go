@@ -18,11 +18,14 @@ func newGate(ctx context.Context, k *Kernel) (*access.Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	logins, err := access.NewLogins(ctx, k.Stores.Catalog.Secrets, k.Stores.Cache)
+	logins, err := access.NewLogins(ctx, k.Stores.Catalog)
 	if err != nil {
 		return nil, err
 	}
 	log := k.Log.With("service", "access")
+	if len(k.Config.Chains) > 0 && k.Config.APIGateway.PublicURL == "" && k.Config.APIGateway.Host != "127.0.0.1" && k.Config.APIGateway.Host != "localhost" {
+		log.Warn("wallets sign in for the site that api_gateway.public_url names: set it, or they can do so on this machine only")
+	}
 	var chains access.Chains = access.Deny{}
 	if len(k.Config.Chains) > 0 {
 		cfg := evm.Config{Metrics: k.Metrics, Log: log}

@@ -64,6 +64,15 @@ type Code struct {
 // Row implements Record.
 func (c Code) Row() Row { return Row{ID: c.ID, Parent: c.Pool} }
 
+// SignOut is a login that was ended before its time.
+type SignOut struct {
+	ID      string    `json:"id"`      // of the login
+	Expires time.Time `json:"expires"` // when the login would have
+}
+
+// Row implements Record.
+func (o SignOut) Row() Row { return Row{ID: o.ID} }
+
 // ChainCursor is how far a chain's logs have been followed.
 type ChainCursor struct {
 	ID    string `json:"id"`    // chain id (EIP-155), decimal

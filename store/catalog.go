@@ -16,6 +16,7 @@ type Catalog struct {
 	Rules    Table[Rule]
 	Sessions Table[Session]
 	Codes    Table[Code]
+	SignOuts Table[SignOut]
 	Cursors  Table[ChainCursor]
 
 	Plans   Plans

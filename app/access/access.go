@@ -160,7 +160,7 @@ func New(cfg Config) (*Service, error) {
 	s := &Service{
 		Config: cfg, known: newKeyCache(), passwords: NewPasswords(passwordSlots),
 		signIn: NewSignIn(SignInConfig{Cache: cfg.Cache, Chains: cfg.Chains, Logins: cfg.Logins, LoginTTL: cfg.LoginTTL}),
-		facts:  NewFactReader(FactsConfig{Chains: cfg.Chains, PositiveTTL: cfg.Recheck, PollInterval: cfg.pollInterval}),
+		facts:  NewFactReader(FactsConfig{Chains: cfg.Chains, PositiveTTL: cfg.Recheck / 2, PollInterval: cfg.pollInterval}),
 		book:   newBook(cfg.Catalog), roster: newRoster(), concern: newConcern(),
 	}
 	var err error
@@ -186,6 +186,7 @@ func (s *Service) Run(ctx context.Context) error {
 	for _, chain := range s.Chains.IDs() {
 		loops.Go(func() { newWatcher(s, chain).run(ctx) })
 	}
+	loops.Go(func() { s.followChanges(ctx) })
 	s.sweepUntil(ctx)
 	return nil
 }

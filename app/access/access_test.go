@@ -32,7 +32,7 @@ func newService(t *testing.T, change ...func(*Config)) *Service {
 		t.Fatal(err)
 	}
 	cache := memory.NewCache(memory.Options{})
-	logins, err := NewLogins(t.Context(), db.Catalog().Secrets, cache)
+	logins, err := NewLogins(t.Context(), db.Catalog())
 	if err != nil {
 		t.Fatal(err)
 	}

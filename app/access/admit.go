@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"time"
 
 	"connectrpc.com/connect"
@@ -57,7 +56,7 @@ func (s *Service) preview(ctx context.Context, req *rpc.CreateSessionRequest) (*
 			return nil, err
 		}
 	}
-	return s.open(ctx, rec, due, limits{}, func() error { return nil })
+	return s.open(ctx, &opening{rec: rec, due: due})
 }
 
 // admit makes a viewer's own session, if the video's rule admits them.
@@ -77,7 +76,7 @@ func (s *Service) admit(ctx context.Context, req *rpc.CreateSessionRequest) (*rp
 	if err != nil {
 		return nil, err
 	}
-	before, err := s.resumed(ctx, req, viewer)
+	before, err := s.resumable(ctx, req, viewer)
 	if err != nil {
 		return nil, err
 	}
@@ -88,21 +87,21 @@ func (s *Service) admit(ctx context.Context, req *rpc.CreateSessionRequest) (*rp
 	if !d.Admit {
 		return nil, refusal(d, viewer)
 	}
-	if before != nil { // its place is free for this one
-		if err := s.end(ctx, before.ID, &store.Failure{Code: "resumed", Message: "The video goes on in another place."}); err != nil {
-			return nil, err
-		}
+	o := &opening{
+		rec: s.newSession(req.VideoId, viewer), due: s.nextCheck(&d, time.Now()),
+		most: limits{s.MaxPerWallet, s.MaxPerVideo}, before: before, rule: rule, viewer: viewer,
 	}
-	rec := s.newSession(req.VideoId, viewer)
-	if err := remember(&rec, d.Memory); err != nil {
+	if code {
+		o.code = req.Code
+	}
+	// What was proved once does not last longer for being taken over.
+	if before != nil && len(before.Proofs) > 0 && before.Expires.Before(o.rec.Expires) {
+		o.rec.Expires = before.Expires
+	}
+	if err := remember(&o.rec, d.Memory); err != nil {
 		return nil, err
 	}
-	return s.open(ctx, rec, s.nextCheck(&d, time.Now()), limits{s.MaxPerWallet, s.MaxPerVideo}, func() error {
-		if !code {
-			return nil
-		}
-		return s.useCode(ctx, req.Code, rule, viewer)
-	})
+	return s.open(ctx, o)
 }
 
 // judge decides about a viewer, with all that they prove. A code counts, and
@@ -136,9 +135,10 @@ func (s *Service) judge(ctx context.Context, req *rpc.CreateSessionRequest, rule
 	return d, d.Admit, nil
 }
 
-// resumed returns the session that a viewer goes on with: one of theirs, of
-// the same video; nil if there is none, or none any more.
-func (s *Service) resumed(ctx context.Context, req *rpc.CreateSessionRequest, viewer Viewer) (*store.Session, error) {
+// resumable returns the session that a viewer may go on with: one of theirs, of
+// the same video, that was not ended for a reason; nil if there is none, or none
+// any more.
+func (s *Service) resumable(ctx context.Context, req *rpc.CreateSessionRequest, viewer Viewer) (*store.Session, error) {
 	if req.Resume == "" {
 		return nil, nil
 	}
@@ -155,10 +155,26 @@ func (s *Service) resumed(ctx context.Context, req *rpc.CreateSessionRequest, vi
 	}
 	own, err := viewerOf(&rec)
 	// With another wallet it is another viewer, who has proved nothing yet.
-	if err != nil || rec.KeyID != "" || own.Wallet != viewer.Wallet && !own.Wallet.IsZero() || !time.Now().Before(rec.Expires) {
+	if err != nil || own.Wallet != viewer.Wallet && !own.Wallet.IsZero() || !canResume(&rec) {
 		return nil, err
 	}
 	return &rec, nil
+}
+
+// canResume tells whether a viewer may go on with a session. One that was taken
+// over already is another's; one that the operator ended stays ended.
+func canResume(rec *store.Session) bool {
+	if rec.KeyID != "" || !time.Now().Before(rec.Expires) {
+		return false
+	}
+	if rec.Failure == nil {
+		return true
+	}
+	switch rec.Failure.Code {
+	case reasonResumed, reasonOperator, reasonCodes:
+		return false
+	}
+	return true
 }
 
 // better adds what was proved now: a wrong word takes nothing back.
@@ -168,21 +184,6 @@ func better(proofs, now map[string]Proof) {
 			proofs[key] = proof
 		}
 	}
-}
-
-// useCode uses up the code that the viewer is admitted by; if another was
-// quicker, they are refused after all.
-func (s *Service) useCode(ctx context.Context, text string, rule *Rule, viewer Viewer) error {
-	err := s.redeem(ctx, rule, text)
-	if !errors.Is(err, errUsed) {
-		return err
-	}
-	proved, err := s.checkCode(ctx, rule, text)
-	if err != nil {
-		return err
-	}
-	maps.Copy(viewer.Proofs, proved)
-	return refusal(s.decide(ctx, rule, viewer), viewer)
 }
 
 // newSession is a session that begins now.
@@ -217,39 +218,4 @@ func remember(rec *store.Session, memory map[string]Earlier) error {
 		return fmt.Errorf("remember a decision: %w", err)
 	}
 	return nil
-}
-
-// open stores a session and signs its ticket, unless too many play. Its rule is
-// asked again when due. What pay uses up is used up only for a session that has
-// its place.
-func (s *Service) open(ctx context.Context, rec store.Session, due time.Time, most limits, pay func() error) (*rpc.Session, error) {
-	rec.Ticket = s.ticketEnd(&rec)
-	p, err := playingOf(&rec)
-	if err != nil {
-		return nil, err
-	}
-	p.due = due
-	switch s.roster.enter(p, most, time.Now()) {
-	case crowdNode:
-		return nil, rpc.Errorf(connect.CodeResourceExhausted, "too_many_sessions",
-			"Too many people are watching here: try again later.")
-	case crowdWallet:
-		return nil, rpc.Errorf(connect.CodeResourceExhausted, "too_many_streams",
-			"This wallet is watching %d videos already, which is the most: end one of them, or wait two minutes.", most.wallet)
-	case crowdVideo:
-		return nil, rpc.Errorf(connect.CodeResourceExhausted, "too_many_viewers",
-			"This video has %d viewers already, which is the most: try again later.", most.video)
-	}
-	if err = pay(); err == nil {
-		err = s.Catalog.Sessions.Create(ctx, rec)
-	}
-	if err != nil {
-		s.roster.drop(rec.ID)
-		return nil, err
-	}
-	// What changed since the decision has asked only those on the roster.
-	if err := s.stillAdmitted(ctx, p); err != nil {
-		return nil, err
-	}
-	return s.issue(ctx, &rec), nil
 }

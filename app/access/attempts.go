@@ -1,7 +1,6 @@
 package access
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -26,6 +25,9 @@ var (
 	// Decisions, each of which may cost a reading of a chain or a record: of
 	// one wallet, or of one client without.
 	viewerQuestions = limit{60, 300}
+	// Nonces and sign-ins of one client: each costs a call to a chain, whose
+	// budget those who watch need too.
+	clientSignIns = limit{60, 120}
 )
 
 // attempt spends one try at a video's passwords and codes: too_many_attempts.
@@ -46,7 +48,25 @@ func (s *Service) question(ctx context.Context) error {
 	if who.Scope != rpc.ScopeNone {
 		return nil
 	}
-	wait, err := s.spend(ctx, "question/"+cmp.Or(who.Wallet, who.Client), viewerQuestions)
+	// Wallets are free: a client with many of them is still one.
+	err := s.limited(ctx, "question/client/"+who.Client, viewerQuestions)
+	if err == nil && who.Wallet != "" {
+		err = s.limited(ctx, "question/"+who.Wallet, viewerQuestions)
+	}
+	return err
+}
+
+// signingIn spends one of a client's nonces or sign-ins: rate_limited.
+func (s *Service) signingIn(ctx context.Context) error {
+	who := rpc.Caller(ctx)
+	if who.Scope != rpc.ScopeNone {
+		return nil
+	}
+	return s.limited(ctx, "sign-in/"+who.Client, clientSignIns)
+}
+
+func (s *Service) limited(ctx context.Context, key string, l limit) error {
+	wait, err := s.spend(ctx, key, l)
 	if err == nil && wait > 0 {
 		err = rpc.Errorf(connect.CodeResourceExhausted, "rate_limited", "Too many requests; wait %s and try again.", wait)
 	}

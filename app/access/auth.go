@@ -17,6 +17,9 @@ import (
 
 // CreateNonce implements rpc.AccessHandler.
 func (s *Service) CreateNonce(ctx context.Context, _ *rpc.CreateNonceRequest) (*rpc.Nonce, error) {
+	if err := s.signingIn(ctx); err != nil {
+		return nil, err
+	}
 	site, err := s.site(ctx)
 	if err != nil {
 		return nil, err
@@ -37,6 +40,9 @@ func (s *Service) CreateNonce(ctx context.Context, _ *rpc.CreateNonceRequest) (*
 
 // SignIn implements rpc.AccessHandler.
 func (s *Service) SignIn(ctx context.Context, req *rpc.SignInRequest) (*rpc.Login, error) {
+	if err := s.signingIn(ctx); err != nil {
+		return nil, err
+	}
 	site, err := s.site(ctx)
 	if err != nil {
 		return nil, err

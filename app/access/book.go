@@ -33,6 +33,8 @@ type entry struct {
 type book struct {
 	catalog store.Catalog
 
+	walking sync.Mutex // one walk serves all who ask
+
 	mu        sync.Mutex
 	edition   uint64 // bumped by forget
 	known     map[string]entry
@@ -86,22 +88,22 @@ func (b *book) forget(videoID string) {
 	}
 }
 
-// load reads and expands a stored rule; nil for none. A rule that can no
-// longer be expanded, because what it refers to was changed, admits nobody.
+// load reads and expands a stored rule; nil for none. A rule that cannot be read
+// or expanded any more, because what it refers to was changed, admits nobody,
+// and is no reason to keep others waiting.
 func (b *book) load(ctx context.Context, stored []byte) (*Rule, error) {
 	if len(stored) == 0 {
 		return nil, nil
 	}
 	rule, err := LoadRule(stored)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		rule, err = rule.Expand(func(name string) (*Rule, error) { return b.named(ctx, name) })
 	}
-	expanded, err := rule.Expand(func(name string) (*Rule, error) { return b.named(ctx, name) })
 	var bad *RuleError
 	if errors.As(err, &bad) {
 		return &Rule{Kind: KindRule}, nil
 	}
-	return expanded, err
+	return rule, err
 }
 
 // named returns a named rule, not expanded; ErrNoRule.
@@ -116,25 +118,28 @@ func (b *book) named(ctx context.Context, name string) (*Rule, error) {
 	return LoadRule(rec.Rule)
 }
 
-// watched lists the contracts of a chain that any video's rule names.
-func (b *book) watched(ctx context.Context, chain uint64) ([]Address, error) {
+// watched lists the contracts of a chain that any video's rule names; used
+// tells whether any rule needs the chain at all.
+func (b *book) watched(ctx context.Context, chain uint64) (contracts []Address, used bool, err error) {
+	b.walking.Lock()
+	defer b.walking.Unlock()
 	b.mu.Lock()
-	contracts, fresh, edition := b.contracts, time.Since(b.walked) < contractsFresh, b.edition
+	all, fresh, edition := b.contracts, time.Since(b.walked) < contractsFresh, b.edition
 	b.mu.Unlock()
-	if fresh {
-		return contracts[chain], nil
+	if contracts, used = all[chain]; fresh {
+		return contracts, used, nil
 	}
 	now := time.Now()
-	contracts, err := b.walk(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("collect the contracts of all rules: %w", err)
+	if all, err = b.walk(ctx); err != nil {
+		return nil, false, fmt.Errorf("collect the contracts of all rules: %w", err)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.contracts = contracts; b.edition == edition {
+	if b.contracts = all; b.edition == edition {
 		b.walked = now
 	}
-	return contracts[chain], nil
+	contracts, used = all[chain]
+	return contracts, used, nil
 }
 
 func (b *book) walk(ctx context.Context) (map[uint64][]Address, error) {
@@ -149,6 +154,9 @@ func (b *book) walk(ctx context.Context) (map[uint64][]Address, error) {
 		}
 		if rule == nil {
 			continue
+		}
+		for _, chain := range rule.chains() {
+			all[chain] = append(all[chain], []Address{}...) // there, if only for its coin
 		}
 		for chain, contracts := range rule.Contracts() {
 			all[chain] = append(all[chain], contracts...)

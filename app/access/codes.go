@@ -61,6 +61,9 @@ func (s *Service) DeleteCodes(ctx context.Context, req *rpc.DeleteCodesRequest) 
 	if n == 0 {
 		return nil, rpc.NotFound(store.ErrNotFound, "pool", req.Pool)
 	}
+	if err := s.withdraw(ctx, req.Pool); err != nil {
+		return nil, fmt.Errorf("end the sessions of pool %s: %w", req.Pool, err)
+	}
 	s.Log.InfoContext(ctx, "codes deleted", "pool", req.Pool, "count", n)
 	return &rpc.DeleteCodesResponse{}, nil
 }
@@ -93,8 +96,8 @@ func (s *Service) checkCode(ctx context.Context, rule *Rule, text string) (map[s
 	}
 	proofs := map[string]Proof{}
 	rule.leaves(func(leaf *Rule) {
-		if leaf.Ticket != nil {
-			proofs[leaf.Ticket.ProofKey()] = proofOf(code, leaf.Ticket)
+		if leaf.Ticket != nil { // of two leaves of a pool, the easier counts for both
+			better(proofs, map[string]Proof{leaf.Ticket.ProofKey(): proofOf(code, leaf.Ticket)})
 		}
 	})
 	return proofs, nil
@@ -133,4 +136,45 @@ func (s *Service) redeem(ctx context.Context, rule *Rule, text string) error {
 		return errUsed // deleted meanwhile
 	}
 	return err
+}
+
+// refund gives back the use of a code that brought nothing.
+func (s *Service) refund(ctx context.Context, text string) error {
+	if text == "" {
+		return nil
+	}
+	_, err := s.Catalog.Codes.Update(ctx, codeID(text), func(code *store.Code) error {
+		code.Used = max(0, code.Used-1)
+		return nil
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// withdraw ends the sessions that a pool's codes have opened, and takes from
+// those that are past what they have proved.
+func (s *Service) withdraw(ctx context.Context, pool string) error {
+	key := (&TicketCode{Pool: pool}).ProofKey()
+	for rec, err := range store.All(ctx, s.Catalog.Sessions, store.Query{}) {
+		if err != nil {
+			return err
+		}
+		if rec.Proofs[key] == "" {
+			continue
+		}
+		if rec.State == store.SessionLive {
+			err = s.end(ctx, rec.ID, &store.Failure{Code: reasonCodes, Message: "The ticket code has been withdrawn."})
+		} else {
+			_, err = s.Catalog.Sessions.Update(ctx, rec.ID, func(rec *store.Session) error {
+				delete(rec.Proofs, key)
+				return nil
+			})
+		}
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+	}
+	return nil
 }

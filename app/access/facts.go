@@ -59,6 +59,7 @@ type FactReader struct {
 	heads   map[uint64]uint64                // by chain: the newest block told by Seen
 	floors  map[account]uint64               // below this block, readings are out of date
 	passed  map[account]uint64               // the floors before those, see setFloor
+	bases   map[uint64]uint64                // by chain: below this block, all readings are out of date
 	flights map[FactKey]*flight
 }
 
@@ -90,7 +91,8 @@ func NewFactReader(cfg FactsConfig) *FactReader {
 	}
 	return &FactReader{
 		cfg: cfg, known: map[FactKey]FactValue{}, index: map[account]map[FactKey]struct{}{},
-		heads: map[uint64]uint64{}, floors: map[account]uint64{}, flights: map[FactKey]*flight{},
+		heads: map[uint64]uint64{}, floors: map[account]uint64{},
+		bases: map[uint64]uint64{}, flights: map[FactKey]*flight{},
 	}
 }
 
@@ -167,25 +169,21 @@ func (r *FactReader) pollInterval(chain uint64) time.Duration {
 func (r *FactReader) read(ctx context.Context, chain uint64, questions []Question, keys []FactKey, f *flight) {
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.ReadTimeout)
 	defer cancel()
-	reading, err := r.cfg.Chains.Read(ctx, chain, questions)
-	if err == nil && len(reading.Answers) != len(questions) {
-		err = fmt.Errorf("chain %d gave %d answers to %d questions: %w", chain, len(reading.Answers), len(questions), ErrChainUnreachable)
-	}
-	if err != nil && !errors.Is(err, ErrChainUnknown) && !errors.Is(err, ErrChainUnreachable) {
-		err = fmt.Errorf("%w: %w", ErrChainUnreachable, err)
+	values := make([]FactValue, 0, len(questions))
+	for part := range slices.Chunk(questions, maxReading) {
+		values = append(values, r.ask(ctx, chain, part)...)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	now := r.cfg.Now()
 	f.values = make(map[FactKey]FactValue, len(keys))
 	for i, key := range keys {
 		current := r.flights[key] == f // else Invalidate came by: the answer may be out of date
 		if current {
 			delete(r.flights, key)
 		}
-		value := FactValue{Err: err}
-		if err == nil {
-			value = r.judge(key, FactValue{Answer: reading.Answers[i], Block: reading.Block.Number, Read: now, Source: reading.Source})
+		value := values[i]
+		if value.Err == nil {
+			value = r.judge(key, value)
 		}
 		f.values[key] = value
 		if current && value.Err == nil && value.Block >= r.heads[chain] {
@@ -193,6 +191,27 @@ func (r *FactReader) read(ctx context.Context, chain uint64, questions []Questio
 		}
 	}
 	close(f.done)
+}
+
+// maxReading is how many questions one reading has.
+const maxReading = 1000
+
+// ask reads the answers to some questions at one block.
+func (r *FactReader) ask(ctx context.Context, chain uint64, questions []Question) []FactValue {
+	reading, err := r.cfg.Chains.Read(ctx, chain, questions)
+	if err == nil && len(reading.Answers) != len(questions) {
+		err = fmt.Errorf("chain %d gave %d answers to %d questions: %w", chain, len(reading.Answers), len(questions), ErrChainUnreachable)
+	}
+	if err != nil && !errors.Is(err, ErrChainUnknown) && !errors.Is(err, ErrChainUnreachable) {
+		err = fmt.Errorf("%w: %w", ErrChainUnreachable, err)
+	}
+	values, now := make([]FactValue, len(questions)), r.cfg.Now()
+	for i := range values {
+		if values[i].Err = err; err == nil {
+			values[i] = FactValue{Answer: reading.Answers[i], Block: reading.Block.Number, Read: now, Source: reading.Source}
+		}
+	}
+	return values
 }
 
 // judge refuses an answer from before a change that is known of: an endpoint
@@ -206,6 +225,7 @@ func (r *FactReader) judge(key FactKey, v FactValue) FactValue {
 		if !ok {
 			floor = r.passed[a]
 		}
+		floor = max(floor, r.bases[key.Chain])
 		if v.Block < floor {
 			return FactValue{Err: fmt.Errorf("chain %d answered from block %d, before the change in %d: %w", key.Chain, v.Block, floor, ErrChainUnreachable)}
 		}
@@ -284,8 +304,8 @@ func (r *FactReader) Invalidate(chain, block uint64, contract, holder Address) {
 
 // Reset forgets all that is known of a chain, changes included: a
 // reorganisation may have undone any of it. Readings that are under way are not
-// kept.
-func (r *FactReader) Reset(chain uint64) {
+// kept, and those from before block are refused from now on.
+func (r *FactReader) Reset(chain, block uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for key := range r.known {
@@ -305,7 +325,7 @@ func (r *FactReader) Reset(chain uint64) {
 			}
 		}
 	}
-	delete(r.heads, chain)
+	r.heads[chain], r.bases[chain] = block, block
 }
 
 // setFloor remembers a change. When there are too many, the older half goes:

@@ -75,11 +75,25 @@ func (s *Service) RevokeKey(ctx context.Context, req *rpc.RevokeKeyRequest) (*rp
 	}
 	s.known.forget(req.Id)
 	s.Log.InfoContext(ctx, "key revoked", "key_id", req.Id)
-	return &rpc.RevokeKeyResponse{}, nil
+	return &rpc.RevokeKeyResponse{}, s.endOfKey(ctx, req.Id)
 }
 
-// Authenticate returns who sent a bearer key or the token of a login. A key that is malformed,
-// unknown or revoked is the coded error invalid_key.
+// endOfKey ends the sessions that a key has made.
+func (s *Service) endOfKey(ctx context.Context, id string) error {
+	for rec, err := range store.All(ctx, s.Catalog.Sessions, store.Query{State: string(store.SessionLive)}) {
+		if err == nil && rec.KeyID == id {
+			err = s.end(ctx, rec.ID, &store.Failure{Code: reasonKey, Message: "The key that made this link has been revoked."})
+		}
+		if err != nil {
+			return fmt.Errorf("end the sessions of key %s: %w", id, err)
+		}
+	}
+	return nil
+}
+
+// Authenticate returns who sent a bearer key, or the token of a wallet's login.
+// A key that is malformed, unknown or revoked is the coded error invalid_key; a
+// login that is over, login_expired or signed_out.
 func (s *Service) Authenticate(ctx context.Context, bearer string) (rpc.Identity, error) {
 	if isLogin(bearer) {
 		return s.authenticateLogin(ctx, bearer)

@@ -47,14 +47,14 @@ const (
 // safe for concurrent use.
 type Logins struct {
 	key      []byte
-	cache    store.Cache
+	outs     store.Table[store.SignOut]
 	encoding *base64.Encoding
 }
 
-// NewLogins returns the deployment's logins, with the signing key from
-// secrets; cache remembers who has signed out.
-func NewLogins(ctx context.Context, secrets store.Secrets, cache store.Cache) (*Logins, error) {
-	key, err := secrets.Secret(ctx, loginKeyName, func() []byte {
+// NewLogins returns the deployment's logins. The catalog has their signing key
+// and remembers who has signed out.
+func NewLogins(ctx context.Context, catalog store.Catalog) (*Logins, error) {
+	key, err := catalog.Secrets.Secret(ctx, loginKeyName, func() []byte {
 		key := make([]byte, sha256.Size)
 		rand.Read(key) // never fails (crypto/rand)
 		return key
@@ -62,11 +62,11 @@ func NewLogins(ctx context.Context, secrets store.Secrets, cache store.Cache) (*
 	if err != nil {
 		return nil, fmt.Errorf("read the login key: %w", err)
 	}
-	return loginsWith(key, cache), nil
+	return loginsWith(key, catalog.SignOuts), nil
 }
 
-func loginsWith(key []byte, cache store.Cache) *Logins {
-	return &Logins{key: key, cache: cache, encoding: base64.RawURLEncoding.Strict()}
+func loginsWith(key []byte, outs store.Table[store.SignOut]) *Logins {
+	return &Logins{key: key, outs: outs, encoding: base64.RawURLEncoding.Strict()}
 }
 
 // Issue returns a new login and its token.
@@ -96,7 +96,7 @@ func (l *Logins) mac(body []byte) []byte {
 
 // Verify returns the login of a token that this deployment has issued, unless
 // it has expired or was signed out: ErrInvalid, ErrExpired, ErrSignedOut. If
-// the cache cannot be asked, its error is returned: in doubt nobody is in.
+// the store cannot be asked, its error is returned: in doubt nobody is in.
 func (l *Logins) Verify(ctx context.Context, token string, now time.Time) (Login, error) {
 	login, err := l.parse(token)
 	if err != nil {
@@ -105,7 +105,7 @@ func (l *Logins) Verify(ctx context.Context, token string, now time.Time) (Login
 	if !now.Before(login.Expires) {
 		return Login{}, ErrExpired
 	}
-	_, err = l.cache.Get(ctx, signOutKey(login.ID))
+	_, err = l.outs.Get(ctx, login.ID)
 	switch {
 	case err == nil:
 		return Login{}, ErrSignedOut
@@ -141,10 +141,22 @@ func (l *Logins) SignOut(ctx context.Context, token string, now time.Time) error
 	if err != nil || !now.Before(login.Expires) {
 		return nil
 	}
-	if err := l.cache.Set(ctx, signOutKey(login.ID), []byte{1}, login.Expires.Sub(now)); err != nil {
+	err = l.outs.Create(ctx, store.SignOut{ID: login.ID, Expires: login.Expires})
+	if err != nil && !errors.Is(err, store.ErrExists) {
 		return fmt.Errorf("remember a sign-out: %w", err)
 	}
 	return nil
 }
 
-func signOutKey(id string) string { return "signed-out:" + id }
+// bury forgets the sign-outs of logins that have expired.
+func (l *Logins) bury(ctx context.Context, now time.Time) error {
+	for out, err := range store.All(ctx, l.outs, store.Query{}) {
+		if err == nil && !now.Before(out.Expires) {
+			err = l.outs.Delete(ctx, out.ID)
+		}
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return fmt.Errorf("forget a sign-out: %w", err)
+		}
+	}
+	return nil
+}

@@ -8,13 +8,13 @@ import (
 	"testing"
 	"time"
 
+	"streamgate/store"
 	"streamgate/store/bolt"
-	"streamgate/store/memory"
 )
 
 func TestLogins(t *testing.T) {
 	now := time.Unix(1_900_000_000, 0).UTC()
-	l := loginsWith([]byte("key"), memory.NewCache(memory.Options{Now: func() time.Time { return now }}))
+	l := loginsWith([]byte("key"), signOuts(t))
 	login, token := l.Issue(addr(t, alice), 1, now.Add(time.Hour))
 	other, otherToken := l.Issue(addr(t, alice), 1, now.Add(time.Hour))
 	if login.ID == other.ID || !strings.HasPrefix(token, "sw_") {
@@ -49,6 +49,35 @@ func TestLogins(t *testing.T) {
 	}
 	if err := l.SignOut(t.Context(), otherToken, login.Expires); err != nil {
 		t.Errorf("after its end: %v", err)
+	}
+}
+
+// signOuts is an empty table.
+func signOuts(t testing.TB) store.Table[store.SignOut] {
+	t.Helper()
+	db, err := bolt.Open(filepath.Join(t.TempDir(), "db"), bolt.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	return db.Catalog().SignOuts
+}
+
+func TestSignOutsAreForgotten(t *testing.T) {
+	l := loginsWith([]byte("key"), signOuts(t))
+	_, past := l.Issue(addr(t, alice), 1, time.Now().Add(time.Second))
+	login, token := l.Issue(addr(t, alice), 1, time.Now().Add(time.Hour))
+	for _, out := range []string{past, token} {
+		if err := l.SignOut(t.Context(), out, time.Now().Add(-time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.bury(t.Context(), time.Now().Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	left, _, err := l.outs.List(t.Context(), store.Query{})
+	if err != nil || len(left) != 1 || left[0].ID != login.ID {
+		t.Errorf("left are %v, %v", left, err)
 	}
 }
 
@@ -103,10 +132,9 @@ func TestLoginsKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	cache := memory.NewCache(memory.Options{})
 	var nodes [2]*Logins
 	for i := range nodes {
-		if nodes[i], err = NewLogins(t.Context(), db.Catalog().Secrets, cache); err != nil {
+		if nodes[i], err = NewLogins(t.Context(), db.Catalog()); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -9,21 +9,19 @@ import (
 	"streamgate/store"
 )
 
-// playing is a live session as this node watches over it. Its fields but id
-// and who are guarded by the roster.
+// playing is a live session as this node watches over it.
 type playing struct {
 	id, videoID string
 	preview     bool
-	byKey       bool   // a key made it: no limit counts it
-	viewer      Viewer // Earlier is the memory of the last decision
+	byKey       bool      // a key made it: no limit counts it
+	wallet      Address   // who plays; zero for nobody
+	wallets     []Address // on whose holdings it stands
 
-	ticket  time.Time // when its newest ticket expires
-	expires time.Time // when it ends, whatever is renewed
-	due     time.Time // when its rule is to be asked again
+	// Guarded by the roster.
+	viewer Viewer    // Earlier is the memory of the last decision
+	ticket time.Time // when its newest ticket expires
+	due    time.Time // when its rule is to be asked again
 }
-
-// wallets are those whose holdings the session stands on.
-func (p *playing) wallets() []Address { return p.viewer.holders() }
 
 // roster is the live sessions, and finds them by what may end them.
 type roster struct {
@@ -74,7 +72,7 @@ func (r *roster) enter(p *playing, most limits, now time.Time) crowd {
 	if most.video > 0 && alive(r.byVideo[p.videoID], now) >= most.video {
 		return crowdVideo
 	}
-	if wallet := p.viewer.Wallet; most.wallet > 0 && !wallet.IsZero() && r.streams(wallet, now) >= most.wallet {
+	if most.wallet > 0 && !p.wallet.IsZero() && r.streams(p.wallet, now) >= most.wallet {
 		return crowdWallet
 	}
 	r.add(p)
@@ -85,7 +83,7 @@ func (r *roster) enter(p *playing, most limits, now time.Time) crowd {
 func (r *roster) streams(wallet Address, now time.Time) int {
 	n := 0
 	for p := range r.byWallet[wallet] {
-		if p.viewer.Wallet == wallet && !p.byKey && now.Before(p.ticket) {
+		if p.wallet == wallet && !p.byKey && now.Before(p.ticket) {
 			n++
 		}
 	}
@@ -102,38 +100,39 @@ func alive(set map[*playing]struct{}, now time.Time) int {
 	return n
 }
 
-// put adds a session that is there already, whatever the limits. One that is
-// known stays as it is.
-func (r *roster) put(p *playing) {
+// put adds a session that is there already, whatever the limits, and tells
+// whether it was new. One that is known stays as it is.
+func (r *roster) put(p *playing) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.byID[p.id] == nil {
-		r.add(p)
+	if r.byID[p.id] != nil {
+		return false
 	}
+	r.add(p)
+	return true
 }
 
 func (r *roster) add(p *playing) {
 	r.byID[p.id] = p
 	enlist(r.byVideo, p.videoID, p)
-	for _, wallet := range p.wallets() {
+	for _, wallet := range p.wallets {
 		enlist(r.byWallet, wallet, p)
 	}
 }
 
-// drop removes a session, and tells whether it was there.
-func (r *roster) drop(id string) bool {
+// drop removes a session, if it is there.
+func (r *roster) drop(id string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	p := r.byID[id]
 	if p == nil {
-		return false
+		return
 	}
 	delete(r.byID, id)
 	strike(r.byVideo, p.videoID, p)
-	for _, wallet := range p.wallets() {
+	for _, wallet := range p.wallets {
 		strike(r.byWallet, wallet, p)
 	}
-	return true
 }
 
 func enlist[K comparable](index map[K]map[*playing]struct{}, key K, p *playing) {
@@ -205,6 +204,16 @@ func (r *roster) decided(p *playing, memory map[string]Earlier, due time.Time) {
 	p.viewer.Earlier, p.due = memory, due
 }
 
+// unremember takes from sessions what they could stand on while a chain cannot
+// be reached: it is known to have changed.
+func (r *roster) unremember(list []*playing) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, p := range list {
+		p.viewer.Earlier = nil
+	}
+}
+
 // renewed notes a fresh ticket.
 func (r *roster) renewed(id string, ticket time.Time) {
 	r.mu.Lock()
@@ -225,7 +234,7 @@ func (r *roster) viewerOf(p *playing) Viewer {
 func playingOf(rec *store.Session) (*playing, error) {
 	viewer, err := viewerOf(rec)
 	return &playing{
-		id: rec.ID, videoID: rec.VideoID, preview: rec.Preview, byKey: rec.KeyID != "", viewer: viewer,
-		ticket: rec.Ticket, expires: rec.Expires,
+		id: rec.ID, videoID: rec.VideoID, preview: rec.Preview, byKey: rec.KeyID != "",
+		wallet: viewer.Wallet, wallets: viewer.holders(), viewer: viewer, ticket: rec.Ticket,
 	}, err
 }

@@ -230,6 +230,16 @@ func (r *Rule) leaves(visit func(*Rule)) {
 	}
 }
 
+// chains lists the chains that an expanded rule names.
+func (r *Rule) chains() (list []uint64) {
+	r.leaves(func(leaf *Rule) {
+		if leaf.Holding != nil {
+			list = append(list, leaf.Holding.Chain)
+		}
+	})
+	return list
+}
+
 // Contracts lists the contracts that an expanded rule names on each chain,
 // once each: what a watcher must follow.
 func (r *Rule) Contracts() map[uint64][]Address {

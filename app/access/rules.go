@@ -191,9 +191,7 @@ func (s *Service) prepare(ctx context.Context, given *structpb.Struct, before []
 	}
 	var old *Rule
 	if len(before) > 0 {
-		if old, err = LoadRule(before); err != nil {
-			return nil, nil, fmt.Errorf("read the rule before: %w", err)
-		}
+		old, _ = LoadRule(before) // one that cannot be read has no password to keep
 	}
 	if err := rule.Keep(old); err != nil {
 		return nil, nil, ruleError(err)
@@ -218,7 +216,36 @@ func (s *Service) expand(rule *Rule, find lookup) (*Rule, error) {
 	if err := s.plausible(expanded, ""); err != nil {
 		return nil, ruleError(err)
 	}
+	if passwords, pools := expanded.asks(); passwords > 1 || pools > 1 {
+		return nil, ruleError(ruleErrorf("", "nobody could be admitted: a viewer enters one password and one code, but the rule asks for more of them at once"))
+	}
 	return expanded, nil
+}
+
+// asks counts the passwords and the pools of codes that a viewer needs at once.
+func (r *Rule) asks() (passwords, pools int) {
+	switch r.Kind {
+	case KindPassword:
+		return 1, 0
+	case KindTicketCode:
+		return 0, 1
+	}
+	codes := map[string]bool{}
+	for i := range r.Parts {
+		part := &r.Parts[i]
+		pw, pl := part.asks()
+		switch {
+		case r.Kind == KindAny && i > 0:
+			passwords, pools = min(passwords, pw), min(pools, pl)
+			continue
+		case part.Kind == KindTicketCode && codes[part.Ticket.Pool]:
+			pl = 0 // the same code serves
+		case part.Kind == KindTicketCode:
+			codes[part.Ticket.Pool] = true
+		}
+		passwords, pools = passwords+pw, pools+pl
+	}
+	return passwords, pools
 }
 
 func (s *Service) plausible(r *Rule, at string) error {

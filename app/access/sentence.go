@@ -78,6 +78,9 @@ func (e *evaluation) sentence(x *Explanation) string {
 	case ReasonOutsideWindow:
 		return windowSentence(x.rule.Window, e.now)
 	case ReasonNoRule:
+		if x.rule.Ref == "" {
+			return "The rule can no longer be used, because one that it refers to was changed: its owner must save it again."
+		}
 		return fmt.Sprintf("The rule refers to another, %q, which does not exist.", x.rule.Ref)
 	}
 	return "The rule does not admit this viewer."

@@ -15,21 +15,35 @@ import (
 	"streamgate/store"
 )
 
+// Why a session ends, besides the reasons of decisions.
+const (
+	reasonLeft     = "left"
+	reasonResumed  = "resumed"
+	reasonOperator = "ended_by_operator"
+	reasonCodes    = "code_withdrawn"
+	reasonKey      = "key_revoked"
+	reasonDeleted  = "video_deleted"
+)
+
 // RenewSession implements rpc.AccessHandler.
 func (s *Service) RenewSession(ctx context.Context, req *rpc.RenewSessionRequest) (*rpc.Session, error) {
-	rec, err := s.sessionOf(ctx, req.Token)
+	ticket, rec, err := s.sessionOf(ctx, req.Token)
 	if err != nil {
 		return nil, err
 	}
 	if rec.State != store.SessionLive {
 		return nil, over(&rec)
 	}
-	p := s.roster.get(rec.ID)
-	if p == nil { // another node made it
-		if p, err = playingOf(&rec); err != nil {
-			return nil, err
-		}
-		s.roster.put(p)
+	if time.Since(s.issued(&rec)) < renewPause {
+		return s.issue(ctx, &rec), nil // the newest is as good
+	}
+	if !ticket.Expires.Equal(rec.Ticket) { // one session is one player
+		return nil, rpc.Errorf(connect.CodeUnauthenticated, "ticket_renewed", "Another player goes on with this session: open a new one.")
+	}
+	ctx = context.WithoutCancel(ctx)
+	p, err := s.onRoster(&rec)
+	if err != nil {
+		return nil, err
 	}
 	if err := s.stillAdmitted(ctx, p); err != nil {
 		return nil, err
@@ -38,21 +52,48 @@ func (s *Service) RenewSession(ctx context.Context, req *rpc.RenewSessionRequest
 	if err != nil {
 		return nil, fmt.Errorf("renew session %s: %w", rec.ID, err)
 	}
-	rec, err = s.Catalog.Sessions.Update(ctx, rec.ID, func(rec *store.Session) error {
-		if rec.State != store.SessionLive {
+	_, err = s.Catalog.Sessions.Update(ctx, rec.ID, func(now *store.Session) error {
+		if rec = *now; rec.State != store.SessionLive {
 			return errOver
 		}
-		rec.Ticket, rec.Memory = s.ticketEnd(rec), memory
+		now.Ticket, now.Memory = s.ticketEnd(now), memory
+		rec = *now
 		return nil
 	})
-	if errors.Is(err, errOver) {
+	switch {
+	case errors.Is(err, errOver), errors.Is(err, store.ErrNotFound):
+		s.roster.drop(rec.ID)
 		return nil, over(&rec)
-	}
-	if err != nil {
+	case err != nil:
 		return nil, fmt.Errorf("renew session %s: %w", rec.ID, err)
 	}
 	s.roster.renewed(rec.ID, rec.Ticket)
 	return s.issue(ctx, &rec), nil
+}
+
+// renewPause is how long after a ticket was issued its session gets no other:
+// an answer that was lost is given again.
+const renewPause = 5 * time.Second
+
+// issued is when a session's newest ticket was.
+func (s *Service) issued(rec *store.Session) time.Time { return rec.Ticket.Add(-s.TicketTTL) }
+
+// onRoster returns a live session of the roster; one that another node has made
+// is put there.
+func (s *Service) onRoster(rec *store.Session) (*playing, error) {
+	if p := s.roster.get(rec.ID); p != nil {
+		return p, nil
+	}
+	p, err := playingOf(rec)
+	if err != nil {
+		return nil, err
+	}
+	if rec.KeyID != "" {
+		s.roster.put(p)
+		return p, nil
+	}
+	most := limits{s.MaxPerWallet, s.MaxPerVideo}
+	return p, crowded(s.roster.enter(p, most, time.Now()), most)
 }
 
 // errOver: the session has ended meanwhile.
@@ -64,25 +105,29 @@ func (s *Service) stillAdmitted(ctx context.Context, p *playing) error {
 	if err != nil {
 		return err
 	}
-	if failure := why[p]; failure != nil {
-		if err := s.end(ctx, p.id, failure); err != nil {
-			return err
-		}
-		return sessionEnded(failure)
+	v := why[p]
+	if v == nil {
+		return nil
 	}
-	return nil
+	if err := s.end(ctx, p.id, v.failure); err != nil {
+		return err
+	}
+	if v.decision != nil {
+		return refusal(*v.decision, s.roster.viewerOf(p))
+	}
+	return sessionEnded(v.failure)
 }
 
 // LeaveSession implements rpc.AccessHandler.
 func (s *Service) LeaveSession(ctx context.Context, req *rpc.LeaveSessionRequest) (*rpc.LeaveSessionResponse, error) {
-	rec, err := s.sessionOf(ctx, req.Token)
+	_, rec, err := s.sessionOf(ctx, req.Token)
 	if err != nil {
 		return nil, err
 	}
 	if rec.KeyID != "" || rec.Preview { // a link that others may be using
 		return &rpc.LeaveSessionResponse{}, nil
 	}
-	err = s.end(ctx, rec.ID, &store.Failure{Code: "left", Message: "The viewer has left."})
+	err = s.end(ctx, rec.ID, &store.Failure{Code: reasonLeft, Message: "The viewer has left."})
 	return &rpc.LeaveSessionResponse{}, err
 }
 
@@ -96,9 +141,9 @@ func (s *Service) ListSessions(ctx context.Context, req *rpc.ListSessionsRequest
 		return nil, err
 	}
 	switch state := store.SessionState(req.State); state {
-	case "", store.SessionLive, store.SessionEnded:
+	case "", store.SessionLive, store.SessionEnded, store.SessionPast:
 	default:
-		return nil, rpc.Invalid("invalid_state", "There is no session state %q; there are live and ended.", req.State)
+		return nil, rpc.Invalid("invalid_state", "There is no session state %q; there are live, ended and past.", req.State)
 	}
 	q.Parent, q.State = req.VideoId, req.State
 	recs, next, err := s.Catalog.Sessions.List(ctx, q)
@@ -120,47 +165,53 @@ func (s *Service) EndSession(ctx context.Context, req *rpc.EndSessionRequest) (*
 	if _, err := s.Catalog.Sessions.Get(ctx, req.Id); err != nil {
 		return nil, rpc.NotFound(err, "session", req.Id)
 	}
-	err := s.end(ctx, req.Id, &store.Failure{Code: "ended_by_operator", Message: "The operator has ended this session."})
+	err := s.end(ctx, req.Id, &store.Failure{Code: reasonOperator, Message: "The operator has ended this session."})
 	return &rpc.EndSessionResponse{}, err
 }
 
 // end ends a session everywhere: first in the store, then by an event. Of one
-// that is over or gone already nothing changes.
+// that is over or gone already nothing changes. It stays on the roster until it
+// has ended, and once begun does not depend on the caller waiting.
 func (s *Service) end(ctx context.Context, id string, why *store.Failure) error {
-	rec, err := s.Catalog.Sessions.Update(ctx, id, func(rec *store.Session) error {
+	rec, err := s.Catalog.Sessions.Update(context.WithoutCancel(ctx), id, func(rec *store.Session) error {
 		if rec.State != store.SessionLive {
 			return errOver
 		}
 		rec.State, rec.Failure = store.SessionEnded, why
 		return nil
 	})
-	s.roster.drop(id)
-	if errors.Is(err, errOver) || errors.Is(err, store.ErrNotFound) {
-		return nil
-	}
-	if err != nil {
+	gone := errors.Is(err, errOver) || errors.Is(err, store.ErrNotFound)
+	if err != nil && !gone {
 		return fmt.Errorf("end session %s: %w", id, err)
 	}
-	s.metrics.ended.WithLabelValues(why.Code).Inc()
-	events.SessionEnded.Announce(s.Bus, s.Log, events.Session{SessionID: id, VideoID: rec.VideoID, Reason: why.Code})
+	s.roster.drop(id)
+	if !gone {
+		s.announceEnd(&rec, why.Code)
+	}
 	return nil
+}
+
+// announceEnd counts the end of a session, and tells the streaming nodes.
+func (s *Service) announceEnd(rec *store.Session, reason string) {
+	s.metrics.ended.WithLabelValues(reason).Inc()
+	events.SessionEnded.Announce(s.Bus, s.Log, events.Session{SessionID: rec.ID, VideoID: rec.VideoID, Reason: reason})
 }
 
 // sessionOf returns the session of a ticket that is good: ticket_expired,
 // ticket_invalid.
-func (s *Service) sessionOf(ctx context.Context, token string) (store.Session, error) {
+func (s *Service) sessionOf(ctx context.Context, token string) (Ticket, store.Session, error) {
 	ticket, err := s.Tickets.Verify(token, time.Now())
 	switch {
 	case errors.Is(err, ErrExpired):
-		return store.Session{}, rpc.Errorf(connect.CodeUnauthenticated, "ticket_expired", "This session has expired: open a new one.")
+		return ticket, store.Session{}, rpc.Errorf(connect.CodeUnauthenticated, "ticket_expired", "This session has expired: open a new one.")
 	case err != nil:
-		return store.Session{}, rpc.Errorf(connect.CodeUnauthenticated, "ticket_invalid", "This is not a valid ticket: open a session.")
+		return ticket, store.Session{}, rpc.Errorf(connect.CodeUnauthenticated, "ticket_invalid", "This is not a valid ticket: open a session.")
 	}
 	rec, err := s.Catalog.Sessions.Get(ctx, ticket.SessionID)
 	if errors.Is(err, store.ErrNotFound) {
-		return rec, rpc.Errorf(connect.CodeUnauthenticated, "ticket_expired", "This session is over: open a new one.")
+		return ticket, rec, rpc.Errorf(connect.CodeUnauthenticated, "ticket_expired", "This session is over: open a new one.")
 	}
-	return rec, err
+	return ticket, rec, err
 }
 
 // over is what the viewer of an ended session is told.
@@ -201,9 +252,6 @@ func viewSession(rec *store.Session) *rpc.Session {
 	out := &rpc.Session{
 		Id: rec.ID, VideoId: rec.VideoID, Wallet: rec.Wallet, Preview: rec.Preview, State: string(rec.State),
 		ExpiresAt: timestamppb.New(rec.Ticket), EndsAt: timestamppb.New(rec.Expires), CreatedAt: timestamppb.New(rec.Created),
-	}
-	if out.State == string(store.SessionPast) {
-		out.State = string(store.SessionEnded)
 	}
 	if rec.Failure != nil {
 		out.Error = &rpc.Failure{Code: rec.Failure.Code, Message: rec.Failure.Message}

@@ -27,6 +27,11 @@ func TestRenew(t *testing.T) {
 		return nil
 	})
 	g.ok(err)
+	same, err := g.RenewSession(g.as(""), &rpc.RenewSessionRequest{Token: s.Token})
+	if err != nil || same.Token != s.Token { // just issued: as good as another
+		t.Errorf("renewed at once: %v, %v", same, err)
+	}
+	s.Token = g.aged(s.Id, 20*time.Second)
 	again, err := g.RenewSession(g.as(""), &rpc.RenewSessionRequest{Token: s.Token})
 	g.ok(err)
 	if again.Id != s.Id || again.Token == s.Token || !again.ExpiresAt.AsTime().Equal(again.EndsAt.AsTime()) {
@@ -37,8 +42,11 @@ func TestRenew(t *testing.T) {
 		t.Errorf("ticket %+v, %v", ticket, err)
 	}
 
+	_, err = g.RenewSession(g.as(""), &rpc.RenewSessionRequest{Token: s.Token})
+	wantReason(t, err, "ticket_renewed") // by another player
+
 	g.holds(alice, 0)
-	g.facts.Reset(1)
+	g.facts.Reset(1, 0)
 	_, err = g.RenewSession(g.as(""), &rpc.RenewSessionRequest{Token: again.Token})
 	wantReason(t, err, "not_a_holder")
 	_, err = g.RenewSession(g.as(""), &rpc.RenewSessionRequest{Token: again.Token})
@@ -54,6 +62,17 @@ func TestRenew(t *testing.T) {
 	}
 }
 
+// aged makes a session's newest ticket older, and returns it.
+func (g *gateTest) aged(id string, by time.Duration) string {
+	g.Helper()
+	rec, err := g.Catalog.Sessions.Update(g.Context(), id, func(rec *store.Session) error {
+		rec.Ticket = rec.Ticket.Add(-by)
+		return nil
+	})
+	g.ok(err)
+	return g.Tickets.Sign(Ticket{SessionID: id, VideoID: rec.VideoID, Expires: rec.Ticket})
+}
+
 // TestSoldWhileAdmitted: a transfer between the decision and the session's
 // place on the roster is not missed.
 func TestSoldWhileAdmitted(t *testing.T) {
@@ -61,12 +80,10 @@ func TestSoldWhileAdmitted(t *testing.T) {
 	g.holds(alice, 1)
 	viewer := Viewer{Wallet: addr(t, alice)}
 	rec := g.newSession("film", viewer)
-	_, err := g.open(t.Context(), rec, time.Now().Add(time.Hour), limits{}, func() error {
-		g.holds(alice, 0)
-		g.chain.transfer(addr(t, alice), addr(t, bob))
-		g.look()
-		return nil
-	})
+	g.holds(alice, 0)
+	g.chain.transfer(addr(t, alice), addr(t, bob))
+	g.look() // and finds nobody
+	_, err := g.open(t.Context(), &opening{rec: rec, due: time.Now().Add(time.Hour)})
 	wantReason(t, err, "not_a_holder")
 	g.wantState(rec.ID, "not_a_holder")
 	if g.roster.count() != 0 {

@@ -122,7 +122,7 @@ func checkSite(m *siweMessage, base string) error {
 	}
 	switch {
 	case m.Domain != ours.Host:
-		return refuse("domain_mismatch", "The message is for another site than %s.", ours.Host)
+		return refuse("domain_mismatch", "The message is for another site than %s, which is the one that api_gateway.public_url names or the node's own.", ours.Host)
 	case m.Scheme != "" && m.Scheme != ours.Scheme:
 		return refuse("scheme_mismatch", "The message is for %s, not for %s.", m.Scheme, ours.Scheme)
 	case m.URI.Scheme != ours.Scheme || m.URI.Host != ours.Host || m.URI.User != nil || m.URI.Opaque != "":

@@ -41,7 +41,7 @@ func newSignInTest(t testing.TB) *signInTest {
 	s := &signInTest{chains: newFakeChains(), key: key, wallet: Address(crypto.PubkeyToAddress(key.PublicKey)), now: signInTime()}
 	clock := func() time.Time { return s.now }
 	s.cache = memory.NewCache(memory.Options{Now: clock})
-	s.logins = loginsWith(sumOf("a test's key"), s.cache)
+	s.logins = loginsWith(sumOf("a test's key"), signOuts(t))
 	s.SignIn = NewSignIn(SignInConfig{Cache: s.cache, Chains: s.chains, Logins: s.logins, Now: clock})
 	return s
 }

@@ -10,7 +10,8 @@ import (
 )
 
 const (
-	// sweepEvery is how often the sweep looks who is due.
+	// sweepEvery is how often it is looked who is due, and whom a change
+	// concerns that could not be asked before.
 	sweepEvery = time.Second
 	// reloadEvery is how often the sessions of other nodes are taken over, and
 	// those that are long over removed.
@@ -29,11 +30,16 @@ func newConcern() *concern {
 	return &concern{videos: map[string]struct{}{}, wake: make(chan struct{}, 1)}
 }
 
-// video notes a video, or everyVideo.
-func (c *concern) video(id string) {
+// note has a video looked at soon, or everyVideo.
+func (c *concern) note(id string) {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.videos[id] = struct{}{}
-	c.mu.Unlock()
+}
+
+// video has one looked at now.
+func (c *concern) video(id string) {
+	c.note(id)
 	select {
 	case c.wake <- struct{}{}:
 	default:
@@ -64,13 +70,49 @@ func (s *Service) load(ctx context.Context) error {
 			}
 			continue
 		}
-		s.roster.put(p)
+		if !s.roster.put(p) {
+			continue
+		}
+		// It may have ended since it was listed.
+		now, err := s.Catalog.Sessions.Get(ctx, rec.ID)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+		if now.State != store.SessionLive {
+			s.roster.drop(rec.ID)
+		}
 	}
 	return nil
 }
 
-// sweepUntil asks those who are due, and those whom a change concerns, until
-// ctx ends.
+// followChanges asks those whom a change concerns, until ctx ends.
+func (s *Service) followChanges(ctx context.Context) {
+	again := time.NewTicker(sweepEvery) // for what could not be asked
+	defer again.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.concern.wake:
+		case <-again.C:
+		}
+		s.askConcerned(ctx)
+	}
+}
+
+func (s *Service) askConcerned(ctx context.Context) {
+	for id := range s.concern.take() {
+		list := s.roster.ofVideo(id)
+		if id == everyVideo {
+			list = s.roster.all()
+		}
+		if !s.recheck(ctx, list, nil) {
+			s.concern.note(id)
+		}
+	}
+}
+
+// sweepUntil asks those who are due, until ctx ends.
 func (s *Service) sweepUntil(ctx context.Context) {
 	due, reload := time.NewTicker(sweepEvery), time.NewTicker(reloadEvery)
 	defer due.Stop()
@@ -80,10 +122,9 @@ func (s *Service) sweepUntil(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-s.concern.wake:
 		case <-due.C:
 		case <-reload.C:
-			err := errors.Join(s.load(ctx), s.bury(ctx))
+			err := errors.Join(s.load(ctx), s.bury(ctx), s.Logins.bury(ctx, time.Now()))
 			if err != nil && ctx.Err() == nil {
 				s.Log.Error("sessions cannot be read", "err", err)
 			}
@@ -92,13 +133,6 @@ func (s *Service) sweepUntil(ctx context.Context) {
 }
 
 func (s *Service) sweep(ctx context.Context) {
-	for id := range s.concern.take() {
-		if id == everyVideo {
-			s.recheck(ctx, s.roster.all(), nil)
-		} else {
-			s.recheck(ctx, s.roster.ofVideo(id), nil)
-		}
-	}
 	ask, over := s.roster.due(time.Now())
 	s.recheck(ctx, ask, nil)
 	for _, p := range over {

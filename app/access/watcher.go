@@ -11,21 +11,27 @@ import (
 	"streamgate/store"
 )
 
-// maxCatchUp is how many blocks a watcher that was away reads the logs of.
-// After a longer absence nothing is believed any more instead.
-const maxCatchUp = 100_000
-
-// maxBehind is how many blocks an endpoint may lag behind; further back it is
-// another chain of blocks.
-const maxBehind = 64
+const (
+	// maxCatchUp is how many blocks a watcher that was away reads the logs of.
+	// After a longer absence nothing is believed any more instead, which costs
+	// less: who plays is asked again at the start anyway.
+	maxCatchUp = 20_000
+	// catchUpStep is how many of them are taken in at a time.
+	catchUpStep = 1000
+	// maxBehind is how many blocks an endpoint may lag behind, and maxLagging
+	// for how many looks; after that it is another chain of blocks.
+	maxBehind  = 64
+	maxLagging = 10
+)
 
 // watcher follows the logs of one chain: whoever may have lost or gained what
 // a rule needs is asked again at once.
 type watcher struct {
-	s     *Service
-	chain uint64
-	at    *Block // whose logs have had their effect; nil: not known yet
-	down  bool   // the chain did not answer last time
+	s       *Service
+	chain   uint64
+	at      *Block // whose logs have had their effect; nil: not known yet
+	lagging int    // looks in a row that showed an older head
+	down    bool   // the chain did not answer last time
 }
 
 func newWatcher(s *Service, chain uint64) *watcher { return &watcher{s: s, chain: chain} }
@@ -75,6 +81,7 @@ func (w *watcher) look(ctx context.Context) error {
 		}
 	}
 	if head.Number == w.at.Number && head.Hash == w.at.Hash {
+		w.lagging = 0
 		return nil
 	}
 	same, err := w.follows(ctx, head)
@@ -82,17 +89,13 @@ func (w *watcher) look(ctx context.Context) error {
 	case err != nil:
 		return err
 	case !same:
-		w.startOver(ctx, "a reorganisation")
+		return w.startOver(ctx, head, "a reorganisation")
 	case head.Number <= w.at.Number:
 		return nil // an endpoint that lags behind
 	case head.Number-w.at.Number > maxCatchUp:
-		w.startOver(ctx, "a long absence")
-	default:
-		if err := w.catchUp(ctx, head); err != nil {
-			return err
-		}
+		return w.startOver(ctx, head, "a long absence")
 	}
-	return w.move(ctx, head)
+	return w.catchUp(ctx, head)
 }
 
 // begin reads where the last watcher of the chain was; the first begins now.
@@ -111,16 +114,19 @@ func (w *watcher) begin(ctx context.Context, head Block) error {
 }
 
 // follows tells whether the head is on top of the block where we are, or
-// beside it.
+// belongs to an endpoint that lags behind.
 func (w *watcher) follows(ctx context.Context, head Block) (bool, error) {
+	if head.Number > w.at.Number {
+		w.lagging = 0
+	}
 	switch {
 	case head.Number == w.at.Number+1:
 		return head.Parent == w.at.Hash, nil
-	case head.Number <= w.at.Number:
-		// Shorter: either it lags, or there will be another head soon that
-		// shows it. The same height with another hash is a reorganisation.
-		behind := w.at.Number - head.Number
-		return head.Hash == w.at.Hash || behind > 0 && behind <= maxBehind, nil
+	case head.Number == w.at.Number: // with another hash
+		return false, nil
+	case head.Number < w.at.Number:
+		w.lagging++
+		return w.at.Number-head.Number <= maxBehind && w.lagging <= maxLagging, nil
 	}
 	b, err := w.s.Chains.Block(ctx, w.chain, w.at.Number)
 	return b.Hash == w.at.Hash, err
@@ -128,30 +134,59 @@ func (w *watcher) follows(ctx context.Context, head Block) (bool, error) {
 
 // startOver forgets all that was read of the chain and asks every session
 // that stands on it: the blocks from which it was read may never have been.
-func (w *watcher) startOver(ctx context.Context, why string) {
-	w.s.Log.Warn("what was read of a chain is forgotten", "chain", w.chain, "because of", why, "block", w.at.Number)
-	w.s.facts.Reset(w.chain)
-	w.s.recheck(ctx, w.s.roster.all(), nil)
+func (w *watcher) startOver(ctx context.Context, head Block, why string) error {
+	w.s.Log.Warn("what was read of a chain is forgotten", "chain", w.chain, "because of", why, "from", w.at.Number, "to", head.Number)
+	w.anybody(ctx, head)
+	w.lagging = 0
+	return w.move(ctx, head)
 }
 
-// catchUp takes in the logs up to the head.
+// anybody asks every session that stands on the chain, of which nothing that
+// was read before the head is believed.
+func (w *watcher) anybody(ctx context.Context, head Block) {
+	w.s.facts.Reset(w.chain, head.Number)
+	w.recheck(ctx, w.s.concerned(ctx, w.chain), nil, head)
+}
+
+// catchUp takes in the logs up to the head, some blocks at a time.
 func (w *watcher) catchUp(ctx context.Context, head Block) error {
-	contracts, err := w.s.book.watched(ctx, w.chain)
+	for w.at.Number < head.Number {
+		end := head
+		if head.Number-w.at.Number > catchUpStep {
+			var err error
+			if end, err = w.s.Chains.Block(ctx, w.chain, w.at.Number+catchUpStep); err != nil {
+				return err
+			}
+		}
+		if err := w.takeIn(ctx, end); err != nil {
+			return err
+		}
+		if err := w.move(ctx, end); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// takeIn gives the logs up to a block their effect.
+func (w *watcher) takeIn(ctx context.Context, end Block) error {
+	contracts, used, err := w.s.book.watched(ctx, w.chain)
 	if err != nil {
 		return err
 	}
-	transfers, err := w.s.Chains.Transfers(ctx, w.chain, w.at.Number+1, head.Number, contracts)
+	w.s.facts.Seen(w.chain, end.Number)
+	if !used {
+		return nil
+	}
+	transfers, err := w.s.Chains.Transfers(ctx, w.chain, w.at.Number+1, end.Number, contracts)
 	if err != nil {
 		return err
 	}
-	w.s.facts.Seen(w.chain, head.Number)
 	touched := map[Address]struct{}{}
 	blocks := map[Address]uint64{} // by whom: the first block that concerns them
 	for _, t := range transfers {
-		if t.From.IsZero() && t.To.IsZero() { // anybody
-			w.s.facts.Reset(w.chain)
-			w.s.facts.Seen(w.chain, head.Number)
-			w.recheck(ctx, w.s.roster.all(), nil, head)
+		if t.From.IsZero() && t.To.IsZero() {
+			w.anybody(ctx, end)
 			return nil
 		}
 		for _, who := range []Address{t.From, t.To} {
@@ -166,36 +201,40 @@ func (w *watcher) catchUp(ctx context.Context, head Block) error {
 		}
 	}
 	if len(touched) > 0 {
-		w.recheck(ctx, w.s.roster.ofWallets(touched), blocks, head)
+		w.recheck(ctx, w.s.roster.ofWallets(touched), blocks, end)
 	}
 	return nil
 }
 
-// recheck asks sessions again, and measures how long after its block each of
-// them ended.
+// recheck asks sessions again of which a change is known, so that no grace
+// covers it, and measures how long after its block each of them ended.
 func (w *watcher) recheck(ctx context.Context, list []*playing, blocks map[Address]uint64, head Block) {
-	times := map[uint64]time.Time{head.Number: head.Time}
+	w.s.roster.unremember(list)
 	var mu sync.Mutex
+	ends := map[uint64][]time.Time{} // by block
 	w.s.recheck(ctx, list, func(p *playing) {
-		ended := time.Now()
-		mu.Lock()
-		defer mu.Unlock()
 		number := head.Number
-		for _, wallet := range p.wallets() {
+		for _, wallet := range p.wallets {
 			if b, ok := blocks[wallet]; ok {
 				number = min(number, b)
 			}
 		}
-		at, known := times[number]
-		if !known {
-			b, err := w.s.Chains.Block(ctx, w.chain, number)
-			if err != nil {
-				return
-			}
-			at, times[number] = b.Time, b.Time
-		}
-		w.s.metrics.lagged(at, ended)
+		mu.Lock()
+		defer mu.Unlock()
+		ends[number] = append(ends[number], time.Now())
 	})
+	for number, times := range ends {
+		block := head
+		if number != head.Number {
+			var err error
+			if block, err = w.s.Chains.Block(ctx, w.chain, number); err != nil {
+				continue // nothing but a measurement is lost
+			}
+		}
+		for _, ended := range times {
+			w.s.metrics.lagged(block.Time, ended)
+		}
+	}
 }
 
 // move remembers where we are, for the next start too.

@@ -53,9 +53,7 @@ func answerOf(procedure string, msg any) (status int, location string, secret bo
 		if t, ok := msg.(*rpc.Task); ok {
 			return http.StatusAccepted, "/api/v1/tasks/" + t.Id, false
 		}
-	case rpc.AccessCreateSessionProcedure:
-		return http.StatusCreated, "", false
-	case rpc.AccessCreateKeyProcedure, rpc.AccessCreateCodesProcedure:
+	case rpc.AccessCreateSessionProcedure, rpc.AccessCreateKeyProcedure, rpc.AccessCreateCodesProcedure:
 		return http.StatusCreated, "", true
 	case rpc.AccessSignInProcedure, rpc.AccessRenewSessionProcedure:
 		return 0, "", true

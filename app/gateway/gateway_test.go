@@ -100,7 +100,7 @@ func newBench(t *testing.T, tune ...func(*Config)) *bench {
 	log := slog.New(slog.NewTextHandler(b.log, nil))
 	t.Cleanup(func() { apptest.WantNoSecrets(t, b.log.String()) })
 	cache := memory.NewCache(memory.Options{})
-	logins, err := access.NewLogins(t.Context(), db.Catalog().Secrets, cache)
+	logins, err := access.NewLogins(t.Context(), db.Catalog())
 	if err != nil {
 		t.Fatal(err)
 	}

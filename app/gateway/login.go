@@ -32,20 +32,26 @@ func (a answer) cookie(base string) *http.Cookie {
 	return c
 }
 
-// browser returns who signed in with the browser that sends the request:
-// nobody, if there is no cookie or its login is over. A cookie counts only for
-// requests of our own pages.
+// browser returns who signed in with the browser that sends a request without a
+// key: nobody, if there is no cookie or its login is over. What other sites'
+// pages send is refused, with a cookie or without: it could sign a viewer in
+// with somebody else's wallet.
 func (e *edge) browser(r *http.Request) (rpc.Identity, error) {
-	c, err := r.Cookie(loginCookie)
-	if err != nil {
-		return rpc.Identity{}, nil
-	}
 	if err := e.sameSite.Check(r); err != nil {
 		return rpc.Identity{}, rpc.Errorf(connect.CodePermissionDenied, "cross_origin",
 			"A page of another site has sent this request; that is not allowed.")
 	}
+	c, err := r.Cookie(loginCookie)
+	if err != nil {
+		return rpc.Identity{}, nil
+	}
 	who, err := e.auth.Authenticate(r.Context(), c.Value)
-	if err != nil || who.Wallet == "" { // over, or no login at all
+	switch {
+	case connect.CodeOf(err) == connect.CodeUnauthenticated: // over
+		return rpc.Identity{}, nil
+	case err != nil:
+		return rpc.Identity{}, err
+	case who.Wallet == "": // no login at all
 		return rpc.Identity{}, nil
 	}
 	return who, nil

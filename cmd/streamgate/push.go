@@ -157,7 +157,7 @@ func (p *pusher) begin(ctx context.Context) (*rpc.Video, error) {
 		video, err := p.library.GetVideo(ctx, &rpc.GetVideoRequest{Id: id})
 		if err == nil && video.GetState() != "failed" {
 			p.show.note("Continuing video %s.", id)
-			return video, nil
+			return video, p.admit(ctx, video)
 		}
 		if err != nil && connect.CodeOf(err) != connect.CodeNotFound {
 			return nil, err
@@ -172,9 +172,8 @@ func (p *pusher) create(ctx context.Context) (*rpc.Video, error) {
 		return nil, err
 	}
 	if p.rule != nil {
-		_, err := p.access.SetVideoRule(ctx, &rpc.SetVideoRuleRequest{VideoId: video.GetId(), Rule: p.rule})
-		if err != nil { // nothing has been sent yet
-			_, derr := p.library.DeleteVideo(ctx, &rpc.DeleteVideoRequest{Id: video.GetId()})
+		if err := p.admit(ctx, video); err != nil { // nothing has been sent yet
+			_, derr := p.library.DeleteVideo(context.WithoutCancel(ctx), &rpc.DeleteVideoRequest{Id: video.GetId()})
 			return nil, errors.Join(err, derr)
 		}
 	}
@@ -182,6 +181,20 @@ func (p *pusher) create(ctx context.Context) (*rpc.Video, error) {
 		p.show.note("This upload cannot be continued if it is interrupted: %s.", err)
 	}
 	return video, nil
+}
+
+// admit makes a video what this command line says about who may watch: also one
+// that was begun with another.
+func (p *pusher) admit(ctx context.Context, video *rpc.Video) error {
+	if p.rule != nil {
+		_, err := p.access.SetVideoRule(ctx, &rpc.SetVideoRuleRequest{VideoId: video.GetId(), Rule: p.rule})
+		return err
+	}
+	if video.GetPublic() == p.asked.GetPublic() {
+		return nil
+	}
+	_, err := p.library.UpdateVideo(ctx, &rpc.UpdateVideoRequest{Id: video.GetId(), Public: &p.asked.Public})
+	return err
 }
 
 func (p *pusher) upload(ctx context.Context, video *rpc.Video) error {

@@ -95,6 +95,7 @@ func (db *DB) Catalog() store.Catalog {
 		Rules:    &table[store.Rule]{db: db, name: bucketRules},
 		Sessions: &table[store.Session]{db: db, name: bucketSessions},
 		Codes:    &table[store.Code]{db: db, name: bucketCodes},
+		SignOuts: &table[store.SignOut]{db: db, name: bucketSignOuts},
 		Cursors:  &table[store.ChainCursor]{db: db, name: bucketCursors},
 
 		Plans:   &plans{db},

@@ -37,7 +37,7 @@
 //	jobs.task     task, id → id
 //	jobs.count    state → number of jobs
 //	<table>       id → record, JSON      videos, tasks, uploads, keys, rules,
-//	                                     sessions, codes, cursors
+//	                                     sessions, codes, signouts, cursors
 //	<table>.by    parent, id → state  and  state, id → parent
 //	plans         video → plan, JSON
 //	cells         video, rendition → the set of its cells, JSON

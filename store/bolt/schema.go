@@ -23,6 +23,7 @@ const (
 	bucketRules    = "rules"
 	bucketSessions = "sessions"
 	bucketCodes    = "codes"
+	bucketSignOuts = "signouts"
 	bucketCursors  = "cursors"
 	bucketPlans    = "plans"
 	bucketCells    = "cells"
@@ -39,7 +40,7 @@ func buckets() []string {
 	}
 	for _, table := range []string{
 		bucketVideos, bucketTasks, bucketUploads, bucketKeys,
-		bucketRules, bucketSessions, bucketCodes, bucketCursors,
+		bucketRules, bucketSessions, bucketCodes, bucketSignOuts, bucketCursors,
 	} {
 		names = append(names, table, table+indexSuffix)
 	}

@@ -37,11 +37,13 @@ func testTables(t *testing.T, c store.Catalog) {
 		Created: now, Ticket: now, Expires: now, Failure: failure,
 	}
 	code := store.Code{ID: "x", Pool: "p", Used: 2, Created: now}
+	out := store.SignOut{ID: "x", Expires: now}
 	cursor := store.ChainCursor{ID: "x", Block: 1<<63 + 1, Hash: []byte{0, 0xff}}
 
 	check(t, c.Rules.Create(t.Context(), rule))
 	check(t, c.Sessions.Create(t.Context(), session))
 	check(t, c.Codes.Create(t.Context(), code))
+	check(t, c.SignOuts.Create(t.Context(), out))
 	check(t, c.Cursors.Create(t.Context(), cursor))
 	check(t, c.Videos.Create(t.Context(), video))
 	check(t, c.Tasks.Create(t.Context(), task))
@@ -55,6 +57,7 @@ func testTables(t *testing.T, c store.Catalog) {
 	wantOnly(t, c.Rules, rule)
 	wantOnly(t, c.Sessions, session)
 	wantOnly(t, c.Codes, code)
+	wantOnly(t, c.SignOuts, out)
 	wantOnly(t, c.Cursors, cursor)
 }
 

@@ -133,9 +133,25 @@ func (e *endpoint) send(ctx context.Context, calls []call) ([]reply, error) {
 		return nil, e.fault(reasonCancelled, "")
 	}
 	if err != nil && within.Err() != nil {
-		return nil, e.fault(reasonTimeout, "")
+		return nil, e.fault(slow(ctx), "")
 	}
 	return replies, err
+}
+
+type strangersCodeKey struct{}
+
+// strangersCode marks a call that runs code of the caller's choosing: that it is
+// slow says nothing about the endpoint.
+func strangersCode(ctx context.Context) context.Context {
+	return context.WithValue(ctx, strangersCodeKey{}, true)
+}
+
+// slow is the reason of a call that had no answer in time.
+func slow(ctx context.Context) reason {
+	if ctx.Value(strangersCodeKey{}) != nil {
+		return reasonWallet
+	}
+	return reasonTimeout
 }
 
 func (e *endpoint) post(ctx context.Context, calls []call) ([]reply, error) {
@@ -228,7 +244,7 @@ func (e *endpoint) settle(err error) {
 	}
 	e.metrics.failed(f.reason)
 	switch {
-	case f.reason == reasonCancelled || f.reason == reasonBudget:
+	case f.reason == reasonCancelled || f.reason == reasonBudget || f.reason == reasonWallet:
 		e.breaker.abandon()
 	case f.unhealthy():
 		e.fails(f)

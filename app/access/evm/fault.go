@@ -25,6 +25,7 @@ const (
 	reasonBudget    reason = "budget"    // our own budget is used up
 	reasonOpen      reason = "open"      // the circuit breaker is open
 	reasonCancelled reason = "cancelled" // the caller no longer wants to know
+	reasonWallet    reason = "wallet"    // the code of a wallet that signs in took too long
 	reasonDisagree  reason = "disagree"  // too few endpoints said the same
 )
 

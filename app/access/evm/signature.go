@@ -92,7 +92,7 @@ func (c *chain) verifyContract(ctx context.Context, signer access.Address, hash 
 		return err
 	}
 	v, _, err := agree(ctx, c, c.endpoints, func(ctx context.Context, e *endpoint) (verdict, error) {
-		return e.validate(ctx, data, block)
+		return e.validate(strangersCode(ctx), data, block)
 	}, func(v verdict) string { return string(rune(v)) })
 	if err != nil {
 		return err
