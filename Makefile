@@ -123,7 +123,7 @@ fuzz: assets ## fuzz each parser for FUZZTIME (default 20s)
 
 .PHONY: bench
 bench: install-run install-bench build-monolith ## measure against the targets; writes cmd/bench/RESULTS.md
-	@go run ./cmd/bench -binary bin/streamgate -out cmd/bench/RESULTS.md
+	@CGO_ENABLED=0 go run ./cmd/bench -binary bin/streamgate -out cmd/bench/RESULTS.md
 
 .PHONY: clean
 clean: ## remove what was built

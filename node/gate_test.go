@@ -139,6 +139,7 @@ type answer struct {
 	Domain   string          `json:"domain"`
 	URI      string          `json:"uri"`
 	cookies  []*http.Cookie
+	retry    string // Retry-After
 }
 
 // call is one request of the public API, as whoever bearer says.
@@ -158,7 +159,7 @@ func (g *gateTest) call(method, path, bearer string, body any) answer {
 	resp, err := http.DefaultClient.Do(req)
 	g.ok(err)
 	defer resp.Body.Close()
-	a := answer{status: resp.StatusCode, cookies: resp.Cookies()}
+	a := answer{status: resp.StatusCode, cookies: resp.Cookies(), retry: resp.Header.Get("Retry-After")}
 	a.body, err = io.ReadAll(resp.Body)
 	g.ok(err)
 	_ = json.Unmarshal(a.body, &a) // not every body is JSON
@@ -590,6 +591,9 @@ func TestPasswordsAndCodes(t *testing.T) {
 		last = g.session("film", "", fields{"password": "guess"})
 	}
 	g.wantRefused(last, http.StatusTooManyRequests, "too_many_attempts")
+	if last.retry == "" {
+		t.Error("it is not said when to try again")
+	}
 	for _, secret := range append(out.Codes, code, "open sesame", "guess") {
 		if strings.Contains(g.log.String(), secret) {
 			t.Errorf("%q is in the log", secret)

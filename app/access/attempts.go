@@ -37,7 +37,7 @@ func (s *Service) attempt(ctx context.Context, videoID string) error {
 		wait, err = s.spend(ctx, "attempt/"+videoID, videoAttempts)
 	}
 	if err == nil && wait > 0 {
-		err = rpc.Errorf(connect.CodeResourceExhausted, "too_many_attempts", "Too many tries; wait %s and try again.", wait)
+		err = rpc.RetryErrorf(wait, connect.CodeResourceExhausted, "too_many_attempts", "Too many tries; wait %s and try again.", wait)
 	}
 	return err
 }
@@ -68,7 +68,7 @@ func (s *Service) signingIn(ctx context.Context) error {
 func (s *Service) limited(ctx context.Context, key string, l limit) error {
 	wait, err := s.spend(ctx, key, l)
 	if err == nil && wait > 0 {
-		err = rpc.Errorf(connect.CodeResourceExhausted, "rate_limited", "Too many requests; wait %s and try again.", wait)
+		err = rpc.RetryErrorf(wait, connect.CodeResourceExhausted, "rate_limited", "Too many requests; wait %s and try again.", wait)
 	}
 	return err
 }

@@ -117,6 +117,10 @@ func parseViewer(wallet string, vaults []string) (Viewer, error) {
 	return v, nil
 }
 
+// chainReturns is after how long it is worth asking again about a chain that
+// could not be reached.
+const chainReturns = 5 * time.Second
+
 // refusal is what a viewer who is not admitted is told.
 func refusal(d Decision, viewer Viewer) error {
 	code := connect.CodePermissionDenied
@@ -126,7 +130,11 @@ func refusal(d Decision, viewer Viewer) error {
 	case ReasonChainUnreachable:
 		code = connect.CodeUnavailable
 	}
-	return rpc.WithDecision(rpc.Errorf(code, string(d.Reason), "%s", d.Sentence), viewDecision(d, viewer))
+	err := rpc.Errorf(code, string(d.Reason), "%s", d.Sentence)
+	if code == connect.CodeUnavailable {
+		err = rpc.RetryErrorf(chainReturns, code, string(d.Reason), "%s", d.Sentence)
+	}
+	return rpc.WithDecision(err, viewDecision(d, viewer))
 }
 
 func viewDecision(d Decision, viewer Viewer) *rpc.Decision {

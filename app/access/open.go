@@ -70,17 +70,20 @@ func (s *Service) seat(ctx context.Context, p *playing, o *opening) error {
 	return nil
 }
 
+// placeFrees is after how long it is worth asking for a place again.
+const placeFrees = 30 * time.Second
+
 // crowded is the refusal of a session for which there is no place.
 func crowded(c crowd, most limits) error {
 	switch c {
 	case crowdNode:
-		return rpc.Errorf(connect.CodeResourceExhausted, "too_many_sessions",
+		return rpc.RetryErrorf(placeFrees, connect.CodeResourceExhausted, "too_many_sessions",
 			"Too many people are watching here: try again later.")
 	case crowdWallet:
-		return rpc.Errorf(connect.CodeResourceExhausted, "too_many_streams",
+		return rpc.RetryErrorf(placeFrees, connect.CodeResourceExhausted, "too_many_streams",
 			"This wallet is watching %d videos already, which is the most: end one of them, or wait a little after closing it.", most.wallet)
 	case crowdVideo:
-		return rpc.Errorf(connect.CodeResourceExhausted, "too_many_viewers",
+		return rpc.RetryErrorf(placeFrees, connect.CodeResourceExhausted, "too_many_viewers",
 			"This video has %d viewers already, which is the most: try again later.", most.video)
 	}
 	return nil

@@ -53,6 +53,11 @@ func TestLoginCookie(t *testing.T) {
 	} {
 		wantProblem(t, b.do("", "POST", "/api/v1/auth/sign-out", "{}", headers...), http.StatusForbidden, "cross_origin")
 	}
+	// Nor may they sign a viewer in with a wallet of theirs.
+	wantProblem(t, b.do("", "POST", "/api/v1/auth/verify", `{"message":"x"}`, "Sec-Fetch-Site", "cross-site"), http.StatusForbidden, "cross_origin")
+	if r := b.do("read", "GET", "/api/v1/videos", "", "Sec-Fetch-Site", "cross-site"); r.StatusCode != http.StatusOK {
+		t.Errorf("a key is as good from anywhere: %d", r.StatusCode)
+	}
 	r := b.do("", "POST", "/api/v1/auth/sign-out", "{}", "Cookie", cookie, "Sec-Fetch-Site", "same-origin")
 	if c := r.Cookies(); r.StatusCode != http.StatusNoContent || len(c) != 1 || c[0].MaxAge != -1 || c[0].Name != loginCookie {
 		t.Errorf("sign out: %d %v", r.StatusCode, c)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"connectrpc.com/connect"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -18,20 +19,30 @@ const errorDomain = "streamgate"
 // stable snake_case reason ("video_not_found") and a sentence for people.
 // Everything else is shown as "internal" and only logged.
 func Errorf(code connect.Code, reason, format string, args ...any) *connect.Error {
-	return withInfo(connect.NewError(code, fmt.Errorf(format, args...)), reason, 0)
+	return withInfo(connect.NewError(code, fmt.Errorf(format, args...)), reason, nil)
 }
 
 // StatusErrorf is Errorf with an HTTP status that no Connect code maps to
 // (410, 413, 507 …).
 func StatusErrorf(status int, code connect.Code, reason, format string, args ...any) *connect.Error {
-	return withInfo(connect.NewError(code, fmt.Errorf(format, args...)), reason, status)
+	return withInfo(connect.NewError(code, fmt.Errorf(format, args...)), reason, map[string]string{metaStatus: strconv.Itoa(status)})
 }
 
-func withInfo(err *connect.Error, reason string, status int) *connect.Error {
-	info := &errdetails.ErrorInfo{Reason: reason, Domain: errorDomain}
-	if status != 0 {
-		info.Metadata = map[string]string{"status": strconv.Itoa(status)}
-	}
+// RetryErrorf is Errorf of what may go well after a while, in whole seconds: it
+// becomes a Retry-After.
+func RetryErrorf(wait time.Duration, code connect.Code, reason, format string, args ...any) *connect.Error {
+	seconds := strconv.Itoa(int(wait / time.Second))
+	return withInfo(connect.NewError(code, fmt.Errorf(format, args...)), reason, map[string]string{metaRetry: seconds})
+}
+
+// What ErrorInfo carries besides the reason.
+const (
+	metaStatus = "status"      // HTTP
+	metaRetry  = "retry_after" // seconds
+)
+
+func withInfo(err *connect.Error, reason string, meta map[string]string) *connect.Error {
+	info := &errdetails.ErrorInfo{Reason: reason, Domain: errorDomain, Metadata: meta}
 	if detail, derr := connect.NewErrorDetail(info); derr == nil {
 		err.AddDetail(detail)
 	}
@@ -62,9 +73,22 @@ func decisionIn(err *connect.Error) *Decision {
 // Reason returns the stable reason of a coded error ("" if err has none) and
 // the HTTP status it asks for (0 for the code's own).
 func Reason(err error) (reason string, status int) {
+	info := infoIn(err)
+	status, _ = strconv.Atoi(info.GetMetadata()[metaStatus])
+	return info.GetReason(), status
+}
+
+// retryIn returns after how many seconds it may go well; 0 if that is not said.
+func retryIn(err error) int {
+	seconds, _ := strconv.Atoi(infoIn(err).GetMetadata()[metaRetry])
+	return seconds
+}
+
+// infoIn returns our own detail of a coded error; nil without one.
+func infoIn(err error) *errdetails.ErrorInfo {
 	var coded *connect.Error
 	if !errors.As(err, &coded) {
-		return "", 0
+		return nil
 	}
 	for _, d := range coded.Details() {
 		v, verr := d.Value()
@@ -72,11 +96,10 @@ func Reason(err error) (reason string, status int) {
 			continue
 		}
 		if info, ok := v.(*errdetails.ErrorInfo); ok && info.Domain == errorDomain {
-			status, _ = strconv.Atoi(info.Metadata["status"])
-			return info.Reason, status
+			return info
 		}
 	}
-	return "", 0
+	return nil
 }
 
 // NotFound turns store.ErrNotFound into a coded error about a noun ("video");

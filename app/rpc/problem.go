@@ -48,6 +48,9 @@ func WriteProblem(w http.ResponseWriter, r *http.Request, err error) {
 	if status == 0 {
 		status = HTTPStatus(coded.Code())
 	}
+	if seconds := retryIn(coded); seconds > 0 {
+		RetryAfter(w.Header(), time.Duration(seconds)*time.Second)
+	}
 	var decision json.RawMessage
 	if d := decisionIn(coded); d != nil {
 		decision, _ = JSONMarshal().Marshal(d) // plain fields always encode

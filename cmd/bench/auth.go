@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -9,16 +8,13 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
-	"os/exec"
 	"strings"
 	"time"
 
 	"streamgate/app/access"
 )
 
-// authCommand makes the bench be the upstream that nginx asks: a process of
-// its own, so that its CPU time can be told apart.
+// authCommand makes the bench be the upstream that nginx asks.
 const authCommand = "auth-upstream"
 
 // serveAuth answers nginx's auth_request until stdin ends. It checks the very
@@ -67,37 +63,20 @@ func (secrets) Secret(_ context.Context, _ string, _ func() []byte) ([]byte, err
 
 // authUpstream is that process, seen from the bench.
 type authUpstream struct {
-	cmd   *exec.Cmd
-	stdin io.Closer
+	*helper
 	addr  string
 	token string
 }
 
 func startAuth(ctx context.Context) (*authUpstream, error) {
-	self, err := os.Executable()
+	h, line, err := startHelper(ctx, authCommand)
 	if err != nil {
 		return nil, err
 	}
-	a := &authUpstream{cmd: command(ctx, self, authCommand)}
-	if a.stdin, err = a.cmd.StdinPipe(); err != nil {
-		return nil, err
-	}
-	out, err := a.cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := a.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start the auth upstream: %w", err)
-	}
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if _, scanned := fmt.Sscan(line, &a.addr, &a.token); err != nil || scanned != nil {
+	a := &authUpstream{helper: h}
+	if _, err := fmt.Sscan(line, &a.addr, &a.token); err != nil {
 		a.stop()
 		return nil, fmt.Errorf("the auth upstream said %q", line)
 	}
 	return a, nil
-}
-
-func (a *authUpstream) stop() {
-	a.stdin.Close()
-	_ = a.cmd.Wait() // also if it was killed
 }

@@ -74,18 +74,26 @@ func (b *bench) gatedNode(ctx context.Context) (*node, player, error) {
 
 // openSession makes a private video and returns a player with a ticket for it.
 func (n *node) openSession(ctx context.Context, file string) (player, error) {
-	v, _, err := n.upload(ctx, file, "copy-only", false)
+	id, err := n.privateVideo(ctx, file)
 	if err != nil {
 		return player{}, err
 	}
-	if err := n.awaitTask(ctx, v.ID); err != nil {
+	admin, err := n.admin(ctx)
+	if err != nil {
 		return player{}, err
 	}
-	var ticket struct {
-		Token string `json:"token"`
+	s, err := admin.session(ctx, id, "")
+	return n.player(s), err
+}
+
+// privateVideo makes a video that is not public, and returns its id when all of
+// it is made.
+func (n *node) privateVideo(ctx context.Context, file string) (string, error) {
+	v, _, err := n.upload(ctx, file, "copy-only", false)
+	if err != nil {
+		return "", err
 	}
-	err = n.call(ctx, http.MethodPost, "/api/v1/videos/"+v.ID+"/sessions", map[string]any{}, &ticket)
-	return player{n.url + "/s/" + ticket.Token + "/"}, err
+	return v.ID, n.awaitTask(ctx, v.ID)
 }
 
 // nearest names the cell of the copied source whose size, bytes, is nearest
@@ -128,6 +136,11 @@ type loads struct {
 	cpu   series // microseconds per request
 }
 
+func (l *loads) add(one load) {
+	l.rates = append(l.rates, one.perSecond)
+	l.cpu = append(l.cpu, one.cpuRequest*1e6)
+}
+
 // rounds loads both in turns, after a moment for each to warm up.
 func (b *bench) rounds(ctx context.Context, a, z side) (ours, them loads, err error) {
 	length := 5 * time.Second
@@ -151,8 +164,7 @@ func (b *bench) rounds(ctx context.Context, a, z side) (ours, them loads, err er
 			if round < 0 {
 				continue
 			}
-			s.to.rates = append(s.to.rates, l.perSecond)
-			s.to.cpu = append(s.to.cpu, l.cpuRequest*1e6)
+			s.to.add(l)
 		}
 		if round >= 0 {
 			b.logf("   %.0f against %.0f requests/s, %.0f against %.0f µs", last(ours.rates), last(them.rates), last(ours.cpu), last(them.cpu))

@@ -45,8 +45,10 @@ import (
 )
 
 func main() {
-	if len(os.Args) > 1 && os.Args[1] == authCommand {
-		exit(serveAuth(os.Stdin, os.Stdout))
+	if len(os.Args) > 1 {
+		if serve, ok := helpers()[os.Args[1]]; ok {
+			exit(serve(os.Stdin, os.Stdout))
+		}
 	}
 	ctx, release := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	context.AfterFunc(ctx, release) // the second signal ends the process

@@ -26,6 +26,12 @@ const configYAML = `transcoder:
         - {name: 144p, height: 144, crf: 35, max_rate: 150000, buf_size: 300000}
 `
 
+// crowdYAML is for rows whose clients all come from one address: no limit of
+// requests that anybody would notice.
+const crowdYAML = `api_gateway:
+  rate_limit: {requests_per_second: 1000000, burst: 1000000}
+`
+
 // readyLimit is how long a node may take to be ready before it is given up.
 const readyLimit = 20 * time.Second
 
@@ -35,20 +41,21 @@ type node struct {
 	dir      string
 	url      string // of the public edge
 	operator string // host:port
+	client   *http.Client
 	key      string // admin
 	took     time.Duration
 	ended    chan error
 }
 
 // startNode runs a node until /readyz says that it is ready; took is the time
-// from exec to there.
-func (b *bench) startNode(ctx context.Context) (_ *node, err error) {
+// from exec to there. Its configuration is configYAML and what is given.
+func (b *bench) startNode(ctx context.Context, settings ...string) (_ *node, err error) {
 	dir, err := os.MkdirTemp(b.dir, "node-")
 	if err != nil {
 		return nil, err
 	}
 	config := filepath.Join(dir, "streamgate.yaml")
-	if err := os.WriteFile(config, []byte(configYAML), 0o600); err != nil {
+	if err := os.WriteFile(config, []byte(configYAML+strings.Join(settings, "")), 0o600); err != nil {
 		return nil, err
 	}
 	addrs, err := freeAddrs(4)
@@ -60,7 +67,7 @@ func (b *bench) startNode(ctx context.Context) (_ *node, err error) {
 		return nil, err
 	}
 	defer log.Close()
-	n := &node{dir: dir, url: "http://" + addrs[0], operator: addrs[1], ended: make(chan error, 1)}
+	n := &node{dir: dir, url: "http://" + addrs[0], operator: addrs[1], client: newClient(), ended: make(chan error, 1)}
 	n.cmd = command(ctx, b.binary, "serve", "--config", config, "--data", n.data(), "--listen", addrs[0],
 		"--set", "monitor.listen="+addrs[1],
 		"--set", "api_gateway.grpc_port="+port(addrs[2]), "--set", "transcoder.grpc_port="+port(addrs[3]))
@@ -114,6 +121,7 @@ func (n *node) awaitReady(ctx context.Context) error {
 // kill ends the node with its children and removes what it kept.
 func (n *node) kill() {
 	_ = syscall.Kill(-n.pid(), syscall.SIGKILL) // it may have ended
+	n.client.CloseIdleConnections()
 	err := <-n.ended
 	n.ended <- err
 	os.RemoveAll(n.dir)

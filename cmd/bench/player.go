@@ -72,11 +72,15 @@ func (p player) fetch(ctx context.Context, name string) ([]byte, error) {
 }
 
 func get(ctx context.Context, url string) (status int, body []byte, err error) {
+	return getBy(ctx, http.DefaultClient, url)
+}
+
+func getBy(ctx context.Context, client *http.Client, url string) (status int, body []byte, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return 0, nil, err
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
 		return 0, nil, err
 	}

@@ -33,6 +33,25 @@ func atMost(what string, limit float64, unit string, s series) result {
 	}
 }
 
+// atLeast judges a median by what it must be at least.
+func atLeast(what string, limit float64, unit string, s series) result {
+	r := atMost(what, limit, unit, s)
+	r.target = fmt.Sprintf("≥ %g %s", limit, unit)
+	r.met = len(s) > 0 && s.median() >= limit
+	return r
+}
+
+// atMostP99 judges the 99th percentile of many measurements by what it may be
+// at most.
+func atMostP99(what string, limit float64, unit string, s series) result {
+	p99 := s.quantile(0.99)
+	r := atMost(what+", p99", limit, unit, s)
+	r.measured = fmt.Sprintf("p50 %s, p99 %s, most %s %s; %d times",
+		number(s.quantile(0.5)), number(p99), number(s.quantile(1)), unit, len(s))
+	r.met = len(s) > 0 && p99 <= limit
+	return r
+}
+
 // comparison is a measurement of the node and one of its peer.
 type comparison struct {
 	what       string

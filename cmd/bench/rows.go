@@ -25,6 +25,11 @@ func rows() []row {
 		{"cells", []string{"ffmpeg", "nginx", "wrk"}, benchCells},
 		{"playlists", []string{"ffmpeg", "nginx", "wrk"}, benchPlaylists},
 		{"demand", []string{"ffmpeg"}, benchDemand},
+		{"revocation", []string{"ffmpeg"}, benchRevocation},
+		{"ticket", nil, benchTicket},
+		{"decision", nil, benchDecision},
+		{"crowd", []string{"ffmpeg", "wrk"}, benchCrowd},
+		{"sign-in", nil, benchSignIn},
 	}
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"slices"
 )
 
@@ -18,6 +19,15 @@ func (s series) median() float64 {
 		return (sorted[mid-1] + sorted[mid]) / 2
 	}
 	return sorted[mid]
+}
+
+// quantile is the least measurement that the share q of all does not exceed
+// (nearest rank); q is above 0 and at most 1.
+func (s series) quantile(q float64) float64 {
+	if len(s) == 0 {
+		return 0
+	}
+	return slices.Sorted(slices.Values(s))[int(math.Ceil(q*float64(len(s))))-1]
 }
 
 // String is "median (least–most)".

@@ -155,6 +155,13 @@ func (f *fakeNode) CancelTask(_ context.Context, r *rpc.CancelTaskRequest) (*rpc
 	return &rpc.Task{Id: r.GetId(), State: "cancelled"}, nil
 }
 
+func (f *fakeNode) SetVideoRule(_ context.Context, r *rpc.SetVideoRuleRequest) (*rpc.VideoRule, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.videos[r.GetVideoId()].Public, f.videos[r.GetVideoId()].Gated = false, true
+	return &rpc.VideoRule{VideoId: r.GetVideoId(), Rule: r.GetRule()}, nil
+}
+
 func (f *fakeNode) CreateSession(_ context.Context, r *rpc.CreateSessionRequest) (*rpc.Session, error) {
 	base := "http://x/s/TOKEN-" + r.GetVideoId()
 	return &rpc.Session{WatchUrl: base + "/", HlsUrl: base + "/master.m3u8", DashUrl: base + "/manifest.mpd"}, nil

@@ -144,6 +144,42 @@ func TestPushResumes(t *testing.T) {
 	}
 }
 
+// TestPushContinuesWithARule: who may watch is what the last command line says.
+func TestPushContinuesWithARule(t *testing.T) {
+	f := startFake(t)
+	path, _ := sample(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	f.patch = func(http.ResponseWriter, *http.Request) bool {
+		cancel()
+		panic(http.ErrAbortHandler)
+	}
+	vars := []string{"XDG_STATE_HOME=" + t.TempDir()}
+	runContext(ctx, t, vars, "push", path, "--public", "--data", f.dir)
+	if !f.videos["v1"].Public {
+		t.Fatal("the video is not public")
+	}
+	f.patch = nil
+	rule := filepath.Join(t.TempDir(), "rule.json")
+	if err := os.WriteFile(rule, []byte(`{"wallets":["0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got := runCommand(t, vars, "push", path, "--rule", rule, "--data", f.dir)
+	if v := f.videos["v1"]; got.code != 0 || len(f.videos) != 1 || v.Public || !v.Gated {
+		t.Errorf("%+v; the video is public: %v, gated: %v", got, v.Public, v.Gated)
+	}
+	got = runCommand(t, vars, "push", path, "--rule", rule, "--public", "--data", f.dir)
+	if got.code != 2 {
+		t.Errorf("both at once: %+v", got)
+	}
+	bad := filepath.Join(t.TempDir(), "bad.json")
+	if err := os.WriteFile(bad, []byte(`[`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := runCommand(t, vars, "push", path, "--rule", bad, "--data", f.dir); got.code != 1 || !strings.Contains(got.stderr, "is not a JSON object") {
+		t.Errorf("no JSON: %+v", got)
+	}
+}
+
 // TestPushAfterExpiry: a remembered upload that is gone is begun anew.
 func TestPushAfterExpiry(t *testing.T) {
 	f := startFake(t)

@@ -171,6 +171,29 @@ func TestBreaker(t *testing.T) {
 	}
 }
 
+// TestSlowWallets: the code of a wallet that signs in is its owner's, and says
+// nothing about the endpoint that runs it.
+func TestSlowWallets(t *testing.T) {
+	n := newNet(t)
+	p := newProxy(t, n, honest)
+	cfg := configOf(n, p.URL)
+	cfg.Timeout = 50 * time.Millisecond
+	chains := newChains(t, cfg)
+	_, err := chains.Head(t.Context(), n.ChainID)
+	must(t, err)
+	p.set(hangs)
+	for range 5 {
+		err := chains.VerifySignature(t.Context(), n.ChainID, access.Address{1}, [32]byte{2}, []byte("of a contract"))
+		if !errors.Is(err, access.ErrChainUnreachable) {
+			t.Fatalf("a wallet that hangs: %v", err)
+		}
+	}
+	p.set(honest)
+	if _, err := chains.Head(t.Context(), n.ChainID); err != nil {
+		t.Errorf("the chain is shut for others: %v", err)
+	}
+}
+
 func TestBudget(t *testing.T) {
 	n := newNet(t)
 	p := newProxy(t, n, honest)

@@ -1,0 +1,55 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+)
+
+// helpers are the programs that the bench is itself when it is run with one of
+// these names: processes of their own, so that their CPU time can be told
+// apart. Each prints one line when it is ready, and ends when stdin does.
+func helpers() map[string]func(stdin io.Reader, stdout io.Writer) error {
+	return map[string]func(io.Reader, io.Writer) error{authCommand: serveAuth, chainCommand: serveChain}
+}
+
+// helper is such a process, seen from the bench.
+type helper struct {
+	cmd   *exec.Cmd
+	stdin io.Closer
+}
+
+// startHelper runs a helper and returns the line that it printed.
+func startHelper(ctx context.Context, name string) (_ *helper, line string, err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, "", err
+	}
+	h := &helper{cmd: command(ctx, self, name)}
+	var said strings.Builder
+	h.cmd.Stderr = &said
+	if h.stdin, err = h.cmd.StdinPipe(); err != nil {
+		return nil, "", err
+	}
+	out, err := h.cmd.StdoutPipe()
+	if err != nil {
+		return nil, "", err
+	}
+	if err := h.cmd.Start(); err != nil {
+		return nil, "", fmt.Errorf("start %s: %w", name, err)
+	}
+	if line, err = bufio.NewReader(out).ReadString('\n'); err != nil {
+		h.stop()
+		return nil, "", fmt.Errorf("%s did not start: %w\n%s", name, err, said.String())
+	}
+	return h, strings.TrimSpace(line), nil
+}
+
+func (h *helper) stop() {
+	h.stdin.Close()
+	_ = h.cmd.Wait() // also if it was killed
+}
