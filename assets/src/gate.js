@@ -12,7 +12,7 @@
   const proofs = ['password', 'ticket_code'];
   const maxVaults = 4;
 
-  // What one needs no wallet to know, in words.
+  // The nodes of a rule that bring no words of their own.
   const words = {
     all: 'All of these', any: 'Any of these', not: 'Not this', rule: 'A shared rule', public: 'Everybody',
     wallets: 'A wallet on the list', password: 'The password', ticket_code: 'A ticket code', time_window: 'The right time',

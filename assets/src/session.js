@@ -73,6 +73,7 @@
     }
 
     async function takeOver() {
+      if (over) return;
       clearTimeout(renewTimer);
       const answer = await StreamGate.post(`/api/v1/videos/${session.video_id}/sessions`, { resume: token, vaults });
       if (over) return;

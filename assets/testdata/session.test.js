@@ -181,6 +181,7 @@ test('check says whether it goes on', async (t) => {
 test('stopped, it is quiet', async (t) => {
   const s = story(t, { '': refusal(403, 'x', 'No.') });
   s.keeper.stop();
+  await s.keeper.resume();
   await s.pass(200);
   assert.deepEqual([s.looks, s.asked, s.ended], [0, [], []]);
 });
