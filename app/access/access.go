@@ -11,8 +11,8 @@
 //   - Decisions: pure, from facts (decide.go, question.go, reason.go,
 //     sentence.go); what chains say (chain.go, facts.go, deny.go; package evm
 //     asks real ones); shown in decisions.go.
-//   - Playback sessions (sessions.go, admit.go, roster.go) and ticket codes
-//     (codes.go), limited in attempts.go.
+//   - Playback sessions: who gets one (admit.go, open.go), how it goes on
+//     (sessions.go, roster.go), ticket codes (codes.go), limits (attempts.go).
 //   - Revocation: a watcher for each chain (watcher.go) and a sweep (sweep.go)
 //     ask who plays again (recheck.go).
 //
