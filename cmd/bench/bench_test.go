@@ -1,10 +1,14 @@
 package main
 
 import (
+	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/spruceid/siwe-go"
 )
 
 func TestSeries(t *testing.T) {
@@ -21,6 +25,24 @@ func TestSeries(t *testing.T) {
 	}
 }
 
+func TestQuantile(t *testing.T) {
+	hundred := series{}
+	for i := range 100 {
+		hundred = append(hundred, float64(100-i))
+	}
+	for _, c := range []struct {
+		s       series
+		q, want float64
+	}{
+		{nil, 0.99, 0}, {series{7}, 0.01, 7}, {series{3, 1, 2}, 0.5, 2}, {series{4, 3, 1, 2}, 0.5, 2},
+		{hundred, 0.99, 99}, {hundred, 1, 100}, {hundred, 0.001, 1}, {hundred[:20], 0.99, 100},
+	} {
+		if got := c.s.quantile(c.q); got != c.want {
+			t.Errorf("%v of %v: %v, want %v", c.q, []float64(c.s), got, c.want)
+		}
+	}
+}
+
 func TestVerdicts(t *testing.T) {
 	c := comparison{what: "x", unit: "s", peer: "peer", ours: series{11}, them: series{10}}
 	for _, v := range []struct {
@@ -29,11 +51,20 @@ func TestVerdicts(t *testing.T) {
 	}{
 		{c.atMost(1.10), "met"}, {c.atMost(1.05), "missed"}, {c.atLeast(1.0), "met"}, {c.atLeast(1.5), "missed"},
 		{c.lower(), "missed"}, {atMost("x", 5, "s", series{4, 6, 5}), "met"}, {atMost("x", 5, "s", nil), "missed"},
+		{atLeast("x", 5, "/s", series{4, 6, 5}), "met"}, {atLeast("x", 5.5, "/s", series{4, 6, 5}), "missed"}, {atLeast("x", 0, "/s", nil), "missed"},
+		{atMostP99("x", 6, "ms", series{4, 6, 5}), "met"}, {atMostP99("x", 5, "ms", series{4, 6, 5}), "missed"}, {atMostP99("x", 5, "ms", nil), "missed"},
 		{result{what: "not measured"}, ""},
 	} {
 		if got := v.r.verdict(); got != v.want {
 			t.Errorf("%+v: %q, want %q", v.r, got, v.want)
 		}
+	}
+}
+
+func TestP99(t *testing.T) {
+	r := atMostP99("x", 100, "ms", series{30, 10, 20})
+	if r.what != "x, p99" || r.target != "≤ 100 ms" || r.measured != "p50 20.0, p99 30.0, most 30.0 ms; 3 times" {
+		t.Errorf("%+v", r)
 	}
 }
 
@@ -157,5 +188,60 @@ func TestNginxConf(t *testing.T) {
 	conf, err := nginxSettings{Dir: "/d", Auth: "127.0.0.1:1", Listen: "127.0.0.1:2", Workers: 2}.conf()
 	if err != nil || strings.Contains(string(conf), "user root") || !strings.Contains(string(conf), "worker_processes 2;") {
 		t.Errorf("%v\n%s", err, conf)
+	}
+}
+
+// TestSignInMessage: what the bench's wallets sign, the node reads.
+func TestSignInMessage(t *testing.T) {
+	wallets, err := newWallets(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := site{Domain: "video.example.org", URI: "https://video.example.org", Nonce: "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
+	text := in.message(wallets[0], 1337)
+	parsed, err := siwe.ParseMessage(text)
+	if err != nil || parsed.GetAddress() != wallets[0].Address || parsed.GetChainID() != 1337 || parsed.GetNonce() != in.Nonce {
+		t.Errorf("%v\n%s", err, text)
+	}
+	sig, err := signature(wallets[0], text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := parsed.VerifyEIP191(sig); err != nil {
+		t.Errorf("the signature: %v", err)
+	}
+}
+
+func TestSoldOut(t *testing.T) {
+	h := &holder{}
+	if err := h.soldOut(http.StatusForbidden, []byte(`{"code":"not_a_holder"}`)); err != nil {
+		t.Error(err)
+	}
+	for status, body := range map[int]string{
+		http.StatusUnauthorized: `{"code":"not_a_holder"}`, http.StatusForbidden: `{"code":"chain_unreachable"}`, http.StatusNotFound: "no",
+	} {
+		if err := h.soldOut(status, []byte(body)); err == nil {
+			t.Errorf("%d %s is taken for a transfer", status, body)
+		}
+	}
+}
+
+func TestIOCalls(t *testing.T) {
+	own, err := ownCalls()
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, err := ioCalls()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 100 {
+		if _, err := os.ReadFile("bench_test.go"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	after, err := ioCalls()
+	if got := after - before - own; err != nil || got < 100 {
+		t.Errorf("100 files are %d reads, %v", got, err)
 	}
 }

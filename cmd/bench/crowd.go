@@ -26,6 +26,9 @@ const (
 	// crowdTurn is as long as the pause between two readings of the ended
 	// sessions, so that each turn has its share of them.
 	crowdTurn = 5 * time.Second
+	// crowdThaw is how long a node has after it was frozen to do what was due
+	// meanwhile, which would be too much for one turn.
+	crowdThaw = time.Second
 )
 
 // benchCrowd measures what it costs those who watch that others are thrown
@@ -117,7 +120,7 @@ func (b *bench) startCrowd(ctx context.Context, chain *chain, file string, secon
 		n.kill()
 		return nil, err
 	}
-	return c, c.freeze()
+	return c, nil
 }
 
 func (c *crowd) gather(ctx context.Context, file string, seconds int) (err error) {
@@ -145,8 +148,10 @@ func (c *crowd) gather(ctx context.Context, file string, seconds int) (err error
 			return err
 		}
 	}
-	_, err = press(ctx, c.cell, time.Second, nil) // to warm up
-	return err
+	if _, err := press(ctx, c.cell, time.Second, nil); err != nil { // to warm up
+		return err
+	}
+	return c.freeze()
 }
 
 func (c *crowd) cellOf(s session) string { return c.player(s).base + cellRendition + "/0.m4s" }
@@ -215,6 +220,9 @@ func (c *crowd) turn(ctx context.Context, do func(context.Context) (load, error)
 		return load{}, err
 	}
 	defer func() { err = errors.Join(err, c.freeze()) }()
+	if err := sleep(ctx, crowdThaw); err != nil {
+		return load{}, err
+	}
 	return do(ctx)
 }
 

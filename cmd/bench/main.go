@@ -18,12 +18,15 @@
 //
 // # What the numbers mean
 //
-// Each row measures real processes from outside: the node is the binary, run
-// with an empty data directory and free ports; CPU time is what the kernel
-// charged to the process and the children it has waited for. What is compared
+// Rows measure real processes from outside: the node is the binary, run with an
+// empty data directory and free ports; CPU time is what the kernel charged to
+// the process and the children it has waited for. The rows ticket, decision and
+// sign-in run the node's own code in the bench's process instead, which is
+// therefore built as the node is, without cgo. Chains are development chains,
+// each a process of its own, with a block for each transaction. What is compared
 // is measured in the same run in turns, A B A B, and the medians are compared:
 // the ratio then says little about the machine and how busy it was. The
-// measured column is "median (least–most)".
+// measured column is "median (least–most)", or percentiles where it says so.
 //
 // # Testing
 //

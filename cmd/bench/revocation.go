@@ -85,16 +85,12 @@ func (b *bench) holders(ctx context.Context, n *node, c *chain, file string) ([]
 		return nil, err
 	}
 	var viewers []*holder
-	for _, wallet := range wallets {
+	for i, wallet := range wallets {
 		v := &holder{Account: wallet}
 		if v.token, err = c.outfit(ctx, wallet); err != nil {
 			return nil, err
 		}
-		login, err := n.signIn(ctx, wallet, c.ChainID)
-		if err != nil {
-			return nil, err
-		}
-		s, err := login.session(ctx, film, "")
+		s, err := watch(ctx, n.visitor(i), wallet, c.ChainID, film)
 		if err != nil {
 			return nil, err
 		}
@@ -102,6 +98,16 @@ func (b *bench) holders(ctx context.Context, n *node, c *chain, file string) ([]
 		viewers = append(viewers, v)
 	}
 	return viewers, nil
+}
+
+// watch signs a wallet in and opens its session.
+func watch(ctx context.Context, visitor caller, wallet devnet.Account, chain uint64, film string) (session, error) {
+	defer visitor.client.CloseIdleConnections()
+	login, err := visitor.signIn(ctx, wallet, chain)
+	if err != nil {
+		return session{}, err
+	}
+	return login.session(ctx, film, "")
 }
 
 // revoke takes the viewers' tokens away, one after another, and returns how

@@ -66,20 +66,22 @@ func signature(who devnet.Account, text string) (string, error) {
 	return fmt.Sprintf("0x%x", sig), err
 }
 
-// signIn signs a wallet in over the API, as the watch page does.
-func (n *node) signIn(ctx context.Context, who devnet.Account, chain uint64) (caller, error) {
+// signIn signs a wallet in over the API, as the watch page does, and returns
+// the same caller with its login.
+func (c caller) signIn(ctx context.Context, who devnet.Account, chain uint64) (caller, error) {
 	var s site
 	var login struct {
 		Token string `json:"token"`
 	}
-	if err := n.by("").call(ctx, http.MethodPost, "/api/v1/auth/nonce", map[string]any{}, &s); err != nil {
-		return caller{}, err
+	if err := c.call(ctx, http.MethodPost, "/api/v1/auth/nonce", map[string]any{}, &s); err != nil {
+		return c, err
 	}
 	text := s.message(who, chain)
 	sig, err := signature(who, text)
 	if err != nil {
-		return caller{}, err
+		return c, err
 	}
-	err = n.by("").call(ctx, http.MethodPost, "/api/v1/auth/verify", map[string]any{"message": text, "signature": sig}, &login)
-	return n.by(login.Token), err
+	err = c.call(ctx, http.MethodPost, "/api/v1/auth/verify", map[string]any{"message": text, "signature": sig}, &login)
+	c.bearer = login.Token
+	return c, err
 }
