@@ -25,9 +25,10 @@ var (
 	// Decisions, each of which may cost a reading of a chain or a record: of
 	// one wallet, or of one client without.
 	viewerQuestions = limit{60, 300}
-	// Nonces and sign-ins of one client: each costs a call to a chain, whose
+	// Nonces and sign-ins of one client, behind whose address a whole audience
+	// may be: each costs a call to a chain, whose
 	// budget those who watch need too.
-	clientSignIns = limit{60, 120}
+	clientSignIns = limit{200, 600}
 )
 
 // attempt spends one try at a video's passwords and codes: too_many_attempts.
