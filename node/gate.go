@@ -113,7 +113,7 @@ func (g *ticketGate) Verify(token string, now time.Time) (string, error) {
 		return "", stream.ErrTicketInvalid
 	}
 	if why := g.ended.Why(ticket.SessionID); why != nil {
-		return "", &stream.EndedError{Code: why.Code, Sentence: why.Message}
+		return "", &stream.EndedError{Code: why.Code, Sentence: why.Message, Admits: why.Admits}
 	}
 	return ticket.VideoID, nil
 }

@@ -52,6 +52,8 @@ type Secrets interface {
 type Failure struct {
 	Code    string `json:"code"`
 	Message string `json:"message"`
+	// Admits is what would admit the viewer of a session that ended.
+	Admits []string `json:"admits,omitempty"`
 }
 
 // VideoState is where a video stands.

@@ -166,5 +166,7 @@ func viewResult(x *Explanation) *rpc.RuleResult {
 
 // failureOf is why a decision ends a session.
 func failureOf(d *Decision) *store.Failure {
-	return &store.Failure{Code: string(d.Reason), Message: fmt.Sprintf("Your access has ended. %s", d.Sentence)}
+	return &store.Failure{
+		Code: string(d.Reason), Message: fmt.Sprintf("Your access has ended. %s", d.Sentence), Admits: d.Admits,
+	}
 }

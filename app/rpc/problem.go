@@ -23,6 +23,8 @@ type Problem struct {
 	Instance string `json:"instance"` // path of the request
 	Code     string `json:"code"`     // stable snake_case word
 	TraceID  string `json:"trace_id"` // also in the node's log, if it logged anything
+	// Admits is what would admit a viewer who is refused: each entry suffices.
+	Admits []string `json:"admits,omitempty"`
 	// Decision is what a viewer's refusal stands on.
 	Decision json.RawMessage `json:"decision,omitempty"`
 }
@@ -51,23 +53,29 @@ func WriteProblem(w http.ResponseWriter, r *http.Request, err error) {
 	if seconds := retryIn(coded); seconds > 0 {
 		RetryAfter(w.Header(), time.Duration(seconds)*time.Second)
 	}
-	var decision json.RawMessage
+	p := Problem{Status: status, Code: reason, Detail: coded.Message()}
 	if d := decisionIn(coded); d != nil {
-		decision, _ = JSONMarshal().Marshal(d) // plain fields always encode
+		p.Admits = d.Admits
+		p.Decision, _ = JSONMarshal().Marshal(d) // plain fields always encode
 	}
-	writeProblem(w, r, status, reason, coded.Message(), decision)
+	writeProblem(w, r, p)
 }
 
 // WriteStatus answers a request with an error that has an HTTP status but no
 // RPC code of its own, such as 405 or 413.
 func WriteStatus(w http.ResponseWriter, r *http.Request, status int, code, detail string) {
-	writeProblem(w, r, status, code, detail, nil)
+	writeProblem(w, r, Problem{Status: status, Code: code, Detail: detail})
+}
+
+// WriteRefusal is WriteStatus for a viewer, with what would admit them.
+func WriteRefusal(w http.ResponseWriter, r *http.Request, status int, code, detail string, admits []string) {
+	writeProblem(w, r, Problem{Status: status, Code: code, Detail: detail, Admits: admits})
 }
 
 // WriteRetry is WriteStatus with a Retry-After.
 func WriteRetry(w http.ResponseWriter, r *http.Request, status int, code, detail string, wait time.Duration) {
 	RetryAfter(w.Header(), wait)
-	writeProblem(w, r, status, code, detail, nil)
+	writeProblem(w, r, Problem{Status: status, Code: code, Detail: detail})
 }
 
 // RetryAfter sets the header of that name to wait in whole seconds, at least
@@ -78,16 +86,15 @@ func RetryAfter(h http.Header, wait time.Duration) int {
 	return seconds
 }
 
-func writeProblem(w http.ResponseWriter, r *http.Request, status int, code, detail string, decision json.RawMessage) {
+// writeProblem fills in what every problem has, and sends it.
+func writeProblem(w http.ResponseWriter, r *http.Request, p Problem) {
 	// RequestURI, not URL: a transcoder on the way may have rewritten the latter.
-	instance, _, _ := strings.Cut(r.RequestURI, "?")
+	p.Instance, _, _ = strings.Cut(r.RequestURI, "?")
+	p.Type, p.Title, p.TraceID = "about:blank", statusTitle(p.Status), TraceID(r.Context())
 	var body bytes.Buffer
 	encoder := json.NewEncoder(&body)
 	encoder.SetEscapeHTML(false) // people read it too
-	encoder.Encode(Problem{      //nolint:errcheck // strings and numbers always encode
-		Type: "about:blank", Title: statusTitle(status), Status: status, Detail: detail,
-		Instance: instance, Code: code, TraceID: TraceID(r.Context()), Decision: decision,
-	})
+	encoder.Encode(p)            //nolint:errcheck // strings and numbers always encode
 	h := w.Header()
 	h.Set("Content-Type", ProblemType)
 	h.Set("Content-Length", strconv.Itoa(body.Len()))
@@ -95,10 +102,10 @@ func writeProblem(w http.ResponseWriter, r *http.Request, status int, code, deta
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Del("Content-Encoding")
 	h.Del("ETag")
-	if status == http.StatusUnauthorized {
+	if p.Status == http.StatusUnauthorized {
 		h.Set("WWW-Authenticate", `Bearer realm="streamgate"`)
 	}
-	w.WriteHeader(status)
+	w.WriteHeader(p.Status)
 	if r.Method != http.MethodHead {
 		w.Write(body.Bytes()) // the client may have gone
 	}

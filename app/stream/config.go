@@ -69,8 +69,9 @@ var (
 
 // EndedError refuses a ticket whose session has been ended before its time.
 type EndedError struct {
-	Code     string // stable snake_case word
-	Sentence string // for the viewer
+	Code     string   // stable snake_case word
+	Sentence string   // for the viewer
+	Admits   []string // what would admit them again; may be empty
 }
 
 // Error implements error.

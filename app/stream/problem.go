@@ -44,6 +44,11 @@ func (s *Service) fail(a *answer, r *http.Request, t target, err error) {
 		return
 	}
 	r = s.traced(withoutTicket(r, t))
+	var ended *EndedError
+	if errors.As(err, &ended) {
+		rpc.WriteRefusal(a, r, http.StatusForbidden, ended.Code, ended.Sentence, ended.Admits)
+		return
+	}
 	var p problem
 	switch {
 	case errors.As(err, &p):
@@ -92,7 +97,7 @@ func fromTicket(err error) error {
 	var ended *EndedError
 	switch {
 	case errors.As(err, &ended):
-		return problem{http.StatusForbidden, ended.Code, ended.Sentence}
+		return ended
 	case errors.Is(err, ErrTicketExpired):
 		return errExpired
 	}

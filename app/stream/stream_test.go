@@ -40,7 +40,7 @@ func (tickets) Verify(token string, _ time.Time) (string, error) {
 	case token == "old":
 		return "", stream.ErrTicketExpired
 	case token == "sold":
-		return "", &stream.EndedError{Code: "not_a_holder", Sentence: "The token was sold."}
+		return "", &stream.EndedError{Code: "not_a_holder", Sentence: "The token was sold.", Admits: []string{"Buy it back."}}
 	}
 	return "", stream.ErrTicketInvalid
 }
@@ -363,6 +363,9 @@ func TestErrors(t *testing.T) {
 		if strings.Contains(got.body, "ok-") || strings.Contains(got.body, "forged") {
 			t.Errorf("%s: the error names the ticket: %s", tt.path, got.body)
 		}
+	}
+	if got := b.get("/s/sold/720p/0.m4s"); !strings.Contains(got.body, `"admits":["Buy it back."]`) {
+		t.Errorf("what would admit the viewer is not told: %s", got.body)
 	}
 	if got := b.get("/s/ok-secret/session"); got.status != 204 || got.header.Get("Cache-Control") != "private, no-cache" {
 		t.Errorf("a session that plays: %d %v", got.status, got.header)

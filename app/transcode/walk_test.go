@@ -121,7 +121,7 @@ func TestARefusedSourceLeavesOnlyTheRecord(t *testing.T) {
 	if v.State != store.VideoFailed || v.Failure == nil || v.Failure.Code != "not_a_video" || v.Failure.Message == "" {
 		t.Errorf("video %+v, failure %+v", v, v.Failure)
 	}
-	if failed.Failure == nil || *failed.Failure != *v.Failure || failed.Attempt != 1 {
+	if failed.Failure == nil || failed.Failure.Code != v.Failure.Code || failed.Failure.Message != v.Failure.Message || failed.Attempt != 1 {
 		t.Errorf("task %+v", failed)
 	}
 	if _, err := r.catalog.Plans.Plan(t.Context(), "v1"); !errors.Is(err, store.ErrNotFound) {
