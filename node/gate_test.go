@@ -213,6 +213,18 @@ func (g *gateTest) watch(video, login string) string {
 	return a.Token
 }
 
+// untilAdmitted is watch for one who has just got what the rule asks for: a
+// refusal stands until the watcher has seen the block.
+func (g *gateTest) untilAdmitted(video, login string) string {
+	g.Helper()
+	var last answer
+	g.until("the buyer to be admitted", func() bool {
+		last = g.session(video, login, fields{})
+		return last.status == http.StatusCreated
+	})
+	return last.Token
+}
+
 func (g *gateTest) plays(ticket string) answer {
 	g.Helper()
 	return g.call("GET", "/s/"+ticket+"/session", "", nil)
@@ -292,11 +304,11 @@ func TestGate(t *testing.T) {
 	g.untilEnded(ticket, "not_a_holder")
 	t.Logf("refused %s after the transfer was sent", time.Since(begun).Round(time.Millisecond))
 	g.wantRefused(g.session("film", holder, fields{"resume": ticket}), http.StatusForbidden, "not_a_holder")
-	bought := g.watch("film", stranger)
+	bought := g.untilAdmitted("film", stranger)
 
 	g.ok(g.chain.Reorg(ctx, 1)) // the transfer never was
 	g.untilEnded(bought, "not_a_holder")
-	g.watch("film", holder)
+	g.untilAdmitted("film", holder)
 
 	for _, secret := range []string{ticket, holder, bought} {
 		if strings.Contains(g.log.String(), secret) {
