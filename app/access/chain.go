@@ -97,7 +97,7 @@ type Chains interface {
 	// Block returns a block of the canonical chain by number.
 	Block(ctx context.Context, chain uint64, number uint64) (Block, error)
 	// Transfers lists what the contracts' logs (Transfer, TransferSingle,
-	// TransferBatch, and the delegate registry's) of blocks [from, to] say, in
-	// order.
+	// TransferBatch) and the delegate registry's of blocks [from, to] say, in
+	// order; without contracts, the registry's alone.
 	Transfers(ctx context.Context, chain uint64, from, to uint64, contracts []Address) ([]Transfer, error)
 }
