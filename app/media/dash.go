@@ -35,16 +35,17 @@ func MPD(p *store.Plan, c store.Cells) ([]byte, error) {
 	}
 	period := mpd.NewPeriod()
 	period.Id, period.Start = "0", duration(0)
-	var longest time.Duration
+	var longest, end time.Duration
 	add := func(set *mpd.AdaptationSetType, r *store.Rendition) error {
-		template, most, err := segmentTemplate(bounds(p, r), r.Timescale)
+		borders := bounds(p, r)
+		template, most, err := segmentTemplate(borders, r.Timescale)
 		if err != nil {
 			return fmt.Errorf("manifest: %s: %w", r.Name, err)
 		}
 		id := uint32(len(period.AdaptationSets))
 		set.Id, set.SegmentTemplate = &id, template
 		period.AppendAdaptationSet(set)
-		longest = max(longest, most)
+		longest, end = max(longest, most), max(end, span(borders[len(borders)-1], r.Timescale))
 		return nil
 	}
 	if len(video) > 0 {
@@ -58,7 +59,7 @@ func MPD(p *store.Plan, c store.Cells) ([]byte, error) {
 			return nil, err
 		}
 	}
-	total := span(p.Timeline.Ticks(), p.Timeline.Timescale)
+	total := wholeMilliseconds(end)
 	m := mpd.NewMPD(mpd.STATIC_TYPE)
 	m.Profiles = mpdProfiles
 	m.MediaPresentationDuration = duration(total)
@@ -160,6 +161,15 @@ func marshal(m *mpd.MPD, durations ...time.Duration) ([]byte, error) {
 		}
 	}
 	return append(out, '\n'), nil
+}
+
+// wholeMilliseconds rounds up. The presentation lasts as long as its longest
+// track: audio ends on a frame of its own, some milliseconds after the last
+// picture. Where a manifest ends before its media, dash.js, whose playhead
+// passes that end before the browser says "ended", seeks back half a second
+// and pauses there.
+func wholeMilliseconds(d time.Duration) time.Duration {
+	return (d + time.Millisecond - 1).Truncate(time.Millisecond)
 }
 
 func duration(d time.Duration) *mpd.Duration { return (*mpd.Duration)(&d) }
