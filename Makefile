@@ -110,7 +110,7 @@ check: fresh lint ## everything that is known without running: fresh, formatted,
 
 .PHONY: test
 test: install-run install-test assets ## install what the tests need and run them all, with the race detector
-	@go test -race -timeout 20m ./...
+	@go test -race -timeout 20m -p 1 ./... # one package at a time: some play films, in real time
 
 .PHONY: fuzz
 fuzz: assets ## fuzz each parser for FUZZTIME (default 20s)

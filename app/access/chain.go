@@ -98,6 +98,7 @@ type Chains interface {
 	Block(ctx context.Context, chain uint64, number uint64) (Block, error)
 	// Transfers lists what the contracts' logs (Transfer, TransferSingle,
 	// TransferBatch) and the delegate registry's of blocks [from, to] say, in
-	// order; without contracts, the registry's alone.
-	Transfers(ctx context.Context, chain uint64, from, to uint64, contracts []Address) ([]Transfer, error)
+	// order; without contracts, the registry's alone. The logs are those of the
+	// branch that ends in to: ErrChainUnreachable where it is not there.
+	Transfers(ctx context.Context, chain uint64, from uint64, to Block, contracts []Address) ([]Transfer, error)
 }

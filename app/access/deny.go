@@ -31,7 +31,7 @@ func (Deny) Head(_ context.Context, chain uint64) (Block, error) { return Block{
 func (Deny) Block(_ context.Context, chain, _ uint64) (Block, error) { return Block{}, denied(chain) }
 
 // Transfers implements Chains: ErrChainUnknown.
-func (Deny) Transfers(_ context.Context, chain uint64, _, _ uint64, _ []Address) ([]Transfer, error) {
+func (Deny) Transfers(_ context.Context, chain uint64, _ uint64, _ Block, _ []Address) ([]Transfer, error) {
 	return nil, denied(chain)
 }
 

@@ -60,6 +60,7 @@ type FactReader struct {
 	floors  map[account]uint64               // below this block, readings are out of date
 	passed  map[account]uint64               // the floors before those, see setFloor
 	bases   map[uint64]uint64                // by chain: below this block, all readings are out of date
+	read    map[uint64]*branch               // by chain: the blocks of readings
 	flights map[FactKey]*flight
 }
 
@@ -92,7 +93,7 @@ func NewFactReader(cfg FactsConfig) *FactReader {
 	return &FactReader{
 		cfg: cfg, known: map[FactKey]FactValue{}, index: map[account]map[FactKey]struct{}{},
 		heads: map[uint64]uint64{}, floors: map[account]uint64{},
-		bases: map[uint64]uint64{}, flights: map[FactKey]*flight{},
+		bases: map[uint64]uint64{}, read: map[uint64]*branch{}, flights: map[FactKey]*flight{},
 	}
 }
 
@@ -143,7 +144,7 @@ func (r *FactReader) collect(ctx context.Context, chain uint64, list []Need, fac
 	}
 	if own != nil {
 		// Others may wait for this read: it outlives the caller who began it.
-		go r.read(context.WithoutCancel(ctx), chain, missing, keys, own)
+		go r.fly(context.WithoutCancel(ctx), chain, missing, keys, own)
 	}
 }
 
@@ -165,8 +166,8 @@ func (r *FactReader) pollInterval(chain uint64) time.Duration {
 	return DefaultPollInterval
 }
 
-// read asks the chain, keeps the answers and wakes those who wait.
-func (r *FactReader) read(ctx context.Context, chain uint64, questions []Question, keys []FactKey, f *flight) {
+// fly asks the chain, keeps the answers and wakes those who wait.
+func (r *FactReader) fly(ctx context.Context, chain uint64, questions []Question, keys []FactKey, f *flight) {
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.ReadTimeout)
 	defer cancel()
 	values := make([]FactValue, 0, len(questions))
@@ -204,6 +205,11 @@ func (r *FactReader) ask(ctx context.Context, chain uint64, questions []Question
 	}
 	if err != nil && !errors.Is(err, ErrChainUnknown) && !errors.Is(err, ErrChainUnreachable) {
 		err = fmt.Errorf("%w: %w", ErrChainUnreachable, err)
+	}
+	if err == nil {
+		r.mu.Lock()
+		r.branch(chain).read(reading.Block)
+		r.mu.Unlock()
 	}
 	values, now := make([]FactValue, len(questions)), r.cfg.Now()
 	for i := range values {
@@ -325,7 +331,34 @@ func (r *FactReader) Reset(chain, block uint64) {
 			}
 		}
 	}
+	delete(r.read, chain)
 	r.heads[chain], r.bases[chain] = block, block
+}
+
+// Unproven lists the blocks up to a number at which the chain was read and
+// which Proven has not named. Split tells that readings came from two branches.
+func (r *FactReader) Unproven(chain, upTo uint64) (blocks []Block, split bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	b := r.branch(chain)
+	return b.opens(upTo), b.split
+}
+
+// Proven tells that blocks are on the branch that the watcher follows.
+func (r *FactReader) Proven(chain uint64, blocks ...Block) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, b := range blocks {
+		r.branch(chain).pass(b)
+	}
+}
+
+// branch is what is known of a chain's blocks. r.mu is held.
+func (r *FactReader) branch(chain uint64) *branch {
+	if r.read[chain] == nil {
+		r.read[chain] = newBranch()
+	}
+	return r.read[chain]
 }
 
 // setFloor remembers a change. When there are too many, the older half goes:

@@ -104,7 +104,7 @@ func (f *fakeChains) Block(_ context.Context, _, number uint64) (Block, error) {
 	return Block{Number: number}, nil
 }
 
-func (f *fakeChains) Transfers(context.Context, uint64, uint64, uint64, []Address) ([]Transfer, error) {
+func (f *fakeChains) Transfers(context.Context, uint64, uint64, Block, []Address) ([]Transfer, error) {
 	return nil, nil
 }
 
@@ -120,7 +120,7 @@ func TestDeny(t *testing.T) {
 		"signature": Deny{}.VerifySignature(t.Context(), 1, Address{}, [32]byte{}, nil),
 		"head":      second(Deny{}.Head(t.Context(), 1)),
 		"block":     second(Deny{}.Block(t.Context(), 1, 1)),
-		"transfers": second(Deny{}.Transfers(t.Context(), 1, 1, 2, nil)),
+		"transfers": second(Deny{}.Transfers(t.Context(), 1, 1, Block{Number: 2}, nil)),
 	} {
 		if !isChainUnknown(err) {
 			t.Errorf("%s: %v", name, err)

@@ -80,18 +80,17 @@ func (w *watcher) look(ctx context.Context) error {
 			return err
 		}
 	}
-	if head.Number == w.at.Number && head.Hash == w.at.Hash {
-		w.lagging = 0
-		return nil
-	}
 	same, err := w.follows(ctx, head)
+	if err == nil && same {
+		same, err = w.haveRead(ctx, head)
+	}
 	switch {
 	case err != nil:
 		return err
 	case !same:
 		return w.startOver(ctx, head, "a reorganisation")
 	case head.Number <= w.at.Number:
-		return nil // an endpoint that lags behind
+		return nil // no new block, or an endpoint that lags behind
 	case head.Number-w.at.Number > maxCatchUp:
 		return w.startOver(ctx, head, "a long absence")
 	}
@@ -116,20 +115,43 @@ func (w *watcher) begin(ctx context.Context, head Block) error {
 // follows tells whether the head is on top of the block where we are, or
 // belongs to an endpoint that lags behind.
 func (w *watcher) follows(ctx context.Context, head Block) (bool, error) {
-	if head.Number > w.at.Number {
+	if head.Number >= w.at.Number {
 		w.lagging = 0
 	}
 	switch {
 	case head.Number == w.at.Number+1:
 		return head.Parent == w.at.Hash, nil
-	case head.Number == w.at.Number: // with another hash
-		return false, nil
+	case head.Number == w.at.Number:
+		return head.Hash == w.at.Hash, nil
 	case head.Number < w.at.Number:
 		w.lagging++
 		return w.at.Number-head.Number <= maxBehind && w.lagging <= maxLagging, nil
 	}
 	b, err := w.s.Chains.Block(ctx, w.chain, w.at.Number)
 	return b.Hash == w.at.Hash, err
+}
+
+// haveRead tells whether all blocks at which the chain was read are on the
+// branch of the head: one may have been undone before it was the head here.
+func (w *watcher) haveRead(ctx context.Context, head Block) (bool, error) {
+	blocks, split := w.s.facts.Unproven(w.chain, head.Number)
+	if split {
+		return false, nil
+	}
+	for _, b := range blocks {
+		now := head
+		if b.Number != head.Number {
+			var err error
+			if now, err = w.s.Chains.Block(ctx, w.chain, b.Number); err != nil {
+				return false, err
+			}
+		}
+		if now.Hash != b.Hash {
+			return false, nil
+		}
+	}
+	w.s.facts.Proven(w.chain, blocks...)
+	return true, nil
 }
 
 // startOver forgets all that was read of the chain and asks every session
@@ -178,7 +200,7 @@ func (w *watcher) takeIn(ctx context.Context, end Block) error {
 	if !used {
 		return nil
 	}
-	transfers, err := w.s.Chains.Transfers(ctx, w.chain, w.at.Number+1, end.Number, contracts)
+	transfers, err := w.s.Chains.Transfers(ctx, w.chain, w.at.Number+1, end, contracts)
 	if err != nil {
 		return err
 	}
@@ -251,5 +273,6 @@ func (w *watcher) move(ctx context.Context, head Block) error {
 		return fmt.Errorf("remember the block of chain %d: %w", w.chain, err)
 	}
 	w.at = &head
+	w.s.facts.Proven(w.chain, head)
 	return nil
 }

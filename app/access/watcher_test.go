@@ -68,6 +68,17 @@ func (c *chainFilm) undo(number uint64) {
 	c.blocks = c.blocks[:number]
 }
 
+// Read reads at the newest block, as endpoints do.
+func (c *chainFilm) Read(ctx context.Context, chain uint64, questions []Question) (Reading, error) {
+	r, err := c.fakeChains.Read(ctx, chain, questions)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n := r.Block.Number; n < uint64(len(c.blocks)) {
+		r.Block = c.blocks[n]
+	}
+	return r, err
+}
+
 func (c *chainFilm) Head(context.Context, uint64) (Block, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -83,11 +94,11 @@ func (c *chainFilm) Block(_ context.Context, _, number uint64) (Block, error) {
 	return c.blocks[number], nil
 }
 
-func (c *chainFilm) Transfers(_ context.Context, _, from, to uint64, contracts []Address) (list []Transfer, err error) {
+func (c *chainFilm) Transfers(_ context.Context, _, from uint64, to Block, contracts []Address) (list []Transfer, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.asked = append(c.asked, fmt.Sprintf("%d-%d of %d", from, to, len(contracts)))
-	for n := from; n <= to; n++ {
+	c.asked = append(c.asked, fmt.Sprintf("%d-%d of %d", from, to.Number, len(contracts)))
+	for n := from; n <= to.Number; n++ {
 		list = append(list, c.logs[c.blocks[n].Hash]...)
 	}
 	return list, c.broken
@@ -258,6 +269,52 @@ func TestWatcherReorganisation(t *testing.T) {
 			g.wantState(b.Id, "not_a_holder")
 			g.session(alice)
 		})
+	}
+}
+
+// TestUnseenBlockIsUndone: who was let in by a block that was undone before the
+// watcher looked is asked again.
+func TestUnseenBlockIsUndone(t *testing.T) {
+	for name, undone := range map[string]func(*gateTest){
+		"as high as before": func(g *gateTest) { g.chain.undo(101); g.chain.grow(1, 101) },
+		"higher":            func(g *gateTest) { g.chain.undo(101); g.chain.grow(1, 104) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := newGateTest(t)
+			g.holds(bob, 1)
+			g.chain.transfer(addr(t, alice), addr(t, bob)) // in block 101
+			s := g.session(bob)
+			undone(g)
+			g.holds(bob, 0)
+			g.look()
+			g.wantState(s.Id, "not_a_holder")
+			asked := g.chain.reads
+			g.look() // all is well now
+			if g.chain.reads != asked {
+				t.Error("it is asked again and again")
+			}
+		})
+	}
+}
+
+// TestBlockIsReadFirst: that a block is read before the watcher looks at it is
+// no reason to ask everybody.
+func TestBlockIsReadFirst(t *testing.T) {
+	g := newGateTest(t)
+	g.holds(alice, 1)
+	a := g.session(alice)
+	for number := uint64(101); number < 400; number += 3 { // read in the first of three blocks
+		g.chain.grow(0, number)
+		g.facts.Invalidate(1, 0, addr(t, nft), addr(t, alice))
+		g.recheck(t.Context(), g.roster.all(), nil)
+		g.chain.grow(0, number+2)
+		g.holds(alice, 0) // which no log tells
+		g.look()
+		g.holds(alice, 1)
+	}
+	g.wantState(a.Id, "live")
+	if n := len(g.facts.branch(1).hashes); n > branchDepth+2 {
+		t.Errorf("%d blocks are remembered", n)
 	}
 }
 

@@ -202,13 +202,13 @@ func (c *Chains) Block(ctx context.Context, chain uint64, number uint64) (access
 // Transfers implements access.Chains. A Transfer with neither From nor To says
 // that anybody's holding may have changed: the contract logged more than can
 // be listed, or what cannot be read.
-func (c *Chains) Transfers(ctx context.Context, chain uint64, from, to uint64, contracts []access.Address) ([]access.Transfer, error) {
+func (c *Chains) Transfers(ctx context.Context, chain uint64, from uint64, to access.Block, contracts []access.Address) ([]access.Transfer, error) {
 	one, err := c.chain(chain)
 	if err != nil {
 		return nil, err
 	}
 	list, err := one.transfers(ctx, from, to, contracts)
-	return list, one.unreachable(fmt.Sprintf("ask for the logs of blocks %d to %d", from, to), err)
+	return list, one.unreachable(fmt.Sprintf("ask for the logs of blocks %d to %d", from, to.Number), err)
 }
 
 func (c *Chains) chain(id uint64) (*chain, error) {

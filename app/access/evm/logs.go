@@ -36,21 +36,21 @@ type event struct {
 
 // transfers implements access.Chains.Transfers: chunk by chunk, each of one
 // endpoint or agreed upon by a quorum.
-func (c *chain) transfers(ctx context.Context, from, to uint64, contracts []access.Address) ([]access.Transfer, error) {
-	if from > to {
+func (c *chain) transfers(ctx context.Context, from uint64, to access.Block, contracts []access.Address) ([]access.Transfer, error) {
+	if from > to.Number {
 		return nil, nil
 	}
-	if to-from >= maxTransferBlocks {
-		return nil, fmt.Errorf("%d blocks at once; %d is the most", to-from+1, maxTransferBlocks)
+	if to.Number-from >= maxTransferBlocks {
+		return nil, fmt.Errorf("%d blocks at once; %d is the most", to.Number-from+1, maxTransferBlocks)
 	}
 	of := append(slices.Clone(contracts), c.cfg.DelegateRegistry)
 	slices.SortFunc(of, func(a, b access.Address) int { return slices.Compare(a[:], b[:]) })
 	of = slices.Compact(of)
 	var list []access.Transfer
-	for start := from; start <= to; start += c.cfg.MaxLogRange {
-		end := min(start+c.cfg.MaxLogRange-1, to)
+	for start := from; start <= to.Number; start += c.cfg.MaxLogRange {
+		end := min(start+c.cfg.MaxLogRange-1, to.Number)
 		events, _, err := agree(ctx, c, c.endpoints, func(ctx context.Context, e *endpoint) ([]event, error) {
-			return e.events(ctx, start, end, of)
+			return e.events(ctx, start, end, to, of)
 		}, eventsKey)
 		if err != nil {
 			return nil, err
@@ -64,7 +64,7 @@ func (c *chain) transfers(ctx context.Context, from, to uint64, contracts []acce
 
 // events collects the events of the blocks, in order. The span of blocks of
 // one request halves when the endpoint finds it too long and grows again.
-func (e *endpoint) events(ctx context.Context, from, to uint64, of []access.Address) ([]event, error) {
+func (e *endpoint) events(ctx context.Context, from, to uint64, last access.Block, of []access.Address) ([]event, error) {
 	var list []event
 	span := to - from + 1
 	if learned := e.span.Load(); learned > 0 {
@@ -72,7 +72,7 @@ func (e *endpoint) events(ctx context.Context, from, to uint64, of []access.Addr
 	}
 	for from <= to {
 		end := min(from+span-1, to)
-		some, err := e.eventsOfAll(ctx, from, end, of)
+		some, err := e.eventsOfAll(ctx, from, end, last, of)
 		if tooMuch(err) && end > from {
 			span = (end - from + 1) / 2
 			e.span.Store(span)
@@ -93,10 +93,10 @@ func (e *endpoint) events(ctx context.Context, from, to uint64, of []access.Addr
 }
 
 // eventsOfAll asks for some addresses at a time.
-func (e *endpoint) eventsOfAll(ctx context.Context, from, to uint64, of []access.Address) ([]event, error) {
+func (e *endpoint) eventsOfAll(ctx context.Context, from, to uint64, last access.Block, of []access.Address) ([]event, error) {
 	var list []event
 	for part := range slices.Chunk(of, maxAddresses) {
-		some, err := e.eventsOf(ctx, from, to, part)
+		some, err := e.eventsOf(ctx, from, to, last, part)
 		if err != nil {
 			return nil, err
 		}
@@ -108,18 +108,18 @@ func (e *endpoint) eventsOfAll(ctx context.Context, from, to uint64, of []access
 // eventsOf is one request. In a single block that is too much for one answer
 // the addresses are halved; what a single contract logs too much of in a
 // single block becomes one Transfer of anybody.
-func (e *endpoint) eventsOf(ctx context.Context, from, to uint64, of []access.Address) ([]event, error) {
-	list, err := e.getLogs(ctx, from, to, of)
+func (e *endpoint) eventsOf(ctx context.Context, from, to uint64, last access.Block, of []access.Address) ([]event, error) {
+	list, err := e.getLogs(ctx, from, to, last, of)
 	switch {
 	case !tooMuch(err) || from < to:
 		return list, err
 	case len(of) > 1:
 		half := len(of) / 2
-		left, err := e.eventsOf(ctx, from, to, of[:half])
+		left, err := e.eventsOf(ctx, from, to, last, of[:half])
 		if err != nil {
 			return nil, err
 		}
-		right, err := e.eventsOf(ctx, from, to, of[half:])
+		right, err := e.eventsOf(ctx, from, to, last, of[half:])
 		return append(left, right...), err
 	default:
 		return []event{{Transfer: access.Transfer{Block: from, Contract: of[0]}}}, nil
@@ -129,17 +129,22 @@ func (e *endpoint) eventsOf(ctx context.Context, from, to uint64, of []access.Ad
 // tooMuch says whether an endpoint might answer if it were asked for less.
 func tooMuch(err error) bool { return is(err, reasonTooLarge) || is(err, reasonTooMany) }
 
-// getLogs asks for the last block along with the logs: an endpoint that does
-// not have it yet would leave logs out in silence.
-func (e *endpoint) getLogs(ctx context.Context, from, to uint64, of []access.Address) ([]event, error) {
+// getLogs asks for the block they end with along with the logs: an endpoint
+// that does not have it yet, or is on another branch, would leave logs out in
+// silence.
+func (e *endpoint) getLogs(ctx context.Context, from, to uint64, last access.Block, of []access.Address) ([]event, error) {
 	addresses := make([]string, len(of))
 	for i, a := range of {
 		addresses[i] = encodeHex(a[:])
 	}
 	var list []event
 	err := e.ask(ctx, func(replies []reply) error {
-		if _, err := e.readBlock(quantity(to), replies[0]); err != nil {
+		b, err := e.readBlock(quantity(to), replies[0])
+		if err != nil {
 			return err
+		}
+		if b.Number == last.Number && b.Hash != last.Hash {
+			return e.fault(reasonMissing, "block "+quantity(to)+" of that branch")
 		}
 		if err := replies[1].err; err != nil {
 			return e.refusedLogs(err, from < to)
@@ -148,7 +153,6 @@ func (e *endpoint) getLogs(ctx context.Context, from, to uint64, of []access.Add
 		if err := json.Unmarshal(replies[1].result, &logs); err != nil {
 			return e.garbage("the logs are none")
 		}
-		var err error
 		list, err = e.readLogs(logs, from, to, of)
 		return err
 	}, blockCall(quantity(to)), call{"eth_getLogs", []any{map[string]any{

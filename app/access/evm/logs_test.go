@@ -29,7 +29,6 @@ func TestTransfers(t *testing.T) {
 	must(t, n.DelegateContract(ctx, n.Vault, n.Hot.Address, n.NFT, true))
 	must(t, n.DelegateERC721(ctx, n.Vault, n.Hot.Address, n.NFT, five, false))
 	must(t, n.Transfer20(ctx, n.Holder, n.Buyer.Address, five)) // a contract that nobody asks for
-	head := made(n.Head(ctx))(t)
 
 	zero, holder, buyer, vault, hot := common.Address{}, n.Holder.Address, n.Buyer.Address, n.Vault.Address, n.Hot.Address
 	want := []struct{ contract, from, to common.Address }{
@@ -45,6 +44,7 @@ func TestTransfers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			chains := newChains(t, cfg)
+			head := made(chains.Head(ctx, n.ChainID))(t)
 			got := made(chains.Transfers(ctx, n.ChainID, 0, head, contracts))(t)
 			if len(got) != len(want) {
 				t.Fatalf("%d transfers, want %d: %v", len(got), len(want), got)
@@ -57,7 +57,7 @@ func TestTransfers(t *testing.T) {
 				}
 				last = g.Block
 			}
-			some := made(chains.Transfers(ctx, n.ChainID, got[1].Block, got[1].Block, contracts))(t)
+			some := made(chains.Transfers(ctx, n.ChainID, got[1].Block, made(chains.Block(ctx, n.ChainID, got[1].Block))(t), contracts))(t)
 			if len(some) != 1 || some[0] != got[1] {
 				t.Errorf("one block: %v", some)
 			}
@@ -70,8 +70,15 @@ func TestTransfers(t *testing.T) {
 			if d := made(chains.Transfers(ctx, n.ChainID, 0, head, nil))(t); len(d) != 3 {
 				t.Errorf("%d delegations: %v", len(d), d)
 			}
-			if _, err := chains.Transfers(ctx, n.ChainID, head, head+1, contracts); !errors.Is(err, access.ErrChainUnreachable) {
-				t.Errorf("a block that is not there: %v", err)
+			for name, change := range map[string]func(*access.Block){
+				"a block that is not there": func(b *access.Block) { b.Number++ },
+				"a block of another branch": func(b *access.Block) { b.Hash[0]++ },
+			} {
+				other := head
+				change(&other)
+				if _, err := chains.Transfers(ctx, n.ChainID, 0, other, contracts); !errors.Is(err, access.ErrChainUnreachable) {
+					t.Errorf("%s: %v", name, err)
+				}
 			}
 		})
 	}

@@ -163,7 +163,7 @@ func TestUnknownChain(t *testing.T) {
 	_, err1 := chains.Read(ctx, 1, nil)
 	_, err2 := chains.Head(ctx, 1)
 	_, err3 := chains.Block(ctx, 1, 1)
-	_, err4 := chains.Transfers(ctx, 1, 1, 2, []access.Address{{1}})
+	_, err4 := chains.Transfers(ctx, 1, 1, access.Block{Number: 2}, []access.Address{{1}})
 	err5 := chains.VerifySignature(ctx, 1, access.Address{}, [32]byte{}, nil)
 	for i, err := range []error{err1, err2, err3, err4, err5} {
 		if !errors.Is(err, access.ErrChainUnknown) {
