@@ -57,6 +57,9 @@ func checkChains(v *checker, chains []Chain) {
 		if c.Timeout != 0 {
 			v.between(key+".timeout", c.Timeout, 50*time.Millisecond, time.Minute)
 		}
+		if c.MaxBlockAge != 0 {
+			v.between(key+".max_block_age", c.MaxBlockAge, 10*time.Second, 7*24*time.Hour)
+		}
 		v.oneOf(key+".unreachable", cmp.Or(c.Unreachable, unreachableDeny), unreachableDeny, unreachableGrace)
 		if c.Grace != 0 && c.Unreachable != unreachableGrace {
 			v.fault(key+".grace", durationText(c.Grace), "it has no effect without unreachable: grace; write that, or delete it")
@@ -84,7 +87,7 @@ func (c *Chain) evmConfig() evm.ChainConfig {
 	registry, _ := access.ParseAddress(c.DelegateRegistry)
 	return evm.ChainConfig{
 		ID: uint64(c.ID), Name: c.Name, URLs: c.URLs, Confirmations: uint64(c.Confirmations), Quorum: c.Quorum,
-		Timeout: c.Timeout, MaxRequestsPerSecond: c.RequestsPerSecond,
+		Timeout: c.Timeout, MaxBlockAge: c.MaxBlockAge, MaxRequestsPerSecond: c.RequestsPerSecond,
 		Multicall: multicall, DelegateRegistry: registry,
 	}
 }

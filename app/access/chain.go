@@ -50,8 +50,8 @@ type Question struct {
 // Answer is the amount that a Question asked for. A contract that reverts,
 // answers rubbish or is not there gives Amount 0 and says so in Problem.
 type Answer struct {
-	Amount  *big.Int
-	Problem string // "" or a short word for people: "reverted", "no contract", …
+	Amount  *big.Int // nil: too few endpoints say the same
+	Problem string   // "" or a short word for people: "reverted", "no contract", …
 }
 
 // Block is a block of a chain.

@@ -464,3 +464,16 @@ func TestDecideProperties(t *testing.T) {
 		t.Errorf("too tame: %d admitted, %d denied, %d grown into", admitted, denied, grown)
 	}
 }
+
+func TestCoins(t *testing.T) {
+	for wei, want := range map[string]string{
+		"1": "1 wei", "999999999999": "999999999999 wei", "1000000000000": "0.000001 coins",
+		"1000000000000000000": "1 coin", "1500000000000000000": "1.5 coins", "32000000000000000000": "32 coins",
+		"1000000000000000001": "1000000000000000001 wei",
+	} {
+		n, _ := new(big.Int).SetString(wei, 10)
+		if got := coins(n); got != want {
+			t.Errorf("%s is %q, want %q", wei, got, want)
+		}
+	}
+}

@@ -224,7 +224,7 @@ func (r *FactReader) ask(ctx context.Context, chain uint64, questions []Question
 // that lags behind would say that who sold still holds.
 func (r *FactReader) judge(key FactKey, v FactValue) FactValue {
 	if v.Amount == nil {
-		return FactValue{Err: fmt.Errorf("chain %d left out an answer: %w", key.Chain, ErrChainUnreachable)}
+		return FactValue{Err: fmt.Errorf("chain %d gave no answer that is agreed upon: %w", key.Chain, ErrChainUnreachable)}
 	}
 	for _, a := range key.accounts() {
 		floor, ok := r.floors[a]

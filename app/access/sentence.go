@@ -17,7 +17,7 @@ func wants(r *Rule, policy Policy) string {
 	chain := policy.chain(h.Chain)
 	switch {
 	case r.Kind == KindNative:
-		return fmt.Sprintf("at least %s wei on %s", h.Min, chain)
+		return fmt.Sprintf("at least %s on %s", coins(h.Min), chain)
 	case r.Kind == KindERC20:
 		return fmt.Sprintf("at least %s base units of the token %s on %s", h.Min, h.Contract, chain)
 	case r.Kind == KindERC1155:
@@ -30,6 +30,23 @@ func wants(r *Rule, policy Policy) string {
 		return fmt.Sprintf("a token of %s on %s", h.Contract, chain)
 	}
 	return fmt.Sprintf("at least %s tokens of %s on %s", h.Min, h.Contract, chain)
+}
+
+// coins writes an amount of a chain's own coin, which has 18 decimals on every
+// EVM chain; a dust of it in its base unit.
+func coins(wei *big.Int) string {
+	const decimals, shown = 18, 6
+	digits := fmt.Sprintf("%0*d", decimals+1, wei)
+	whole, part := digits[:len(digits)-decimals], strings.TrimRight(digits[len(digits)-decimals:], "0")
+	switch {
+	case len(part) > shown:
+		return wei.String() + " wei"
+	case part == "" && whole == "1":
+		return "1 coin"
+	case part == "":
+		return whole + " coins"
+	}
+	return whole + "." + part + " coins"
 }
 
 // idList shows a few ids, and how many more there are.

@@ -321,13 +321,3 @@ func unpackAggregate3(data []byte, n int) ([]result3, error) {
 	}
 	return results, nil
 }
-
-// answersKey is what two endpoints must say alike.
-func answersKey(list []access.Answer) string {
-	var key []byte
-	for _, a := range list {
-		key = append(a.Amount.Append(key, 16), ' ')
-		key = append(append(key, a.Problem...), '\n')
-	}
-	return string(key)
-}

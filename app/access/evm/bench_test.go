@@ -20,7 +20,6 @@ func bench(b *testing.B) (*devnet.Net, *evm.Chains) {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() {
-		chains.Close()
 		_ = n.Close()
 	})
 	return n, chains

@@ -53,7 +53,7 @@ func (cfg *ChainConfig) complete() error {
 		return errors.New("there is no endpoint")
 	case cfg.Quorum < 0 || cfg.Quorum > len(cfg.URLs):
 		return fmt.Errorf("a quorum of %d of %d endpoints cannot be", cfg.Quorum, len(cfg.URLs))
-	case cfg.Timeout < 0 || cfg.Cooldown < 0 || cfg.MaxRequestsPerSecond < 0 || math.IsNaN(cfg.MaxRequestsPerSecond):
+	case cfg.Timeout < 0 || cfg.Cooldown < 0 || cfg.MaxBlockAge < 0 || cfg.MaxRequestsPerSecond < 0 || math.IsNaN(cfg.MaxRequestsPerSecond):
 		return errors.New("a time or a budget is negative")
 	}
 	if cfg.Name == "" {
@@ -141,9 +141,11 @@ func quorum[T any](ctx context.Context, k int, order []*endpoint, do func(contex
 			return s.got, strings.Join(voices[id], ", "), nil
 		}
 	}
-	faults = append(faults, &fault{endpoint: "quorum", reason: reasonDisagree,
-		detail: fmt.Sprintf("no %d of %d endpoints say the same", k, len(order))})
-	return answer, "", errors.Join(faults...)
+	return answer, "", errors.Join(append(faults, disagreement(k, len(order)))...)
+}
+
+func disagreement(k, of int) error {
+	return &fault{endpoint: "quorum", reason: reasonDisagree, detail: fmt.Sprintf("no %d of %d endpoints say the same", k, of)}
 }
 
 // read reads the answers at the newest confirmed block. It tries twice: a
@@ -177,9 +179,7 @@ func (c *chain) readOnce(ctx context.Context, questions []access.Question) (acce
 	if err != nil {
 		return access.Reading{}, err
 	}
-	list, source, err := agree(ctx, c, c.endpoints, func(ctx context.Context, e *endpoint) ([]access.Answer, error) {
-		return c.answers(ctx, e, b, questions)
-	}, answersKey)
+	list, source, err := c.agreedAnswers(ctx, b, questions)
 	return access.Reading{Block: b, Source: source, Answers: list}, err
 }
 

@@ -38,6 +38,7 @@ type endpoint struct {
 	url     string // secret
 	chain   uint64
 	timeout time.Duration
+	maxAge  time.Duration // of the newest block; 0: no limit
 	client  *http.Client
 	budget  *rate.Limiter
 	breaker *breaker
@@ -59,7 +60,7 @@ func newEndpoint(cfg ChainConfig, raw, name string, m *metrics, log *slog.Logger
 		MaxConnsPerHost: maxConnections, MaxIdleConnsPerHost: maxConnections, IdleConnTimeout: time.Minute,
 	}
 	return &endpoint{
-		name: name, url: raw, chain: cfg.ID, timeout: cfg.Timeout,
+		name: name, url: raw, chain: cfg.ID, timeout: cfg.Timeout, maxAge: cfg.MaxBlockAge,
 		client: &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error {
 			return http.ErrUseLastResponse // an endpoint is where the operator said, nowhere else
 		}},
@@ -279,13 +280,28 @@ type wireBlock struct {
 	Time   *uintValue `json:"timestamp"`
 }
 
-// block asks for the header of a block: a quantity or "latest".
+// block asks for the header of a block, by its quantity.
 func (e *endpoint) block(ctx context.Context, number string) (access.Block, error) {
 	var b access.Block
 	err := e.ask(ctx, func(replies []reply) (err error) {
 		b, err = e.readBlock(number, replies[0])
 		return err
 	}, blockCall(number))
+	return b, err
+}
+
+// newest asks for the newest block, which must not be too old.
+func (e *endpoint) newest(ctx context.Context) (access.Block, error) {
+	var b access.Block
+	err := e.ask(ctx, func(replies []reply) (err error) {
+		if b, err = e.readBlock("latest", replies[0]); err != nil {
+			return err
+		}
+		if age := time.Since(b.Time); e.maxAge > 0 && age > e.maxAge {
+			return e.fault(reasonStale, fmt.Sprintf("the newest block is of %s ago", age.Round(time.Second)))
+		}
+		return nil
+	}, blockCall("latest"))
 	return b, err
 }
 

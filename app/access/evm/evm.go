@@ -98,6 +98,9 @@ type ChainConfig struct {
 	// DelegateRegistry is the address of the delegate registry; zero means
 	// DefaultDelegateRegistry.
 	DelegateRegistry access.Address
+	// MaxBlockAge is how old the newest block of an endpoint may be; one that no
+	// longer follows the chain would be believed for ever. 0 means no limit.
+	MaxBlockAge time.Duration
 	// MaxLogRange is how many blocks one request for logs spans at most; 0
 	// means DefaultMaxLogRange.
 	MaxLogRange uint64
@@ -131,15 +134,6 @@ func New(cfg Config) (*Chains, error) {
 		c.chains[one.ID] = made
 	}
 	return c, nil
-}
-
-// Close drops idle connections.
-func (c *Chains) Close() {
-	for _, one := range c.chains {
-		for _, e := range one.endpoints {
-			e.client.CloseIdleConnections()
-		}
-	}
 }
 
 // IDs implements access.Chains.

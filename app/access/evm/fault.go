@@ -22,6 +22,7 @@ const (
 	reasonRefused   reason = "rpc_error"    // refused by JSON-RPC
 	reasonTooMany   reason = "too_many_logs"
 	reasonMissing   reason = "missing"   // does not have the block (yet)
+	reasonStale     reason = "stale"     // its newest block is too old
 	reasonBudget    reason = "budget"    // our own budget is used up
 	reasonOpen      reason = "open"      // the circuit breaker is open
 	reasonCancelled reason = "cancelled" // the caller no longer wants to know
@@ -48,7 +49,7 @@ func (f *fault) Error() string {
 // contract or a caller can bring about does not.
 func (f *fault) unhealthy() bool {
 	switch f.reason {
-	case reasonTransport, reasonTimeout, reasonStatus, reasonLimited, reasonGarbage, reasonChain:
+	case reasonTransport, reasonTimeout, reasonStatus, reasonLimited, reasonGarbage, reasonChain, reasonStale:
 		return true
 	default:
 		return false

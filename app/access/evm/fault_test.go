@@ -93,6 +93,27 @@ func TestStaleEndpoint(t *testing.T) {
 	}
 }
 
+// TestOldHead: an endpoint that no longer follows the chain is not believed.
+func TestOldHead(t *testing.T) {
+	n := newNet(t)
+	must(t, n.Mine(t.Context(), 1))
+	stuck := newProxy(t, n, stale) // at the first block, of 1970
+	head := func(maxAge time.Duration, urls ...string) (access.Block, error) {
+		cfg := configOf(n, urls...)
+		cfg.MaxBlockAge = maxAge
+		return newChains(t, cfg).Head(t.Context(), n.ChainID)
+	}
+	if b, err := head(0, stuck.URL); err != nil || b.Number != 0 {
+		t.Errorf("any age: block %d, %v", b.Number, err)
+	}
+	if _, err := head(time.Hour, stuck.URL); !errors.Is(err, access.ErrChainUnreachable) || !strings.Contains(err.Error(), "stale: the newest block is of") {
+		t.Errorf("an hour: %v", err)
+	}
+	if b, err := head(time.Hour, stuck.URL, newProxy(t, n, honest).URL); err != nil || b.Number == 0 {
+		t.Errorf("with one that follows: block %d, %v", b.Number, err)
+	}
+}
+
 func TestQuorum(t *testing.T) {
 	n := newNet(t)
 	ctx := t.Context()
@@ -128,6 +149,15 @@ func TestQuorum(t *testing.T) {
 			}
 		})
 	}
+	t.Run("a lie about one of two questions", func(t *testing.T) {
+		cfg := configOf(n, newProxy(t, n, broken).URL, newProxy(t, n, liar).URL, newProxy(t, n, honest).URL)
+		cfg.Quorum, cfg.Multicall = 2, access.Address{1} // which is not there
+		held := access.Question{Fact: access.FactERC721, Contract: at(n.NFT), Holder: at(n.Holder.Address)}
+		r := made(newChains(t, cfg).Read(ctx, n.ChainID, append(sold(n), held)))(t)
+		if r.Answers[0].Amount != nil || r.Answers[1].Amount == nil || r.Answers[1].Amount.Int64() != 1 {
+			t.Errorf("answers %v", r.Answers)
+		}
+	})
 	t.Run("one honest and one liar of three", func(t *testing.T) {
 		cfg := configOf(n, newProxy(t, n, broken).URL, newProxy(t, n, liar).URL, newProxy(t, n, honest).URL)
 		cfg.Quorum = 2
@@ -225,7 +255,6 @@ func TestSecrets(t *testing.T) {
 	cfg.Timeout = 100 * time.Millisecond
 	reg, said := prometheus.NewRegistry(), new(bytes.Buffer)
 	chains := made(evm.New(evm.Config{Chains: []evm.ChainConfig{cfg}, Metrics: reg, Log: slog.New(slog.NewTextHandler(said, nil))}))(t)
-	defer chains.Close()
 	for range 4 {
 		_, err := chains.Head(t.Context(), n.ChainID)
 		said.WriteString(err.Error())

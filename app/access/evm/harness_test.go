@@ -58,7 +58,6 @@ func newChains(t *testing.T, cfg ...evm.ChainConfig) *evm.Chains {
 	t.Helper()
 	c, err := evm.New(evm.Config{Chains: cfg, Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Metrics: prometheus.NewRegistry()})
 	must(t, err)
-	t.Cleanup(c.Close)
 	return c
 }
 

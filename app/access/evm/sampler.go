@@ -95,7 +95,7 @@ func (c *chain) askHeads(ctx context.Context) (heads, error) {
 	answers := make(chan said, len(c.endpoints))
 	for _, e := range c.endpoints {
 		go func() {
-			b, err := e.block(ctx, "latest")
+			b, err := e.newest(ctx)
 			answers <- said{e, b, err}
 		}()
 	}
