@@ -195,9 +195,11 @@ type Chain struct {
 	// PollInterval is how often its head is looked at: about the time of a
 	// block. Default: 12s.
 	PollInterval time.Duration `yaml:"poll_interval"`
-	// MaxBlockAge is how old an endpoint's newest block may be, 10 s to 7 days;
-	// an older one is not believed, as the endpoint no longer follows the
-	// chain. 0: any age, for chains that make blocks on demand.
+	// MaxBlockAge is how old an endpoint's newest block may be, by this
+	// machine's clock, 10 s to 7 days; an endpoint whose is older no longer
+	// follows the chain and is not believed. A chain that halts cannot be
+	// reached, then. Default: 0, any age, as chains that make blocks on demand
+	// need it.
 	MaxBlockAge time.Duration `yaml:"max_block_age"`
 	// Quorum is how many endpoints must say the same. Default: 1.
 	Quorum int `yaml:"quorum"`

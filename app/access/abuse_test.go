@@ -207,7 +207,7 @@ func TestReadingFromBehindAReorganisation(t *testing.T) {
 	g.chain.undo(103)
 	g.chain.grow(1, 105)
 	g.chain.fakeChains.mu.Lock()
-	g.chain.block = 103 // where the endpoint is that reads
+	g.chain.block = 102 // where the endpoint is that reads
 	g.chain.fakeChains.mu.Unlock()
 	g.look()
 	g.wantState(a.Id, "chain_unreachable")

@@ -21,7 +21,7 @@ const (
 type branch struct {
 	hashes map[uint64][32]byte // by number
 	open   map[uint64]struct{} // of hashes: not found on the watcher's branch yet
-	split  bool                // two blocks of the same number were seen
+	split  bool                // two blocks of a number were seen, or too many
 }
 
 func newBranch() *branch {
@@ -54,11 +54,11 @@ func (b *branch) pass(at Block) {
 	})
 }
 
-// opens lists the blocks up to a number that are yet to be found on the branch.
-func (b *branch) opens(upTo uint64) []Block {
+// opens lists the blocks below a number that are yet to be found on the branch.
+func (b *branch) opens(below uint64) []Block {
 	var list []Block
 	for _, n := range slices.Sorted(maps.Keys(b.open)) {
-		if n <= upTo {
+		if n < below {
 			list = append(list, Block{Number: n, Hash: b.hashes[n]})
 		}
 	}

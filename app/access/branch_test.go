@@ -6,7 +6,7 @@ func TestBranch(t *testing.T) {
 	block := func(n uint64, branch byte) Block { return Block{Number: n, Hash: [32]byte{branch, byte(n)}} }
 	tests := map[string]struct {
 		tell  func(*branch)
-		opens int // up to block 20
+		opens int // below block 21
 		split bool
 	}{
 		"read, not seen":                 {func(b *branch) { b.read(block(10, 'a')); b.read(block(10, 'a')); b.read(block(11, 'a')) }, 2, false},
@@ -26,7 +26,7 @@ func TestBranch(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := newBranch()
 			tt.tell(b)
-			if got := len(b.opens(20)); got != tt.opens || b.split != tt.split {
+			if got := len(b.opens(21)); got != tt.opens || b.split != tt.split {
 				t.Errorf("%d open, split %t; want %d, %t", got, b.split, tt.opens, tt.split)
 			}
 		})

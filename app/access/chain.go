@@ -48,10 +48,11 @@ type Question struct {
 }
 
 // Answer is the amount that a Question asked for. A contract that reverts,
-// answers rubbish or is not there gives Amount 0 and says so in Problem.
+// answers rubbish or is not there gives Amount 0 and says so in Problem. Amount
+// is nil where too few endpoints say the same.
 type Answer struct {
-	Amount  *big.Int // nil: too few endpoints say the same
-	Problem string   // "" or a short word for people: "reverted", "no contract", …
+	Amount  *big.Int
+	Problem string // "" or a short word for people: "reverted", "no contract", …
 }
 
 // Block is a block of a chain.
@@ -94,8 +95,10 @@ type Chains interface {
 	VerifySignature(ctx context.Context, chain uint64, signer Address, hash [32]byte, signature []byte) error
 	// Head is the newest block that has the configured confirmations.
 	Head(ctx context.Context, chain uint64) (Block, error)
-	// Block returns a block of the canonical chain by number.
-	Block(ctx context.Context, chain uint64, number uint64) (Block, error)
+	// Ancestors returns the blocks of the numbers, in their order, on the branch
+	// that ends in head, none of them above it. ErrChainUnreachable where that
+	// branch is not there (any more).
+	Ancestors(ctx context.Context, chain uint64, head Block, numbers ...uint64) ([]Block, error)
 	// Transfers lists what the contracts' logs (Transfer, TransferSingle,
 	// TransferBatch) and the delegate registry's of blocks [from, to] say, in
 	// order; without contracts, the registry's alone. The logs are those of the

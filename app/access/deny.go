@@ -27,8 +27,10 @@ func (Deny) VerifySignature(_ context.Context, chain uint64, _ Address, _ [32]by
 // Head implements Chains: ErrChainUnknown.
 func (Deny) Head(_ context.Context, chain uint64) (Block, error) { return Block{}, denied(chain) }
 
-// Block implements Chains: ErrChainUnknown.
-func (Deny) Block(_ context.Context, chain, _ uint64) (Block, error) { return Block{}, denied(chain) }
+// Ancestors implements Chains: ErrChainUnknown.
+func (Deny) Ancestors(_ context.Context, chain uint64, _ Block, _ ...uint64) ([]Block, error) {
+	return nil, denied(chain)
+}
 
 // Transfers implements Chains: ErrChainUnknown.
 func (Deny) Transfers(_ context.Context, chain uint64, _ uint64, _ Block, _ []Address) ([]Transfer, error) {

@@ -335,13 +335,15 @@ func (r *FactReader) Reset(chain, block uint64) {
 	r.heads[chain], r.bases[chain] = block, block
 }
 
-// Unproven lists the blocks up to a number at which the chain was read and
-// which Proven has not named. Split tells that readings came from two branches.
-func (r *FactReader) Unproven(chain, upTo uint64) (blocks []Block, split bool) {
+// Unproven lists the blocks below the head at which the chain was read and
+// which Proven has not named; the head counts as read from now on. Split tells
+// that there were readings from two branches.
+func (r *FactReader) Unproven(chain uint64, head Block) (blocks []Block, split bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	b := r.branch(chain)
-	return b.opens(upTo), b.split
+	b.read(head)
+	return b.opens(head.Number), b.split
 }
 
 // Proven tells that blocks are on the branch that the watcher follows.

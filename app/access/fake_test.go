@@ -100,8 +100,11 @@ func (f *fakeChains) VerifySignature(_ context.Context, chain uint64, signer Add
 
 func (f *fakeChains) Head(context.Context, uint64) (Block, error) { return Block{Number: f.block}, nil }
 
-func (f *fakeChains) Block(_ context.Context, _, number uint64) (Block, error) {
-	return Block{Number: number}, nil
+func (f *fakeChains) Ancestors(_ context.Context, _ uint64, _ Block, numbers ...uint64) (list []Block, err error) {
+	for _, n := range numbers {
+		list = append(list, Block{Number: n})
+	}
+	return list, nil
 }
 
 func (f *fakeChains) Transfers(context.Context, uint64, uint64, Block, []Address) ([]Transfer, error) {
@@ -119,7 +122,7 @@ func TestDeny(t *testing.T) {
 	for name, err := range map[string]error{
 		"signature": Deny{}.VerifySignature(t.Context(), 1, Address{}, [32]byte{}, nil),
 		"head":      second(Deny{}.Head(t.Context(), 1)),
-		"block":     second(Deny{}.Block(t.Context(), 1, 1)),
+		"ancestors": second(Deny{}.Ancestors(t.Context(), 1, Block{}, 1)),
 		"transfers": second(Deny{}.Transfers(t.Context(), 1, 1, Block{Number: 2}, nil)),
 	} {
 		if !isChainUnknown(err) {

@@ -18,6 +18,8 @@ const (
 	maxCatchUp = 20_000
 	// catchUpStep is how many of them are taken in at a time.
 	catchUpStep = 1000
+	// startBehind is how far below the head a watcher starts over.
+	startBehind = 2
 	// maxBehind is how many blocks an endpoint may lag behind, and maxLagging
 	// for how many looks; after that it is another chain of blocks.
 	maxBehind  = 64
@@ -80,21 +82,19 @@ func (w *watcher) look(ctx context.Context) error {
 			return err
 		}
 	}
-	same, err := w.follows(ctx, head)
-	if err == nil && same {
-		same, err = w.haveRead(ctx, head)
-	}
+	same, err := w.onBranch(ctx, head)
 	switch {
 	case err != nil:
 		return err
 	case !same:
-		return w.startOver(ctx, head, "a reorganisation")
-	case head.Number <= w.at.Number:
-		return nil // no new block, or an endpoint that lags behind
-	case head.Number-w.at.Number > maxCatchUp:
-		return w.startOver(ctx, head, "a long absence")
+		err = w.startOver(ctx, head, "a reorganisation")
+	case head.Number > w.at.Number+maxCatchUp:
+		err = w.startOver(ctx, head, "a long absence")
 	}
-	return w.catchUp(ctx, head)
+	if err != nil {
+		return err
+	}
+	return w.catchUp(ctx, head) // no new block, or an endpoint that lags behind: nothing
 }
 
 // begin reads where the last watcher of the chain was; the first begins now.
@@ -112,61 +112,70 @@ func (w *watcher) begin(ctx context.Context, head Block) error {
 	return nil
 }
 
-// follows tells whether the head is on top of the block where we are, or
-// belongs to an endpoint that lags behind.
-func (w *watcher) follows(ctx context.Context, head Block) (bool, error) {
-	if head.Number >= w.at.Number {
-		w.lagging = 0
-	}
-	switch {
-	case head.Number == w.at.Number+1:
-		return head.Parent == w.at.Hash, nil
-	case head.Number == w.at.Number:
-		return head.Hash == w.at.Hash, nil
-	case head.Number < w.at.Number:
+// onBranch tells whether the block where we are, and all at which the chain was
+// read, are on the branch of the head. The head itself counts as read: what it
+// proves stands only if it is on the branch of the next. An endpoint that lags
+// behind proves nothing.
+func (w *watcher) onBranch(ctx context.Context, head Block) (bool, error) {
+	if head.Number < w.at.Number {
 		w.lagging++
 		return w.at.Number-head.Number <= maxBehind && w.lagging <= maxLagging, nil
 	}
-	b, err := w.s.Chains.Block(ctx, w.chain, w.at.Number)
-	return b.Hash == w.at.Hash, err
-}
-
-// haveRead tells whether all blocks at which the chain was read are on the
-// branch of the head: one may have been undone before it was the head here.
-func (w *watcher) haveRead(ctx context.Context, head Block) (bool, error) {
-	blocks, split := w.s.facts.Unproven(w.chain, head.Number)
+	w.lagging = 0
+	read, split := w.s.facts.Unproven(w.chain, head)
 	if split {
 		return false, nil
 	}
-	for _, b := range blocks {
-		now := head
-		if b.Number != head.Number {
-			var err error
-			if now, err = w.s.Chains.Block(ctx, w.chain, b.Number); err != nil {
-				return false, err
+	var asked []Block
+	var numbers []uint64
+	for _, b := range append(read, *w.at) {
+		switch b.Number {
+		case head.Number:
+			if b.Hash != head.Hash {
+				return false, nil
 			}
-		}
-		if now.Hash != b.Hash {
-			return false, nil
+		case head.Number - 1:
+			if b.Hash != head.Parent {
+				return false, nil
+			}
+		default:
+			asked, numbers = append(asked, b), append(numbers, b.Number)
 		}
 	}
-	w.s.facts.Proven(w.chain, blocks...)
+	if len(asked) > 0 {
+		found, err := w.s.Chains.Ancestors(ctx, w.chain, head, numbers...)
+		if err != nil {
+			return false, err
+		}
+		for i := range asked {
+			if found[i].Hash != asked[i].Hash {
+				return false, nil
+			}
+		}
+	}
+	w.s.facts.Proven(w.chain, read...)
 	return true, nil
 }
 
 // startOver forgets all that was read of the chain and asks every session
-// that stands on it: the blocks from which it was read may never have been.
+// that stands on it: the blocks from which it was read may never have been. It
+// goes on from a little below the head, so that an endpoint that is a block
+// behind can still answer.
 func (w *watcher) startOver(ctx context.Context, head Block, why string) error {
+	found, err := w.s.Chains.Ancestors(ctx, w.chain, head, head.Number-min(head.Number, startBehind))
+	if err != nil {
+		return err
+	}
 	w.s.Log.Warn("what was read of a chain is forgotten", "chain", w.chain, "because of", why, "from", w.at.Number, "to", head.Number)
-	w.anybody(ctx, head)
+	w.anybody(ctx, found[0], head)
 	w.lagging = 0
-	return w.move(ctx, head)
+	return w.move(ctx, found[0])
 }
 
 // anybody asks every session that stands on the chain, of which nothing that
-// was read before the head is believed.
-func (w *watcher) anybody(ctx context.Context, head Block) {
-	w.s.facts.Reset(w.chain, head.Number)
+// was read before base is believed.
+func (w *watcher) anybody(ctx context.Context, base, head Block) {
+	w.s.facts.Reset(w.chain, base.Number)
 	w.recheck(ctx, w.s.concerned(ctx, w.chain), nil, head)
 }
 
@@ -175,10 +184,11 @@ func (w *watcher) catchUp(ctx context.Context, head Block) error {
 	for w.at.Number < head.Number {
 		end := head
 		if head.Number-w.at.Number > catchUpStep {
-			var err error
-			if end, err = w.s.Chains.Block(ctx, w.chain, w.at.Number+catchUpStep); err != nil {
+			found, err := w.s.Chains.Ancestors(ctx, w.chain, head, w.at.Number+catchUpStep)
+			if err != nil {
 				return err
 			}
+			end = found[0]
 		}
 		if err := w.takeIn(ctx, end); err != nil {
 			return err
@@ -208,7 +218,7 @@ func (w *watcher) takeIn(ctx context.Context, end Block) error {
 	blocks := map[Address]uint64{} // by whom: the first block that concerns them
 	for _, t := range transfers {
 		if t.From.IsZero() && t.To.IsZero() {
-			w.anybody(ctx, end)
+			w.anybody(ctx, end, end)
 			return nil
 		}
 		for _, who := range []Address{t.From, t.To} {
@@ -248,10 +258,11 @@ func (w *watcher) recheck(ctx context.Context, list []*playing, blocks map[Addre
 	for number, times := range ends {
 		block := head
 		if number != head.Number {
-			var err error
-			if block, err = w.s.Chains.Block(ctx, w.chain, number); err != nil {
+			found, err := w.s.Chains.Ancestors(ctx, w.chain, head, number)
+			if err != nil {
 				continue // nothing but a measurement is lost
 			}
+			block = found[0]
 		}
 		for _, ended := range times {
 			w.s.metrics.lagged(block.Time, ended)

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -85,18 +86,28 @@ func (c *chainFilm) Head(context.Context, uint64) (Block, error) {
 	return c.blocks[len(c.blocks)-1], nil
 }
 
-func (c *chainFilm) Block(_ context.Context, _, number uint64) (Block, error) {
+func (c *chainFilm) Ancestors(_ context.Context, _ uint64, head Block, numbers ...uint64) (list []Block, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if number >= uint64(len(c.blocks)) {
-		return Block{}, ErrChainUnreachable
+	if !c.has(head) {
+		return nil, ErrChainUnreachable
 	}
-	return c.blocks[number], nil
+	for _, n := range numbers {
+		list = append(list, c.blocks[n])
+	}
+	return list, nil
+}
+
+func (c *chainFilm) has(b Block) bool {
+	return b.Number < uint64(len(c.blocks)) && c.blocks[b.Number].Hash == b.Hash
 }
 
 func (c *chainFilm) Transfers(_ context.Context, _, from uint64, to Block, contracts []Address) (list []Transfer, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if !c.has(to) {
+		return nil, ErrChainUnreachable
+	}
 	c.asked = append(c.asked, fmt.Sprintf("%d-%d of %d", from, to.Number, len(contracts)))
 	for n := from; n <= to.Number; n++ {
 		list = append(list, c.logs[c.blocks[n].Hash]...)
@@ -294,6 +305,62 @@ func TestUnseenBlockIsUndone(t *testing.T) {
 				t.Error("it is asked again and again")
 			}
 		})
+	}
+}
+
+// TestHeadIsUndoneHalfWay: what a head has proved falls with it.
+func TestHeadIsUndoneHalfWay(t *testing.T) {
+	g := newGateTest(t)
+	g.holds(bob, 1)
+	g.chain.transfer(addr(t, alice), addr(t, bob)) // in block 101
+	s := g.session(bob)
+	g.chain.grow(0, 102)
+	g.chain.broken = ErrChainUnreachable
+	if g.watch.look(t.Context()) == nil {
+		t.Fatal("there were logs")
+	}
+	g.chain.broken = nil
+	g.chain.undo(101)
+	g.chain.grow(1, 103)
+	g.holds(bob, 0)
+	g.look()
+	g.wantState(s.Id, "not_a_holder")
+}
+
+// TestLaggingHeadProvesNothing: of an endpoint on a branch of its own, not
+// even what was read there.
+func TestLaggingHeadProvesNothing(t *testing.T) {
+	g := newGateTest(t)
+	g.chain.grow(0, 102)
+	g.look()
+	main := slices.Clone(g.chain.blocks)
+	g.chain.undo(101)
+	g.chain.grow(1, 101)
+	g.holds(bob, 1)
+	s := g.session(bob)
+	g.look()
+	g.chain.blocks = main
+	g.chain.grow(0, 103)
+	g.holds(bob, 0)
+	g.look()
+	g.wantState(s.Id, "not_a_holder")
+}
+
+// TestStartingOverWithALag: an endpoint that is a block or two behind ends
+// nobody's session.
+func TestStartingOverWithALag(t *testing.T) {
+	g := newGateTest(t)
+	g.holds(alice, 1)
+	s := g.session(alice)
+	g.chain.grow(0, 105)
+	g.look()
+	g.chain.undo(103)
+	g.chain.grow(1, 106)
+	g.chain.block = 104 // where it is read
+	g.look()
+	g.wantState(s.Id, "live")
+	if g.watch.at.Number != 106 {
+		t.Errorf("the watcher is at %d", g.watch.at.Number)
 	}
 }
 

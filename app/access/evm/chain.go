@@ -236,6 +236,14 @@ func (c *chain) agreedHead(ctx context.Context, heads heads, confirmations uint6
 	return access.Block{}, errors.Join(faults...)
 }
 
+func blocksKey(list []access.Block) string {
+	var key strings.Builder
+	for _, b := range list {
+		key.WriteString(blockKey(b))
+	}
+	return key.String()
+}
+
 // blockKey is what two endpoints must say alike about a block.
 func blockKey(b access.Block) string {
 	return string(b.Hash[:]) + string(b.Parent[:]) + quantity(b.Number) + b.Time.UTC().Format(time.RFC3339)

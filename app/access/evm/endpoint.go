@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -45,6 +46,7 @@ type endpoint struct {
 	metrics gauge
 	log     *slog.Logger
 
+	stale     atomic.Bool   // its newest block was too old
 	checked   atomic.Int64  // Unix time in nanoseconds when the chain id was right
 	multicall atomic.Int32  // what is known of multicall's code: see batch.go
 	span      atomic.Uint64 // blocks that a request for logs spanned lately: see logs.go
@@ -83,6 +85,14 @@ func endpointName(raw string) (string, error) {
 // which are in the calls' order. An error is a *fault of the endpoint; what read
 // returns counts for its health too.
 func (e *endpoint) ask(ctx context.Context, read func([]reply) error, calls ...call) error {
+	if e.stale.Load() {
+		return e.fault(reasonStale, "")
+	}
+	return e.askAnyway(ctx, read, calls...)
+}
+
+// askAnyway is ask, of an endpoint that may be stale.
+func (e *endpoint) askAnyway(ctx context.Context, read func([]reply) error, calls ...call) error {
 	if !e.breaker.allow(time.Now()) {
 		return e.fault(reasonOpen, "")
 	}
@@ -256,7 +266,9 @@ func (e *endpoint) settle(err error) {
 
 func (e *endpoint) works() {
 	if e.breaker.succeed() {
-		e.metrics.up.Set(1)
+		if !e.stale.Load() {
+			e.metrics.up.Set(1)
+		}
 		e.log.Info("chain endpoint works again")
 	}
 }
@@ -290,19 +302,74 @@ func (e *endpoint) block(ctx context.Context, number string) (access.Block, erro
 	return b, err
 }
 
-// newest asks for the newest block, which must not be too old.
+// newest asks for the newest block. If that is too old, the endpoint no longer
+// follows its chain, and is asked for nothing else until it does.
 func (e *endpoint) newest(ctx context.Context) (access.Block, error) {
 	var b access.Block
-	err := e.ask(ctx, func(replies []reply) (err error) {
+	err := e.askAnyway(ctx, func(replies []reply) (err error) {
 		if b, err = e.readBlock("latest", replies[0]); err != nil {
 			return err
 		}
-		if age := time.Since(b.Time); e.maxAge > 0 && age > e.maxAge {
-			return e.fault(reasonStale, fmt.Sprintf("the newest block is of %s ago", age.Round(time.Second)))
+		age := time.Since(b.Time).Round(time.Second)
+		stale := e.maxAge > 0 && age > e.maxAge
+		if was := e.stale.Swap(stale); was != stale {
+			e.noteStale(stale, age)
+		}
+		if stale {
+			return e.fault(reasonStale, fmt.Sprintf("the newest block is of %s ago", age))
 		}
 		return nil
 	}, blockCall("latest"))
 	return b, err
+}
+
+func (e *endpoint) noteStale(stale bool, age time.Duration) {
+	if stale {
+		e.metrics.up.Set(0)
+		e.log.Warn("chain endpoint does not follow its chain and is not believed", "newest block", age.String()+" ago")
+		return
+	}
+	e.metrics.up.Set(1)
+	e.log.Info("chain endpoint follows its chain again")
+}
+
+// ancestors asks for blocks of the branch that ends in head. The head is asked
+// for along with them: an endpoint on another branch would answer otherwise.
+func (e *endpoint) ancestors(ctx context.Context, head access.Block, numbers []uint64) ([]access.Block, error) {
+	list := make([]access.Block, 0, len(numbers))
+	for part := range slices.Chunk(numbers, maxBatch-1) {
+		calls := []call{blockCall(quantity(head.Number))}
+		for _, n := range part {
+			calls = append(calls, blockCall(quantity(n)))
+		}
+		err := e.ask(ctx, func(replies []reply) error {
+			if err := e.onBranch(head, replies[0]); err != nil {
+				return err
+			}
+			for i, n := range part {
+				b, err := e.readBlock(quantity(n), replies[i+1])
+				if err != nil {
+					return err
+				}
+				list = append(list, b)
+			}
+			return nil
+		}, calls...)
+		if err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+// onBranch reads the reply to a call for the head's block, which must be the
+// head.
+func (e *endpoint) onBranch(head access.Block, r reply) error {
+	b, err := e.readBlock(quantity(head.Number), r)
+	if err == nil && b.Hash != head.Hash {
+		err = e.fault(reasonMissing, "block "+quantity(head.Number)+" of that branch")
+	}
+	return err
 }
 
 func blockCall(number string) call {

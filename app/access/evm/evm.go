@@ -75,7 +75,8 @@ type ChainConfig struct {
 	ID uint64
 	// Name is for logs and errors; "" means the id.
 	Name string
-	// URLs of the endpoints, http or https, in the order of preference.
+	// URLs of the endpoints, http or https; of those that have the newest block
+	// the first is preferred.
 	// Required.
 	URLs []string
 	// Confirmations is how many blocks must be upon a block before it is
@@ -180,17 +181,16 @@ func (c *Chains) Head(ctx context.Context, chain uint64) (access.Block, error) {
 	return b, one.unreachable("ask for the head", err)
 }
 
-// Block implements access.Chains. A block that is not there yet is
-// access.ErrChainUnreachable: which of the endpoints lags cannot be told.
-func (c *Chains) Block(ctx context.Context, chain uint64, number uint64) (access.Block, error) {
+// Ancestors implements access.Chains.
+func (c *Chains) Ancestors(ctx context.Context, chain uint64, head access.Block, numbers ...uint64) ([]access.Block, error) {
 	one, err := c.chain(chain)
 	if err != nil {
-		return access.Block{}, err
+		return nil, err
 	}
-	b, _, err := agree(ctx, one, one.endpoints, func(ctx context.Context, e *endpoint) (access.Block, error) {
-		return e.block(ctx, quantity(number))
-	}, blockKey)
-	return b, one.unreachable(fmt.Sprintf("ask for block %d", number), err)
+	list, _, err := agree(ctx, one, one.endpoints, func(ctx context.Context, e *endpoint) ([]access.Block, error) {
+		return e.ancestors(ctx, head, numbers)
+	}, blocksKey)
+	return list, one.unreachable(fmt.Sprintf("ask for blocks before %d", head.Number), err)
 }
 
 // Transfers implements access.Chains. A Transfer with neither From nor To says

@@ -49,7 +49,7 @@ func (f *fault) Error() string {
 // contract or a caller can bring about does not.
 func (f *fault) unhealthy() bool {
 	switch f.reason {
-	case reasonTransport, reasonTimeout, reasonStatus, reasonLimited, reasonGarbage, reasonChain, reasonStale:
+	case reasonTransport, reasonTimeout, reasonStatus, reasonLimited, reasonGarbage, reasonChain:
 		return true
 	default:
 		return false

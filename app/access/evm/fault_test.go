@@ -61,7 +61,7 @@ func TestNobodyAnswers(t *testing.T) {
 			ctx := t.Context()
 			_, err1 := chains.Read(ctx, n.ChainID, sold(n))
 			_, err2 := chains.Head(ctx, n.ChainID)
-			_, err3 := chains.Block(ctx, n.ChainID, 1)
+			_, err3 := chains.Ancestors(ctx, n.ChainID, access.Block{Number: 1}, 0)
 			_, err4 := chains.Transfers(ctx, n.ChainID, 0, access.Block{Number: 1}, []access.Address{at(n.NFT)})
 			err5 := chains.VerifySignature(ctx, n.ChainID, at(n.Holder.Address), [32]byte{1}, signature)
 			for i, err := range []error{err1, err2, err3, err4, err5} {
@@ -111,6 +111,27 @@ func TestOldHead(t *testing.T) {
 	}
 	if b, err := head(time.Hour, stuck.URL, newProxy(t, n, honest).URL); err != nil || b.Number == 0 {
 		t.Errorf("with one that follows: block %d, %v", b.Number, err)
+	}
+
+	cfg := configOf(n, stuck.URL)
+	cfg.MaxBlockAge = time.Hour
+	chains := newChains(t, cfg)
+	first := func() error {
+		_, err := chains.Ancestors(t.Context(), n.ChainID, access.Block{}, 0)
+		return err
+	}
+	for range 5 { // never left alone, so that it is noticed when it is back
+		if _, err := chains.Head(t.Context(), n.ChainID); err == nil {
+			t.Fatal("it is believed")
+		}
+	}
+	if err := first(); err == nil || !strings.Contains(err.Error(), "stale") {
+		t.Errorf("it is asked for something else: %v", err)
+	}
+	stuck.set(honest)
+	b := made(chains.Head(t.Context(), n.ChainID))(t)
+	if list := made(chains.Ancestors(t.Context(), n.ChainID, b, 0))(t); len(list) != 1 {
+		t.Errorf("when it is back: %v", list)
 	}
 }
 

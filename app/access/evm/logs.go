@@ -129,8 +129,8 @@ func (e *endpoint) eventsOf(ctx context.Context, from, to uint64, last access.Bl
 // tooMuch says whether an endpoint might answer if it were asked for less.
 func tooMuch(err error) bool { return is(err, reasonTooLarge) || is(err, reasonTooMany) }
 
-// getLogs asks for the block they end with along with the logs: an endpoint
-// that does not have it yet, or is on another branch, would leave logs out in
+// getLogs asks for the last block of all along with the logs: an endpoint that
+// does not have it yet, or is on another branch, would leave logs out in
 // silence.
 func (e *endpoint) getLogs(ctx context.Context, from, to uint64, last access.Block, of []access.Address) ([]event, error) {
 	addresses := make([]string, len(of))
@@ -139,12 +139,8 @@ func (e *endpoint) getLogs(ctx context.Context, from, to uint64, last access.Blo
 	}
 	var list []event
 	err := e.ask(ctx, func(replies []reply) error {
-		b, err := e.readBlock(quantity(to), replies[0])
-		if err != nil {
+		if err := e.onBranch(last, replies[0]); err != nil {
 			return err
-		}
-		if b.Number == last.Number && b.Hash != last.Hash {
-			return e.fault(reasonMissing, "block "+quantity(to)+" of that branch")
 		}
 		if err := replies[1].err; err != nil {
 			return e.refusedLogs(err, from < to)
@@ -153,9 +149,10 @@ func (e *endpoint) getLogs(ctx context.Context, from, to uint64, last access.Blo
 		if err := json.Unmarshal(replies[1].result, &logs); err != nil {
 			return e.garbage("the logs are none")
 		}
+		var err error
 		list, err = e.readLogs(logs, from, to, of)
 		return err
-	}, blockCall(quantity(to)), call{"eth_getLogs", []any{map[string]any{
+	}, blockCall(quantity(last.Number)), call{"eth_getLogs", []any{map[string]any{
 		"fromBlock": quantity(from), "toBlock": quantity(to), "address": addresses, "topics": []any{topics()},
 	}}})
 	return list, err

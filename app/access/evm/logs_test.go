@@ -57,7 +57,7 @@ func TestTransfers(t *testing.T) {
 				}
 				last = g.Block
 			}
-			some := made(chains.Transfers(ctx, n.ChainID, got[1].Block, made(chains.Block(ctx, n.ChainID, got[1].Block))(t), contracts))(t)
+			some := made(chains.Transfers(ctx, n.ChainID, got[1].Block, made(chains.Ancestors(ctx, n.ChainID, head, got[1].Block))(t)[0], contracts))(t)
 			if len(some) != 1 || some[0] != got[1] {
 				t.Errorf("one block: %v", some)
 			}

@@ -11,7 +11,8 @@ import (
 
 // agreedAnswers reads the answers that a quorum of the endpoints give at one
 // block. They agree question by question: a contract that says something else
-// at each endpoint spoils no other's answer.
+// at each endpoint spoils no other's answer, though all wait for the slowest
+// endpoint then.
 func (c *chain) agreedAnswers(ctx context.Context, b access.Block, questions []access.Question) (list []access.Answer, source string, err error) {
 	type said struct {
 		by   *endpoint
@@ -33,7 +34,7 @@ func (c *chain) agreedAnswers(ctx context.Context, b access.Block, questions []a
 		s := <-answers
 		if s.err != nil {
 			faults = append(faults, s.err)
-		} else if t.count(s.by.name, s.list); t.open == 0 {
+		} else if t.count(s.by.name, s.list); t.open == 0 && len(t.voters) >= c.cfg.Quorum {
 			break
 		}
 	}
@@ -79,29 +80,19 @@ func (t *tally) count(name string, list []access.Answer) {
 	}
 }
 
-// source names those who said nothing but what was agreed; all, if nobody did.
+// source names those who gave any of the agreed answers.
 func (t *tally) source() string {
-	var names, all []string
+	var names []string
 	for _, v := range t.voters {
-		all = append(all, v.name)
-		if t.agrees(v) {
-			names = append(names, v.name)
+		for i, a := range t.agreed {
+			if a.Amount != nil && alike(a, v.list[i]) {
+				names = append(names, v.name)
+				break
+			}
 		}
-	}
-	if len(names) == 0 {
-		names = all
 	}
 	slices.Sort(names)
 	return strings.Join(names, ", ")
-}
-
-func (t *tally) agrees(v voter) bool {
-	for i, a := range t.agreed {
-		if a.Amount != nil && !alike(a, v.list[i]) {
-			return false
-		}
-	}
-	return true
 }
 
 func alike(a, b access.Answer) bool {

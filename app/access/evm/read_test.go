@@ -162,7 +162,7 @@ func TestUnknownChain(t *testing.T) {
 	ctx := t.Context()
 	_, err1 := chains.Read(ctx, 1, nil)
 	_, err2 := chains.Head(ctx, 1)
-	_, err3 := chains.Block(ctx, 1, 1)
+	_, err3 := chains.Ancestors(ctx, 1, access.Block{Number: 1}, 0)
 	_, err4 := chains.Transfers(ctx, 1, 1, access.Block{Number: 2}, []access.Address{{1}})
 	err5 := chains.VerifySignature(ctx, 1, access.Address{}, [32]byte{}, nil)
 	for i, err := range []error{err1, err2, err3, err4, err5} {
@@ -211,11 +211,38 @@ func TestReorg(t *testing.T) {
 	if sold.Answers[0].Amount.Sign() != 0 || back.Answers[0].Amount.Int64() != 1 {
 		t.Fatalf("sold %v, back %v", sold.Answers, back.Answers)
 	}
-	now := made(chains.Block(ctx, n.ChainID, sold.Block.Number))(t)
-	if now.Hash == sold.Block.Hash || now.Parent != sold.Block.Parent {
-		t.Errorf("block %d is still %x", now.Number, now.Hash)
+	list := made(chains.Ancestors(ctx, n.ChainID, back.Block, sold.Block.Number, 0, back.Block.Number))(t)
+	if len(list) != 3 || list[0].Hash == sold.Block.Hash || list[0].Parent != sold.Block.Parent || list[1].Number != 0 || list[2] != back.Block {
+		t.Errorf("ancestors %v", list)
 	}
-	if _, err := chains.Block(ctx, n.ChainID, 10_000); !errors.Is(err, access.ErrChainUnreachable) {
-		t.Errorf("a block that is not there: %v", err)
+	for name, head := range map[string]access.Block{"one that was undone": sold.Block, "one that is not there": {Number: 10_000}} {
+		if _, err := chains.Ancestors(ctx, n.ChainID, head, 1); !errors.Is(err, access.ErrChainUnreachable) {
+			t.Errorf("ancestors of %s: %v", name, err)
+		}
+	}
+	must(t, n.Mine(ctx, 120)) // more than one request carries
+	head := made(chains.Head(ctx, n.ChainID))(t)
+	numbers := make([]uint64, head.Number)
+	for i := range numbers {
+		numbers[i] = uint64(i)
+	}
+	for i, b := range made(chains.Ancestors(ctx, n.ChainID, head, numbers...))(t) {
+		if b.Number != uint64(i) {
+			t.Fatalf("block %d instead of %d", b.Number, i)
+		}
+	}
+}
+
+// TestAncestorsOfOneBranch: an endpoint that is on another branch says nothing
+// of this one.
+func TestAncestorsOfOneBranch(t *testing.T) {
+	n := newNet(t)
+	ctx := t.Context()
+	must(t, n.Mine(ctx, 3))
+	forger, honest := newProxy(t, n, forger), newProxy(t, n, honest)
+	head := made(newChains(t, configOf(n, honest.URL)).Head(ctx, n.ChainID))(t)
+	chains := newChains(t, configOf(n, forger.URL, honest.URL))
+	if b := made(chains.Ancestors(ctx, n.ChainID, head, head.Number-1))(t)[0]; b.Hash != head.Parent {
+		t.Errorf("the parent is %x", b.Hash)
 	}
 }

@@ -12,35 +12,19 @@ import (
 	"streamgate/app/access"
 )
 
-const (
-	// settleTime is how long the others are waited for when enough endpoints
-	// have said their newest block.
-	settleTime = 100 * time.Millisecond
-	// maxLag is how many blocks an endpoint may be behind the newest without
-	// being asked last.
-	maxLag = 2
-)
+// settleTime is how long the others are waited for when enough endpoints have
+// said their newest block.
+const settleTime = 100 * time.Millisecond
 
 // heads are the newest blocks of the endpoints that answered.
 type heads map[*endpoint]access.Block
 
-// order lists the endpoints by preference, those that lag last.
+// order lists the endpoints that are ahead first, and those that are level by
+// preference: what was read a block ago may be refused.
 func (h heads) order() []*endpoint {
-	var newest uint64
-	for _, b := range h {
-		newest = max(newest, b.Number)
-	}
 	return slices.SortedFunc(maps.Keys(h), func(a, b *endpoint) int {
-		return cmp.Or(cmp.Compare(h.lag(a, newest), h.lag(b, newest)), cmp.Compare(a.rank, b.rank))
+		return cmp.Or(cmp.Compare(h[b].Number, h[a].Number), cmp.Compare(a.rank, b.rank))
 	})
-}
-
-// lag is 1 if the endpoint is far behind the newest block, else 0.
-func (h heads) lag(e *endpoint, newest uint64) int {
-	if h[e].Number+maxLag < newest {
-		return 1
-	}
-	return 0
 }
 
 // sampler asks all endpoints for their newest block. Callers that come while
