@@ -186,8 +186,8 @@ type Chain struct {
 	ID int `yaml:"id"`
 	// Name is how sentences name it. Default: "chain" and the id.
 	Name string `yaml:"name"`
-	// URLs are its JSON-RPC endpoints, in the order of preference. They may
-	// hold keys and are never shown.
+	// URLs are its JSON-RPC endpoints. Those that have the newest block are
+	// asked first, in this order. They may hold keys and are never shown.
 	URLs []string `yaml:"urls" secret:"true"`
 	// Confirmations is how many blocks must be upon a block before it is
 	// believed. Default: 0, the newest is.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -20,10 +21,14 @@ const (
 	catchUpStep = 1000
 	// startBehind is how far below the head a watcher starts over.
 	startBehind = 2
-	// maxBehind is how many blocks an endpoint may lag behind, and maxLagging
-	// for how many looks; after that it is another chain of blocks.
-	maxBehind  = 64
-	maxLagging = 10
+	// maxLag is for how long endpoints may lag behind; after that they are on
+	// another branch.
+	maxLag = 2 * time.Minute
+	// proveStep is how many blocks are looked for together.
+	proveStep = 20
+	// lookAgain is after what time a look that failed is tried again, once: the
+	// next request may reach a server that has the block.
+	lookAgain = 250 * time.Millisecond
 )
 
 // watcher follows the logs of one chain: whoever may have lost or gained what
@@ -31,9 +36,9 @@ const (
 type watcher struct {
 	s       *Service
 	chain   uint64
-	at      *Block // whose logs have had their effect; nil: not known yet
-	lagging int    // looks in a row that showed an older head
-	down    bool   // the chain did not answer last time
+	at      *Block    // whose logs have had their effect; nil: not known yet
+	lagging time.Time // since when looks have shown an older head; zero: they do not
+	down    bool      // the chain did not answer last time
 }
 
 func newWatcher(s *Service, chain uint64) *watcher { return &watcher{s: s, chain: chain} }
@@ -42,10 +47,18 @@ func (w *watcher) id() string { return strconv.FormatUint(w.chain, 10) }
 
 // run looks at the chain until ctx ends.
 func (w *watcher) run(ctx context.Context) {
-	tick := time.NewTicker(w.s.pollInterval(w.chain))
+	every := w.s.pollInterval(w.chain)
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
 		err := w.look(ctx)
+		if err != nil {
+			select {
+			case <-ctx.Done():
+			case <-time.After(min(lookAgain, every)):
+				err = w.look(ctx)
+			}
+		}
 		if ctx.Err() != nil {
 			return
 		}
@@ -82,17 +95,18 @@ func (w *watcher) look(ctx context.Context) error {
 			return err
 		}
 	}
-	same, err := w.onBranch(ctx, head)
-	switch {
-	case err != nil:
+	why := ""
+	if head.Number > w.at.Number+maxCatchUp {
+		why = "a long absence"
+	} else if same, err := w.onBranch(ctx, head); err != nil {
 		return err
-	case !same:
-		err = w.startOver(ctx, head, "a reorganisation")
-	case head.Number > w.at.Number+maxCatchUp:
-		err = w.startOver(ctx, head, "a long absence")
+	} else if !same {
+		why = "a reorganisation"
 	}
-	if err != nil {
-		return err
+	if why != "" {
+		if err := w.startOver(ctx, head, why); err != nil {
+			return err
+		}
 	}
 	return w.catchUp(ctx, head) // no new block, or an endpoint that lags behind: nothing
 }
@@ -118,42 +132,55 @@ func (w *watcher) begin(ctx context.Context, head Block) error {
 // behind proves nothing.
 func (w *watcher) onBranch(ctx context.Context, head Block) (bool, error) {
 	if head.Number < w.at.Number {
-		w.lagging++
-		return w.at.Number-head.Number <= maxBehind && w.lagging <= maxLagging, nil
+		if w.lagging.IsZero() {
+			w.lagging = time.Now()
+		}
+		return !head.Time.After(w.at.Time) && time.Since(w.lagging) <= maxLag, nil
 	}
-	w.lagging = 0
+	w.lagging = time.Time{}
 	read, split := w.s.facts.Unproven(w.chain, head)
-	if split {
+	if split || len(read) > 0 && read[0].Number+maxCatchUp < head.Number { // by one who is far behind
 		return false, nil
 	}
+	if ok, err := w.ancestors(ctx, head, []Block{*w.at}); err != nil || !ok {
+		return false, err
+	}
+	for part := range slices.Chunk(read, proveStep) {
+		if ok, err := w.ancestors(ctx, head, part); err != nil || !ok {
+			return false, err
+		}
+		w.s.facts.Proven(w.chain, part...)
+	}
+	return true, nil
+}
+
+// ancestors tells whether all the blocks are on the branch of the head, asking
+// for those of which the head itself does not tell.
+func (w *watcher) ancestors(ctx context.Context, head Block, blocks []Block) (bool, error) {
 	var asked []Block
 	var numbers []uint64
-	for _, b := range append(read, *w.at) {
-		switch b.Number {
-		case head.Number:
-			if b.Hash != head.Hash {
-				return false, nil
-			}
-		case head.Number - 1:
-			if b.Hash != head.Parent {
-				return false, nil
-			}
+	for _, b := range blocks {
+		switch {
+		case b.Number == head.Number && b.Hash == head.Hash:
+		case b.Number == head.Number-1 && b.Hash == head.Parent:
+		case b.Number+1 >= head.Number:
+			return false, nil
 		default:
 			asked, numbers = append(asked, b), append(numbers, b.Number)
 		}
 	}
-	if len(asked) > 0 {
-		found, err := w.s.Chains.Ancestors(ctx, w.chain, head, numbers...)
-		if err != nil {
-			return false, err
-		}
-		for i := range asked {
-			if found[i].Hash != asked[i].Hash {
-				return false, nil
-			}
+	if len(asked) == 0 {
+		return true, nil
+	}
+	found, err := w.s.Chains.Ancestors(ctx, w.chain, head, numbers...)
+	if err != nil {
+		return false, err
+	}
+	for i := range asked {
+		if found[i].Hash != asked[i].Hash {
+			return false, nil
 		}
 	}
-	w.s.facts.Proven(w.chain, read...)
 	return true, nil
 }
 
@@ -168,7 +195,7 @@ func (w *watcher) startOver(ctx context.Context, head Block, why string) error {
 	}
 	w.s.Log.Warn("what was read of a chain is forgotten", "chain", w.chain, "because of", why, "from", w.at.Number, "to", head.Number)
 	w.anybody(ctx, found[0], head)
-	w.lagging = 0
+	w.lagging = time.Time{}
 	return w.move(ctx, found[0])
 }
 
@@ -244,7 +271,7 @@ func (w *watcher) recheck(ctx context.Context, list []*playing, blocks map[Addre
 	w.s.roster.unremember(list)
 	var mu sync.Mutex
 	ends := map[uint64][]time.Time{} // by block
-	w.s.recheck(ctx, list, func(p *playing) {
+	all := w.s.recheck(ctx, list, func(p *playing) {
 		number := head.Number
 		for _, wallet := range p.wallets {
 			if b, ok := blocks[wallet]; ok {
@@ -255,6 +282,11 @@ func (w *watcher) recheck(ctx context.Context, list []*playing, blocks map[Addre
 		defer mu.Unlock()
 		ends[number] = append(ends[number], time.Now())
 	})
+	if !all {
+		for _, p := range list {
+			w.s.concern.note(p.videoID)
+		}
+	}
 	for number, times := range ends {
 		block := head
 		if number != head.Number {

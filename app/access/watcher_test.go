@@ -21,11 +21,13 @@ import (
 // branches.
 type chainFilm struct {
 	*fakeChains
-	mu     sync.Mutex
-	blocks []Block // by number
-	logs   map[[32]byte][]Transfer
-	asked  []string // the ranges of which logs were asked
-	broken error    // of Transfers
+	mu      sync.Mutex
+	blocks  []Block // by number
+	logs    map[[32]byte][]Transfer
+	asked   []string // the ranges of which logs were asked
+	broken  error    // of Transfers
+	stumble bool     // the next Transfers fails
+	pruned  uint64   // the blocks below are not there any more
 }
 
 func newChainFilm() *chainFilm {
@@ -93,6 +95,9 @@ func (c *chainFilm) Ancestors(_ context.Context, _ uint64, head Block, numbers .
 		return nil, ErrChainUnreachable
 	}
 	for _, n := range numbers {
+		if n < c.pruned {
+			return nil, ErrChainUnreachable
+		}
 		list = append(list, c.blocks[n])
 	}
 	return list, nil
@@ -105,7 +110,8 @@ func (c *chainFilm) has(b Block) bool {
 func (c *chainFilm) Transfers(_ context.Context, _, from uint64, to Block, contracts []Address) (list []Transfer, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.has(to) {
+	if stumbled := c.stumble; stumbled || !c.has(to) {
+		c.stumble = false
 		return nil, ErrChainUnreachable
 	}
 	c.asked = append(c.asked, fmt.Sprintf("%d-%d of %d", from, to.Number, len(contracts)))
@@ -385,17 +391,72 @@ func TestBlockIsReadFirst(t *testing.T) {
 	}
 }
 
+// TestWatcherEndpointThatLags: it lets nobody in by what it does not know yet,
+// however often it is looked at; only in the end it is another branch.
 func TestWatcherEndpointThatLags(t *testing.T) {
 	g := newGateTest(t)
-	g.chain.grow(0, 105)
+	g.holds(alice, 1)
+	g.chain.transfer(addr(t, alice), addr(t, bob)) // in block 101
 	g.look()
-	whole := g.chain.blocks
-	g.chain.blocks = whole[:103]
+	whole := slices.Clone(g.chain.blocks)
+	g.chain.undo(101) // as an endpoint says that does not have it
+	g.chain.block = 100
+	for range 100 {
+		g.look()
+	}
+	_, err := g.CreateSession(g.as(alice), &rpc.CreateSessionRequest{VideoId: "film"})
+	if code, _ := rpc.Reason(err); code != "chain_unreachable" {
+		t.Errorf("who sold is told %q", code)
+	}
+	g.watch.lagging = time.Now().Add(-maxLag)
 	g.look()
+	if g.watch.at.Number != 100 {
+		t.Errorf("after long, the watcher is at %d", g.watch.at.Number)
+	}
 	g.chain.blocks = whole
 	g.look()
-	if n := len(g.chain.asked); n != 1 {
-		t.Errorf("logs were asked %d times: %v", n, g.chain.asked)
+	if g.watch.at.Number != 101 || !g.watch.lagging.IsZero() {
+		t.Errorf("the watcher is at %d, lagging since %v", g.watch.at.Number, g.watch.lagging)
+	}
+}
+
+// TestWatcherLooksAgain: a stumble costs no poll interval.
+func TestWatcherLooksAgain(t *testing.T) {
+	g := newGateTest(t, func(c *Config) { c.PollInterval = func(uint64) time.Duration { return time.Hour } })
+	g.holds(alice, 1)
+	s := g.session(alice)
+	g.holds(alice, 0)
+	g.chain.transfer(addr(t, alice), addr(t, bob))
+	g.chain.stumble = true
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		g.watch.run(ctx)
+	}()
+	for end := time.Now().Add(20 * time.Second); g.state(s.Id) == "live" && time.Now().Before(end); {
+		<-time.After(10 * time.Millisecond)
+	}
+	g.wantState(s.Id, "not_a_holder")
+	cancel()
+	<-done
+}
+
+// TestPrunedBlocks: blocks that no endpoint has any more stop no watcher.
+func TestPrunedBlocks(t *testing.T) {
+	g := newGateTest(t)
+	g.facts.branch(1).read(Block{Number: 50, Hash: [32]byte{1}}) // by an endpoint that was far behind
+	g.chain.grow(0, 50+maxCatchUp+1)
+	g.chain.pruned = 10_000
+	g.look()
+	if want := uint64(50 + maxCatchUp + 1); g.watch.at.Number != want {
+		t.Errorf("the watcher is at %d, want %d", g.watch.at.Number, want)
+	}
+	g.chain.grow(0, g.watch.at.Number+maxCatchUp+1)
+	g.chain.pruned = g.watch.at.Number + 1
+	g.look()
+	if g.watch.at.Number < g.chain.pruned {
+		t.Errorf("the watcher is at %d, which is not there any more", g.watch.at.Number)
 	}
 }
 

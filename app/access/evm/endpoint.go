@@ -46,6 +46,7 @@ type endpoint struct {
 	metrics gauge
 	log     *slog.Logger
 
+	latest    atomic.Uint64 // the number of its newest block, when it last said
 	stale     atomic.Bool   // its newest block was too old
 	checked   atomic.Int64  // Unix time in nanoseconds when the chain id was right
 	multicall atomic.Int32  // what is known of multicall's code: see batch.go
@@ -310,6 +311,7 @@ func (e *endpoint) newest(ctx context.Context) (access.Block, error) {
 		if b, err = e.readBlock("latest", replies[0]); err != nil {
 			return err
 		}
+		e.latest.Store(b.Number)
 		age := time.Since(b.Time).Round(time.Second)
 		stale := e.maxAge > 0 && age > e.maxAge
 		if was := e.stale.Swap(stale); was != stale {

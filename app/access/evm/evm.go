@@ -16,9 +16,9 @@
 //
 // # Guarantees
 //
-// With a quorum of 1 the first endpoint that answers is believed; with k, only
-// what k endpoints say alike about one and the same block. An endpoint on
-// another chain is never believed. All answers of a Reading are of one block,
+// With a quorum of 1 an endpoint that answers is believed, those with the newest
+// block being asked first; with k, only what k endpoints say alike about one and
+// the same block. An endpoint on another chain is never believed. All answers of a Reading are of one block,
 // named by its hash. A contract that reverts, burns gas, or answers rubbish or
 // too much is an answer about that contract and no fault of the endpoint, so
 // that nobody's contract can shut the chain for others. What cannot be
@@ -187,7 +187,7 @@ func (c *Chains) Ancestors(ctx context.Context, chain uint64, head access.Block,
 	if err != nil {
 		return nil, err
 	}
-	list, _, err := agree(ctx, one, one.endpoints, func(ctx context.Context, e *endpoint) ([]access.Block, error) {
+	list, _, err := agree(ctx, one, one.ahead(), func(ctx context.Context, e *endpoint) ([]access.Block, error) {
 		return e.ancestors(ctx, head, numbers)
 	}, blocksKey)
 	return list, one.unreachable(fmt.Sprintf("ask for blocks before %d", head.Number), err)

@@ -49,7 +49,7 @@ func (c *chain) transfers(ctx context.Context, from uint64, to access.Block, con
 	var list []access.Transfer
 	for start := from; start <= to.Number; start += c.cfg.MaxLogRange {
 		end := min(start+c.cfg.MaxLogRange-1, to.Number)
-		events, _, err := agree(ctx, c, c.endpoints, func(ctx context.Context, e *endpoint) ([]event, error) {
+		events, _, err := agree(ctx, c, c.ahead(), func(ctx context.Context, e *endpoint) ([]event, error) {
 			return e.events(ctx, start, end, to, of)
 		}, eventsKey)
 		if err != nil {

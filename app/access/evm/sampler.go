@@ -27,6 +27,15 @@ func (h heads) order() []*endpoint {
 	})
 }
 
+// ahead is the same order, by what they said last.
+func (c *chain) ahead() []*endpoint {
+	said := heads{}
+	for _, e := range c.endpoints {
+		said[e] = access.Block{Number: e.latest.Load()}
+	}
+	return said.order()
+}
+
 // sampler asks all endpoints for their newest block. Callers that come while
 // it asks share the answer.
 type sampler struct {
