@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/ethereum/go-ethereum"
 	"github.com/ethereum/go-ethereum/common"
@@ -60,7 +61,7 @@ func (n *Net) deployAll(ctx context.Context) error {
 	}
 	for i, tx := range sent {
 		receipt, err := n.eth.TransactionReceipt(ctx, tx.Hash())
-		for try := 0; errors.Is(err, ethereum.NotFound) && try < deployTries; try++ {
+		for try := 0; notMined(err) && try < deployTries; try++ {
 			if err := n.maker.mine(1); err != nil {
 				return err
 			}
@@ -74,6 +75,12 @@ func (n *Net) deployAll(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// notMined tells whether a receipt is missing because its transaction is in no
+// block yet. A young chain says so in its own words.
+func notMined(err error) bool {
+	return errors.Is(err, ethereum.NotFound) || err != nil && strings.Contains(err.Error(), "transaction indexing is in progress")
 }
 
 // Deploy deploys a contract of package contracts and returns its address.
