@@ -26,8 +26,8 @@ var (
 	// one wallet, or of one client without.
 	viewerQuestions = limit{60, 300}
 	// Nonces and sign-ins of one client, behind whose address a whole audience
-	// may be: each costs a call to a chain, whose
-	// budget those who watch need too.
+	// may be: each costs a call to a chain, whose budget those who watch need
+	// too.
 	clientSignIns = limit{200, 600}
 )
 

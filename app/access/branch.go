@@ -14,10 +14,10 @@ const (
 )
 
 // branch is the blocks of a chain at which it was read, and those the watcher
-// has seen or passed. A reading is of the newest block, often before the watcher has
-// looked; if that block is undone first, the branch that the watcher sees says
-// nothing of it. So whoever was let in by it would stay until the next recheck,
-// if the blocks of readings were not looked for on the branch.
+// has seen or passed. A reading is of the newest block, often before the watcher
+// has looked; if that block is undone first, the branch that the watcher sees
+// says nothing of it. So whoever was let in by it would stay until the next
+// recheck, if the blocks of readings were not looked for on the branch.
 type branch struct {
 	hashes map[uint64][32]byte // by number
 	open   map[uint64]struct{} // of hashes: not found on the watcher's branch yet

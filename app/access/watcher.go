@@ -193,7 +193,7 @@ func (w *watcher) startOver(ctx context.Context, head Block, why string) error {
 	if err != nil {
 		return err
 	}
-	w.s.Log.Warn("what was read of a chain is forgotten", "chain", w.chain, "because of", why, "from", w.at.Number, "to", head.Number)
+	w.s.Log.Warn("what was read of a chain is forgotten", "chain", w.chain, "why", why, "from", w.at.Number, "to", head.Number)
 	w.anybody(ctx, found[0], head)
 	w.lagging = time.Time{}
 	return w.move(ctx, found[0])

@@ -112,42 +112,6 @@ func failOver[T any](ctx context.Context, order []*endpoint, do func(context.Con
 	return answer, "", errors.Join(faults...)
 }
 
-func quorum[T any](ctx context.Context, k int, order []*endpoint, do func(context.Context, *endpoint) (T, error), key func(T) string) (answer T, source string, err error) {
-	type said struct {
-		by  *endpoint
-		got T
-		err error
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // who is late is no longer waited for
-	answers := make(chan said, len(order))
-	for _, e := range order {
-		go func() {
-			got, err := do(ctx, e)
-			answers <- said{e, got, err}
-		}()
-	}
-	var faults []error
-	voices := map[string][]string{}
-	for range order {
-		s := <-answers
-		if s.err != nil {
-			faults = append(faults, s.err)
-			continue
-		}
-		id := key(s.got)
-		if voices[id] = append(voices[id], s.by.name); len(voices[id]) == k {
-			slices.Sort(voices[id])
-			return s.got, strings.Join(voices[id], ", "), nil
-		}
-	}
-	return answer, "", errors.Join(append(faults, disagreement(k, len(order)))...)
-}
-
-func disagreement(k, of int) error {
-	return &fault{endpoint: "quorum", reason: reasonDisagree, detail: fmt.Sprintf("no %d of %d endpoints say the same", k, of)}
-}
-
 // read reads the answers at the newest confirmed block. It tries twice: a
 // block can be undone between asking for it and asking about it.
 func (c *chain) read(ctx context.Context, questions []access.Question) (access.Reading, error) {

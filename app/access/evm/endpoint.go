@@ -328,7 +328,7 @@ func (e *endpoint) newest(ctx context.Context) (access.Block, error) {
 func (e *endpoint) noteStale(stale bool, age time.Duration) {
 	if stale {
 		e.metrics.up.Set(0)
-		e.log.Warn("chain endpoint does not follow its chain and is not believed", "newest block", age.String()+" ago")
+		e.log.Warn("chain endpoint does not follow its chain and is not believed", "age", age)
 		return
 	}
 	e.metrics.up.Set(1)

@@ -18,12 +18,12 @@
 //
 // With a quorum of 1 an endpoint that answers is believed, those with the newest
 // block being asked first; with k, only what k endpoints say alike about one and
-// the same block. An endpoint on another chain is never believed. All answers of a Reading are of one block,
-// named by its hash. A contract that reverts, burns gas, or answers rubbish or
-// too much is an answer about that contract and no fault of the endpoint, so
-// that nobody's contract can shut the chain for others. What cannot be
-// answered is access.ErrChainUnreachable, never a guess. Requests, responses,
-// batches and time are bounded. URLs, which carry keys, are in no error, log
+// the same block. An endpoint on another chain is never believed. All answers of
+// a Reading are of one block, named by its hash. A contract that reverts, burns
+// gas, or answers rubbish or too much is an answer about that contract and no
+// fault of the endpoint, so that nobody's contract can shut the chain for
+// others. What cannot be answered is access.ErrChainUnreachable, never a guess.
+// Requests, responses, batches and time are bounded. URLs, which carry keys, are in no error, log
 // or metric: an endpoint is named by its host.
 //
 // # Testing
@@ -76,8 +76,7 @@ type ChainConfig struct {
 	// Name is for logs and errors; "" means the id.
 	Name string
 	// URLs of the endpoints, http or https; of those that have the newest block
-	// the first is preferred.
-	// Required.
+	// the first is preferred. Required.
 	URLs []string
 	// Confirmations is how many blocks must be upon a block before it is
 	// believed. 0 believes the newest.

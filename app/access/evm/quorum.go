@@ -3,90 +3,128 @@ package evm
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
 	"streamgate/app/access"
 )
 
+// said is what one endpoint said.
+type said[T any] struct {
+	by  *endpoint
+	got T
+	err error
+}
+
+// askAll asks all endpoints at once; their answers come as they come, one of
+// each.
+func askAll[T any](ctx context.Context, order []*endpoint, do func(context.Context, *endpoint) (T, error)) <-chan said[T] {
+	answers := make(chan said[T], len(order))
+	for _, e := range order {
+		go func() {
+			got, err := do(ctx, e)
+			answers <- said[T]{e, got, err}
+		}()
+	}
+	return answers
+}
+
+// quorum asks all endpoints until k of them have given answers of the same key.
+func quorum[T any](ctx context.Context, k int, order []*endpoint, do func(context.Context, *endpoint) (T, error), key func(T) string) (answer T, source string, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // who is late is no longer waited for
+	answers := askAll(ctx, order, do)
+	var faults []error
+	voices := map[string][]string{}
+	for range order {
+		s := <-answers
+		if s.err != nil {
+			faults = append(faults, s.err)
+			continue
+		}
+		id := key(s.got)
+		if voices[id] = append(voices[id], s.by.name); len(voices[id]) == k {
+			slices.Sort(voices[id])
+			return s.got, strings.Join(voices[id], ", "), nil
+		}
+	}
+	return answer, "", errors.Join(append(faults, disagreement(k, len(order)))...)
+}
+
+func disagreement(k, of int) error {
+	return &fault{endpoint: "quorum", reason: reasonDisagree, detail: fmt.Sprintf("no %d of %d endpoints say the same", k, of)}
+}
+
 // agreedAnswers reads the answers that a quorum of the endpoints give at one
 // block. They agree question by question: a contract that says something else
 // at each endpoint spoils no other's answer, though all wait for the slowest
 // endpoint then.
 func (c *chain) agreedAnswers(ctx context.Context, b access.Block, questions []access.Question) (list []access.Answer, source string, err error) {
-	type said struct {
-		by   *endpoint
-		list []access.Answer
-		err  error
-	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // who is late is no longer waited for
-	answers := make(chan said, len(c.endpoints))
-	for _, e := range c.endpoints {
-		go func() {
-			list, err := c.answers(ctx, e, b, questions)
-			answers <- said{e, list, err}
-		}()
-	}
-	t := newTally(c.cfg.Quorum, len(questions))
+	answers := askAll(ctx, c.endpoints, func(ctx context.Context, e *endpoint) ([]access.Answer, error) {
+		return c.answers(ctx, e, b, questions)
+	})
+	t := tally{quorum: c.cfg.Quorum, agreed: make([]access.Answer, len(questions))}
 	var faults []error
 	for range c.endpoints {
 		s := <-answers
 		if s.err != nil {
 			faults = append(faults, s.err)
-		} else if t.count(s.by.name, s.list); t.open == 0 && len(t.voters) >= c.cfg.Quorum {
+		} else if t.count(s); len(t.voices) >= t.quorum && t.open() == 0 {
 			break
 		}
 	}
-	if len(t.voters) < c.cfg.Quorum || t.open > 0 && t.open == len(questions) {
-		return nil, "", errors.Join(append(faults, disagreement(c.cfg.Quorum, len(c.endpoints)))...)
+	if len(t.voices) < t.quorum || len(questions) > 0 && t.open() == len(questions) {
+		return nil, "", errors.Join(append(faults, disagreement(t.quorum, len(c.endpoints)))...)
 	}
 	return t.agreed, t.source(), nil
 }
 
-// tally counts the voices for each question's answers.
+// tally counts the voices for the answers to each question.
 type tally struct {
 	quorum int
 	agreed []access.Answer // Amount is nil until a quorum said the same
-	open   int             // questions without an agreed answer
-	voters []voter
+	voices []said[[]access.Answer]
 }
 
-type voter struct {
-	name string
-	list []access.Answer
-}
-
-func newTally(quorum, questions int) *tally {
-	return &tally{quorum: quorum, agreed: make([]access.Answer, questions), open: questions}
-}
-
-func (t *tally) count(name string, list []access.Answer) {
-	t.voters = append(t.voters, voter{name, list})
-	for i := range t.agreed {
+func (t *tally) count(s said[[]access.Answer]) {
+	t.voices = append(t.voices, s)
+	for i, answer := range s.got {
 		if t.agreed[i].Amount != nil {
 			continue
 		}
-		voices := 0
-		for _, v := range t.voters {
-			if alike(v.list[i], list[i]) {
-				voices++
+		same := 0
+		for _, v := range t.voices {
+			if alike(v.got[i], answer) {
+				same++
 			}
 		}
-		if voices >= t.quorum {
-			t.agreed[i] = list[i]
-			t.open--
+		if same >= t.quorum {
+			t.agreed[i] = answer
 		}
 	}
+}
+
+// open is how many questions have no agreed answer.
+func (t *tally) open() int {
+	n := 0
+	for _, a := range t.agreed {
+		if a.Amount == nil {
+			n++
+		}
+	}
+	return n
 }
 
 // source names those who gave any of the agreed answers.
 func (t *tally) source() string {
 	var names []string
-	for _, v := range t.voters {
+	for _, v := range t.voices {
 		for i, a := range t.agreed {
-			if a.Amount != nil && alike(a, v.list[i]) {
-				names = append(names, v.name)
+			if a.Amount != nil && alike(a, v.got[i]) {
+				names = append(names, v.by.name)
 				break
 			}
 		}

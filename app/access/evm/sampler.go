@@ -80,18 +80,7 @@ func (s *sampler) run(ctx context.Context, current *sample) {
 // it ends. One that lies about its height can only be outvoted (quorum): with
 // a quorum of 1 it makes the others look as if they lagged.
 func (c *chain) askHeads(ctx context.Context) (heads, error) {
-	type said struct {
-		by    *endpoint
-		block access.Block
-		err   error
-	}
-	answers := make(chan said, len(c.endpoints))
-	for _, e := range c.endpoints {
-		go func() {
-			b, err := e.newest(ctx)
-			answers <- said{e, b, err}
-		}()
-	}
+	answers := askAll(ctx, c.endpoints, func(ctx context.Context, e *endpoint) (access.Block, error) { return e.newest(ctx) })
 	found, faults := heads{}, []error{}
 	var settled <-chan time.Time
 	for range c.endpoints {
@@ -101,7 +90,7 @@ func (c *chain) askHeads(ctx context.Context) (heads, error) {
 				faults = append(faults, s.err)
 				continue
 			}
-			found[s.by] = s.block
+			found[s.by] = s.got
 			if len(found) == c.cfg.Quorum {
 				settled = time.After(settleTime)
 			}
