@@ -30,8 +30,16 @@ type Task struct {
 	State    TaskState `json:"state"`
 	Progress float64   `json:"progress"` // 0–100
 	Speed    float64   `json:"speed"`    // seconds of video per second
-	Attempt  int       `json:"attempt"`  // most attempts any job needed
+	Attempt  int       `json:"attempt"`  // most attempts any job needed: failures and one
 	Failure  *Failure  `json:"failure,omitempty"`
+	// NeedBytes is what its cells need on the disk in all, an estimate; 0 until
+	// planned and when over.
+	NeedBytes int64 `json:"need_bytes,omitempty"`
+	// Measured is since when Speed counts, and MeasuredFrom the progress then.
+	Measured     time.Time `json:"measured,omitzero"`
+	MeasuredFrom float64   `json:"measured_from,omitempty"`
+	// Trace is the W3C traceparent of the request that made it, or "".
+	Trace    string    `json:"trace,omitempty"`
 	Created  time.Time `json:"created"`
 	Started  time.Time `json:"started,omitzero"`
 	Finished time.Time `json:"finished,omitzero"`

@@ -31,10 +31,11 @@ func BenchmarkLeaseFinish(b *testing.B) {
 			var n atomic.Int64
 			n.Store(10_000)
 			inParallel(b, workers, func() error {
-				job, err := q.Lease(b.Context(), store.Owner{Node: "n1"}, store.RankOrdinary, time.Minute)
+				jobs, err := q.Lease(b.Context(), store.LeaseRequest{Owner: store.Owner{Node: "n1"}, MaxRank: store.RankOrdinary, TTL: time.Minute})
 				if err != nil {
 					return err
 				}
+				job := jobs[0]
 				follower := benchJob(int(n.Add(1)))
 				return q.Finish(b.Context(), job.ID, job.Lease.Token, store.Outcome{Push: []store.Job{follower}})
 			})

@@ -116,9 +116,9 @@ func push(t testing.TB, q store.Queue, ids ...string) {
 
 func lease(t testing.TB, q store.Queue) store.Job {
 	t.Helper()
-	job, err := q.Lease(t.Context(), store.Owner{Node: "n1"}, store.RankOrdinary, time.Minute)
+	jobs, err := q.Lease(t.Context(), store.LeaseRequest{Owner: store.Owner{Node: "n1"}, MaxRank: store.RankOrdinary, TTL: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return job
+	return jobs[0]
 }

@@ -30,11 +30,14 @@
 // order it is read (see keys.go):
 //
 //	jobs          id → job, JSON
-//	jobs.later    run-at, id → id        a job is in exactly
-//	jobs.ready    lease order → id       one of these four
+//	jobs.backlog  lease order → id       a job is in exactly
+//	jobs.later    run-at, id → id        one of these seven
+//	jobs.ready    lease order → id
+//	jobs.suspect  lease order → id
 //	jobs.leased   expiry, id → id
+//	jobs.paused   id → id
 //	jobs.done     id → id
-//	jobs.task     task, id → id
+//	jobs.task     task, id → o (open) or d (done)
 //	jobs.count    state → number of jobs
 //	<table>       id → record, JSON      videos, tasks, uploads, keys, rules,
 //	                                     sessions, codes, signouts, cursors
@@ -42,7 +45,7 @@
 //	plans         video → plan, JSON
 //	cells         video, rendition → the set of its cells, JSON
 //	secrets       name → bytes
-//	meta          schema → the layout's version
+//	meta          schema → the layout's version; paused, if the queue is
 //
 // # Testing
 //

@@ -24,7 +24,7 @@ func (db *DB) CheckIndexes() error {
 			if got := tx.Bucket([]byte(bucket)).Get(key); !bytes.Equal(got, id) {
 				return fmt.Errorf("job %s is %s, but %s has %q in its place", id, job.State, bucket, got)
 			}
-			if got := tx.Bucket([]byte(bucketByTask)).Get(taskKey(job)); !bytes.Equal(got, id) {
+			if got := tx.Bucket([]byte(bucketByTask)).Get(taskKey(job)); !bytes.Equal(got, openness(job)) {
 				return fmt.Errorf("job %s is not among its task's", id)
 			}
 			return nil
@@ -40,8 +40,8 @@ func (db *DB) CheckIndexes() error {
 func checkCounts(tx *bbolt.Tx, counts map[store.JobState]int) error {
 	total := 0
 	for bucket, state := range map[string]store.JobState{
-		bucketLater: store.JobLater, bucketReady: store.JobReady,
-		bucketLeased: store.JobLeased, bucketDone: store.JobDone,
+		bucketBacklog: store.JobBacklog, bucketLater: store.JobLater, bucketReady: store.JobReady, bucketSuspect: store.JobSuspect,
+		bucketLeased: store.JobLeased, bucketPaused: store.JobPaused, bucketDone: store.JobDone,
 	} {
 		total += counts[state]
 		entries := tx.Bucket([]byte(bucket)).Stats().KeyN

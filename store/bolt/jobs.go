@@ -72,17 +72,43 @@ func saveRecord(c *change, was, is *store.Job) error {
 	if err != nil {
 		return fmt.Errorf("write job %s: %w", is.ID, err)
 	}
-	if err := c.put(bucketJobs, []byte(is.ID), data); err != nil || was != nil {
+	if err := c.put(bucketJobs, []byte(is.ID), data); err != nil {
 		return err
 	}
-	return c.put(bucketByTask, taskKey(is), []byte(is.ID))
+	if was != nil && (was.State == store.JobDone) == (is.State == store.JobDone) {
+		return nil
+	}
+	return c.put(bucketByTask, taskKey(is), openness(is))
 }
 
+// openness is what the index of a task's jobs says of one: enough to count
+// those that are not done without reading them.
+func openness(j *store.Job) []byte {
+	if j.State == store.JobDone {
+		return []byte{valueDone}
+	}
+	return []byte{valueOpen}
+}
+
+const (
+	valueOpen = 'o'
+	valueDone = 'd'
+)
+
 func taskKey(j *store.Job) []byte { return append(keyName(nil, j.TaskID), j.ID...) }
+
+// keyedID is the id at the end of a key of taskKey.
+func keyedID(key []byte, taskID string) string { return string(key[len(keyName(nil, taskID)):]) }
 
 // place is where a job is indexed: one bucket, by its state.
 func place(j *store.Job) (bucket string, key []byte) {
 	switch j.State {
+	case store.JobBacklog:
+		return bucketBacklog, keyOrder(j)
+	case store.JobSuspect:
+		return bucketSuspect, keyOrder(j)
+	case store.JobPaused:
+		return bucketPaused, []byte(j.ID)
 	case store.JobLater:
 		return bucketLater, append(keyTime(nil, j.RunAt), j.ID...)
 	case store.JobReady:
@@ -143,9 +169,8 @@ func fresh(c *change, jobs []store.Job) (fresh []store.Job, taken string, err er
 // add stores new jobs as waiting.
 func add(c *change, jobs []store.Job, now time.Time) error {
 	for _, job := range jobs {
-		job.Created = job.Created.UTC()
-		job.Attempt, job.Failure, job.Lease = 0, nil, store.Lease{}
-		wait(&job, job.RunAt, now)
+		job.Lease = store.Lease{}
+		renewed(&job, now)
 		if err := save(c, nil, &job); err != nil {
 			return err
 		}
@@ -153,26 +178,67 @@ func add(c *change, jobs []store.Job, now time.Time) error {
 	return nil
 }
 
+// renewed makes a job one that was just pushed.
+func renewed(job *store.Job, now time.Time) {
+	job.Created = job.Created.UTC()
+	job.Leases, job.Failures, job.Deaths, job.LoneDeaths, job.Suspect = 0, 0, 0, 0, false
+	job.Failure, job.Attempts, job.Lease = nil, nil, store.Lease{Token: job.Lease.Token}
+	var at time.Time
+	if job.Delay > 0 {
+		at = now.Add(job.Delay)
+	}
+	job.Delay = 0
+	wait(job, at, now)
+}
+
 // wait puts a job back in line, not to be leased before at.
 func wait(job *store.Job, at, now time.Time) {
 	job.RunAt = at.UTC()
-	job.State = store.JobReady
-	if at.After(now) {
-		job.State = store.JobLater
-	}
 	job.Progress = 0
 	job.Lease = store.Lease{Token: job.Lease.Token}
+	switch {
+	case job.Backlog:
+		job.State = store.JobBacklog
+	case at.After(now):
+		job.State = store.JobLater
+	default:
+		job.State = due(job)
+	}
 }
 
-func waiting(j *store.Job) bool { return j.State == store.JobLater || j.State == store.JobReady }
+// due is the state of a waiting job whose time has come.
+func due(job *store.Job) store.JobState {
+	if job.Suspect {
+		return store.JobSuspect
+	}
+	return store.JobReady
+}
+
+func waiting(j *store.Job) bool {
+	switch j.State {
+	case store.JobBacklog, store.JobLater, store.JobReady, store.JobSuspect:
+		return true
+	}
+	return false
+}
 
 // asOf is the job as the clock has it: a later job that is due is ready, even
 // if no Lease has moved it yet.
 func asOf(job store.Job, now time.Time) store.Job {
 	if job.State == store.JobLater && !job.RunAt.After(now) {
-		job.State = store.JobReady
+		job.State = due(&job)
 	}
 	return job
+}
+
+// note remembers how an attempt ended that did not end well.
+func note(job *store.Job, now time.Time, failure store.Failure, log string) {
+	job.Attempts = append(job.Attempts, store.Attempt{
+		Owner: job.Lease.Owner, Started: job.Lease.Started, Ended: now.UTC(), Failure: failure, Log: log,
+	})
+	if over := len(job.Attempts) - store.MaxAttempts; over > 0 {
+		job.Attempts = slices.Delete(job.Attempts, 0, over)
+	}
 }
 
 // promote makes the jobs ready that have come due. All of them, or the first
@@ -184,7 +250,7 @@ func promote(c *change, now time.Time) error {
 			return err
 		}
 		was := *job
-		job.State = store.JobReady
+		job.State = due(job)
 		if err := save(c, &was, job); err != nil {
 			return err
 		}
@@ -209,40 +275,97 @@ func idsUntil(b *bbolt.Bucket, now time.Time) iter.Seq[string] {
 	}
 }
 
-// firstReady reads the first job in order if its rank is at most maxRank; nil
-// if it is not, or there is none.
-func firstReady(c *change, maxRank store.Rank) (*store.Job, error) {
-	key, id := c.tx.Bucket([]byte(bucketReady)).Cursor().First()
-	if key == nil || orderRank(key) > maxRank {
-		return nil, nil
+// first reads the first jobs in order of an index, at most n, whose rank is at
+// most maxRank.
+func first(c *change, bucket string, maxRank store.Rank, n int) ([]*store.Job, error) {
+	var ids []string
+	for key, id := range ascend(c.tx.Bucket([]byte(bucket)), nil) {
+		if len(ids) == n || orderRank(key) > maxRank {
+			break
+		}
+		ids = append(ids, string(id))
 	}
-	return load(c.tx, string(id))
+	jobs := make([]*store.Job, len(ids))
+	for i, id := range ids {
+		var err error
+		if jobs[i], err = load(c.tx, id); err != nil {
+			return nil, err
+		}
+	}
+	return jobs, nil
 }
 
-// deadLeases reads the leased jobs that Reap takes back, in order of expiry.
-// It looks at every lease, of which there are no more than workers.
-func deadLeases(c *change, self store.Owner, now time.Time) ([]*store.Job, error) {
-	var dead []*store.Job
+// oldest is the earliest Created in an index by order; zero if it is empty.
+// Within a rank and priority the first is the oldest, and there are few of
+// both.
+func oldest(b *bbolt.Bucket) (t time.Time) {
+	c := b.Cursor()
+	for key, _ := c.First(); key != nil; {
+		if at := orderCreated(key); t.IsZero() || at.Before(t) {
+			t = at
+		}
+		next := successor(key[:orderGroup])
+		if next == nil {
+			break
+		}
+		key, _ = c.Seek(next)
+	}
+	return t
+}
+
+// deadLeases reads the leased jobs that Reap takes back, in order of expiry,
+// and how many leases each owner's boot has. It looks at every lease, of which
+// there are no more than workers.
+func deadLeases(c *change, req store.ReapRequest, now time.Time) (dead []*store.Job, held map[store.Owner]int, err error) {
+	held = make(map[store.Owner]int)
 	for _, id := range ascend(c.tx.Bucket([]byte(bucketLeased)), nil) {
 		job, err := load(c.tx, string(id))
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		expired := !job.Lease.Expires.After(now)
 		owner := job.Lease.Owner
-		ownOld := self.Node != "" && owner.Node == self.Node && owner.Boot != self.Boot
-		if expired || ownOld {
+		held[boot(owner)]++
+		if !job.Lease.Expires.After(now) || isDead(owner, req.Dead) {
 			dead = append(dead, job)
 		}
 	}
-	return dead, nil
+	return dead, held, nil
+}
+
+// boot is an owner without its worker.
+func boot(o store.Owner) store.Owner { return store.Owner{Node: o.Node, Boot: o.Boot} }
+
+func isDead(o store.Owner, dead []store.Dead) bool {
+	return slices.ContainsFunc(dead, func(d store.Dead) bool {
+		return d.Node != "" && o.Node == d.Node && o.Boot != d.Boot
+	})
+}
+
+// died takes a job from a worker that has gone without a word.
+func died(job *store.Job, alone bool, req store.ReapRequest, now time.Time) {
+	note(job, now, store.Failure{Code: store.CodeNodeDied, Message: "The node that ran this part died or was cut off."}, "")
+	switch {
+	case job.Progress > 0:
+		job.Deaths, job.LoneDeaths, job.Suspect = 0, 0, false
+	case alone:
+		job.Deaths++
+		job.LoneDeaths++
+	default:
+		job.Deaths++
+	}
+	job.Suspect = req.SuspectAfter > 0 && job.Deaths >= req.SuspectAfter
+	var at time.Time
+	if pause := min(time.Duration(job.LoneDeaths)*req.Delay, req.MaxDelay); pause > 0 {
+		at = now.Add(pause)
+	}
+	wait(job, at, now)
 }
 
 // ofTask reads the jobs of a task, as stored, in order of id.
 func ofTask(tx *bbolt.Tx, taskID string) ([]store.Job, error) {
 	var jobs []store.Job
-	for _, id := range ascend(tx.Bucket([]byte(bucketByTask)), keyName(nil, taskID)) {
-		job, err := load(tx, string(id))
+	for key := range ascend(tx.Bucket([]byte(bucketByTask)), keyName(nil, taskID)) {
+		job, err := load(tx, keyedID(key, taskID))
 		if err != nil {
 			return nil, err
 		}

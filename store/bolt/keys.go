@@ -42,6 +42,15 @@ func keyOrder(j *store.Job) []byte {
 	return append(key, j.ID...)
 }
 
+// orderGroup is the length of the part of keyOrder before Created.
+const orderGroup = 2 * 8
+
+// orderCreated reads Created back from a key of keyOrder.
+func orderCreated(key []byte) time.Time {
+	seconds := binary.BigEndian.Uint64(key[orderGroup:]) ^ 1<<63
+	return time.Unix(int64(seconds), int64(binary.BigEndian.Uint32(key[orderGroup+8:]))).UTC()
+}
+
 // orderRank reads the rank back from a key of keyOrder.
 func orderRank(key []byte) store.Rank {
 	return store.Rank(binary.BigEndian.Uint64(key) ^ 1<<63)

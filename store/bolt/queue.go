@@ -3,6 +3,7 @@ package bolt
 import (
 	"context"
 	"fmt"
+	"math"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -33,37 +34,62 @@ func (q *queue) Push(ctx context.Context, jobs ...store.Job) error {
 }
 
 // Lease implements store.Queue.
-func (q *queue) Lease(ctx context.Context, owner store.Owner, maxRank store.Rank, ttl time.Duration) (store.Job, error) {
-	var job *store.Job
+func (q *queue) Lease(ctx context.Context, req store.LeaseRequest) ([]store.Job, error) {
+	var leased []store.Job
 	now := q.db.now().UTC()
-	err := q.db.write(ctx, func(c *change) (err error) {
+	err := q.db.write(ctx, func(c *change) error {
+		leased = nil
 		if err := promote(c, now); err != nil {
 			return err
 		}
 		// That nothing is ready is an outcome here, not a failure: the
 		// promotions above shall stay.
-		if job, err = firstReady(c, maxRank); err != nil || job == nil {
+		jobs, err := first(c, leaseFrom(req), rankAllowed(c, req), max(1, req.Max))
+		if err != nil {
 			return err
 		}
-		was := *job
-		if job.Lease.Token, err = c.sequence(bucketJobs); err != nil {
-			return err
+		for _, job := range jobs {
+			was := *job
+			if job.Lease.Token, err = c.sequence(bucketJobs); err != nil {
+				return err
+			}
+			job.State = store.JobLeased
+			job.Lease.Owner, job.Lease.Started, job.Lease.Expires = req.Owner, now, now.Add(req.TTL)
+			job.Leases++
+			job.Progress = 0
+			if err := save(c, &was, job); err != nil {
+				return err
+			}
+			leased = append(leased, *job)
 		}
-		job.State = store.JobLeased
-		job.Lease.Owner = owner
-		job.Lease.Expires = now.Add(ttl)
-		job.Attempt++
-		job.Progress = 0
-		return save(c, &was, job)
+		return nil
 	})
 	switch {
 	case err != nil:
-		return store.Job{}, fmt.Errorf("lease a job: %w", err)
-	case job == nil:
-		return store.Job{}, store.ErrEmpty
+		return nil, fmt.Errorf("lease jobs: %w", err)
+	case len(leased) == 0:
+		return nil, store.ErrEmpty
 	}
-	return *job, nil
+	return leased, nil
 }
+
+func leaseFrom(req store.LeaseRequest) string {
+	if req.Suspects {
+		return bucketSuspect
+	}
+	return bucketReady
+}
+
+// rankAllowed is the least urgent rank that a request may have now.
+func rankAllowed(c *change, req store.LeaseRequest) store.Rank {
+	if c.get(bucketMeta, []byte(metaPaused)) != nil {
+		return min(req.MaxRank, store.RankDemanded)
+	}
+	return req.MaxRank
+}
+
+// metaPaused is there while the queue is paused.
+const metaPaused = "paused"
 
 // Renew implements store.Queue.
 func (q *queue) Renew(ctx context.Context, id string, token uint64, ttl time.Duration, progress float64) error {
@@ -93,13 +119,7 @@ func (q *queue) Finish(ctx context.Context, id string, token uint64, out store.O
 			return err
 		}
 		was := *job
-		job.Failure = out.Failure
-		if out.RetryAt.IsZero() {
-			job.State = store.JobDone
-			job.Lease = store.Lease{Token: token}
-		} else {
-			wait(job, out.RetryAt, now)
-		}
+		end(job, out, now)
 		if err := save(c, &was, job); err != nil {
 			return err
 		}
@@ -107,32 +127,199 @@ func (q *queue) Finish(ctx context.Context, id string, token uint64, out store.O
 	})
 }
 
+// end moves a leased job to where its outcome puts it.
+func end(job *store.Job, out store.Outcome, now time.Time) {
+	job.Failure = out.Failure
+	if out.Failure != nil {
+		job.Failures++
+		note(job, now, *out.Failure, out.Log)
+	}
+	if !out.Retry {
+		job.State = store.JobDone
+		job.Lease = store.Lease{Token: job.Lease.Token}
+	}
+	if out.Failure != nil || !out.Retry {
+		// Its node lived to tell: it is no suspect.
+		job.Deaths, job.LoneDeaths, job.Suspect = 0, 0, false
+	}
+	if out.Retry {
+		wait(job, now.Add(out.After), now)
+	}
+}
+
+// Admit implements store.Queue.
+func (q *queue) Admit(ctx context.Context, n int) ([]store.Job, error) {
+	var admitted []store.Job
+	now := q.db.now()
+	err := q.db.write(ctx, func(c *change) error {
+		admitted = nil
+		jobs, err := first(c, bucketBacklog, anyRank, n)
+		if err != nil {
+			return err
+		}
+		for _, job := range jobs {
+			was := *job
+			job.Backlog = false
+			wait(job, job.RunAt, now)
+			if err := save(c, &was, job); err != nil {
+				return err
+			}
+			admitted = append(admitted, *job)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("admit jobs: %w", err)
+	}
+	return admitted, nil
+}
+
+const anyRank = store.Rank(math.MaxInt)
+
 // Boost implements store.Queue.
 func (q *queue) Boost(ctx context.Context, rank store.Rank, ids ...string) (int, error) {
-	var changed int
-	err := q.db.write(ctx, func(c *change) error {
+	n, err := q.changeEach(ctx, ids, func(_ *change, job *store.Job) (bool, error) {
+		if !waiting(job) || job.Rank <= rank {
+			return false, nil
+		}
+		job.Rank = rank
+		return true, nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("boost jobs: %w", err)
+	}
+	return n, nil
+}
+
+// Redo implements store.Queue.
+func (q *queue) Redo(ctx context.Context, ids ...string) (int, error) {
+	now := q.db.now()
+	n, err := q.changeEach(ctx, ids, func(_ *change, job *store.Job) (bool, error) {
+		if job.State != store.JobDone {
+			return false, nil
+		}
+		attempts := job.Attempts
+		renewed(job, now)
+		job.Attempts = attempts
+		return true, nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("do jobs again: %w", err)
+	}
+	return n, nil
+}
+
+// Reprioritise implements store.Queue.
+func (q *queue) Reprioritise(ctx context.Context, taskID string, priority int) (int, error) {
+	n, err := q.changeTask(ctx, taskID, func(_ *change, job *store.Job) (bool, error) {
+		changed := job.State != store.JobDone && job.Priority != priority
+		job.Priority = priority
+		return changed, nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("reprioritise task %s: %w", taskID, err)
+	}
+	return n, nil
+}
+
+// PauseTask implements store.Queue.
+func (q *queue) PauseTask(ctx context.Context, taskID string) (int, error) {
+	n, err := q.changeTask(ctx, taskID, func(c *change, job *store.Job) (_ bool, err error) {
+		switch job.State {
+		case store.JobDone, store.JobPaused:
+			return false, nil
+		case store.JobLeased:
+			if job.Lease.Token, err = c.sequence(bucketJobs); err != nil {
+				return false, err
+			}
+		}
+		job.State, job.Progress, job.Lease = store.JobPaused, 0, store.Lease{Token: job.Lease.Token}
+		return true, nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("pause task %s: %w", taskID, err)
+	}
+	return n, nil
+}
+
+// ResumeTask implements store.Queue.
+func (q *queue) ResumeTask(ctx context.Context, taskID string) (int, error) {
+	now := q.db.now()
+	n, err := q.changeTask(ctx, taskID, func(_ *change, job *store.Job) (bool, error) {
+		if job.State != store.JobPaused {
+			return false, nil
+		}
+		wait(job, job.RunAt, now)
+		return true, nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("resume task %s: %w", taskID, err)
+	}
+	return n, nil
+}
+
+// SetPaused implements store.Queue.
+func (q *queue) SetPaused(ctx context.Context, paused bool) error {
+	return q.db.write(ctx, func(c *change) error {
+		switch is := c.get(bucketMeta, []byte(metaPaused)) != nil; {
+		case is == paused:
+			return nil
+		case paused:
+			return c.put(bucketMeta, []byte(metaPaused), []byte("yes"))
+		default:
+			return c.delete(bucketMeta, []byte(metaPaused))
+		}
+	})
+}
+
+// changeTask applies fn to each job of a task; see changeEach.
+func (q *queue) changeTask(ctx context.Context, taskID string, fn func(*change, *store.Job) (bool, error)) (changed int, err error) {
+	err = q.db.write(ctx, func(c *change) error {
+		jobs, err := ofTask(c.tx, taskID)
+		if err != nil {
+			return err
+		}
+		changed = 0
+		for i := range jobs {
+			if err := changeJob(c, &jobs[i], fn, &changed); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return changed, err
+}
+
+// changeEach applies fn to each job that is there, stores it if fn says that
+// it changed it, and counts those.
+func (q *queue) changeEach(ctx context.Context, ids []string, fn func(*change, *store.Job) (bool, error)) (changed int, err error) {
+	err = q.db.write(ctx, func(c *change) error {
 		changed = 0
 		for _, id := range ids {
 			job, err := load(c.tx, id)
 			if err != nil {
 				return err
 			}
-			if job == nil || !waiting(job) || job.Rank <= rank {
+			if job == nil {
 				continue
 			}
-			was := *job
-			job.Rank = rank
-			if err := save(c, &was, job); err != nil {
+			if err := changeJob(c, job, fn, &changed); err != nil {
 				return err
 			}
-			changed++
 		}
 		return nil
 	})
-	if err != nil {
-		return 0, fmt.Errorf("boost jobs: %w", err)
+	return changed, err
+}
+
+func changeJob(c *change, job *store.Job, fn func(*change, *store.Job) (bool, error), changed *int) error {
+	was := *job
+	yes, err := fn(c, job)
+	if err != nil || !yes {
+		return err
 	}
-	return changed, nil
+	*changed++
+	return save(c, &was, job)
 }
 
 // Cancel implements store.Queue.
@@ -161,18 +348,18 @@ func (q *queue) Cancel(ctx context.Context, taskID string) (int, error) {
 }
 
 // Reap implements store.Queue.
-func (q *queue) Reap(ctx context.Context, self store.Owner) ([]store.Job, error) {
+func (q *queue) Reap(ctx context.Context, req store.ReapRequest) ([]store.Job, error) {
 	var reaped []store.Job
 	now := q.db.now()
 	err := q.db.write(ctx, func(c *change) error {
 		reaped = nil
-		dead, err := deadLeases(c, self, now)
+		dead, held, err := deadLeases(c, req, now)
 		if err != nil {
 			return err
 		}
 		for _, job := range dead {
 			was := *job
-			wait(job, was.RunAt, now)
+			died(job, held[boot(was.Lease.Owner)] == 1, req, now)
 			if job.Lease.Token, err = c.sequence(bucketJobs); err != nil {
 				return err
 			}
@@ -223,6 +410,20 @@ func (q *queue) Jobs(ctx context.Context, taskID string) ([]store.Job, error) {
 	return jobs, nil
 }
 
+// Open implements store.Queue.
+func (q *queue) Open(ctx context.Context, taskID string) (n int, err error) {
+	err = q.db.view(ctx, func(tx *bbolt.Tx) error {
+		n = 0
+		for _, value := range ascend(tx.Bucket([]byte(bucketByTask)), keyName(nil, taskID)) {
+			if len(value) != 1 || value[0] != valueDone {
+				n++
+			}
+		}
+		return nil
+	})
+	return n, err
+}
+
 // Stats implements store.Queue. The counts are kept; only the jobs that have
 // come due since the last Lease are counted one by one.
 func (q *queue) Stats(ctx context.Context) (store.QueueStats, error) {
@@ -230,17 +431,43 @@ func (q *queue) Stats(ctx context.Context) (store.QueueStats, error) {
 	now := q.db.now()
 	err := q.db.view(ctx, func(tx *bbolt.Tx) error {
 		counts := tx.Bucket([]byte(bucketCount))
-		due := 0
-		for range dueIDs(tx, now) {
-			due++
-		}
 		s = store.QueueStats{
-			Later:  count(counts, store.JobLater) - due,
-			Ready:  count(counts, store.JobReady) + due,
-			Leased: count(counts, store.JobLeased),
-			Done:   count(counts, store.JobDone),
+			Backlog: count(counts, store.JobBacklog),
+			Later:   count(counts, store.JobLater),
+			Ready:   count(counts, store.JobReady),
+			Suspect: count(counts, store.JobSuspect),
+			Leased:  count(counts, store.JobLeased),
+			Paused:  count(counts, store.JobPaused),
+			Done:    count(counts, store.JobDone),
+
+			OldestBacklog: oldest(tx.Bucket([]byte(bucketBacklog))),
+			OldestReady:   oldest(tx.Bucket([]byte(bucketReady))),
+			QueuePaused:   tx.Bucket([]byte(bucketMeta)).Get([]byte(metaPaused)) != nil,
+		}
+		for id := range dueIDs(tx, now) {
+			if err := countDue(tx, id, &s); err != nil {
+				return err
+			}
 		}
 		return nil
 	})
 	return s, err
+}
+
+// countDue counts a later job as what it is by the clock.
+func countDue(tx *bbolt.Tx, id string, s *store.QueueStats) error {
+	job, err := load(tx, id)
+	if err != nil {
+		return err
+	}
+	s.Later--
+	if job.Suspect {
+		s.Suspect++
+		return nil
+	}
+	s.Ready++
+	if s.OldestReady.IsZero() || job.Created.Before(s.OldestReady) {
+		s.OldestReady = job.Created
+	}
+	return nil
 }

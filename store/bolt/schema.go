@@ -10,9 +10,12 @@ import (
 const (
 	bucketMeta     = "meta"
 	bucketJobs     = "jobs"
+	bucketBacklog  = "jobs.backlog"
 	bucketLater    = "jobs.later"
 	bucketReady    = "jobs.ready"
+	bucketSuspect  = "jobs.suspect"
 	bucketLeased   = "jobs.leased"
+	bucketPaused   = "jobs.paused"
 	bucketDone     = "jobs.done"
 	bucketByTask   = "jobs.task"
 	bucketCount    = "jobs.count"
@@ -36,7 +39,7 @@ const (
 func buckets() []string {
 	names := []string{
 		bucketMeta, bucketPlans, bucketCells, bucketSecrets,
-		bucketJobs, bucketLater, bucketReady, bucketLeased, bucketDone, bucketByTask, bucketCount,
+		bucketJobs, bucketBacklog, bucketLater, bucketReady, bucketSuspect, bucketLeased, bucketPaused, bucketDone, bucketByTask, bucketCount,
 	}
 	for _, table := range []string{
 		bucketVideos, bucketTasks, bucketUploads, bucketKeys,

@@ -139,7 +139,7 @@ func TestNoWriteNoCommit(t *testing.T) {
 	defer db.Close()
 	before := pagesWritten(db)
 	for range 10 {
-		_, err := db.Queue().Lease(t.Context(), store.Owner{}, store.RankOrdinary, 1)
+		_, err := db.Queue().Lease(t.Context(), store.LeaseRequest{MaxRank: store.RankOrdinary, TTL: 1})
 		if !errors.Is(err, store.ErrEmpty) {
 			t.Fatal(err)
 		}

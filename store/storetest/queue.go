@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -20,12 +21,15 @@ func TestQueue(t *testing.T, open func(t *testing.T, clock *Clock) store.Queue) 
 		{"lease order of far values", (*queueTest).orderFar},
 		{"lease hands out under a token", (*queueTest).leaseSets},
 		{"lease stops at the rank", (*queueTest).leaseRank},
-		{"lease waits for the run time", (*queueTest).leaseRunAt},
+		{"lease hands out several", (*queueTest).leaseSeveral},
+		{"lease waits for the delay", (*queueTest).leaseDelay},
 		{"renew extends and notes progress", (*queueTest).renew},
 		{"a token fits its own lease only", (*queueTest).fencing},
 		{"an expired lease lasts until reaped", (*queueTest).lateFinish},
 		{"finish ends a job", (*queueTest).finish},
 		{"finish may retry", (*queueTest).retry},
+		{"finish gives back", (*queueTest).giveBack},
+		{"attempts are remembered", (*queueTest).attempts},
 		{"finish pushes follow-ups", (*queueTest).follow},
 		{"a refused finish does nothing", (*queueTest).followLost},
 		{"boost", (*queueTest).boost},
@@ -33,6 +37,15 @@ func TestQueue(t *testing.T, open func(t *testing.T, clock *Clock) store.Queue) 
 		{"a cancelled job's token fits no later one", (*queueTest).cancelToken},
 		{"reap by expiry", (*queueTest).reapExpired},
 		{"reap by boot id", (*queueTest).reapBoot},
+		{"reap counts deaths", (*queueTest).reapDeaths},
+		{"a suspect is leased alone", (*queueTest).suspects},
+		{"admit", (*queueTest).admit},
+		{"redo", (*queueTest).redo},
+		{"reprioritise", (*queueTest).reprioritise},
+		{"pause and resume a task", (*queueTest).pauseTask},
+		{"pause the queue", (*queueTest).pauseQueue},
+		{"open counts what is not done", (*queueTest).open},
+		{"the oldest", (*queueTest).oldest},
 		{"unknown names", (*queueTest).unknown},
 		{"jobs are copies", (*queueTest).copies},
 		{"a cancelled context changes nothing", (*queueTest).cancelledContext},
@@ -79,9 +92,22 @@ func (q *queueTest) push(jobs ...store.Job) {
 
 func (q *queueTest) lease() store.Job {
 	q.Helper()
-	job, err := q.q.Lease(q.Context(), worker(), store.RankOrdinary, ttl)
+	job, err := q.tryLease(worker(), store.RankOrdinary)
 	check(q.T, err)
 	return job
+}
+
+// tryLease asks for one job.
+func (q *queueTest) tryLease(owner store.Owner, rank store.Rank) (store.Job, error) {
+	return leaseOne(q.Context(), q.q, store.LeaseRequest{Owner: owner, MaxRank: rank, TTL: ttl})
+}
+
+func leaseOne(ctx context.Context, queue store.Queue, req store.LeaseRequest) (store.Job, error) {
+	jobs, err := queue.Lease(ctx, req)
+	if err != nil {
+		return store.Job{}, err
+	}
+	return jobs[0], nil
 }
 
 func (q *queueTest) get(id string) store.Job {
@@ -98,7 +124,7 @@ func (q *queueTest) finishJob(job store.Job, out store.Outcome) {
 
 func (q *queueTest) wantEmpty() {
 	q.Helper()
-	_, err := q.q.Lease(q.Context(), worker(), store.RankOrdinary, ttl)
+	_, err := q.tryLease(worker(), store.RankOrdinary)
 	wantErr(q.T, "lease", err, store.ErrEmpty)
 }
 
@@ -113,6 +139,7 @@ func (q *queueTest) wantStats(later, ready, leased, done int) {
 	q.Helper()
 	got, err := q.q.Stats(q.Context())
 	check(q.T, err)
+	got.OldestReady = time.Time{} // see oldest
 	same(q.T, "stats", got, store.QueueStats{Later: later, Ready: ready, Leased: leased, Done: done})
 }
 

@@ -13,7 +13,7 @@ import (
 // every answer, then everything that is stored.
 func (q *queueTest) model() {
 	for seed := range uint64(3) {
-		d := &duel{queueTest: q, model: NewQueue(q.clock.Now), rand: rand.New(rand.NewPCG(seed, 2)), seed: seed}
+		d := &pair{queueTest: q, model: NewQueue(q.clock.Now), rand: rand.New(rand.NewPCG(seed, 2)), seed: seed}
 		for d.step = range 150 {
 			d.move()
 			d.compare()
@@ -22,27 +22,28 @@ func (q *queueTest) model() {
 			_, err := q.q.Cancel(q.Context(), task)
 			check(q.T, err)
 		}
+		check(q.T, q.q.SetPaused(q.Context(), false))
 	}
 }
 
-// duel is a queue and the model side by side. Their tokens are their own, so
+// pair is a queue and the model side by side. Their tokens are their own, so
 // a lease is remembered with both.
-type duel struct {
+type pair struct {
 	*queueTest
 	model *Queue
 	rand  *rand.Rand
 	seed  uint64
 	step  int
-	held  []grip
+	held  []heldLease
 }
 
-type grip struct {
+type heldLease struct {
 	id           string
 	token, model uint64
 }
 
-func (d *duel) move() {
-	switch d.rand.IntN(10) {
+func (d *pair) move() {
+	switch d.rand.IntN(12) {
 	case 0, 1:
 		d.push()
 	case 2, 3, 4:
@@ -53,12 +54,14 @@ func (d *duel) move() {
 		d.finish()
 	case 8:
 		d.boost()
+	case 9, 10:
+		d.control()
 	default:
 		d.rare()
 	}
 }
 
-func (d *duel) push() {
+func (d *pair) push() {
 	jobs := make([]store.Job, 1+d.rand.IntN(3))
 	for i := range jobs {
 		jobs[i] = d.randomJob()
@@ -66,29 +69,34 @@ func (d *duel) push() {
 	d.wantSame("push", d.q.Push(d.Context(), jobs...), d.model.Push(d.Context(), jobs...))
 }
 
-func (d *duel) lease() {
+func (d *pair) lease() {
 	owner := []store.Owner{worker(), restarted()}[d.rand.IntN(2)]
 	rank := store.Rank(d.rand.IntN(3))
-	got, err := d.q.Lease(d.Context(), owner, rank, ttl)
-	want, modelErr := d.model.Lease(d.Context(), owner, rank, ttl)
+	req := store.LeaseRequest{Owner: owner, MaxRank: rank, TTL: ttl, Max: d.rand.IntN(3), Suspects: d.rand.IntN(4) == 0}
+	got, err := d.q.Lease(d.Context(), req)
+	want, modelErr := d.model.Lease(d.Context(), req)
 	d.wantSame("lease", err, modelErr)
-	d.held = append(d.held, grip{got.ID, got.Lease.Token, want.Lease.Token})
-	d.same("leased", []store.Job{got}, []store.Job{want})
+	for i := range min(len(got), len(want)) {
+		d.held = append(d.held, heldLease{got[i].ID, got[i].Lease.Token, want[i].Lease.Token})
+	}
+	d.same("leased", got, want)
 }
 
-func (d *duel) renew() {
-	g := d.anyGrip()
+func (d *pair) renew() {
+	g := d.anyHeld()
 	progress := d.rand.Float64()
 	d.wantSame("renew",
 		d.q.Renew(d.Context(), g.id, g.token, ttl, progress),
 		d.model.Renew(d.Context(), g.id, g.model, ttl, progress))
 }
 
-func (d *duel) finish() {
-	g := d.anyGrip()
+func (d *pair) finish() {
+	g := d.anyHeld()
 	var out store.Outcome
 	if d.rand.IntN(3) == 0 {
-		out.RetryAt = d.anyTime()
+		out.Retry, out.After = true, d.anyDelay()
+	}
+	if d.rand.IntN(3) == 0 {
 		out.Failure = &store.Failure{Code: fmt.Sprint("step_", d.step)}
 	}
 	for range d.rand.IntN(3) {
@@ -99,7 +107,7 @@ func (d *duel) finish() {
 		d.model.Finish(d.Context(), g.id, g.model, out))
 }
 
-func (d *duel) boost() {
+func (d *pair) boost() {
 	rank, ids := store.Rank(d.rand.IntN(2)), []string{d.anyID(), d.anyID(), d.anyID()}
 	got, err := d.q.Boost(d.Context(), rank, ids...)
 	want, modelErr := d.model.Boost(d.Context(), rank, ids...)
@@ -107,14 +115,42 @@ func (d *duel) boost() {
 	same(d.T, d.where("boosted"), got, want)
 }
 
-func (d *duel) rare() {
+// control does what operators do.
+func (d *pair) control() {
+	task := d.tasks()[d.rand.IntN(3)]
+	priority := 10 * d.rand.IntN(3)
+	ids := []string{d.anyID(), d.anyID(), d.anyID()}
+	count, paused := 1+d.rand.IntN(2), d.rand.IntN(3) == 0
+	calls := []func(store.Queue) (any, error){
+		func(q store.Queue) (any, error) { return q.Redo(d.Context(), ids...) },
+		func(q store.Queue) (any, error) { return q.Reprioritise(d.Context(), task, priority) },
+		func(q store.Queue) (any, error) { return q.PauseTask(d.Context(), task) },
+		func(q store.Queue) (any, error) { return q.ResumeTask(d.Context(), task) },
+		func(q store.Queue) (any, error) { return nil, q.SetPaused(d.Context(), paused) },
+		func(q store.Queue) (any, error) {
+			jobs, err := q.Admit(d.Context(), count)
+			return jobIDs(jobs), err
+		},
+		func(q store.Queue) (any, error) { return q.Open(d.Context(), task) },
+	}
+	n := d.rand.IntN(len(calls))
+	got, err := calls[n](d.q)
+	want, modelErr := calls[n](d.model)
+	d.wantSame("control", err, modelErr)
+	same(d.T, d.where(fmt.Sprint("call ", n)), got, want)
+}
+
+func (d *pair) rare() {
 	switch d.rand.IntN(3) {
 	case 0:
 		d.clock.Advance(time.Duration(d.rand.IntN(40)) * time.Second)
 	case 1:
-		self := []store.Owner{{}, worker(), restarted()}[d.rand.IntN(3)]
-		got, err := d.q.Reap(d.Context(), self)
-		want, modelErr := d.model.Reap(d.Context(), self)
+		req := store.ReapRequest{SuspectAfter: d.rand.IntN(3), Delay: d.anyDelay(), MaxDelay: 15 * time.Second}
+		if d.rand.IntN(2) == 0 {
+			req.Dead = ofNode("n1", []string{"", "b1", "b2"}[d.rand.IntN(3)])
+		}
+		got, err := d.q.Reap(d.Context(), req)
+		want, modelErr := d.model.Reap(d.Context(), req)
 		d.wantSame("reap", err, modelErr)
 		same(d.T, d.where("reaped"), len(got), len(want))
 	default:
@@ -127,7 +163,7 @@ func (d *duel) rare() {
 }
 
 // compare looks at all that is stored.
-func (d *duel) compare() {
+func (d *pair) compare() {
 	d.Helper()
 	for _, task := range d.tasks() {
 		got, err := d.q.Jobs(d.Context(), task)
@@ -143,42 +179,38 @@ func (d *duel) compare() {
 	same(d.T, d.where("stats"), got, want)
 }
 
-func (d *duel) tasks() []string { return []string{"t1", "t2", "t3"} }
+func (d *pair) tasks() []string { return []string{"t1", "t2", "t3"} }
 
 // anyID is one of few, so that ids meet again.
-func (d *duel) anyID() string { return fmt.Sprintf("j%d", d.rand.IntN(40)) }
+func (d *pair) anyID() string { return fmt.Sprintf("j%d", d.rand.IntN(40)) }
 
-// anyTime is past, present or to come.
-func (d *duel) anyTime() time.Time {
-	return d.clock.Now().Add(time.Duration(d.rand.IntN(3)-1) * 10 * time.Second)
-}
+// anyDelay is none, or some.
+func (d *pair) anyDelay() time.Duration { return time.Duration(d.rand.IntN(2)) * 10 * time.Second }
 
-func (d *duel) randomJob() store.Job {
+func (d *pair) randomJob() store.Job {
 	job := d.job(d.anyID())
 	job.TaskID = d.tasks()[d.rand.IntN(3)]
 	job.Rank = store.Rank(d.rand.IntN(3))
 	job.Priority = 10 * d.rand.IntN(3)
 	job.Ordinal = d.rand.IntN(3)
-	if d.rand.IntN(3) == 0 {
-		job.RunAt = d.anyTime()
-	}
+	job.Delay, job.Backlog = d.anyDelay(), d.rand.IntN(4) == 0
 	return job
 }
 
-// anyGrip is a lease handed out before, often one that is lost.
-func (d *duel) anyGrip() grip {
+// anyHeld is a lease handed out before, often one that is lost.
+func (d *pair) anyHeld() heldLease {
 	if len(d.held) == 0 {
-		return grip{id: d.anyID()}
+		return heldLease{id: d.anyID()}
 	}
 	return d.held[len(d.held)-1-d.rand.IntN(min(len(d.held), 6))]
 }
 
-func (d *duel) where(what string) string {
+func (d *pair) where(what string) string {
 	return fmt.Sprintf("seed %d, step %d: %s", d.seed, d.step, what)
 }
 
 // wantSame checks that both calls ended alike.
-func (d *duel) wantSame(what string, got, want error) {
+func (d *pair) wantSame(what string, got, want error) {
 	d.Helper()
 	alike := (got == nil) == (want == nil)
 	for _, sentinel := range []error{store.ErrEmpty, store.ErrExists, store.ErrLeaseLost} {
@@ -190,7 +222,7 @@ func (d *duel) wantSame(what string, got, want error) {
 }
 
 // same compares jobs but for their tokens.
-func (d *duel) same(what string, got, want []store.Job) {
+func (d *pair) same(what string, got, want []store.Job) {
 	d.Helper()
 	for i := range got {
 		got[i].Lease.Token = 0

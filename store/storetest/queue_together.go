@@ -20,7 +20,7 @@ func (q *queueTest) manyLeasers() {
 	ids, tokens := make(map[string]bool), make(map[uint64]bool)
 	together(leasers, func(int) {
 		for {
-			job, err := q.q.Lease(q.Context(), worker(), store.RankOrdinary, ttl)
+			job, err := q.tryLease(worker(), store.RankOrdinary)
 			if errors.Is(err, store.ErrEmpty) {
 				return
 			}
@@ -64,7 +64,7 @@ func (q *queueTest) manyReapers() {
 	q.clock.Advance(ttl)
 	none := errors.New("nothing reaped")
 	q.wantOneWinner(none, func(int) error {
-		reaped, err := q.q.Reap(q.Context(), worker())
+		reaped, err := q.q.Reap(q.Context(), store.ReapRequest{})
 		if err == nil && len(reaped) == 0 {
 			return none
 		}
