@@ -89,9 +89,12 @@ type Transcoder struct {
 	// TaskTimeout bounds one job (a piece of a task), not a long film.
 	// Default: 1h.
 	TaskTimeout time.Duration `yaml:"task_timeout"`
-	// HealthCheckInterval is how often workers are checked; it has no effect
-	// yet. Default: 30s.
+	// HealthCheckInterval is for how long a worker that had to be replaced is
+	// still counted and shown as unhealthy. Default: 30s.
 	HealthCheckInterval time.Duration `yaml:"health_check_interval"`
+	// KeepTasks is how long tasks that are over, and the attempts of their jobs,
+	// are remembered; the newest task of a video stays. Default: 720h.
+	KeepTasks time.Duration `yaml:"keep_tasks"`
 	// GRPCPort serves the transcoder over gRPC. Default: 9092. 0 picks a free one.
 	GRPCPort      int           `yaml:"grpc_port"`
 	ScalingPolicy ScalingPolicy `yaml:"scaling_policy"`
@@ -105,8 +108,7 @@ type Transcoder struct {
 }
 
 // ScalingPolicy moves the number of workers with the load. Ratio is runnable
-// jobs by workers. Only the bounds and the cap have an effect yet: the number
-// of workers is fixed at start.
+// jobs by workers.
 type ScalingPolicy struct {
 	// MinWorkers and MaxWorkers are the bounds. Defaults: 2 and 16.
 	MinWorkers int `yaml:"min_workers"`
@@ -257,6 +259,7 @@ func Default() *Config {
 		Transcoder: Transcoder{
 			WorkerPoolSize: 4, MaxConcurrentTasks: 16, MaxQueueSize: 1000,
 			TaskTimeout: time.Hour, HealthCheckInterval: 30 * time.Second, GRPCPort: 9092,
+			KeepTasks: 720 * time.Hour,
 			ScalingPolicy: ScalingPolicy{
 				MinWorkers: 2, MaxWorkers: 16, TargetQueueLen: 10,
 				ScaleUpThreshold: 2.5, ScaleDownThreshold: 0.5,

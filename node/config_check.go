@@ -71,6 +71,7 @@ func (t *Transcoder) check(v *checker) {
 	v.count("transcoder.max_queue_size", t.MaxQueueSize, 1, 10_000_000)
 	v.between("transcoder.task_timeout", t.TaskTimeout, time.Second, 7*24*time.Hour)
 	v.between("transcoder.health_check_interval", t.HealthCheckInterval, time.Second, time.Hour)
+	v.between("transcoder.keep_tasks", t.KeepTasks, time.Minute, 100*365*24*time.Hour)
 	v.port("transcoder.grpc_port", t.GRPCPort)
 	p := &t.ScalingPolicy
 	v.count("transcoder.scaling_policy.min_workers", p.MinWorkers, 1, manyWorkers)

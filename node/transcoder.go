@@ -22,14 +22,20 @@ func (t *transcoder) Name() string { return "transcoder" }
 
 func (t *transcoder) Start(ctx context.Context, k *Kernel) error {
 	cfg := &k.Config.Transcoder
-	workers, _, _ := cfg.Workers(cores())
+	workers, least, most := cfg.Workers(cores())
 	service, err := transcode.New(transcode.Config{
 		Queue: k.Stores.Queue, Catalog: k.Stores.Catalog, Objects: k.Stores.Objects, Bus: k.Bus,
 		Tools: k.Tools, Log: k.Log.With("service", "transcoder"), Metrics: k.Metrics,
 		Owner:    store.Owner{Node: k.NodeID, Boot: k.BootID},
 		Scratch:  filepath.Join(k.DataDir, "scratch"),
 		Profiles: cfg.Profiles, Workers: workers,
-		MaxTasks: cfg.MaxConcurrentTasks, MaxQueue: cfg.MaxQueueSize, JobTimeout: cfg.TaskTimeout,
+		Scaling: transcode.Scaling{
+			Min: least, Max: most, TargetQueueLen: cfg.ScalingPolicy.TargetQueueLen, Up: cfg.ScalingPolicy.ScaleUpThreshold,
+			Down: cfg.ScalingPolicy.ScaleDownThreshold, Interval: cfg.ScalingPolicy.CheckInterval,
+		},
+		HealthInterval: cfg.HealthCheckInterval, KeepTasks: cfg.KeepTasks,
+		DiskFloor: int64(k.Config.Upload.MinFreeDisk) * 3 / 4, // above what the store keeps free for records
+		MaxTasks:  cfg.MaxConcurrentTasks, MaxQueue: cfg.MaxQueueSize, JobTimeout: cfg.TaskTimeout,
 	})
 	if err != nil {
 		return err

@@ -39,6 +39,8 @@ var (
 	TaskCompleted = Topic[Task]{"transcode.task.completed"}
 	TaskFailed    = Topic[Task]{"transcode.task.failed"}
 	TaskRetried   = Topic[Task]{"transcode.task.retried"}
+	TaskPaused    = Topic[Task]{"transcode.task.paused"}
+	TaskResumed   = Topic[Task]{"transcode.task.resumed"}
 	TaskCancelled = Topic[Task]{"transcode.task.cancelled"}
 	JobsReady     = Topic[Jobs]{"transcode.jobs.ready"}
 	CellsReady    = Topic[Cells]{"transcode.cells.ready"}

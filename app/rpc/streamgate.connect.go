@@ -72,6 +72,45 @@ const (
 	TranscoderListTasksProcedure = "/streamgate.Transcoder/ListTasks"
 	// TranscoderCancelTaskProcedure is the fully-qualified name of the Transcoder's CancelTask RPC.
 	TranscoderCancelTaskProcedure = "/streamgate.Transcoder/CancelTask"
+	// TranscoderPauseTaskProcedure is the fully-qualified name of the Transcoder's PauseTask RPC.
+	TranscoderPauseTaskProcedure = "/streamgate.Transcoder/PauseTask"
+	// TranscoderResumeTaskProcedure is the fully-qualified name of the Transcoder's ResumeTask RPC.
+	TranscoderResumeTaskProcedure = "/streamgate.Transcoder/ResumeTask"
+	// TranscoderRetryTaskProcedure is the fully-qualified name of the Transcoder's RetryTask RPC.
+	TranscoderRetryTaskProcedure = "/streamgate.Transcoder/RetryTask"
+	// TranscoderUpdateTaskProcedure is the fully-qualified name of the Transcoder's UpdateTask RPC.
+	TranscoderUpdateTaskProcedure = "/streamgate.Transcoder/UpdateTask"
+	// TranscoderListJobsProcedure is the fully-qualified name of the Transcoder's ListJobs RPC.
+	TranscoderListJobsProcedure = "/streamgate.Transcoder/ListJobs"
+	// TranscoderCancelTasksProcedure is the fully-qualified name of the Transcoder's CancelTasks RPC.
+	TranscoderCancelTasksProcedure = "/streamgate.Transcoder/CancelTasks"
+	// TranscoderPauseTasksProcedure is the fully-qualified name of the Transcoder's PauseTasks RPC.
+	TranscoderPauseTasksProcedure = "/streamgate.Transcoder/PauseTasks"
+	// TranscoderResumeTasksProcedure is the fully-qualified name of the Transcoder's ResumeTasks RPC.
+	TranscoderResumeTasksProcedure = "/streamgate.Transcoder/ResumeTasks"
+	// TranscoderRetryTasksProcedure is the fully-qualified name of the Transcoder's RetryTasks RPC.
+	TranscoderRetryTasksProcedure = "/streamgate.Transcoder/RetryTasks"
+	// TranscoderPrioritiseTasksProcedure is the fully-qualified name of the Transcoder's
+	// PrioritiseTasks RPC.
+	TranscoderPrioritiseTasksProcedure = "/streamgate.Transcoder/PrioritiseTasks"
+	// TranscoderGetQueueProcedure is the fully-qualified name of the Transcoder's GetQueue RPC.
+	TranscoderGetQueueProcedure = "/streamgate.Transcoder/GetQueue"
+	// TranscoderPauseQueueProcedure is the fully-qualified name of the Transcoder's PauseQueue RPC.
+	TranscoderPauseQueueProcedure = "/streamgate.Transcoder/PauseQueue"
+	// TranscoderResumeQueueProcedure is the fully-qualified name of the Transcoder's ResumeQueue RPC.
+	TranscoderResumeQueueProcedure = "/streamgate.Transcoder/ResumeQueue"
+	// TranscoderListWorkersProcedure is the fully-qualified name of the Transcoder's ListWorkers RPC.
+	TranscoderListWorkersProcedure = "/streamgate.Transcoder/ListWorkers"
+	// TranscoderDrainWorkerProcedure is the fully-qualified name of the Transcoder's DrainWorker RPC.
+	TranscoderDrainWorkerProcedure = "/streamgate.Transcoder/DrainWorker"
+	// TranscoderResumeWorkerProcedure is the fully-qualified name of the Transcoder's ResumeWorker RPC.
+	TranscoderResumeWorkerProcedure = "/streamgate.Transcoder/ResumeWorker"
+	// TranscoderDrainTranscoderProcedure is the fully-qualified name of the Transcoder's
+	// DrainTranscoder RPC.
+	TranscoderDrainTranscoderProcedure = "/streamgate.Transcoder/DrainTranscoder"
+	// TranscoderResumeTranscoderProcedure is the fully-qualified name of the Transcoder's
+	// ResumeTranscoder RPC.
+	TranscoderResumeTranscoderProcedure = "/streamgate.Transcoder/ResumeTranscoder"
 	// TranscoderGetMetricsProcedure is the fully-qualified name of the Transcoder's GetMetrics RPC.
 	TranscoderGetMetricsProcedure = "/streamgate.Transcoder/GetMetrics"
 	// TranscoderDemandProcedure is the fully-qualified name of the Transcoder's Demand RPC.
@@ -498,6 +537,54 @@ type TranscoderClient interface {
 	// made stays. Cancelling a finished task is failed_precondition.
 	// Scope: operator.
 	CancelTask(context.Context, *CancelTaskRequest) (*Task, error)
+	// PauseTask stops a task's workers within a second and takes no more of its
+	// jobs up until it is resumed. Pausing a finished task is
+	// failed_precondition. Scope: operator.
+	PauseTask(context.Context, *PauseTaskRequest) (*Task, error)
+	// ResumeTask puts a paused task back in line. Scope: operator.
+	ResumeTask(context.Context, *ResumeTaskRequest) (*Task, error)
+	// RetryTask makes what a failed or cancelled task has left missing, and no
+	// more. A task whose source was refused is failed_precondition.
+	// Scope: operator.
+	RetryTask(context.Context, *RetryTaskRequest) (*Task, error)
+	// UpdateTask changes the priority of a task that is not over; a running one
+	// takes it from its next chunk on. Scope: operator.
+	UpdateTask(context.Context, *UpdateTaskRequest) (*Task, error)
+	// ListJobs returns the jobs of a task in the order in which they run, with
+	// the attempts that failed. Scope: read.
+	ListJobs(context.Context, *ListJobsRequest) (*ListJobsResponse, error)
+	// CancelTasks cancels every task that the filter matches. Scope: operator.
+	CancelTasks(context.Context, *ChangeTasksRequest) (*ChangeTasksResponse, error)
+	// PauseTasks pauses every task that the filter matches. Scope: operator.
+	PauseTasks(context.Context, *ChangeTasksRequest) (*ChangeTasksResponse, error)
+	// ResumeTasks resumes every task that the filter matches. Scope: operator.
+	ResumeTasks(context.Context, *ChangeTasksRequest) (*ChangeTasksResponse, error)
+	// RetryTasks retries every task that the filter matches. Scope: operator.
+	RetryTasks(context.Context, *ChangeTasksRequest) (*ChangeTasksResponse, error)
+	// PrioritiseTasks sets the priority of every task that the filter matches.
+	// Scope: operator.
+	PrioritiseTasks(context.Context, *ChangeTasksRequest) (*ChangeTasksResponse, error)
+	// GetQueue tells what waits and for how long. Scope: read.
+	GetQueue(context.Context, *GetQueueRequest) (*QueueState, error)
+	// PauseQueue lets running jobs finish and starts no others, except for cells
+	// that a viewer waits for. It outlives restarts. Scope: operator.
+	PauseQueue(context.Context, *PauseQueueRequest) (*QueueState, error)
+	// ResumeQueue undoes PauseQueue. Scope: operator.
+	ResumeQueue(context.Context, *ResumeQueueRequest) (*QueueState, error)
+	// ListWorkers returns the workers of this node and what each is doing.
+	// Scope: read.
+	ListWorkers(context.Context, *ListWorkersRequest) (*ListWorkersResponse, error)
+	// DrainWorker lets a worker finish its job and take no more. Scope: operator.
+	DrainWorker(context.Context, *DrainWorkerRequest) (*Worker, error)
+	// ResumeWorker undoes DrainWorker. Scope: operator.
+	ResumeWorker(context.Context, *ResumeWorkerRequest) (*Worker, error)
+	// DrainTranscoder lets every worker of this node finish its job and take no
+	// more, cells that viewers wait for included, until it is resumed or started
+	// again. Scope: operator.
+	DrainTranscoder(context.Context, *DrainTranscoderRequest) (*ListWorkersResponse, error)
+	// ResumeTranscoder undoes DrainTranscoder, and DrainWorker of every worker.
+	// Scope: operator.
+	ResumeTranscoder(context.Context, *ResumeTranscoderRequest) (*ListWorkersResponse, error)
 	// GetMetrics tells how busy the transcoder is. Open on the transcoder's own
 	// gRPC port; scope read at the public edge.
 	GetMetrics(context.Context, *GetMetricsRequest) (*GetMetricsResponse, error)
@@ -543,6 +630,117 @@ func NewTranscoderClient(httpClient connect.HTTPClient, baseURL string, opts ...
 			connect.WithSchema(transcoderMethods.ByName("CancelTask")),
 			connect.WithClientOptions(opts...),
 		),
+		pauseTask: connect.NewClient[PauseTaskRequest, Task](
+			httpClient,
+			baseURL+TranscoderPauseTaskProcedure,
+			connect.WithSchema(transcoderMethods.ByName("PauseTask")),
+			connect.WithClientOptions(opts...),
+		),
+		resumeTask: connect.NewClient[ResumeTaskRequest, Task](
+			httpClient,
+			baseURL+TranscoderResumeTaskProcedure,
+			connect.WithSchema(transcoderMethods.ByName("ResumeTask")),
+			connect.WithClientOptions(opts...),
+		),
+		retryTask: connect.NewClient[RetryTaskRequest, Task](
+			httpClient,
+			baseURL+TranscoderRetryTaskProcedure,
+			connect.WithSchema(transcoderMethods.ByName("RetryTask")),
+			connect.WithClientOptions(opts...),
+		),
+		updateTask: connect.NewClient[UpdateTaskRequest, Task](
+			httpClient,
+			baseURL+TranscoderUpdateTaskProcedure,
+			connect.WithSchema(transcoderMethods.ByName("UpdateTask")),
+			connect.WithClientOptions(opts...),
+		),
+		listJobs: connect.NewClient[ListJobsRequest, ListJobsResponse](
+			httpClient,
+			baseURL+TranscoderListJobsProcedure,
+			connect.WithSchema(transcoderMethods.ByName("ListJobs")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		cancelTasks: connect.NewClient[ChangeTasksRequest, ChangeTasksResponse](
+			httpClient,
+			baseURL+TranscoderCancelTasksProcedure,
+			connect.WithSchema(transcoderMethods.ByName("CancelTasks")),
+			connect.WithClientOptions(opts...),
+		),
+		pauseTasks: connect.NewClient[ChangeTasksRequest, ChangeTasksResponse](
+			httpClient,
+			baseURL+TranscoderPauseTasksProcedure,
+			connect.WithSchema(transcoderMethods.ByName("PauseTasks")),
+			connect.WithClientOptions(opts...),
+		),
+		resumeTasks: connect.NewClient[ChangeTasksRequest, ChangeTasksResponse](
+			httpClient,
+			baseURL+TranscoderResumeTasksProcedure,
+			connect.WithSchema(transcoderMethods.ByName("ResumeTasks")),
+			connect.WithClientOptions(opts...),
+		),
+		retryTasks: connect.NewClient[ChangeTasksRequest, ChangeTasksResponse](
+			httpClient,
+			baseURL+TranscoderRetryTasksProcedure,
+			connect.WithSchema(transcoderMethods.ByName("RetryTasks")),
+			connect.WithClientOptions(opts...),
+		),
+		prioritiseTasks: connect.NewClient[ChangeTasksRequest, ChangeTasksResponse](
+			httpClient,
+			baseURL+TranscoderPrioritiseTasksProcedure,
+			connect.WithSchema(transcoderMethods.ByName("PrioritiseTasks")),
+			connect.WithClientOptions(opts...),
+		),
+		getQueue: connect.NewClient[GetQueueRequest, QueueState](
+			httpClient,
+			baseURL+TranscoderGetQueueProcedure,
+			connect.WithSchema(transcoderMethods.ByName("GetQueue")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		pauseQueue: connect.NewClient[PauseQueueRequest, QueueState](
+			httpClient,
+			baseURL+TranscoderPauseQueueProcedure,
+			connect.WithSchema(transcoderMethods.ByName("PauseQueue")),
+			connect.WithClientOptions(opts...),
+		),
+		resumeQueue: connect.NewClient[ResumeQueueRequest, QueueState](
+			httpClient,
+			baseURL+TranscoderResumeQueueProcedure,
+			connect.WithSchema(transcoderMethods.ByName("ResumeQueue")),
+			connect.WithClientOptions(opts...),
+		),
+		listWorkers: connect.NewClient[ListWorkersRequest, ListWorkersResponse](
+			httpClient,
+			baseURL+TranscoderListWorkersProcedure,
+			connect.WithSchema(transcoderMethods.ByName("ListWorkers")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		drainWorker: connect.NewClient[DrainWorkerRequest, Worker](
+			httpClient,
+			baseURL+TranscoderDrainWorkerProcedure,
+			connect.WithSchema(transcoderMethods.ByName("DrainWorker")),
+			connect.WithClientOptions(opts...),
+		),
+		resumeWorker: connect.NewClient[ResumeWorkerRequest, Worker](
+			httpClient,
+			baseURL+TranscoderResumeWorkerProcedure,
+			connect.WithSchema(transcoderMethods.ByName("ResumeWorker")),
+			connect.WithClientOptions(opts...),
+		),
+		drainTranscoder: connect.NewClient[DrainTranscoderRequest, ListWorkersResponse](
+			httpClient,
+			baseURL+TranscoderDrainTranscoderProcedure,
+			connect.WithSchema(transcoderMethods.ByName("DrainTranscoder")),
+			connect.WithClientOptions(opts...),
+		),
+		resumeTranscoder: connect.NewClient[ResumeTranscoderRequest, ListWorkersResponse](
+			httpClient,
+			baseURL+TranscoderResumeTranscoderProcedure,
+			connect.WithSchema(transcoderMethods.ByName("ResumeTranscoder")),
+			connect.WithClientOptions(opts...),
+		),
 		getMetrics: connect.NewClient[GetMetricsRequest, GetMetricsResponse](
 			httpClient,
 			baseURL+TranscoderGetMetricsProcedure,
@@ -561,12 +759,30 @@ func NewTranscoderClient(httpClient connect.HTTPClient, baseURL string, opts ...
 
 // transcoderClient implements TranscoderClient.
 type transcoderClient struct {
-	createTask *connect.Client[CreateTaskRequest, Task]
-	getTask    *connect.Client[GetTaskRequest, Task]
-	listTasks  *connect.Client[ListTasksRequest, ListTasksResponse]
-	cancelTask *connect.Client[CancelTaskRequest, Task]
-	getMetrics *connect.Client[GetMetricsRequest, GetMetricsResponse]
-	demand     *connect.Client[DemandRequest, DemandResponse]
+	createTask       *connect.Client[CreateTaskRequest, Task]
+	getTask          *connect.Client[GetTaskRequest, Task]
+	listTasks        *connect.Client[ListTasksRequest, ListTasksResponse]
+	cancelTask       *connect.Client[CancelTaskRequest, Task]
+	pauseTask        *connect.Client[PauseTaskRequest, Task]
+	resumeTask       *connect.Client[ResumeTaskRequest, Task]
+	retryTask        *connect.Client[RetryTaskRequest, Task]
+	updateTask       *connect.Client[UpdateTaskRequest, Task]
+	listJobs         *connect.Client[ListJobsRequest, ListJobsResponse]
+	cancelTasks      *connect.Client[ChangeTasksRequest, ChangeTasksResponse]
+	pauseTasks       *connect.Client[ChangeTasksRequest, ChangeTasksResponse]
+	resumeTasks      *connect.Client[ChangeTasksRequest, ChangeTasksResponse]
+	retryTasks       *connect.Client[ChangeTasksRequest, ChangeTasksResponse]
+	prioritiseTasks  *connect.Client[ChangeTasksRequest, ChangeTasksResponse]
+	getQueue         *connect.Client[GetQueueRequest, QueueState]
+	pauseQueue       *connect.Client[PauseQueueRequest, QueueState]
+	resumeQueue      *connect.Client[ResumeQueueRequest, QueueState]
+	listWorkers      *connect.Client[ListWorkersRequest, ListWorkersResponse]
+	drainWorker      *connect.Client[DrainWorkerRequest, Worker]
+	resumeWorker     *connect.Client[ResumeWorkerRequest, Worker]
+	drainTranscoder  *connect.Client[DrainTranscoderRequest, ListWorkersResponse]
+	resumeTranscoder *connect.Client[ResumeTranscoderRequest, ListWorkersResponse]
+	getMetrics       *connect.Client[GetMetricsRequest, GetMetricsResponse]
+	demand           *connect.Client[DemandRequest, DemandResponse]
 }
 
 // CreateTask calls streamgate.Transcoder.CreateTask.
@@ -605,6 +821,168 @@ func (c *transcoderClient) CancelTask(ctx context.Context, req *CancelTaskReques
 	return nil, err
 }
 
+// PauseTask calls streamgate.Transcoder.PauseTask.
+func (c *transcoderClient) PauseTask(ctx context.Context, req *PauseTaskRequest) (*Task, error) {
+	response, err := c.pauseTask.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ResumeTask calls streamgate.Transcoder.ResumeTask.
+func (c *transcoderClient) ResumeTask(ctx context.Context, req *ResumeTaskRequest) (*Task, error) {
+	response, err := c.resumeTask.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// RetryTask calls streamgate.Transcoder.RetryTask.
+func (c *transcoderClient) RetryTask(ctx context.Context, req *RetryTaskRequest) (*Task, error) {
+	response, err := c.retryTask.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// UpdateTask calls streamgate.Transcoder.UpdateTask.
+func (c *transcoderClient) UpdateTask(ctx context.Context, req *UpdateTaskRequest) (*Task, error) {
+	response, err := c.updateTask.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ListJobs calls streamgate.Transcoder.ListJobs.
+func (c *transcoderClient) ListJobs(ctx context.Context, req *ListJobsRequest) (*ListJobsResponse, error) {
+	response, err := c.listJobs.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// CancelTasks calls streamgate.Transcoder.CancelTasks.
+func (c *transcoderClient) CancelTasks(ctx context.Context, req *ChangeTasksRequest) (*ChangeTasksResponse, error) {
+	response, err := c.cancelTasks.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// PauseTasks calls streamgate.Transcoder.PauseTasks.
+func (c *transcoderClient) PauseTasks(ctx context.Context, req *ChangeTasksRequest) (*ChangeTasksResponse, error) {
+	response, err := c.pauseTasks.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ResumeTasks calls streamgate.Transcoder.ResumeTasks.
+func (c *transcoderClient) ResumeTasks(ctx context.Context, req *ChangeTasksRequest) (*ChangeTasksResponse, error) {
+	response, err := c.resumeTasks.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// RetryTasks calls streamgate.Transcoder.RetryTasks.
+func (c *transcoderClient) RetryTasks(ctx context.Context, req *ChangeTasksRequest) (*ChangeTasksResponse, error) {
+	response, err := c.retryTasks.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// PrioritiseTasks calls streamgate.Transcoder.PrioritiseTasks.
+func (c *transcoderClient) PrioritiseTasks(ctx context.Context, req *ChangeTasksRequest) (*ChangeTasksResponse, error) {
+	response, err := c.prioritiseTasks.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// GetQueue calls streamgate.Transcoder.GetQueue.
+func (c *transcoderClient) GetQueue(ctx context.Context, req *GetQueueRequest) (*QueueState, error) {
+	response, err := c.getQueue.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// PauseQueue calls streamgate.Transcoder.PauseQueue.
+func (c *transcoderClient) PauseQueue(ctx context.Context, req *PauseQueueRequest) (*QueueState, error) {
+	response, err := c.pauseQueue.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ResumeQueue calls streamgate.Transcoder.ResumeQueue.
+func (c *transcoderClient) ResumeQueue(ctx context.Context, req *ResumeQueueRequest) (*QueueState, error) {
+	response, err := c.resumeQueue.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ListWorkers calls streamgate.Transcoder.ListWorkers.
+func (c *transcoderClient) ListWorkers(ctx context.Context, req *ListWorkersRequest) (*ListWorkersResponse, error) {
+	response, err := c.listWorkers.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// DrainWorker calls streamgate.Transcoder.DrainWorker.
+func (c *transcoderClient) DrainWorker(ctx context.Context, req *DrainWorkerRequest) (*Worker, error) {
+	response, err := c.drainWorker.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ResumeWorker calls streamgate.Transcoder.ResumeWorker.
+func (c *transcoderClient) ResumeWorker(ctx context.Context, req *ResumeWorkerRequest) (*Worker, error) {
+	response, err := c.resumeWorker.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// DrainTranscoder calls streamgate.Transcoder.DrainTranscoder.
+func (c *transcoderClient) DrainTranscoder(ctx context.Context, req *DrainTranscoderRequest) (*ListWorkersResponse, error) {
+	response, err := c.drainTranscoder.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ResumeTranscoder calls streamgate.Transcoder.ResumeTranscoder.
+func (c *transcoderClient) ResumeTranscoder(ctx context.Context, req *ResumeTranscoderRequest) (*ListWorkersResponse, error) {
+	response, err := c.resumeTranscoder.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // GetMetrics calls streamgate.Transcoder.GetMetrics.
 func (c *transcoderClient) GetMetrics(ctx context.Context, req *GetMetricsRequest) (*GetMetricsResponse, error) {
 	response, err := c.getMetrics.CallUnary(ctx, connect.NewRequest(req))
@@ -637,6 +1015,54 @@ type TranscoderHandler interface {
 	// made stays. Cancelling a finished task is failed_precondition.
 	// Scope: operator.
 	CancelTask(context.Context, *CancelTaskRequest) (*Task, error)
+	// PauseTask stops a task's workers within a second and takes no more of its
+	// jobs up until it is resumed. Pausing a finished task is
+	// failed_precondition. Scope: operator.
+	PauseTask(context.Context, *PauseTaskRequest) (*Task, error)
+	// ResumeTask puts a paused task back in line. Scope: operator.
+	ResumeTask(context.Context, *ResumeTaskRequest) (*Task, error)
+	// RetryTask makes what a failed or cancelled task has left missing, and no
+	// more. A task whose source was refused is failed_precondition.
+	// Scope: operator.
+	RetryTask(context.Context, *RetryTaskRequest) (*Task, error)
+	// UpdateTask changes the priority of a task that is not over; a running one
+	// takes it from its next chunk on. Scope: operator.
+	UpdateTask(context.Context, *UpdateTaskRequest) (*Task, error)
+	// ListJobs returns the jobs of a task in the order in which they run, with
+	// the attempts that failed. Scope: read.
+	ListJobs(context.Context, *ListJobsRequest) (*ListJobsResponse, error)
+	// CancelTasks cancels every task that the filter matches. Scope: operator.
+	CancelTasks(context.Context, *ChangeTasksRequest) (*ChangeTasksResponse, error)
+	// PauseTasks pauses every task that the filter matches. Scope: operator.
+	PauseTasks(context.Context, *ChangeTasksRequest) (*ChangeTasksResponse, error)
+	// ResumeTasks resumes every task that the filter matches. Scope: operator.
+	ResumeTasks(context.Context, *ChangeTasksRequest) (*ChangeTasksResponse, error)
+	// RetryTasks retries every task that the filter matches. Scope: operator.
+	RetryTasks(context.Context, *ChangeTasksRequest) (*ChangeTasksResponse, error)
+	// PrioritiseTasks sets the priority of every task that the filter matches.
+	// Scope: operator.
+	PrioritiseTasks(context.Context, *ChangeTasksRequest) (*ChangeTasksResponse, error)
+	// GetQueue tells what waits and for how long. Scope: read.
+	GetQueue(context.Context, *GetQueueRequest) (*QueueState, error)
+	// PauseQueue lets running jobs finish and starts no others, except for cells
+	// that a viewer waits for. It outlives restarts. Scope: operator.
+	PauseQueue(context.Context, *PauseQueueRequest) (*QueueState, error)
+	// ResumeQueue undoes PauseQueue. Scope: operator.
+	ResumeQueue(context.Context, *ResumeQueueRequest) (*QueueState, error)
+	// ListWorkers returns the workers of this node and what each is doing.
+	// Scope: read.
+	ListWorkers(context.Context, *ListWorkersRequest) (*ListWorkersResponse, error)
+	// DrainWorker lets a worker finish its job and take no more. Scope: operator.
+	DrainWorker(context.Context, *DrainWorkerRequest) (*Worker, error)
+	// ResumeWorker undoes DrainWorker. Scope: operator.
+	ResumeWorker(context.Context, *ResumeWorkerRequest) (*Worker, error)
+	// DrainTranscoder lets every worker of this node finish its job and take no
+	// more, cells that viewers wait for included, until it is resumed or started
+	// again. Scope: operator.
+	DrainTranscoder(context.Context, *DrainTranscoderRequest) (*ListWorkersResponse, error)
+	// ResumeTranscoder undoes DrainTranscoder, and DrainWorker of every worker.
+	// Scope: operator.
+	ResumeTranscoder(context.Context, *ResumeTranscoderRequest) (*ListWorkersResponse, error)
 	// GetMetrics tells how busy the transcoder is. Open on the transcoder's own
 	// gRPC port; scope read at the public edge.
 	GetMetrics(context.Context, *GetMetricsRequest) (*GetMetricsResponse, error)
@@ -678,6 +1104,117 @@ func NewTranscoderHandler(svc TranscoderHandler, opts ...connect.HandlerOption) 
 		connect.WithSchema(transcoderMethods.ByName("CancelTask")),
 		connect.WithHandlerOptions(opts...),
 	)
+	transcoderPauseTaskHandler := connect.NewUnaryHandlerSimple(
+		TranscoderPauseTaskProcedure,
+		svc.PauseTask,
+		connect.WithSchema(transcoderMethods.ByName("PauseTask")),
+		connect.WithHandlerOptions(opts...),
+	)
+	transcoderResumeTaskHandler := connect.NewUnaryHandlerSimple(
+		TranscoderResumeTaskProcedure,
+		svc.ResumeTask,
+		connect.WithSchema(transcoderMethods.ByName("ResumeTask")),
+		connect.WithHandlerOptions(opts...),
+	)
+	transcoderRetryTaskHandler := connect.NewUnaryHandlerSimple(
+		TranscoderRetryTaskProcedure,
+		svc.RetryTask,
+		connect.WithSchema(transcoderMethods.ByName("RetryTask")),
+		connect.WithHandlerOptions(opts...),
+	)
+	transcoderUpdateTaskHandler := connect.NewUnaryHandlerSimple(
+		TranscoderUpdateTaskProcedure,
+		svc.UpdateTask,
+		connect.WithSchema(transcoderMethods.ByName("UpdateTask")),
+		connect.WithHandlerOptions(opts...),
+	)
+	transcoderListJobsHandler := connect.NewUnaryHandlerSimple(
+		TranscoderListJobsProcedure,
+		svc.ListJobs,
+		connect.WithSchema(transcoderMethods.ByName("ListJobs")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	transcoderCancelTasksHandler := connect.NewUnaryHandlerSimple(
+		TranscoderCancelTasksProcedure,
+		svc.CancelTasks,
+		connect.WithSchema(transcoderMethods.ByName("CancelTasks")),
+		connect.WithHandlerOptions(opts...),
+	)
+	transcoderPauseTasksHandler := connect.NewUnaryHandlerSimple(
+		TranscoderPauseTasksProcedure,
+		svc.PauseTasks,
+		connect.WithSchema(transcoderMethods.ByName("PauseTasks")),
+		connect.WithHandlerOptions(opts...),
+	)
+	transcoderResumeTasksHandler := connect.NewUnaryHandlerSimple(
+		TranscoderResumeTasksProcedure,
+		svc.ResumeTasks,
+		connect.WithSchema(transcoderMethods.ByName("ResumeTasks")),
+		connect.WithHandlerOptions(opts...),
+	)
+	transcoderRetryTasksHandler := connect.NewUnaryHandlerSimple(
+		TranscoderRetryTasksProcedure,
+		svc.RetryTasks,
+		connect.WithSchema(transcoderMethods.ByName("RetryTasks")),
+		connect.WithHandlerOptions(opts...),
+	)
+	transcoderPrioritiseTasksHandler := connect.NewUnaryHandlerSimple(
+		TranscoderPrioritiseTasksProcedure,
+		svc.PrioritiseTasks,
+		connect.WithSchema(transcoderMethods.ByName("PrioritiseTasks")),
+		connect.WithHandlerOptions(opts...),
+	)
+	transcoderGetQueueHandler := connect.NewUnaryHandlerSimple(
+		TranscoderGetQueueProcedure,
+		svc.GetQueue,
+		connect.WithSchema(transcoderMethods.ByName("GetQueue")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	transcoderPauseQueueHandler := connect.NewUnaryHandlerSimple(
+		TranscoderPauseQueueProcedure,
+		svc.PauseQueue,
+		connect.WithSchema(transcoderMethods.ByName("PauseQueue")),
+		connect.WithHandlerOptions(opts...),
+	)
+	transcoderResumeQueueHandler := connect.NewUnaryHandlerSimple(
+		TranscoderResumeQueueProcedure,
+		svc.ResumeQueue,
+		connect.WithSchema(transcoderMethods.ByName("ResumeQueue")),
+		connect.WithHandlerOptions(opts...),
+	)
+	transcoderListWorkersHandler := connect.NewUnaryHandlerSimple(
+		TranscoderListWorkersProcedure,
+		svc.ListWorkers,
+		connect.WithSchema(transcoderMethods.ByName("ListWorkers")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	transcoderDrainWorkerHandler := connect.NewUnaryHandlerSimple(
+		TranscoderDrainWorkerProcedure,
+		svc.DrainWorker,
+		connect.WithSchema(transcoderMethods.ByName("DrainWorker")),
+		connect.WithHandlerOptions(opts...),
+	)
+	transcoderResumeWorkerHandler := connect.NewUnaryHandlerSimple(
+		TranscoderResumeWorkerProcedure,
+		svc.ResumeWorker,
+		connect.WithSchema(transcoderMethods.ByName("ResumeWorker")),
+		connect.WithHandlerOptions(opts...),
+	)
+	transcoderDrainTranscoderHandler := connect.NewUnaryHandlerSimple(
+		TranscoderDrainTranscoderProcedure,
+		svc.DrainTranscoder,
+		connect.WithSchema(transcoderMethods.ByName("DrainTranscoder")),
+		connect.WithHandlerOptions(opts...),
+	)
+	transcoderResumeTranscoderHandler := connect.NewUnaryHandlerSimple(
+		TranscoderResumeTranscoderProcedure,
+		svc.ResumeTranscoder,
+		connect.WithSchema(transcoderMethods.ByName("ResumeTranscoder")),
+		connect.WithHandlerOptions(opts...),
+	)
 	transcoderGetMetricsHandler := connect.NewUnaryHandlerSimple(
 		TranscoderGetMetricsProcedure,
 		svc.GetMetrics,
@@ -701,6 +1238,42 @@ func NewTranscoderHandler(svc TranscoderHandler, opts ...connect.HandlerOption) 
 			transcoderListTasksHandler.ServeHTTP(w, r)
 		case TranscoderCancelTaskProcedure:
 			transcoderCancelTaskHandler.ServeHTTP(w, r)
+		case TranscoderPauseTaskProcedure:
+			transcoderPauseTaskHandler.ServeHTTP(w, r)
+		case TranscoderResumeTaskProcedure:
+			transcoderResumeTaskHandler.ServeHTTP(w, r)
+		case TranscoderRetryTaskProcedure:
+			transcoderRetryTaskHandler.ServeHTTP(w, r)
+		case TranscoderUpdateTaskProcedure:
+			transcoderUpdateTaskHandler.ServeHTTP(w, r)
+		case TranscoderListJobsProcedure:
+			transcoderListJobsHandler.ServeHTTP(w, r)
+		case TranscoderCancelTasksProcedure:
+			transcoderCancelTasksHandler.ServeHTTP(w, r)
+		case TranscoderPauseTasksProcedure:
+			transcoderPauseTasksHandler.ServeHTTP(w, r)
+		case TranscoderResumeTasksProcedure:
+			transcoderResumeTasksHandler.ServeHTTP(w, r)
+		case TranscoderRetryTasksProcedure:
+			transcoderRetryTasksHandler.ServeHTTP(w, r)
+		case TranscoderPrioritiseTasksProcedure:
+			transcoderPrioritiseTasksHandler.ServeHTTP(w, r)
+		case TranscoderGetQueueProcedure:
+			transcoderGetQueueHandler.ServeHTTP(w, r)
+		case TranscoderPauseQueueProcedure:
+			transcoderPauseQueueHandler.ServeHTTP(w, r)
+		case TranscoderResumeQueueProcedure:
+			transcoderResumeQueueHandler.ServeHTTP(w, r)
+		case TranscoderListWorkersProcedure:
+			transcoderListWorkersHandler.ServeHTTP(w, r)
+		case TranscoderDrainWorkerProcedure:
+			transcoderDrainWorkerHandler.ServeHTTP(w, r)
+		case TranscoderResumeWorkerProcedure:
+			transcoderResumeWorkerHandler.ServeHTTP(w, r)
+		case TranscoderDrainTranscoderProcedure:
+			transcoderDrainTranscoderHandler.ServeHTTP(w, r)
+		case TranscoderResumeTranscoderProcedure:
+			transcoderResumeTranscoderHandler.ServeHTTP(w, r)
 		case TranscoderGetMetricsProcedure:
 			transcoderGetMetricsHandler.ServeHTTP(w, r)
 		case TranscoderDemandProcedure:
@@ -728,6 +1301,78 @@ func (UnimplementedTranscoderHandler) ListTasks(context.Context, *ListTasksReque
 
 func (UnimplementedTranscoderHandler) CancelTask(context.Context, *CancelTaskRequest) (*Task, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("streamgate.Transcoder.CancelTask is not implemented"))
+}
+
+func (UnimplementedTranscoderHandler) PauseTask(context.Context, *PauseTaskRequest) (*Task, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("streamgate.Transcoder.PauseTask is not implemented"))
+}
+
+func (UnimplementedTranscoderHandler) ResumeTask(context.Context, *ResumeTaskRequest) (*Task, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("streamgate.Transcoder.ResumeTask is not implemented"))
+}
+
+func (UnimplementedTranscoderHandler) RetryTask(context.Context, *RetryTaskRequest) (*Task, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("streamgate.Transcoder.RetryTask is not implemented"))
+}
+
+func (UnimplementedTranscoderHandler) UpdateTask(context.Context, *UpdateTaskRequest) (*Task, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("streamgate.Transcoder.UpdateTask is not implemented"))
+}
+
+func (UnimplementedTranscoderHandler) ListJobs(context.Context, *ListJobsRequest) (*ListJobsResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("streamgate.Transcoder.ListJobs is not implemented"))
+}
+
+func (UnimplementedTranscoderHandler) CancelTasks(context.Context, *ChangeTasksRequest) (*ChangeTasksResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("streamgate.Transcoder.CancelTasks is not implemented"))
+}
+
+func (UnimplementedTranscoderHandler) PauseTasks(context.Context, *ChangeTasksRequest) (*ChangeTasksResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("streamgate.Transcoder.PauseTasks is not implemented"))
+}
+
+func (UnimplementedTranscoderHandler) ResumeTasks(context.Context, *ChangeTasksRequest) (*ChangeTasksResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("streamgate.Transcoder.ResumeTasks is not implemented"))
+}
+
+func (UnimplementedTranscoderHandler) RetryTasks(context.Context, *ChangeTasksRequest) (*ChangeTasksResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("streamgate.Transcoder.RetryTasks is not implemented"))
+}
+
+func (UnimplementedTranscoderHandler) PrioritiseTasks(context.Context, *ChangeTasksRequest) (*ChangeTasksResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("streamgate.Transcoder.PrioritiseTasks is not implemented"))
+}
+
+func (UnimplementedTranscoderHandler) GetQueue(context.Context, *GetQueueRequest) (*QueueState, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("streamgate.Transcoder.GetQueue is not implemented"))
+}
+
+func (UnimplementedTranscoderHandler) PauseQueue(context.Context, *PauseQueueRequest) (*QueueState, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("streamgate.Transcoder.PauseQueue is not implemented"))
+}
+
+func (UnimplementedTranscoderHandler) ResumeQueue(context.Context, *ResumeQueueRequest) (*QueueState, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("streamgate.Transcoder.ResumeQueue is not implemented"))
+}
+
+func (UnimplementedTranscoderHandler) ListWorkers(context.Context, *ListWorkersRequest) (*ListWorkersResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("streamgate.Transcoder.ListWorkers is not implemented"))
+}
+
+func (UnimplementedTranscoderHandler) DrainWorker(context.Context, *DrainWorkerRequest) (*Worker, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("streamgate.Transcoder.DrainWorker is not implemented"))
+}
+
+func (UnimplementedTranscoderHandler) ResumeWorker(context.Context, *ResumeWorkerRequest) (*Worker, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("streamgate.Transcoder.ResumeWorker is not implemented"))
+}
+
+func (UnimplementedTranscoderHandler) DrainTranscoder(context.Context, *DrainTranscoderRequest) (*ListWorkersResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("streamgate.Transcoder.DrainTranscoder is not implemented"))
+}
+
+func (UnimplementedTranscoderHandler) ResumeTranscoder(context.Context, *ResumeTranscoderRequest) (*ListWorkersResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("streamgate.Transcoder.ResumeTranscoder is not implemented"))
 }
 
 func (UnimplementedTranscoderHandler) GetMetrics(context.Context, *GetMetricsRequest) (*GetMetricsResponse, error) {

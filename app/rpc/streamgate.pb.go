@@ -1466,6 +1466,1346 @@ func (x *GetTaskRequest) GetId() string {
 	return ""
 }
 
+type PauseTaskRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PauseTaskRequest) Reset() {
+	*x = PauseTaskRequest{}
+	mi := &file_streamgate_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PauseTaskRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PauseTaskRequest) ProtoMessage() {}
+
+func (x *PauseTaskRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PauseTaskRequest.ProtoReflect.Descriptor instead.
+func (*PauseTaskRequest) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *PauseTaskRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type ResumeTaskRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResumeTaskRequest) Reset() {
+	*x = ResumeTaskRequest{}
+	mi := &file_streamgate_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResumeTaskRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResumeTaskRequest) ProtoMessage() {}
+
+func (x *ResumeTaskRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResumeTaskRequest.ProtoReflect.Descriptor instead.
+func (*ResumeTaskRequest) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *ResumeTaskRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type RetryTaskRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RetryTaskRequest) Reset() {
+	*x = RetryTaskRequest{}
+	mi := &file_streamgate_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RetryTaskRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RetryTaskRequest) ProtoMessage() {}
+
+func (x *RetryTaskRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RetryTaskRequest.ProtoReflect.Descriptor instead.
+func (*RetryTaskRequest) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *RetryTaskRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type UpdateTaskRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// 0 to 100; unset leaves it.
+	Priority      *int32 `protobuf:"varint,2,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateTaskRequest) Reset() {
+	*x = UpdateTaskRequest{}
+	mi := &file_streamgate_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateTaskRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateTaskRequest) ProtoMessage() {}
+
+func (x *UpdateTaskRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateTaskRequest.ProtoReflect.Descriptor instead.
+func (*UpdateTaskRequest) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *UpdateTaskRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *UpdateTaskRequest) GetPriority() int32 {
+	if x != nil && x.Priority != nil {
+		return *x.Priority
+	}
+	return 0
+}
+
+type ListJobsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	TaskId        string                 `protobuf:"bytes,1,opt,name=task_id,proto3" json:"task_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListJobsRequest) Reset() {
+	*x = ListJobsRequest{}
+	mi := &file_streamgate_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListJobsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListJobsRequest) ProtoMessage() {}
+
+func (x *ListJobsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListJobsRequest.ProtoReflect.Descriptor instead.
+func (*ListJobsRequest) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *ListJobsRequest) GetTaskId() string {
+	if x != nil {
+		return x.TaskId
+	}
+	return ""
+}
+
+type ListJobsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Jobs          []*Job                 `protobuf:"bytes,1,rep,name=jobs,proto3" json:"jobs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListJobsResponse) Reset() {
+	*x = ListJobsResponse{}
+	mi := &file_streamgate_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListJobsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListJobsResponse) ProtoMessage() {}
+
+func (x *ListJobsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListJobsResponse.ProtoReflect.Descriptor instead.
+func (*ListJobsResponse) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *ListJobsResponse) GetJobs() []*Job {
+	if x != nil {
+		return x.Jobs
+	}
+	return nil
+}
+
+// Job is one piece of a task, which one worker runs at a time.
+type Job struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// plan, copy, chunk, audio or stills.
+	Kind string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	// later, ready, suspect (to be run alone), leased, paused, done or backlog.
+	State string `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`
+	// The segments that it makes: from this one on, up to but without to_segment.
+	FromSegment int32 `protobuf:"varint,4,opt,name=from_segment,proto3" json:"from_segment,omitempty"`
+	ToSegment   int32 `protobuf:"varint,5,opt,name=to_segment,proto3" json:"to_segment,omitempty"`
+	// The only rendition that it makes, or empty for all of its kind.
+	Rendition string `protobuf:"bytes,6,opt,name=rendition,proto3" json:"rendition,omitempty"`
+	// 0 to 100, of the job that runs.
+	Progress float64 `protobuf:"fixed64,7,opt,name=progress,proto3" json:"progress,omitempty"`
+	// How many of its attempts failed since it was pushed or retried.
+	Failures int32 `protobuf:"varint,8,opt,name=failures,proto3" json:"failures,omitempty"`
+	// Why it was given up, or why its last attempt failed.
+	Error *Failure `protobuf:"bytes,9,opt,name=error,proto3" json:"error,omitempty"`
+	// The attempts that failed or whose node died, the oldest first, eight at most.
+	Attempts      []*Attempt `protobuf:"bytes,10,rep,name=attempts,proto3" json:"attempts,omitempty"`
+	Worker        string     `protobuf:"bytes,11,opt,name=worker,proto3" json:"worker,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Job) Reset() {
+	*x = Job{}
+	mi := &file_streamgate_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Job) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Job) ProtoMessage() {}
+
+func (x *Job) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Job.ProtoReflect.Descriptor instead.
+func (*Job) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *Job) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Job) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Job) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Job) GetFromSegment() int32 {
+	if x != nil {
+		return x.FromSegment
+	}
+	return 0
+}
+
+func (x *Job) GetToSegment() int32 {
+	if x != nil {
+		return x.ToSegment
+	}
+	return 0
+}
+
+func (x *Job) GetRendition() string {
+	if x != nil {
+		return x.Rendition
+	}
+	return ""
+}
+
+func (x *Job) GetProgress() float64 {
+	if x != nil {
+		return x.Progress
+	}
+	return 0
+}
+
+func (x *Job) GetFailures() int32 {
+	if x != nil {
+		return x.Failures
+	}
+	return 0
+}
+
+func (x *Job) GetError() *Failure {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+func (x *Job) GetAttempts() []*Attempt {
+	if x != nil {
+		return x.Attempts
+	}
+	return nil
+}
+
+func (x *Job) GetWorker() string {
+	if x != nil {
+		return x.Worker
+	}
+	return ""
+}
+
+type Attempt struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Worker     string                 `protobuf:"bytes,1,opt,name=worker,proto3" json:"worker,omitempty"`
+	StartedAt  *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=started_at,proto3" json:"started_at,omitempty"`
+	FinishedAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=finished_at,proto3" json:"finished_at,omitempty"`
+	Error      *Failure               `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`
+	// The end of what ffmpeg said.
+	Log           string `protobuf:"bytes,5,opt,name=log,proto3" json:"log,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Attempt) Reset() {
+	*x = Attempt{}
+	mi := &file_streamgate_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Attempt) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Attempt) ProtoMessage() {}
+
+func (x *Attempt) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Attempt.ProtoReflect.Descriptor instead.
+func (*Attempt) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *Attempt) GetWorker() string {
+	if x != nil {
+		return x.Worker
+	}
+	return ""
+}
+
+func (x *Attempt) GetStartedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartedAt
+	}
+	return nil
+}
+
+func (x *Attempt) GetFinishedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FinishedAt
+	}
+	return nil
+}
+
+func (x *Attempt) GetError() *Failure {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+func (x *Attempt) GetLog() string {
+	if x != nil {
+		return x.Log
+	}
+	return ""
+}
+
+// ChangeTasksRequest names tasks: by their ids, or all in a state, narrowed by
+// video and profile. One that names none is refused.
+type ChangeTasksRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Ids     []string               `protobuf:"bytes,1,rep,name=ids,proto3" json:"ids,omitempty"`
+	State   string                 `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	VideoId string                 `protobuf:"bytes,3,opt,name=video_id,proto3" json:"video_id,omitempty"`
+	Profile string                 `protobuf:"bytes,4,opt,name=profile,proto3" json:"profile,omitempty"`
+	// For prioritise: 0 to 100.
+	Priority      *int32 `protobuf:"varint,5,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangeTasksRequest) Reset() {
+	*x = ChangeTasksRequest{}
+	mi := &file_streamgate_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangeTasksRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangeTasksRequest) ProtoMessage() {}
+
+func (x *ChangeTasksRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangeTasksRequest.ProtoReflect.Descriptor instead.
+func (*ChangeTasksRequest) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *ChangeTasksRequest) GetIds() []string {
+	if x != nil {
+		return x.Ids
+	}
+	return nil
+}
+
+func (x *ChangeTasksRequest) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *ChangeTasksRequest) GetVideoId() string {
+	if x != nil {
+		return x.VideoId
+	}
+	return ""
+}
+
+func (x *ChangeTasksRequest) GetProfile() string {
+	if x != nil {
+		return x.Profile
+	}
+	return ""
+}
+
+func (x *ChangeTasksRequest) GetPriority() int32 {
+	if x != nil && x.Priority != nil {
+		return *x.Priority
+	}
+	return 0
+}
+
+type ChangeTasksResponse struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Matched int32                  `protobuf:"varint,1,opt,name=matched,proto3" json:"matched,omitempty"`
+	Changed int32                  `protobuf:"varint,2,opt,name=changed,proto3" json:"changed,omitempty"`
+	// Those that were not changed, and why: the first 100.
+	Refused []*RefusedChange `protobuf:"bytes,3,rep,name=refused,proto3" json:"refused,omitempty"`
+	// More tasks match than are changed at once (1000): call again.
+	More          bool `protobuf:"varint,4,opt,name=more,proto3" json:"more,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangeTasksResponse) Reset() {
+	*x = ChangeTasksResponse{}
+	mi := &file_streamgate_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangeTasksResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangeTasksResponse) ProtoMessage() {}
+
+func (x *ChangeTasksResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangeTasksResponse.ProtoReflect.Descriptor instead.
+func (*ChangeTasksResponse) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *ChangeTasksResponse) GetMatched() int32 {
+	if x != nil {
+		return x.Matched
+	}
+	return 0
+}
+
+func (x *ChangeTasksResponse) GetChanged() int32 {
+	if x != nil {
+		return x.Changed
+	}
+	return 0
+}
+
+func (x *ChangeTasksResponse) GetRefused() []*RefusedChange {
+	if x != nil {
+		return x.Refused
+	}
+	return nil
+}
+
+func (x *ChangeTasksResponse) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
+type RefusedChange struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Error         *Failure               `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RefusedChange) Reset() {
+	*x = RefusedChange{}
+	mi := &file_streamgate_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RefusedChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RefusedChange) ProtoMessage() {}
+
+func (x *RefusedChange) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RefusedChange.ProtoReflect.Descriptor instead.
+func (*RefusedChange) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *RefusedChange) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *RefusedChange) GetError() *Failure {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+type GetQueueRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetQueueRequest) Reset() {
+	*x = GetQueueRequest{}
+	mi := &file_streamgate_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetQueueRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetQueueRequest) ProtoMessage() {}
+
+func (x *GetQueueRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetQueueRequest.ProtoReflect.Descriptor instead.
+func (*GetQueueRequest) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{30}
+}
+
+type PauseQueueRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PauseQueueRequest) Reset() {
+	*x = PauseQueueRequest{}
+	mi := &file_streamgate_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PauseQueueRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PauseQueueRequest) ProtoMessage() {}
+
+func (x *PauseQueueRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PauseQueueRequest.ProtoReflect.Descriptor instead.
+func (*PauseQueueRequest) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{31}
+}
+
+type ResumeQueueRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResumeQueueRequest) Reset() {
+	*x = ResumeQueueRequest{}
+	mi := &file_streamgate_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResumeQueueRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResumeQueueRequest) ProtoMessage() {}
+
+func (x *ResumeQueueRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResumeQueueRequest.ProtoReflect.Descriptor instead.
+func (*ResumeQueueRequest) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{32}
+}
+
+type QueueState struct {
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	Paused       bool                   `protobuf:"varint,1,opt,name=paused,proto3" json:"paused,omitempty"`
+	TasksWaiting int32                  `protobuf:"varint,2,opt,name=tasks_waiting,proto3" json:"tasks_waiting,omitempty"`
+	JobsReady    int32                  `protobuf:"varint,3,opt,name=jobs_ready,proto3" json:"jobs_ready,omitempty"`
+	JobsLater    int32                  `protobuf:"varint,4,opt,name=jobs_later,proto3" json:"jobs_later,omitempty"`
+	JobsRunning  int32                  `protobuf:"varint,5,opt,name=jobs_running,proto3" json:"jobs_running,omitempty"`
+	JobsPaused   int32                  `protobuf:"varint,6,opt,name=jobs_paused,proto3" json:"jobs_paused,omitempty"`
+	JobsDone     int32                  `protobuf:"varint,7,opt,name=jobs_done,proto3" json:"jobs_done,omitempty"`
+	// Age of the oldest task that waits; unset if none does.
+	OldestTaskSeconds *float64 `protobuf:"fixed64,8,opt,name=oldest_task_seconds,proto3,oneof" json:"oldest_task_seconds,omitempty"`
+	// Age of the oldest task that has a job that could run; unset if none has.
+	OldestJobSeconds *float64 `protobuf:"fixed64,9,opt,name=oldest_job_seconds,proto3,oneof" json:"oldest_job_seconds,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *QueueState) Reset() {
+	*x = QueueState{}
+	mi := &file_streamgate_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QueueState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QueueState) ProtoMessage() {}
+
+func (x *QueueState) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QueueState.ProtoReflect.Descriptor instead.
+func (*QueueState) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *QueueState) GetPaused() bool {
+	if x != nil {
+		return x.Paused
+	}
+	return false
+}
+
+func (x *QueueState) GetTasksWaiting() int32 {
+	if x != nil {
+		return x.TasksWaiting
+	}
+	return 0
+}
+
+func (x *QueueState) GetJobsReady() int32 {
+	if x != nil {
+		return x.JobsReady
+	}
+	return 0
+}
+
+func (x *QueueState) GetJobsLater() int32 {
+	if x != nil {
+		return x.JobsLater
+	}
+	return 0
+}
+
+func (x *QueueState) GetJobsRunning() int32 {
+	if x != nil {
+		return x.JobsRunning
+	}
+	return 0
+}
+
+func (x *QueueState) GetJobsPaused() int32 {
+	if x != nil {
+		return x.JobsPaused
+	}
+	return 0
+}
+
+func (x *QueueState) GetJobsDone() int32 {
+	if x != nil {
+		return x.JobsDone
+	}
+	return 0
+}
+
+func (x *QueueState) GetOldestTaskSeconds() float64 {
+	if x != nil && x.OldestTaskSeconds != nil {
+		return *x.OldestTaskSeconds
+	}
+	return 0
+}
+
+func (x *QueueState) GetOldestJobSeconds() float64 {
+	if x != nil && x.OldestJobSeconds != nil {
+		return *x.OldestJobSeconds
+	}
+	return 0
+}
+
+type ListWorkersRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListWorkersRequest) Reset() {
+	*x = ListWorkersRequest{}
+	mi := &file_streamgate_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListWorkersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListWorkersRequest) ProtoMessage() {}
+
+func (x *ListWorkersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListWorkersRequest.ProtoReflect.Descriptor instead.
+func (*ListWorkersRequest) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{34}
+}
+
+type ListWorkersResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Workers       []*Worker              `protobuf:"bytes,1,rep,name=workers,proto3" json:"workers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListWorkersResponse) Reset() {
+	*x = ListWorkersResponse{}
+	mi := &file_streamgate_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListWorkersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListWorkersResponse) ProtoMessage() {}
+
+func (x *ListWorkersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListWorkersResponse.ProtoReflect.Descriptor instead.
+func (*ListWorkersResponse) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *ListWorkersResponse) GetWorkers() []*Worker {
+	if x != nil {
+		return x.Workers
+	}
+	return nil
+}
+
+type DrainWorkerRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrainWorkerRequest) Reset() {
+	*x = DrainWorkerRequest{}
+	mi := &file_streamgate_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrainWorkerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrainWorkerRequest) ProtoMessage() {}
+
+func (x *DrainWorkerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrainWorkerRequest.ProtoReflect.Descriptor instead.
+func (*DrainWorkerRequest) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *DrainWorkerRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type ResumeWorkerRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResumeWorkerRequest) Reset() {
+	*x = ResumeWorkerRequest{}
+	mi := &file_streamgate_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResumeWorkerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResumeWorkerRequest) ProtoMessage() {}
+
+func (x *ResumeWorkerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResumeWorkerRequest.ProtoReflect.Descriptor instead.
+func (*ResumeWorkerRequest) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *ResumeWorkerRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type DrainTranscoderRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrainTranscoderRequest) Reset() {
+	*x = DrainTranscoderRequest{}
+	mi := &file_streamgate_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrainTranscoderRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrainTranscoderRequest) ProtoMessage() {}
+
+func (x *DrainTranscoderRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrainTranscoderRequest.ProtoReflect.Descriptor instead.
+func (*DrainTranscoderRequest) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{38}
+}
+
+type ResumeTranscoderRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResumeTranscoderRequest) Reset() {
+	*x = ResumeTranscoderRequest{}
+	mi := &file_streamgate_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResumeTranscoderRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResumeTranscoderRequest) ProtoMessage() {}
+
+func (x *ResumeTranscoderRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResumeTranscoderRequest.ProtoReflect.Descriptor instead.
+func (*ResumeTranscoderRequest) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{39}
+}
+
+// Worker runs one job at a time.
+type Worker struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// idle, active, draining, drained or unhealthy (it was replaced).
+	State string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	// Takes only cells that viewers wait for.
+	Express bool `protobuf:"varint,3,opt,name=express,proto3" json:"express,omitempty"`
+	// Why it is unhealthy.
+	Reason string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	// What it runs; unset while it has no job.
+	TaskId      string `protobuf:"bytes,5,opt,name=task_id,proto3" json:"task_id,omitempty"`
+	VideoId     string `protobuf:"bytes,6,opt,name=video_id,proto3" json:"video_id,omitempty"`
+	JobId       string `protobuf:"bytes,7,opt,name=job_id,proto3" json:"job_id,omitempty"`
+	Kind        string `protobuf:"bytes,8,opt,name=kind,proto3" json:"kind,omitempty"`
+	FromSegment int32  `protobuf:"varint,9,opt,name=from_segment,proto3" json:"from_segment,omitempty"`
+	ToSegment   int32  `protobuf:"varint,10,opt,name=to_segment,proto3" json:"to_segment,omitempty"`
+	// 0 to 100.
+	Progress float64 `protobuf:"fixed64,11,opt,name=progress,proto3" json:"progress,omitempty"`
+	// Seconds of video made per second.
+	Speed float64 `protobuf:"fixed64,12,opt,name=speed,proto3" json:"speed,omitempty"`
+	// Seconds until the job is done at this speed; unset while unknown.
+	Eta       *float64               `protobuf:"fixed64,13,opt,name=eta,proto3,oneof" json:"eta,omitempty"`
+	StartedAt *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=started_at,proto3" json:"started_at,omitempty"`
+	// Of its ffmpeg: processor time, seconds, and resident memory, bytes.
+	CpuSeconds    float64 `protobuf:"fixed64,15,opt,name=cpu_seconds,proto3" json:"cpu_seconds,omitempty"`
+	ResidentBytes float64 `protobuf:"fixed64,16,opt,name=resident_bytes,proto3" json:"resident_bytes,omitempty"`
+	Pid           int32   `protobuf:"varint,17,opt,name=pid,proto3" json:"pid,omitempty"`
+	Command       string  `protobuf:"bytes,18,opt,name=command,proto3" json:"command,omitempty"`
+	// The end of what ffmpeg said.
+	Log           string `protobuf:"bytes,19,opt,name=log,proto3" json:"log,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Worker) Reset() {
+	*x = Worker{}
+	mi := &file_streamgate_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Worker) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Worker) ProtoMessage() {}
+
+func (x *Worker) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Worker.ProtoReflect.Descriptor instead.
+func (*Worker) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *Worker) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Worker) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Worker) GetExpress() bool {
+	if x != nil {
+		return x.Express
+	}
+	return false
+}
+
+func (x *Worker) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Worker) GetTaskId() string {
+	if x != nil {
+		return x.TaskId
+	}
+	return ""
+}
+
+func (x *Worker) GetVideoId() string {
+	if x != nil {
+		return x.VideoId
+	}
+	return ""
+}
+
+func (x *Worker) GetJobId() string {
+	if x != nil {
+		return x.JobId
+	}
+	return ""
+}
+
+func (x *Worker) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Worker) GetFromSegment() int32 {
+	if x != nil {
+		return x.FromSegment
+	}
+	return 0
+}
+
+func (x *Worker) GetToSegment() int32 {
+	if x != nil {
+		return x.ToSegment
+	}
+	return 0
+}
+
+func (x *Worker) GetProgress() float64 {
+	if x != nil {
+		return x.Progress
+	}
+	return 0
+}
+
+func (x *Worker) GetSpeed() float64 {
+	if x != nil {
+		return x.Speed
+	}
+	return 0
+}
+
+func (x *Worker) GetEta() float64 {
+	if x != nil && x.Eta != nil {
+		return *x.Eta
+	}
+	return 0
+}
+
+func (x *Worker) GetStartedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartedAt
+	}
+	return nil
+}
+
+func (x *Worker) GetCpuSeconds() float64 {
+	if x != nil {
+		return x.CpuSeconds
+	}
+	return 0
+}
+
+func (x *Worker) GetResidentBytes() float64 {
+	if x != nil {
+		return x.ResidentBytes
+	}
+	return 0
+}
+
+func (x *Worker) GetPid() int32 {
+	if x != nil {
+		return x.Pid
+	}
+	return 0
+}
+
+func (x *Worker) GetCommand() string {
+	if x != nil {
+		return x.Command
+	}
+	return ""
+}
+
+func (x *Worker) GetLog() string {
+	if x != nil {
+		return x.Log
+	}
+	return ""
+}
+
 type ListTasksRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// 1 to 200; 0 means 50.
@@ -1479,7 +2819,7 @@ type ListTasksRequest struct {
 
 func (x *ListTasksRequest) Reset() {
 	*x = ListTasksRequest{}
-	mi := &file_streamgate_proto_msgTypes[19]
+	mi := &file_streamgate_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1491,7 +2831,7 @@ func (x *ListTasksRequest) String() string {
 func (*ListTasksRequest) ProtoMessage() {}
 
 func (x *ListTasksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[19]
+	mi := &file_streamgate_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1504,7 +2844,7 @@ func (x *ListTasksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTasksRequest.ProtoReflect.Descriptor instead.
 func (*ListTasksRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{19}
+	return file_streamgate_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ListTasksRequest) GetLimit() int32 {
@@ -1545,7 +2885,7 @@ type ListTasksResponse struct {
 
 func (x *ListTasksResponse) Reset() {
 	*x = ListTasksResponse{}
-	mi := &file_streamgate_proto_msgTypes[20]
+	mi := &file_streamgate_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1557,7 +2897,7 @@ func (x *ListTasksResponse) String() string {
 func (*ListTasksResponse) ProtoMessage() {}
 
 func (x *ListTasksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[20]
+	mi := &file_streamgate_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1570,7 +2910,7 @@ func (x *ListTasksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTasksResponse.ProtoReflect.Descriptor instead.
 func (*ListTasksResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{20}
+	return file_streamgate_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ListTasksResponse) GetTasks() []*Task {
@@ -1596,7 +2936,7 @@ type CancelTaskRequest struct {
 
 func (x *CancelTaskRequest) Reset() {
 	*x = CancelTaskRequest{}
-	mi := &file_streamgate_proto_msgTypes[21]
+	mi := &file_streamgate_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1608,7 +2948,7 @@ func (x *CancelTaskRequest) String() string {
 func (*CancelTaskRequest) ProtoMessage() {}
 
 func (x *CancelTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[21]
+	mi := &file_streamgate_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1621,7 +2961,7 @@ func (x *CancelTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelTaskRequest.ProtoReflect.Descriptor instead.
 func (*CancelTaskRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{21}
+	return file_streamgate_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *CancelTaskRequest) GetId() string {
@@ -1639,7 +2979,7 @@ type GetMetricsRequest struct {
 
 func (x *GetMetricsRequest) Reset() {
 	*x = GetMetricsRequest{}
-	mi := &file_streamgate_proto_msgTypes[22]
+	mi := &file_streamgate_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1651,7 +2991,7 @@ func (x *GetMetricsRequest) String() string {
 func (*GetMetricsRequest) ProtoMessage() {}
 
 func (x *GetMetricsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[22]
+	mi := &file_streamgate_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1664,7 +3004,7 @@ func (x *GetMetricsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMetricsRequest.ProtoReflect.Descriptor instead.
 func (*GetMetricsRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{22}
+	return file_streamgate_proto_rawDescGZIP(), []int{44}
 }
 
 // GetMetricsResponse uses optional fields so that zeros are printed too.
@@ -1685,7 +3025,7 @@ type GetMetricsResponse struct {
 
 func (x *GetMetricsResponse) Reset() {
 	*x = GetMetricsResponse{}
-	mi := &file_streamgate_proto_msgTypes[23]
+	mi := &file_streamgate_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1697,7 +3037,7 @@ func (x *GetMetricsResponse) String() string {
 func (*GetMetricsResponse) ProtoMessage() {}
 
 func (x *GetMetricsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[23]
+	mi := &file_streamgate_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1710,7 +3050,7 @@ func (x *GetMetricsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMetricsResponse.ProtoReflect.Descriptor instead.
 func (*GetMetricsResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{23}
+	return file_streamgate_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *GetMetricsResponse) GetTotalWorkers() int32 {
@@ -1774,7 +3114,7 @@ type DemandRequest struct {
 
 func (x *DemandRequest) Reset() {
 	*x = DemandRequest{}
-	mi := &file_streamgate_proto_msgTypes[24]
+	mi := &file_streamgate_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1786,7 +3126,7 @@ func (x *DemandRequest) String() string {
 func (*DemandRequest) ProtoMessage() {}
 
 func (x *DemandRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[24]
+	mi := &file_streamgate_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1799,7 +3139,7 @@ func (x *DemandRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DemandRequest.ProtoReflect.Descriptor instead.
 func (*DemandRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{24}
+	return file_streamgate_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *DemandRequest) GetVideoId() string {
@@ -1831,7 +3171,7 @@ type DemandResponse struct {
 
 func (x *DemandResponse) Reset() {
 	*x = DemandResponse{}
-	mi := &file_streamgate_proto_msgTypes[25]
+	mi := &file_streamgate_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1843,7 +3183,7 @@ func (x *DemandResponse) String() string {
 func (*DemandResponse) ProtoMessage() {}
 
 func (x *DemandResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[25]
+	mi := &file_streamgate_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1856,7 +3196,7 @@ func (x *DemandResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DemandResponse.ProtoReflect.Descriptor instead.
 func (*DemandResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{25}
+	return file_streamgate_proto_rawDescGZIP(), []int{47}
 }
 
 type CreateNonceRequest struct {
@@ -1867,7 +3207,7 @@ type CreateNonceRequest struct {
 
 func (x *CreateNonceRequest) Reset() {
 	*x = CreateNonceRequest{}
-	mi := &file_streamgate_proto_msgTypes[26]
+	mi := &file_streamgate_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1879,7 +3219,7 @@ func (x *CreateNonceRequest) String() string {
 func (*CreateNonceRequest) ProtoMessage() {}
 
 func (x *CreateNonceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[26]
+	mi := &file_streamgate_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1892,7 +3232,7 @@ func (x *CreateNonceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateNonceRequest.ProtoReflect.Descriptor instead.
 func (*CreateNonceRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{26}
+	return file_streamgate_proto_rawDescGZIP(), []int{48}
 }
 
 // Nonce is what a sign-in message must say.
@@ -1911,7 +3251,7 @@ type Nonce struct {
 
 func (x *Nonce) Reset() {
 	*x = Nonce{}
-	mi := &file_streamgate_proto_msgTypes[27]
+	mi := &file_streamgate_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1923,7 +3263,7 @@ func (x *Nonce) String() string {
 func (*Nonce) ProtoMessage() {}
 
 func (x *Nonce) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[27]
+	mi := &file_streamgate_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1936,7 +3276,7 @@ func (x *Nonce) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Nonce.ProtoReflect.Descriptor instead.
 func (*Nonce) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{27}
+	return file_streamgate_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Nonce) GetNonce() string {
@@ -1984,7 +3324,7 @@ type Chain struct {
 
 func (x *Chain) Reset() {
 	*x = Chain{}
-	mi := &file_streamgate_proto_msgTypes[28]
+	mi := &file_streamgate_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1996,7 +3336,7 @@ func (x *Chain) String() string {
 func (*Chain) ProtoMessage() {}
 
 func (x *Chain) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[28]
+	mi := &file_streamgate_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2009,7 +3349,7 @@ func (x *Chain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Chain.ProtoReflect.Descriptor instead.
 func (*Chain) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{28}
+	return file_streamgate_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Chain) GetId() float64 {
@@ -2039,7 +3379,7 @@ type SignInRequest struct {
 
 func (x *SignInRequest) Reset() {
 	*x = SignInRequest{}
-	mi := &file_streamgate_proto_msgTypes[29]
+	mi := &file_streamgate_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2051,7 +3391,7 @@ func (x *SignInRequest) String() string {
 func (*SignInRequest) ProtoMessage() {}
 
 func (x *SignInRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[29]
+	mi := &file_streamgate_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2064,7 +3404,7 @@ func (x *SignInRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignInRequest.ProtoReflect.Descriptor instead.
 func (*SignInRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{29}
+	return file_streamgate_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *SignInRequest) GetMessage() string {
@@ -2096,7 +3436,7 @@ type Login struct {
 
 func (x *Login) Reset() {
 	*x = Login{}
-	mi := &file_streamgate_proto_msgTypes[30]
+	mi := &file_streamgate_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2108,7 +3448,7 @@ func (x *Login) String() string {
 func (*Login) ProtoMessage() {}
 
 func (x *Login) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[30]
+	mi := &file_streamgate_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2121,7 +3461,7 @@ func (x *Login) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Login.ProtoReflect.Descriptor instead.
 func (*Login) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{30}
+	return file_streamgate_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *Login) GetWallet() string {
@@ -2160,7 +3500,7 @@ type SignOutRequest struct {
 
 func (x *SignOutRequest) Reset() {
 	*x = SignOutRequest{}
-	mi := &file_streamgate_proto_msgTypes[31]
+	mi := &file_streamgate_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2172,7 +3512,7 @@ func (x *SignOutRequest) String() string {
 func (*SignOutRequest) ProtoMessage() {}
 
 func (x *SignOutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[31]
+	mi := &file_streamgate_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2185,7 +3525,7 @@ func (x *SignOutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignOutRequest.ProtoReflect.Descriptor instead.
 func (*SignOutRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{31}
+	return file_streamgate_proto_rawDescGZIP(), []int{53}
 }
 
 type SignOutResponse struct {
@@ -2196,7 +3536,7 @@ type SignOutResponse struct {
 
 func (x *SignOutResponse) Reset() {
 	*x = SignOutResponse{}
-	mi := &file_streamgate_proto_msgTypes[32]
+	mi := &file_streamgate_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2208,7 +3548,7 @@ func (x *SignOutResponse) String() string {
 func (*SignOutResponse) ProtoMessage() {}
 
 func (x *SignOutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[32]
+	mi := &file_streamgate_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2221,7 +3561,7 @@ func (x *SignOutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignOutResponse.ProtoReflect.Descriptor instead.
 func (*SignOutResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{32}
+	return file_streamgate_proto_rawDescGZIP(), []int{54}
 }
 
 type GetLoginRequest struct {
@@ -2232,7 +3572,7 @@ type GetLoginRequest struct {
 
 func (x *GetLoginRequest) Reset() {
 	*x = GetLoginRequest{}
-	mi := &file_streamgate_proto_msgTypes[33]
+	mi := &file_streamgate_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2244,7 +3584,7 @@ func (x *GetLoginRequest) String() string {
 func (*GetLoginRequest) ProtoMessage() {}
 
 func (x *GetLoginRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[33]
+	mi := &file_streamgate_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2257,7 +3597,7 @@ func (x *GetLoginRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLoginRequest.ProtoReflect.Descriptor instead.
 func (*GetLoginRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{33}
+	return file_streamgate_proto_rawDescGZIP(), []int{55}
 }
 
 // VideoRule is the rule of a video.
@@ -2272,7 +3612,7 @@ type VideoRule struct {
 
 func (x *VideoRule) Reset() {
 	*x = VideoRule{}
-	mi := &file_streamgate_proto_msgTypes[34]
+	mi := &file_streamgate_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2284,7 +3624,7 @@ func (x *VideoRule) String() string {
 func (*VideoRule) ProtoMessage() {}
 
 func (x *VideoRule) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[34]
+	mi := &file_streamgate_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2297,7 +3637,7 @@ func (x *VideoRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VideoRule.ProtoReflect.Descriptor instead.
 func (*VideoRule) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{34}
+	return file_streamgate_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *VideoRule) GetVideoId() string {
@@ -2326,7 +3666,7 @@ type SetVideoRuleRequest struct {
 
 func (x *SetVideoRuleRequest) Reset() {
 	*x = SetVideoRuleRequest{}
-	mi := &file_streamgate_proto_msgTypes[35]
+	mi := &file_streamgate_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2338,7 +3678,7 @@ func (x *SetVideoRuleRequest) String() string {
 func (*SetVideoRuleRequest) ProtoMessage() {}
 
 func (x *SetVideoRuleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[35]
+	mi := &file_streamgate_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2351,7 +3691,7 @@ func (x *SetVideoRuleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetVideoRuleRequest.ProtoReflect.Descriptor instead.
 func (*SetVideoRuleRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{35}
+	return file_streamgate_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *SetVideoRuleRequest) GetVideoId() string {
@@ -2377,7 +3717,7 @@ type GetVideoRuleRequest struct {
 
 func (x *GetVideoRuleRequest) Reset() {
 	*x = GetVideoRuleRequest{}
-	mi := &file_streamgate_proto_msgTypes[36]
+	mi := &file_streamgate_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2389,7 +3729,7 @@ func (x *GetVideoRuleRequest) String() string {
 func (*GetVideoRuleRequest) ProtoMessage() {}
 
 func (x *GetVideoRuleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[36]
+	mi := &file_streamgate_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2402,7 +3742,7 @@ func (x *GetVideoRuleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVideoRuleRequest.ProtoReflect.Descriptor instead.
 func (*GetVideoRuleRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{36}
+	return file_streamgate_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *GetVideoRuleRequest) GetVideoId() string {
@@ -2421,7 +3761,7 @@ type DeleteVideoRuleRequest struct {
 
 func (x *DeleteVideoRuleRequest) Reset() {
 	*x = DeleteVideoRuleRequest{}
-	mi := &file_streamgate_proto_msgTypes[37]
+	mi := &file_streamgate_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2433,7 +3773,7 @@ func (x *DeleteVideoRuleRequest) String() string {
 func (*DeleteVideoRuleRequest) ProtoMessage() {}
 
 func (x *DeleteVideoRuleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[37]
+	mi := &file_streamgate_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2446,7 +3786,7 @@ func (x *DeleteVideoRuleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteVideoRuleRequest.ProtoReflect.Descriptor instead.
 func (*DeleteVideoRuleRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{37}
+	return file_streamgate_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *DeleteVideoRuleRequest) GetVideoId() string {
@@ -2464,7 +3804,7 @@ type DeleteVideoRuleResponse struct {
 
 func (x *DeleteVideoRuleResponse) Reset() {
 	*x = DeleteVideoRuleResponse{}
-	mi := &file_streamgate_proto_msgTypes[38]
+	mi := &file_streamgate_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2476,7 +3816,7 @@ func (x *DeleteVideoRuleResponse) String() string {
 func (*DeleteVideoRuleResponse) ProtoMessage() {}
 
 func (x *DeleteVideoRuleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[38]
+	mi := &file_streamgate_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2489,7 +3829,7 @@ func (x *DeleteVideoRuleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteVideoRuleResponse.ProtoReflect.Descriptor instead.
 func (*DeleteVideoRuleResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{38}
+	return file_streamgate_proto_rawDescGZIP(), []int{60}
 }
 
 // Rule is a named rule.
@@ -2506,7 +3846,7 @@ type Rule struct {
 
 func (x *Rule) Reset() {
 	*x = Rule{}
-	mi := &file_streamgate_proto_msgTypes[39]
+	mi := &file_streamgate_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2518,7 +3858,7 @@ func (x *Rule) String() string {
 func (*Rule) ProtoMessage() {}
 
 func (x *Rule) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[39]
+	mi := &file_streamgate_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2531,7 +3871,7 @@ func (x *Rule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rule.ProtoReflect.Descriptor instead.
 func (*Rule) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{39}
+	return file_streamgate_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *Rule) GetName() string {
@@ -2572,7 +3912,7 @@ type PutRuleRequest struct {
 
 func (x *PutRuleRequest) Reset() {
 	*x = PutRuleRequest{}
-	mi := &file_streamgate_proto_msgTypes[40]
+	mi := &file_streamgate_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2584,7 +3924,7 @@ func (x *PutRuleRequest) String() string {
 func (*PutRuleRequest) ProtoMessage() {}
 
 func (x *PutRuleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[40]
+	mi := &file_streamgate_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2597,7 +3937,7 @@ func (x *PutRuleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutRuleRequest.ProtoReflect.Descriptor instead.
 func (*PutRuleRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{40}
+	return file_streamgate_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *PutRuleRequest) GetName() string {
@@ -2623,7 +3963,7 @@ type GetRuleRequest struct {
 
 func (x *GetRuleRequest) Reset() {
 	*x = GetRuleRequest{}
-	mi := &file_streamgate_proto_msgTypes[41]
+	mi := &file_streamgate_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2635,7 +3975,7 @@ func (x *GetRuleRequest) String() string {
 func (*GetRuleRequest) ProtoMessage() {}
 
 func (x *GetRuleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[41]
+	mi := &file_streamgate_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2648,7 +3988,7 @@ func (x *GetRuleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRuleRequest.ProtoReflect.Descriptor instead.
 func (*GetRuleRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{41}
+	return file_streamgate_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *GetRuleRequest) GetName() string {
@@ -2669,7 +4009,7 @@ type ListRulesRequest struct {
 
 func (x *ListRulesRequest) Reset() {
 	*x = ListRulesRequest{}
-	mi := &file_streamgate_proto_msgTypes[42]
+	mi := &file_streamgate_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2681,7 +4021,7 @@ func (x *ListRulesRequest) String() string {
 func (*ListRulesRequest) ProtoMessage() {}
 
 func (x *ListRulesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[42]
+	mi := &file_streamgate_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2694,7 +4034,7 @@ func (x *ListRulesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRulesRequest.ProtoReflect.Descriptor instead.
 func (*ListRulesRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{42}
+	return file_streamgate_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *ListRulesRequest) GetLimit() int32 {
@@ -2721,7 +4061,7 @@ type ListRulesResponse struct {
 
 func (x *ListRulesResponse) Reset() {
 	*x = ListRulesResponse{}
-	mi := &file_streamgate_proto_msgTypes[43]
+	mi := &file_streamgate_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2733,7 +4073,7 @@ func (x *ListRulesResponse) String() string {
 func (*ListRulesResponse) ProtoMessage() {}
 
 func (x *ListRulesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[43]
+	mi := &file_streamgate_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2746,7 +4086,7 @@ func (x *ListRulesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRulesResponse.ProtoReflect.Descriptor instead.
 func (*ListRulesResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{43}
+	return file_streamgate_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *ListRulesResponse) GetRules() []*Rule {
@@ -2772,7 +4112,7 @@ type DeleteRuleRequest struct {
 
 func (x *DeleteRuleRequest) Reset() {
 	*x = DeleteRuleRequest{}
-	mi := &file_streamgate_proto_msgTypes[44]
+	mi := &file_streamgate_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2784,7 +4124,7 @@ func (x *DeleteRuleRequest) String() string {
 func (*DeleteRuleRequest) ProtoMessage() {}
 
 func (x *DeleteRuleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[44]
+	mi := &file_streamgate_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2797,7 +4137,7 @@ func (x *DeleteRuleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRuleRequest.ProtoReflect.Descriptor instead.
 func (*DeleteRuleRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{44}
+	return file_streamgate_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *DeleteRuleRequest) GetName() string {
@@ -2815,7 +4155,7 @@ type DeleteRuleResponse struct {
 
 func (x *DeleteRuleResponse) Reset() {
 	*x = DeleteRuleResponse{}
-	mi := &file_streamgate_proto_msgTypes[45]
+	mi := &file_streamgate_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2827,7 +4167,7 @@ func (x *DeleteRuleResponse) String() string {
 func (*DeleteRuleResponse) ProtoMessage() {}
 
 func (x *DeleteRuleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[45]
+	mi := &file_streamgate_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2840,7 +4180,7 @@ func (x *DeleteRuleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRuleResponse.ProtoReflect.Descriptor instead.
 func (*DeleteRuleResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{45}
+	return file_streamgate_proto_rawDescGZIP(), []int{67}
 }
 
 type SimulateRuleRequest struct {
@@ -2856,7 +4196,7 @@ type SimulateRuleRequest struct {
 
 func (x *SimulateRuleRequest) Reset() {
 	*x = SimulateRuleRequest{}
-	mi := &file_streamgate_proto_msgTypes[46]
+	mi := &file_streamgate_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2868,7 +4208,7 @@ func (x *SimulateRuleRequest) String() string {
 func (*SimulateRuleRequest) ProtoMessage() {}
 
 func (x *SimulateRuleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[46]
+	mi := &file_streamgate_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2881,7 +4221,7 @@ func (x *SimulateRuleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SimulateRuleRequest.ProtoReflect.Descriptor instead.
 func (*SimulateRuleRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{46}
+	return file_streamgate_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *SimulateRuleRequest) GetRule() *structpb.Struct {
@@ -2917,7 +4257,7 @@ type CheckAccessRequest struct {
 
 func (x *CheckAccessRequest) Reset() {
 	*x = CheckAccessRequest{}
-	mi := &file_streamgate_proto_msgTypes[47]
+	mi := &file_streamgate_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2929,7 +4269,7 @@ func (x *CheckAccessRequest) String() string {
 func (*CheckAccessRequest) ProtoMessage() {}
 
 func (x *CheckAccessRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[47]
+	mi := &file_streamgate_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2942,7 +4282,7 @@ func (x *CheckAccessRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckAccessRequest.ProtoReflect.Descriptor instead.
 func (*CheckAccessRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{47}
+	return file_streamgate_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *CheckAccessRequest) GetVideoId() string {
@@ -2986,7 +4326,7 @@ type Decision struct {
 
 func (x *Decision) Reset() {
 	*x = Decision{}
-	mi := &file_streamgate_proto_msgTypes[48]
+	mi := &file_streamgate_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2998,7 +4338,7 @@ func (x *Decision) String() string {
 func (*Decision) ProtoMessage() {}
 
 func (x *Decision) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[48]
+	mi := &file_streamgate_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3011,7 +4351,7 @@ func (x *Decision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Decision.ProtoReflect.Descriptor instead.
 func (*Decision) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{48}
+	return file_streamgate_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *Decision) GetAdmit() bool {
@@ -3087,7 +4427,7 @@ type RuleResult struct {
 
 func (x *RuleResult) Reset() {
 	*x = RuleResult{}
-	mi := &file_streamgate_proto_msgTypes[49]
+	mi := &file_streamgate_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3099,7 +4439,7 @@ func (x *RuleResult) String() string {
 func (*RuleResult) ProtoMessage() {}
 
 func (x *RuleResult) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[49]
+	mi := &file_streamgate_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3112,7 +4452,7 @@ func (x *RuleResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RuleResult.ProtoReflect.Descriptor instead.
 func (*RuleResult) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{49}
+	return file_streamgate_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *RuleResult) GetKind() string {
@@ -3232,7 +4572,7 @@ type CreateSessionRequest struct {
 
 func (x *CreateSessionRequest) Reset() {
 	*x = CreateSessionRequest{}
-	mi := &file_streamgate_proto_msgTypes[50]
+	mi := &file_streamgate_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3244,7 +4584,7 @@ func (x *CreateSessionRequest) String() string {
 func (*CreateSessionRequest) ProtoMessage() {}
 
 func (x *CreateSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[50]
+	mi := &file_streamgate_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3257,7 +4597,7 @@ func (x *CreateSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateSessionRequest.ProtoReflect.Descriptor instead.
 func (*CreateSessionRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{50}
+	return file_streamgate_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *CreateSessionRequest) GetVideoId() string {
@@ -3332,7 +4672,7 @@ type Session struct {
 
 func (x *Session) Reset() {
 	*x = Session{}
-	mi := &file_streamgate_proto_msgTypes[51]
+	mi := &file_streamgate_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3344,7 +4684,7 @@ func (x *Session) String() string {
 func (*Session) ProtoMessage() {}
 
 func (x *Session) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[51]
+	mi := &file_streamgate_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3357,7 +4697,7 @@ func (x *Session) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Session.ProtoReflect.Descriptor instead.
 func (*Session) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{51}
+	return file_streamgate_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *Session) GetId() string {
@@ -3460,7 +4800,7 @@ type RenewSessionRequest struct {
 
 func (x *RenewSessionRequest) Reset() {
 	*x = RenewSessionRequest{}
-	mi := &file_streamgate_proto_msgTypes[52]
+	mi := &file_streamgate_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3472,7 +4812,7 @@ func (x *RenewSessionRequest) String() string {
 func (*RenewSessionRequest) ProtoMessage() {}
 
 func (x *RenewSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[52]
+	mi := &file_streamgate_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3485,7 +4825,7 @@ func (x *RenewSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewSessionRequest.ProtoReflect.Descriptor instead.
 func (*RenewSessionRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{52}
+	return file_streamgate_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *RenewSessionRequest) GetToken() string {
@@ -3504,7 +4844,7 @@ type LeaveSessionRequest struct {
 
 func (x *LeaveSessionRequest) Reset() {
 	*x = LeaveSessionRequest{}
-	mi := &file_streamgate_proto_msgTypes[53]
+	mi := &file_streamgate_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3516,7 +4856,7 @@ func (x *LeaveSessionRequest) String() string {
 func (*LeaveSessionRequest) ProtoMessage() {}
 
 func (x *LeaveSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[53]
+	mi := &file_streamgate_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3529,7 +4869,7 @@ func (x *LeaveSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveSessionRequest.ProtoReflect.Descriptor instead.
 func (*LeaveSessionRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{53}
+	return file_streamgate_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *LeaveSessionRequest) GetToken() string {
@@ -3547,7 +4887,7 @@ type LeaveSessionResponse struct {
 
 func (x *LeaveSessionResponse) Reset() {
 	*x = LeaveSessionResponse{}
-	mi := &file_streamgate_proto_msgTypes[54]
+	mi := &file_streamgate_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3559,7 +4899,7 @@ func (x *LeaveSessionResponse) String() string {
 func (*LeaveSessionResponse) ProtoMessage() {}
 
 func (x *LeaveSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[54]
+	mi := &file_streamgate_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3572,7 +4912,7 @@ func (x *LeaveSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveSessionResponse.ProtoReflect.Descriptor instead.
 func (*LeaveSessionResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{54}
+	return file_streamgate_proto_rawDescGZIP(), []int{76}
 }
 
 type ListSessionsRequest struct {
@@ -3589,7 +4929,7 @@ type ListSessionsRequest struct {
 
 func (x *ListSessionsRequest) Reset() {
 	*x = ListSessionsRequest{}
-	mi := &file_streamgate_proto_msgTypes[55]
+	mi := &file_streamgate_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3601,7 +4941,7 @@ func (x *ListSessionsRequest) String() string {
 func (*ListSessionsRequest) ProtoMessage() {}
 
 func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[55]
+	mi := &file_streamgate_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3614,7 +4954,7 @@ func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsRequest.ProtoReflect.Descriptor instead.
 func (*ListSessionsRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{55}
+	return file_streamgate_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *ListSessionsRequest) GetLimit() int32 {
@@ -3655,7 +4995,7 @@ type ListSessionsResponse struct {
 
 func (x *ListSessionsResponse) Reset() {
 	*x = ListSessionsResponse{}
-	mi := &file_streamgate_proto_msgTypes[56]
+	mi := &file_streamgate_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3667,7 +5007,7 @@ func (x *ListSessionsResponse) String() string {
 func (*ListSessionsResponse) ProtoMessage() {}
 
 func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[56]
+	mi := &file_streamgate_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3680,7 +5020,7 @@ func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsResponse.ProtoReflect.Descriptor instead.
 func (*ListSessionsResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{56}
+	return file_streamgate_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *ListSessionsResponse) GetSessions() []*Session {
@@ -3706,7 +5046,7 @@ type EndSessionRequest struct {
 
 func (x *EndSessionRequest) Reset() {
 	*x = EndSessionRequest{}
-	mi := &file_streamgate_proto_msgTypes[57]
+	mi := &file_streamgate_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3718,7 +5058,7 @@ func (x *EndSessionRequest) String() string {
 func (*EndSessionRequest) ProtoMessage() {}
 
 func (x *EndSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[57]
+	mi := &file_streamgate_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3731,7 +5071,7 @@ func (x *EndSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndSessionRequest.ProtoReflect.Descriptor instead.
 func (*EndSessionRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{57}
+	return file_streamgate_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *EndSessionRequest) GetId() string {
@@ -3749,7 +5089,7 @@ type EndSessionResponse struct {
 
 func (x *EndSessionResponse) Reset() {
 	*x = EndSessionResponse{}
-	mi := &file_streamgate_proto_msgTypes[58]
+	mi := &file_streamgate_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3761,7 +5101,7 @@ func (x *EndSessionResponse) String() string {
 func (*EndSessionResponse) ProtoMessage() {}
 
 func (x *EndSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[58]
+	mi := &file_streamgate_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3774,7 +5114,7 @@ func (x *EndSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndSessionResponse.ProtoReflect.Descriptor instead.
 func (*EndSessionResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{58}
+	return file_streamgate_proto_rawDescGZIP(), []int{80}
 }
 
 type CreateCodesRequest struct {
@@ -3789,7 +5129,7 @@ type CreateCodesRequest struct {
 
 func (x *CreateCodesRequest) Reset() {
 	*x = CreateCodesRequest{}
-	mi := &file_streamgate_proto_msgTypes[59]
+	mi := &file_streamgate_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3801,7 +5141,7 @@ func (x *CreateCodesRequest) String() string {
 func (*CreateCodesRequest) ProtoMessage() {}
 
 func (x *CreateCodesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[59]
+	mi := &file_streamgate_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3814,7 +5154,7 @@ func (x *CreateCodesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateCodesRequest.ProtoReflect.Descriptor instead.
 func (*CreateCodesRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{59}
+	return file_streamgate_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *CreateCodesRequest) GetPool() string {
@@ -3841,7 +5181,7 @@ type Codes struct {
 
 func (x *Codes) Reset() {
 	*x = Codes{}
-	mi := &file_streamgate_proto_msgTypes[60]
+	mi := &file_streamgate_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3853,7 +5193,7 @@ func (x *Codes) String() string {
 func (*Codes) ProtoMessage() {}
 
 func (x *Codes) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[60]
+	mi := &file_streamgate_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3866,7 +5206,7 @@ func (x *Codes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Codes.ProtoReflect.Descriptor instead.
 func (*Codes) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{60}
+	return file_streamgate_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *Codes) GetPool() string {
@@ -3892,7 +5232,7 @@ type DeleteCodesRequest struct {
 
 func (x *DeleteCodesRequest) Reset() {
 	*x = DeleteCodesRequest{}
-	mi := &file_streamgate_proto_msgTypes[61]
+	mi := &file_streamgate_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3904,7 +5244,7 @@ func (x *DeleteCodesRequest) String() string {
 func (*DeleteCodesRequest) ProtoMessage() {}
 
 func (x *DeleteCodesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[61]
+	mi := &file_streamgate_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3917,7 +5257,7 @@ func (x *DeleteCodesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteCodesRequest.ProtoReflect.Descriptor instead.
 func (*DeleteCodesRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{61}
+	return file_streamgate_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *DeleteCodesRequest) GetPool() string {
@@ -3935,7 +5275,7 @@ type DeleteCodesResponse struct {
 
 func (x *DeleteCodesResponse) Reset() {
 	*x = DeleteCodesResponse{}
-	mi := &file_streamgate_proto_msgTypes[62]
+	mi := &file_streamgate_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3947,7 +5287,7 @@ func (x *DeleteCodesResponse) String() string {
 func (*DeleteCodesResponse) ProtoMessage() {}
 
 func (x *DeleteCodesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[62]
+	mi := &file_streamgate_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3960,7 +5300,7 @@ func (x *DeleteCodesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteCodesResponse.ProtoReflect.Descriptor instead.
 func (*DeleteCodesResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{62}
+	return file_streamgate_proto_rawDescGZIP(), []int{84}
 }
 
 type Key struct {
@@ -3978,7 +5318,7 @@ type Key struct {
 
 func (x *Key) Reset() {
 	*x = Key{}
-	mi := &file_streamgate_proto_msgTypes[63]
+	mi := &file_streamgate_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3990,7 +5330,7 @@ func (x *Key) String() string {
 func (*Key) ProtoMessage() {}
 
 func (x *Key) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[63]
+	mi := &file_streamgate_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4003,7 +5343,7 @@ func (x *Key) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Key.ProtoReflect.Descriptor instead.
 func (*Key) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{63}
+	return file_streamgate_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *Key) GetId() string {
@@ -4052,7 +5392,7 @@ type CreateKeyRequest struct {
 
 func (x *CreateKeyRequest) Reset() {
 	*x = CreateKeyRequest{}
-	mi := &file_streamgate_proto_msgTypes[64]
+	mi := &file_streamgate_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4064,7 +5404,7 @@ func (x *CreateKeyRequest) String() string {
 func (*CreateKeyRequest) ProtoMessage() {}
 
 func (x *CreateKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[64]
+	mi := &file_streamgate_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4077,7 +5417,7 @@ func (x *CreateKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateKeyRequest.ProtoReflect.Descriptor instead.
 func (*CreateKeyRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{64}
+	return file_streamgate_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *CreateKeyRequest) GetName() string {
@@ -4102,7 +5442,7 @@ type ListKeysRequest struct {
 
 func (x *ListKeysRequest) Reset() {
 	*x = ListKeysRequest{}
-	mi := &file_streamgate_proto_msgTypes[65]
+	mi := &file_streamgate_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4114,7 +5454,7 @@ func (x *ListKeysRequest) String() string {
 func (*ListKeysRequest) ProtoMessage() {}
 
 func (x *ListKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[65]
+	mi := &file_streamgate_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4127,7 +5467,7 @@ func (x *ListKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeysRequest.ProtoReflect.Descriptor instead.
 func (*ListKeysRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{65}
+	return file_streamgate_proto_rawDescGZIP(), []int{87}
 }
 
 type ListKeysResponse struct {
@@ -4139,7 +5479,7 @@ type ListKeysResponse struct {
 
 func (x *ListKeysResponse) Reset() {
 	*x = ListKeysResponse{}
-	mi := &file_streamgate_proto_msgTypes[66]
+	mi := &file_streamgate_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4151,7 +5491,7 @@ func (x *ListKeysResponse) String() string {
 func (*ListKeysResponse) ProtoMessage() {}
 
 func (x *ListKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[66]
+	mi := &file_streamgate_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4164,7 +5504,7 @@ func (x *ListKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeysResponse.ProtoReflect.Descriptor instead.
 func (*ListKeysResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{66}
+	return file_streamgate_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *ListKeysResponse) GetKeys() []*Key {
@@ -4183,7 +5523,7 @@ type RevokeKeyRequest struct {
 
 func (x *RevokeKeyRequest) Reset() {
 	*x = RevokeKeyRequest{}
-	mi := &file_streamgate_proto_msgTypes[67]
+	mi := &file_streamgate_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4195,7 +5535,7 @@ func (x *RevokeKeyRequest) String() string {
 func (*RevokeKeyRequest) ProtoMessage() {}
 
 func (x *RevokeKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[67]
+	mi := &file_streamgate_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4208,7 +5548,7 @@ func (x *RevokeKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeKeyRequest.ProtoReflect.Descriptor instead.
 func (*RevokeKeyRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{67}
+	return file_streamgate_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *RevokeKeyRequest) GetId() string {
@@ -4226,7 +5566,7 @@ type RevokeKeyResponse struct {
 
 func (x *RevokeKeyResponse) Reset() {
 	*x = RevokeKeyResponse{}
-	mi := &file_streamgate_proto_msgTypes[68]
+	mi := &file_streamgate_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4238,7 +5578,7 @@ func (x *RevokeKeyResponse) String() string {
 func (*RevokeKeyResponse) ProtoMessage() {}
 
 func (x *RevokeKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[68]
+	mi := &file_streamgate_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4251,7 +5591,7 @@ func (x *RevokeKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeKeyResponse.ProtoReflect.Descriptor instead.
 func (*RevokeKeyResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{68}
+	return file_streamgate_proto_rawDescGZIP(), []int{90}
 }
 
 type GetNodeRequest struct {
@@ -4262,7 +5602,7 @@ type GetNodeRequest struct {
 
 func (x *GetNodeRequest) Reset() {
 	*x = GetNodeRequest{}
-	mi := &file_streamgate_proto_msgTypes[69]
+	mi := &file_streamgate_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4274,7 +5614,7 @@ func (x *GetNodeRequest) String() string {
 func (*GetNodeRequest) ProtoMessage() {}
 
 func (x *GetNodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[69]
+	mi := &file_streamgate_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4287,7 +5627,7 @@ func (x *GetNodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetNodeRequest.ProtoReflect.Descriptor instead.
 func (*GetNodeRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{69}
+	return file_streamgate_proto_rawDescGZIP(), []int{91}
 }
 
 type Node struct {
@@ -4305,7 +5645,7 @@ type Node struct {
 
 func (x *Node) Reset() {
 	*x = Node{}
-	mi := &file_streamgate_proto_msgTypes[70]
+	mi := &file_streamgate_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4317,7 +5657,7 @@ func (x *Node) String() string {
 func (*Node) ProtoMessage() {}
 
 func (x *Node) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[70]
+	mi := &file_streamgate_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4330,7 +5670,7 @@ func (x *Node) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Node.ProtoReflect.Descriptor instead.
 func (*Node) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{70}
+	return file_streamgate_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *Node) GetId() string {
@@ -4523,7 +5863,114 @@ const file_streamgate_proto_rawDesc = "" +
 	"\bpriority\x18\x03 \x01(\x05H\x00R\bpriority\x88\x01\x01B\v\n" +
 	"\t_priority\" \n" +
 	"\x0eGetTaskRequest\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"r\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\"\n" +
+	"\x10PauseTaskRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"#\n" +
+	"\x11ResumeTaskRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\"\n" +
+	"\x10RetryTaskRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"Q\n" +
+	"\x11UpdateTaskRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1f\n" +
+	"\bpriority\x18\x02 \x01(\x05H\x00R\bpriority\x88\x01\x01B\v\n" +
+	"\t_priority\"+\n" +
+	"\x0fListJobsRequest\x12\x18\n" +
+	"\atask_id\x18\x01 \x01(\tR\atask_id\"7\n" +
+	"\x10ListJobsResponse\x12#\n" +
+	"\x04jobs\x18\x01 \x03(\v2\x0f.streamgate.JobR\x04jobs\"\xcd\x02\n" +
+	"\x03Job\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x14\n" +
+	"\x05state\x18\x03 \x01(\tR\x05state\x12\"\n" +
+	"\ffrom_segment\x18\x04 \x01(\x05R\ffrom_segment\x12\x1e\n" +
+	"\n" +
+	"to_segment\x18\x05 \x01(\x05R\n" +
+	"to_segment\x12\x1c\n" +
+	"\trendition\x18\x06 \x01(\tR\trendition\x12\x1a\n" +
+	"\bprogress\x18\a \x01(\x01R\bprogress\x12\x1a\n" +
+	"\bfailures\x18\b \x01(\x05R\bfailures\x12)\n" +
+	"\x05error\x18\t \x01(\v2\x13.streamgate.FailureR\x05error\x12/\n" +
+	"\battempts\x18\n" +
+	" \x03(\v2\x13.streamgate.AttemptR\battempts\x12\x16\n" +
+	"\x06worker\x18\v \x01(\tR\x06worker\"\xd8\x01\n" +
+	"\aAttempt\x12\x16\n" +
+	"\x06worker\x18\x01 \x01(\tR\x06worker\x12:\n" +
+	"\n" +
+	"started_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"started_at\x12<\n" +
+	"\vfinished_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\vfinished_at\x12)\n" +
+	"\x05error\x18\x04 \x01(\v2\x13.streamgate.FailureR\x05error\x12\x10\n" +
+	"\x03log\x18\x05 \x01(\tR\x03log\"\xa0\x01\n" +
+	"\x12ChangeTasksRequest\x12\x10\n" +
+	"\x03ids\x18\x01 \x03(\tR\x03ids\x12\x14\n" +
+	"\x05state\x18\x02 \x01(\tR\x05state\x12\x1a\n" +
+	"\bvideo_id\x18\x03 \x01(\tR\bvideo_id\x12\x18\n" +
+	"\aprofile\x18\x04 \x01(\tR\aprofile\x12\x1f\n" +
+	"\bpriority\x18\x05 \x01(\x05H\x00R\bpriority\x88\x01\x01B\v\n" +
+	"\t_priority\"\x92\x01\n" +
+	"\x13ChangeTasksResponse\x12\x18\n" +
+	"\amatched\x18\x01 \x01(\x05R\amatched\x12\x18\n" +
+	"\achanged\x18\x02 \x01(\x05R\achanged\x123\n" +
+	"\arefused\x18\x03 \x03(\v2\x19.streamgate.RefusedChangeR\arefused\x12\x12\n" +
+	"\x04more\x18\x04 \x01(\bR\x04more\"J\n" +
+	"\rRefusedChange\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12)\n" +
+	"\x05error\x18\x02 \x01(\v2\x13.streamgate.FailureR\x05error\"\x11\n" +
+	"\x0fGetQueueRequest\"\x13\n" +
+	"\x11PauseQueueRequest\"\x14\n" +
+	"\x12ResumeQueueRequest\"\x89\x03\n" +
+	"\n" +
+	"QueueState\x12\x16\n" +
+	"\x06paused\x18\x01 \x01(\bR\x06paused\x12$\n" +
+	"\rtasks_waiting\x18\x02 \x01(\x05R\rtasks_waiting\x12\x1e\n" +
+	"\n" +
+	"jobs_ready\x18\x03 \x01(\x05R\n" +
+	"jobs_ready\x12\x1e\n" +
+	"\n" +
+	"jobs_later\x18\x04 \x01(\x05R\n" +
+	"jobs_later\x12\"\n" +
+	"\fjobs_running\x18\x05 \x01(\x05R\fjobs_running\x12 \n" +
+	"\vjobs_paused\x18\x06 \x01(\x05R\vjobs_paused\x12\x1c\n" +
+	"\tjobs_done\x18\a \x01(\x05R\tjobs_done\x125\n" +
+	"\x13oldest_task_seconds\x18\b \x01(\x01H\x00R\x13oldest_task_seconds\x88\x01\x01\x123\n" +
+	"\x12oldest_job_seconds\x18\t \x01(\x01H\x01R\x12oldest_job_seconds\x88\x01\x01B\x16\n" +
+	"\x14_oldest_task_secondsB\x15\n" +
+	"\x13_oldest_job_seconds\"\x14\n" +
+	"\x12ListWorkersRequest\"C\n" +
+	"\x13ListWorkersResponse\x12,\n" +
+	"\aworkers\x18\x01 \x03(\v2\x12.streamgate.WorkerR\aworkers\"$\n" +
+	"\x12DrainWorkerRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"%\n" +
+	"\x13ResumeWorkerRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\x18\n" +
+	"\x16DrainTranscoderRequest\"\x19\n" +
+	"\x17ResumeTranscoderRequest\"\x9b\x04\n" +
+	"\x06Worker\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
+	"\x05state\x18\x02 \x01(\tR\x05state\x12\x18\n" +
+	"\aexpress\x18\x03 \x01(\bR\aexpress\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x18\n" +
+	"\atask_id\x18\x05 \x01(\tR\atask_id\x12\x1a\n" +
+	"\bvideo_id\x18\x06 \x01(\tR\bvideo_id\x12\x16\n" +
+	"\x06job_id\x18\a \x01(\tR\x06job_id\x12\x12\n" +
+	"\x04kind\x18\b \x01(\tR\x04kind\x12\"\n" +
+	"\ffrom_segment\x18\t \x01(\x05R\ffrom_segment\x12\x1e\n" +
+	"\n" +
+	"to_segment\x18\n" +
+	" \x01(\x05R\n" +
+	"to_segment\x12\x1a\n" +
+	"\bprogress\x18\v \x01(\x01R\bprogress\x12\x14\n" +
+	"\x05speed\x18\f \x01(\x01R\x05speed\x12\x15\n" +
+	"\x03eta\x18\r \x01(\x01H\x00R\x03eta\x88\x01\x01\x12:\n" +
+	"\n" +
+	"started_at\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"started_at\x12 \n" +
+	"\vcpu_seconds\x18\x0f \x01(\x01R\vcpu_seconds\x12&\n" +
+	"\x0eresident_bytes\x18\x10 \x01(\x01R\x0eresident_bytes\x12\x10\n" +
+	"\x03pid\x18\x11 \x01(\x05R\x03pid\x12\x18\n" +
+	"\acommand\x18\x12 \x01(\tR\acommand\x12\x10\n" +
+	"\x03log\x18\x13 \x01(\tR\x03logB\x06\n" +
+	"\x04_eta\"r\n" +
 	"\x10ListTasksRequest\x12\x14\n" +
 	"\x05limit\x18\x01 \x01(\x05R\x05limit\x12\x16\n" +
 	"\x06cursor\x18\x02 \x01(\tR\x06cursor\x12\x14\n" +
@@ -4733,7 +6180,7 @@ const file_streamgate_proto_rawDesc = "" +
 	"\aUploads\x12C\n" +
 	"\fCreateUpload\x12\x1f.streamgate.CreateUploadRequest\x1a\x12.streamgate.Upload\x12B\n" +
 	"\tGetUpload\x12\x1c.streamgate.GetUploadRequest\x1a\x12.streamgate.Upload\"\x03\x90\x02\x01\x12j\n" +
-	"\vListUploads\x12\x1e.streamgate.ListUploadsRequest\x1a\x1f.streamgate.ListUploadsResponse\"\x1a\x82\xd3\xe4\x93\x02\x11\x12\x0f/api/v1/uploads\x90\x02\x012\xbb\x04\n" +
+	"\vListUploads\x12\x1e.streamgate.ListUploadsRequest\x1a\x1f.streamgate.ListUploadsResponse\"\x1a\x82\xd3\xe4\x93\x02\x11\x12\x0f/api/v1/uploads\x90\x02\x012\xd3\x13\n" +
 	"\n" +
 	"Transcoder\x12W\n" +
 	"\n" +
@@ -4741,7 +6188,30 @@ const file_streamgate_proto_rawDesc = "" +
 	"\aGetTask\x12\x1a.streamgate.GetTaskRequest\x1a\x10.streamgate.Task\"\x1d\x82\xd3\xe4\x93\x02\x14\x12\x12/api/v1/tasks/{id}\x90\x02\x01\x12b\n" +
 	"\tListTasks\x12\x1c.streamgate.ListTasksRequest\x1a\x1d.streamgate.ListTasksResponse\"\x18\x82\xd3\xe4\x93\x02\x0f\x12\r/api/v1/tasks\x90\x02\x01\x12c\n" +
 	"\n" +
-	"CancelTask\x12\x1d.streamgate.CancelTaskRequest\x1a\x10.streamgate.Task\"$\x82\xd3\xe4\x93\x02\x1e:\x01*\"\x19/api/v1/tasks/{id}:cancel\x12r\n" +
+	"CancelTask\x12\x1d.streamgate.CancelTaskRequest\x1a\x10.streamgate.Task\"$\x82\xd3\xe4\x93\x02\x1e:\x01*\"\x19/api/v1/tasks/{id}:cancel\x12`\n" +
+	"\tPauseTask\x12\x1c.streamgate.PauseTaskRequest\x1a\x10.streamgate.Task\"#\x82\xd3\xe4\x93\x02\x1d:\x01*\"\x18/api/v1/tasks/{id}:pause\x12c\n" +
+	"\n" +
+	"ResumeTask\x12\x1d.streamgate.ResumeTaskRequest\x1a\x10.streamgate.Task\"$\x82\xd3\xe4\x93\x02\x1e:\x01*\"\x19/api/v1/tasks/{id}:resume\x12`\n" +
+	"\tRetryTask\x12\x1c.streamgate.RetryTaskRequest\x1a\x10.streamgate.Task\"#\x82\xd3\xe4\x93\x02\x1d:\x01*\"\x18/api/v1/tasks/{id}:retry\x12\\\n" +
+	"\n" +
+	"UpdateTask\x12\x1d.streamgate.UpdateTaskRequest\x1a\x10.streamgate.Task\"\x1d\x82\xd3\xe4\x93\x02\x17:\x01*2\x12/api/v1/tasks/{id}\x12n\n" +
+	"\bListJobs\x12\x1b.streamgate.ListJobsRequest\x1a\x1c.streamgate.ListJobsResponse\"'\x82\xd3\xe4\x93\x02\x1e\x12\x1c/api/v1/tasks/{task_id}/jobs\x90\x02\x01\x12o\n" +
+	"\vCancelTasks\x12\x1e.streamgate.ChangeTasksRequest\x1a\x1f.streamgate.ChangeTasksResponse\"\x1f\x82\xd3\xe4\x93\x02\x19:\x01*\"\x14/api/v1/tasks:cancel\x12m\n" +
+	"\n" +
+	"PauseTasks\x12\x1e.streamgate.ChangeTasksRequest\x1a\x1f.streamgate.ChangeTasksResponse\"\x1e\x82\xd3\xe4\x93\x02\x18:\x01*\"\x13/api/v1/tasks:pause\x12o\n" +
+	"\vResumeTasks\x12\x1e.streamgate.ChangeTasksRequest\x1a\x1f.streamgate.ChangeTasksResponse\"\x1f\x82\xd3\xe4\x93\x02\x19:\x01*\"\x14/api/v1/tasks:resume\x12m\n" +
+	"\n" +
+	"RetryTasks\x12\x1e.streamgate.ChangeTasksRequest\x1a\x1f.streamgate.ChangeTasksResponse\"\x1e\x82\xd3\xe4\x93\x02\x18:\x01*\"\x13/api/v1/tasks:retry\x12w\n" +
+	"\x0fPrioritiseTasks\x12\x1e.streamgate.ChangeTasksRequest\x1a\x1f.streamgate.ChangeTasksResponse\"#\x82\xd3\xe4\x93\x02\x1d:\x01*\"\x18/api/v1/tasks:prioritise\x12Y\n" +
+	"\bGetQueue\x12\x1b.streamgate.GetQueueRequest\x1a\x16.streamgate.QueueState\"\x18\x82\xd3\xe4\x93\x02\x0f\x12\r/api/v1/queue\x90\x02\x01\x12c\n" +
+	"\n" +
+	"PauseQueue\x12\x1d.streamgate.PauseQueueRequest\x1a\x16.streamgate.QueueState\"\x1e\x82\xd3\xe4\x93\x02\x18:\x01*\"\x13/api/v1/queue:pause\x12f\n" +
+	"\vResumeQueue\x12\x1e.streamgate.ResumeQueueRequest\x1a\x16.streamgate.QueueState\"\x1f\x82\xd3\xe4\x93\x02\x19:\x01*\"\x14/api/v1/queue:resume\x12j\n" +
+	"\vListWorkers\x12\x1e.streamgate.ListWorkersRequest\x1a\x1f.streamgate.ListWorkersResponse\"\x1a\x82\xd3\xe4\x93\x02\x11\x12\x0f/api/v1/workers\x90\x02\x01\x12h\n" +
+	"\vDrainWorker\x12\x1e.streamgate.DrainWorkerRequest\x1a\x12.streamgate.Worker\"%\x82\xd3\xe4\x93\x02\x1f:\x01*\"\x1a/api/v1/workers/{id}:drain\x12k\n" +
+	"\fResumeWorker\x12\x1f.streamgate.ResumeWorkerRequest\x1a\x12.streamgate.Worker\"&\x82\xd3\xe4\x93\x02 :\x01*\"\x1b/api/v1/workers/{id}:resume\x12{\n" +
+	"\x0fDrainTranscoder\x12\".streamgate.DrainTranscoderRequest\x1a\x1f.streamgate.ListWorkersResponse\"#\x82\xd3\xe4\x93\x02\x1d:\x01*\"\x18/api/v1/transcoder:drain\x12~\n" +
+	"\x10ResumeTranscoder\x12#.streamgate.ResumeTranscoderRequest\x1a\x1f.streamgate.ListWorkersResponse\"$\x82\xd3\xe4\x93\x02\x1e:\x01*\"\x19/api/v1/transcoder:resume\x12r\n" +
 	"\n" +
 	"GetMetrics\x12\x1d.streamgate.GetMetricsRequest\x1a\x1e.streamgate.GetMetricsResponse\"%\x82\xd3\xe4\x93\x02\x1c\x12\x1a/api/v1/transcoder/metrics\x90\x02\x01\x12?\n" +
 	"\x06Demand\x12\x19.streamgate.DemandRequest\x1a\x1a.streamgate.DemandResponse2\xe2\x12\n" +
@@ -4786,7 +6256,7 @@ func file_streamgate_proto_rawDescGZIP() []byte {
 	return file_streamgate_proto_rawDescData
 }
 
-var file_streamgate_proto_msgTypes = make([]protoimpl.MessageInfo, 71)
+var file_streamgate_proto_msgTypes = make([]protoimpl.MessageInfo, 93)
 var file_streamgate_proto_goTypes = []any{
 	(*Failure)(nil),                 // 0: streamgate.Failure
 	(*Video)(nil),                   // 1: streamgate.Video
@@ -4807,179 +6277,247 @@ var file_streamgate_proto_goTypes = []any{
 	(*Task)(nil),                    // 16: streamgate.Task
 	(*CreateTaskRequest)(nil),       // 17: streamgate.CreateTaskRequest
 	(*GetTaskRequest)(nil),          // 18: streamgate.GetTaskRequest
-	(*ListTasksRequest)(nil),        // 19: streamgate.ListTasksRequest
-	(*ListTasksResponse)(nil),       // 20: streamgate.ListTasksResponse
-	(*CancelTaskRequest)(nil),       // 21: streamgate.CancelTaskRequest
-	(*GetMetricsRequest)(nil),       // 22: streamgate.GetMetricsRequest
-	(*GetMetricsResponse)(nil),      // 23: streamgate.GetMetricsResponse
-	(*DemandRequest)(nil),           // 24: streamgate.DemandRequest
-	(*DemandResponse)(nil),          // 25: streamgate.DemandResponse
-	(*CreateNonceRequest)(nil),      // 26: streamgate.CreateNonceRequest
-	(*Nonce)(nil),                   // 27: streamgate.Nonce
-	(*Chain)(nil),                   // 28: streamgate.Chain
-	(*SignInRequest)(nil),           // 29: streamgate.SignInRequest
-	(*Login)(nil),                   // 30: streamgate.Login
-	(*SignOutRequest)(nil),          // 31: streamgate.SignOutRequest
-	(*SignOutResponse)(nil),         // 32: streamgate.SignOutResponse
-	(*GetLoginRequest)(nil),         // 33: streamgate.GetLoginRequest
-	(*VideoRule)(nil),               // 34: streamgate.VideoRule
-	(*SetVideoRuleRequest)(nil),     // 35: streamgate.SetVideoRuleRequest
-	(*GetVideoRuleRequest)(nil),     // 36: streamgate.GetVideoRuleRequest
-	(*DeleteVideoRuleRequest)(nil),  // 37: streamgate.DeleteVideoRuleRequest
-	(*DeleteVideoRuleResponse)(nil), // 38: streamgate.DeleteVideoRuleResponse
-	(*Rule)(nil),                    // 39: streamgate.Rule
-	(*PutRuleRequest)(nil),          // 40: streamgate.PutRuleRequest
-	(*GetRuleRequest)(nil),          // 41: streamgate.GetRuleRequest
-	(*ListRulesRequest)(nil),        // 42: streamgate.ListRulesRequest
-	(*ListRulesResponse)(nil),       // 43: streamgate.ListRulesResponse
-	(*DeleteRuleRequest)(nil),       // 44: streamgate.DeleteRuleRequest
-	(*DeleteRuleResponse)(nil),      // 45: streamgate.DeleteRuleResponse
-	(*SimulateRuleRequest)(nil),     // 46: streamgate.SimulateRuleRequest
-	(*CheckAccessRequest)(nil),      // 47: streamgate.CheckAccessRequest
-	(*Decision)(nil),                // 48: streamgate.Decision
-	(*RuleResult)(nil),              // 49: streamgate.RuleResult
-	(*CreateSessionRequest)(nil),    // 50: streamgate.CreateSessionRequest
-	(*Session)(nil),                 // 51: streamgate.Session
-	(*RenewSessionRequest)(nil),     // 52: streamgate.RenewSessionRequest
-	(*LeaveSessionRequest)(nil),     // 53: streamgate.LeaveSessionRequest
-	(*LeaveSessionResponse)(nil),    // 54: streamgate.LeaveSessionResponse
-	(*ListSessionsRequest)(nil),     // 55: streamgate.ListSessionsRequest
-	(*ListSessionsResponse)(nil),    // 56: streamgate.ListSessionsResponse
-	(*EndSessionRequest)(nil),       // 57: streamgate.EndSessionRequest
-	(*EndSessionResponse)(nil),      // 58: streamgate.EndSessionResponse
-	(*CreateCodesRequest)(nil),      // 59: streamgate.CreateCodesRequest
-	(*Codes)(nil),                   // 60: streamgate.Codes
-	(*DeleteCodesRequest)(nil),      // 61: streamgate.DeleteCodesRequest
-	(*DeleteCodesResponse)(nil),     // 62: streamgate.DeleteCodesResponse
-	(*Key)(nil),                     // 63: streamgate.Key
-	(*CreateKeyRequest)(nil),        // 64: streamgate.CreateKeyRequest
-	(*ListKeysRequest)(nil),         // 65: streamgate.ListKeysRequest
-	(*ListKeysResponse)(nil),        // 66: streamgate.ListKeysResponse
-	(*RevokeKeyRequest)(nil),        // 67: streamgate.RevokeKeyRequest
-	(*RevokeKeyResponse)(nil),       // 68: streamgate.RevokeKeyResponse
-	(*GetNodeRequest)(nil),          // 69: streamgate.GetNodeRequest
-	(*Node)(nil),                    // 70: streamgate.Node
-	(*timestamppb.Timestamp)(nil),   // 71: google.protobuf.Timestamp
-	(*structpb.Struct)(nil),         // 72: google.protobuf.Struct
+	(*PauseTaskRequest)(nil),        // 19: streamgate.PauseTaskRequest
+	(*ResumeTaskRequest)(nil),       // 20: streamgate.ResumeTaskRequest
+	(*RetryTaskRequest)(nil),        // 21: streamgate.RetryTaskRequest
+	(*UpdateTaskRequest)(nil),       // 22: streamgate.UpdateTaskRequest
+	(*ListJobsRequest)(nil),         // 23: streamgate.ListJobsRequest
+	(*ListJobsResponse)(nil),        // 24: streamgate.ListJobsResponse
+	(*Job)(nil),                     // 25: streamgate.Job
+	(*Attempt)(nil),                 // 26: streamgate.Attempt
+	(*ChangeTasksRequest)(nil),      // 27: streamgate.ChangeTasksRequest
+	(*ChangeTasksResponse)(nil),     // 28: streamgate.ChangeTasksResponse
+	(*RefusedChange)(nil),           // 29: streamgate.RefusedChange
+	(*GetQueueRequest)(nil),         // 30: streamgate.GetQueueRequest
+	(*PauseQueueRequest)(nil),       // 31: streamgate.PauseQueueRequest
+	(*ResumeQueueRequest)(nil),      // 32: streamgate.ResumeQueueRequest
+	(*QueueState)(nil),              // 33: streamgate.QueueState
+	(*ListWorkersRequest)(nil),      // 34: streamgate.ListWorkersRequest
+	(*ListWorkersResponse)(nil),     // 35: streamgate.ListWorkersResponse
+	(*DrainWorkerRequest)(nil),      // 36: streamgate.DrainWorkerRequest
+	(*ResumeWorkerRequest)(nil),     // 37: streamgate.ResumeWorkerRequest
+	(*DrainTranscoderRequest)(nil),  // 38: streamgate.DrainTranscoderRequest
+	(*ResumeTranscoderRequest)(nil), // 39: streamgate.ResumeTranscoderRequest
+	(*Worker)(nil),                  // 40: streamgate.Worker
+	(*ListTasksRequest)(nil),        // 41: streamgate.ListTasksRequest
+	(*ListTasksResponse)(nil),       // 42: streamgate.ListTasksResponse
+	(*CancelTaskRequest)(nil),       // 43: streamgate.CancelTaskRequest
+	(*GetMetricsRequest)(nil),       // 44: streamgate.GetMetricsRequest
+	(*GetMetricsResponse)(nil),      // 45: streamgate.GetMetricsResponse
+	(*DemandRequest)(nil),           // 46: streamgate.DemandRequest
+	(*DemandResponse)(nil),          // 47: streamgate.DemandResponse
+	(*CreateNonceRequest)(nil),      // 48: streamgate.CreateNonceRequest
+	(*Nonce)(nil),                   // 49: streamgate.Nonce
+	(*Chain)(nil),                   // 50: streamgate.Chain
+	(*SignInRequest)(nil),           // 51: streamgate.SignInRequest
+	(*Login)(nil),                   // 52: streamgate.Login
+	(*SignOutRequest)(nil),          // 53: streamgate.SignOutRequest
+	(*SignOutResponse)(nil),         // 54: streamgate.SignOutResponse
+	(*GetLoginRequest)(nil),         // 55: streamgate.GetLoginRequest
+	(*VideoRule)(nil),               // 56: streamgate.VideoRule
+	(*SetVideoRuleRequest)(nil),     // 57: streamgate.SetVideoRuleRequest
+	(*GetVideoRuleRequest)(nil),     // 58: streamgate.GetVideoRuleRequest
+	(*DeleteVideoRuleRequest)(nil),  // 59: streamgate.DeleteVideoRuleRequest
+	(*DeleteVideoRuleResponse)(nil), // 60: streamgate.DeleteVideoRuleResponse
+	(*Rule)(nil),                    // 61: streamgate.Rule
+	(*PutRuleRequest)(nil),          // 62: streamgate.PutRuleRequest
+	(*GetRuleRequest)(nil),          // 63: streamgate.GetRuleRequest
+	(*ListRulesRequest)(nil),        // 64: streamgate.ListRulesRequest
+	(*ListRulesResponse)(nil),       // 65: streamgate.ListRulesResponse
+	(*DeleteRuleRequest)(nil),       // 66: streamgate.DeleteRuleRequest
+	(*DeleteRuleResponse)(nil),      // 67: streamgate.DeleteRuleResponse
+	(*SimulateRuleRequest)(nil),     // 68: streamgate.SimulateRuleRequest
+	(*CheckAccessRequest)(nil),      // 69: streamgate.CheckAccessRequest
+	(*Decision)(nil),                // 70: streamgate.Decision
+	(*RuleResult)(nil),              // 71: streamgate.RuleResult
+	(*CreateSessionRequest)(nil),    // 72: streamgate.CreateSessionRequest
+	(*Session)(nil),                 // 73: streamgate.Session
+	(*RenewSessionRequest)(nil),     // 74: streamgate.RenewSessionRequest
+	(*LeaveSessionRequest)(nil),     // 75: streamgate.LeaveSessionRequest
+	(*LeaveSessionResponse)(nil),    // 76: streamgate.LeaveSessionResponse
+	(*ListSessionsRequest)(nil),     // 77: streamgate.ListSessionsRequest
+	(*ListSessionsResponse)(nil),    // 78: streamgate.ListSessionsResponse
+	(*EndSessionRequest)(nil),       // 79: streamgate.EndSessionRequest
+	(*EndSessionResponse)(nil),      // 80: streamgate.EndSessionResponse
+	(*CreateCodesRequest)(nil),      // 81: streamgate.CreateCodesRequest
+	(*Codes)(nil),                   // 82: streamgate.Codes
+	(*DeleteCodesRequest)(nil),      // 83: streamgate.DeleteCodesRequest
+	(*DeleteCodesResponse)(nil),     // 84: streamgate.DeleteCodesResponse
+	(*Key)(nil),                     // 85: streamgate.Key
+	(*CreateKeyRequest)(nil),        // 86: streamgate.CreateKeyRequest
+	(*ListKeysRequest)(nil),         // 87: streamgate.ListKeysRequest
+	(*ListKeysResponse)(nil),        // 88: streamgate.ListKeysResponse
+	(*RevokeKeyRequest)(nil),        // 89: streamgate.RevokeKeyRequest
+	(*RevokeKeyResponse)(nil),       // 90: streamgate.RevokeKeyResponse
+	(*GetNodeRequest)(nil),          // 91: streamgate.GetNodeRequest
+	(*Node)(nil),                    // 92: streamgate.Node
+	(*timestamppb.Timestamp)(nil),   // 93: google.protobuf.Timestamp
+	(*structpb.Struct)(nil),         // 94: google.protobuf.Struct
 }
 var file_streamgate_proto_depIdxs = []int32{
-	71, // 0: streamgate.Video.created_at:type_name -> google.protobuf.Timestamp
-	71, // 1: streamgate.Video.updated_at:type_name -> google.protobuf.Timestamp
-	3,  // 2: streamgate.Video.renditions:type_name -> streamgate.Rendition
-	0,  // 3: streamgate.Video.error:type_name -> streamgate.Failure
-	2,  // 4: streamgate.Video.made:type_name -> streamgate.Span
-	1,  // 5: streamgate.ListVideosResponse.videos:type_name -> streamgate.Video
-	71, // 6: streamgate.Upload.created_at:type_name -> google.protobuf.Timestamp
-	71, // 7: streamgate.Upload.expires_at:type_name -> google.protobuf.Timestamp
-	11, // 8: streamgate.ListUploadsResponse.uploads:type_name -> streamgate.Upload
-	0,  // 9: streamgate.Task.error:type_name -> streamgate.Failure
-	71, // 10: streamgate.Task.created_at:type_name -> google.protobuf.Timestamp
-	71, // 11: streamgate.Task.started_at:type_name -> google.protobuf.Timestamp
-	71, // 12: streamgate.Task.finished_at:type_name -> google.protobuf.Timestamp
-	16, // 13: streamgate.ListTasksResponse.tasks:type_name -> streamgate.Task
-	71, // 14: streamgate.Nonce.expires_at:type_name -> google.protobuf.Timestamp
-	28, // 15: streamgate.Nonce.chains:type_name -> streamgate.Chain
-	71, // 16: streamgate.Login.expires_at:type_name -> google.protobuf.Timestamp
-	72, // 17: streamgate.VideoRule.rule:type_name -> google.protobuf.Struct
-	72, // 18: streamgate.SetVideoRuleRequest.rule:type_name -> google.protobuf.Struct
-	72, // 19: streamgate.Rule.rule:type_name -> google.protobuf.Struct
-	71, // 20: streamgate.Rule.created_at:type_name -> google.protobuf.Timestamp
-	71, // 21: streamgate.Rule.updated_at:type_name -> google.protobuf.Timestamp
-	72, // 22: streamgate.PutRuleRequest.rule:type_name -> google.protobuf.Struct
-	39, // 23: streamgate.ListRulesResponse.rules:type_name -> streamgate.Rule
-	72, // 24: streamgate.SimulateRuleRequest.rule:type_name -> google.protobuf.Struct
-	49, // 25: streamgate.Decision.tree:type_name -> streamgate.RuleResult
-	71, // 26: streamgate.RuleResult.read_at:type_name -> google.protobuf.Timestamp
-	49, // 27: streamgate.RuleResult.parts:type_name -> streamgate.RuleResult
-	71, // 28: streamgate.Session.expires_at:type_name -> google.protobuf.Timestamp
-	71, // 29: streamgate.Session.ends_at:type_name -> google.protobuf.Timestamp
-	0,  // 30: streamgate.Session.error:type_name -> streamgate.Failure
-	71, // 31: streamgate.Session.created_at:type_name -> google.protobuf.Timestamp
-	51, // 32: streamgate.ListSessionsResponse.sessions:type_name -> streamgate.Session
-	71, // 33: streamgate.Key.created_at:type_name -> google.protobuf.Timestamp
-	63, // 34: streamgate.ListKeysResponse.keys:type_name -> streamgate.Key
-	71, // 35: streamgate.Node.started_at:type_name -> google.protobuf.Timestamp
-	4,  // 36: streamgate.Library.CreateVideo:input_type -> streamgate.CreateVideoRequest
-	5,  // 37: streamgate.Library.GetVideo:input_type -> streamgate.GetVideoRequest
-	6,  // 38: streamgate.Library.ListVideos:input_type -> streamgate.ListVideosRequest
-	8,  // 39: streamgate.Library.UpdateVideo:input_type -> streamgate.UpdateVideoRequest
-	9,  // 40: streamgate.Library.DeleteVideo:input_type -> streamgate.DeleteVideoRequest
-	12, // 41: streamgate.Uploads.CreateUpload:input_type -> streamgate.CreateUploadRequest
-	13, // 42: streamgate.Uploads.GetUpload:input_type -> streamgate.GetUploadRequest
-	14, // 43: streamgate.Uploads.ListUploads:input_type -> streamgate.ListUploadsRequest
-	17, // 44: streamgate.Transcoder.CreateTask:input_type -> streamgate.CreateTaskRequest
-	18, // 45: streamgate.Transcoder.GetTask:input_type -> streamgate.GetTaskRequest
-	19, // 46: streamgate.Transcoder.ListTasks:input_type -> streamgate.ListTasksRequest
-	21, // 47: streamgate.Transcoder.CancelTask:input_type -> streamgate.CancelTaskRequest
-	22, // 48: streamgate.Transcoder.GetMetrics:input_type -> streamgate.GetMetricsRequest
-	24, // 49: streamgate.Transcoder.Demand:input_type -> streamgate.DemandRequest
-	26, // 50: streamgate.Access.CreateNonce:input_type -> streamgate.CreateNonceRequest
-	29, // 51: streamgate.Access.SignIn:input_type -> streamgate.SignInRequest
-	31, // 52: streamgate.Access.SignOut:input_type -> streamgate.SignOutRequest
-	33, // 53: streamgate.Access.GetLogin:input_type -> streamgate.GetLoginRequest
-	35, // 54: streamgate.Access.SetVideoRule:input_type -> streamgate.SetVideoRuleRequest
-	36, // 55: streamgate.Access.GetVideoRule:input_type -> streamgate.GetVideoRuleRequest
-	37, // 56: streamgate.Access.DeleteVideoRule:input_type -> streamgate.DeleteVideoRuleRequest
-	40, // 57: streamgate.Access.PutRule:input_type -> streamgate.PutRuleRequest
-	41, // 58: streamgate.Access.GetRule:input_type -> streamgate.GetRuleRequest
-	42, // 59: streamgate.Access.ListRules:input_type -> streamgate.ListRulesRequest
-	44, // 60: streamgate.Access.DeleteRule:input_type -> streamgate.DeleteRuleRequest
-	46, // 61: streamgate.Access.SimulateRule:input_type -> streamgate.SimulateRuleRequest
-	47, // 62: streamgate.Access.CheckAccess:input_type -> streamgate.CheckAccessRequest
-	50, // 63: streamgate.Access.CreateSession:input_type -> streamgate.CreateSessionRequest
-	52, // 64: streamgate.Access.RenewSession:input_type -> streamgate.RenewSessionRequest
-	53, // 65: streamgate.Access.LeaveSession:input_type -> streamgate.LeaveSessionRequest
-	55, // 66: streamgate.Access.ListSessions:input_type -> streamgate.ListSessionsRequest
-	57, // 67: streamgate.Access.EndSession:input_type -> streamgate.EndSessionRequest
-	59, // 68: streamgate.Access.CreateCodes:input_type -> streamgate.CreateCodesRequest
-	61, // 69: streamgate.Access.DeleteCodes:input_type -> streamgate.DeleteCodesRequest
-	64, // 70: streamgate.Access.CreateKey:input_type -> streamgate.CreateKeyRequest
-	65, // 71: streamgate.Access.ListKeys:input_type -> streamgate.ListKeysRequest
-	67, // 72: streamgate.Access.RevokeKey:input_type -> streamgate.RevokeKeyRequest
-	69, // 73: streamgate.Monitor.GetNode:input_type -> streamgate.GetNodeRequest
-	1,  // 74: streamgate.Library.CreateVideo:output_type -> streamgate.Video
-	1,  // 75: streamgate.Library.GetVideo:output_type -> streamgate.Video
-	7,  // 76: streamgate.Library.ListVideos:output_type -> streamgate.ListVideosResponse
-	1,  // 77: streamgate.Library.UpdateVideo:output_type -> streamgate.Video
-	10, // 78: streamgate.Library.DeleteVideo:output_type -> streamgate.DeleteVideoResponse
-	11, // 79: streamgate.Uploads.CreateUpload:output_type -> streamgate.Upload
-	11, // 80: streamgate.Uploads.GetUpload:output_type -> streamgate.Upload
-	15, // 81: streamgate.Uploads.ListUploads:output_type -> streamgate.ListUploadsResponse
-	16, // 82: streamgate.Transcoder.CreateTask:output_type -> streamgate.Task
-	16, // 83: streamgate.Transcoder.GetTask:output_type -> streamgate.Task
-	20, // 84: streamgate.Transcoder.ListTasks:output_type -> streamgate.ListTasksResponse
-	16, // 85: streamgate.Transcoder.CancelTask:output_type -> streamgate.Task
-	23, // 86: streamgate.Transcoder.GetMetrics:output_type -> streamgate.GetMetricsResponse
-	25, // 87: streamgate.Transcoder.Demand:output_type -> streamgate.DemandResponse
-	27, // 88: streamgate.Access.CreateNonce:output_type -> streamgate.Nonce
-	30, // 89: streamgate.Access.SignIn:output_type -> streamgate.Login
-	32, // 90: streamgate.Access.SignOut:output_type -> streamgate.SignOutResponse
-	30, // 91: streamgate.Access.GetLogin:output_type -> streamgate.Login
-	34, // 92: streamgate.Access.SetVideoRule:output_type -> streamgate.VideoRule
-	34, // 93: streamgate.Access.GetVideoRule:output_type -> streamgate.VideoRule
-	38, // 94: streamgate.Access.DeleteVideoRule:output_type -> streamgate.DeleteVideoRuleResponse
-	39, // 95: streamgate.Access.PutRule:output_type -> streamgate.Rule
-	39, // 96: streamgate.Access.GetRule:output_type -> streamgate.Rule
-	43, // 97: streamgate.Access.ListRules:output_type -> streamgate.ListRulesResponse
-	45, // 98: streamgate.Access.DeleteRule:output_type -> streamgate.DeleteRuleResponse
-	48, // 99: streamgate.Access.SimulateRule:output_type -> streamgate.Decision
-	48, // 100: streamgate.Access.CheckAccess:output_type -> streamgate.Decision
-	51, // 101: streamgate.Access.CreateSession:output_type -> streamgate.Session
-	51, // 102: streamgate.Access.RenewSession:output_type -> streamgate.Session
-	54, // 103: streamgate.Access.LeaveSession:output_type -> streamgate.LeaveSessionResponse
-	56, // 104: streamgate.Access.ListSessions:output_type -> streamgate.ListSessionsResponse
-	58, // 105: streamgate.Access.EndSession:output_type -> streamgate.EndSessionResponse
-	60, // 106: streamgate.Access.CreateCodes:output_type -> streamgate.Codes
-	62, // 107: streamgate.Access.DeleteCodes:output_type -> streamgate.DeleteCodesResponse
-	63, // 108: streamgate.Access.CreateKey:output_type -> streamgate.Key
-	66, // 109: streamgate.Access.ListKeys:output_type -> streamgate.ListKeysResponse
-	68, // 110: streamgate.Access.RevokeKey:output_type -> streamgate.RevokeKeyResponse
-	70, // 111: streamgate.Monitor.GetNode:output_type -> streamgate.Node
-	74, // [74:112] is the sub-list for method output_type
-	36, // [36:74] is the sub-list for method input_type
-	36, // [36:36] is the sub-list for extension type_name
-	36, // [36:36] is the sub-list for extension extendee
-	0,  // [0:36] is the sub-list for field type_name
+	93,  // 0: streamgate.Video.created_at:type_name -> google.protobuf.Timestamp
+	93,  // 1: streamgate.Video.updated_at:type_name -> google.protobuf.Timestamp
+	3,   // 2: streamgate.Video.renditions:type_name -> streamgate.Rendition
+	0,   // 3: streamgate.Video.error:type_name -> streamgate.Failure
+	2,   // 4: streamgate.Video.made:type_name -> streamgate.Span
+	1,   // 5: streamgate.ListVideosResponse.videos:type_name -> streamgate.Video
+	93,  // 6: streamgate.Upload.created_at:type_name -> google.protobuf.Timestamp
+	93,  // 7: streamgate.Upload.expires_at:type_name -> google.protobuf.Timestamp
+	11,  // 8: streamgate.ListUploadsResponse.uploads:type_name -> streamgate.Upload
+	0,   // 9: streamgate.Task.error:type_name -> streamgate.Failure
+	93,  // 10: streamgate.Task.created_at:type_name -> google.protobuf.Timestamp
+	93,  // 11: streamgate.Task.started_at:type_name -> google.protobuf.Timestamp
+	93,  // 12: streamgate.Task.finished_at:type_name -> google.protobuf.Timestamp
+	25,  // 13: streamgate.ListJobsResponse.jobs:type_name -> streamgate.Job
+	0,   // 14: streamgate.Job.error:type_name -> streamgate.Failure
+	26,  // 15: streamgate.Job.attempts:type_name -> streamgate.Attempt
+	93,  // 16: streamgate.Attempt.started_at:type_name -> google.protobuf.Timestamp
+	93,  // 17: streamgate.Attempt.finished_at:type_name -> google.protobuf.Timestamp
+	0,   // 18: streamgate.Attempt.error:type_name -> streamgate.Failure
+	29,  // 19: streamgate.ChangeTasksResponse.refused:type_name -> streamgate.RefusedChange
+	0,   // 20: streamgate.RefusedChange.error:type_name -> streamgate.Failure
+	40,  // 21: streamgate.ListWorkersResponse.workers:type_name -> streamgate.Worker
+	93,  // 22: streamgate.Worker.started_at:type_name -> google.protobuf.Timestamp
+	16,  // 23: streamgate.ListTasksResponse.tasks:type_name -> streamgate.Task
+	93,  // 24: streamgate.Nonce.expires_at:type_name -> google.protobuf.Timestamp
+	50,  // 25: streamgate.Nonce.chains:type_name -> streamgate.Chain
+	93,  // 26: streamgate.Login.expires_at:type_name -> google.protobuf.Timestamp
+	94,  // 27: streamgate.VideoRule.rule:type_name -> google.protobuf.Struct
+	94,  // 28: streamgate.SetVideoRuleRequest.rule:type_name -> google.protobuf.Struct
+	94,  // 29: streamgate.Rule.rule:type_name -> google.protobuf.Struct
+	93,  // 30: streamgate.Rule.created_at:type_name -> google.protobuf.Timestamp
+	93,  // 31: streamgate.Rule.updated_at:type_name -> google.protobuf.Timestamp
+	94,  // 32: streamgate.PutRuleRequest.rule:type_name -> google.protobuf.Struct
+	61,  // 33: streamgate.ListRulesResponse.rules:type_name -> streamgate.Rule
+	94,  // 34: streamgate.SimulateRuleRequest.rule:type_name -> google.protobuf.Struct
+	71,  // 35: streamgate.Decision.tree:type_name -> streamgate.RuleResult
+	93,  // 36: streamgate.RuleResult.read_at:type_name -> google.protobuf.Timestamp
+	71,  // 37: streamgate.RuleResult.parts:type_name -> streamgate.RuleResult
+	93,  // 38: streamgate.Session.expires_at:type_name -> google.protobuf.Timestamp
+	93,  // 39: streamgate.Session.ends_at:type_name -> google.protobuf.Timestamp
+	0,   // 40: streamgate.Session.error:type_name -> streamgate.Failure
+	93,  // 41: streamgate.Session.created_at:type_name -> google.protobuf.Timestamp
+	73,  // 42: streamgate.ListSessionsResponse.sessions:type_name -> streamgate.Session
+	93,  // 43: streamgate.Key.created_at:type_name -> google.protobuf.Timestamp
+	85,  // 44: streamgate.ListKeysResponse.keys:type_name -> streamgate.Key
+	93,  // 45: streamgate.Node.started_at:type_name -> google.protobuf.Timestamp
+	4,   // 46: streamgate.Library.CreateVideo:input_type -> streamgate.CreateVideoRequest
+	5,   // 47: streamgate.Library.GetVideo:input_type -> streamgate.GetVideoRequest
+	6,   // 48: streamgate.Library.ListVideos:input_type -> streamgate.ListVideosRequest
+	8,   // 49: streamgate.Library.UpdateVideo:input_type -> streamgate.UpdateVideoRequest
+	9,   // 50: streamgate.Library.DeleteVideo:input_type -> streamgate.DeleteVideoRequest
+	12,  // 51: streamgate.Uploads.CreateUpload:input_type -> streamgate.CreateUploadRequest
+	13,  // 52: streamgate.Uploads.GetUpload:input_type -> streamgate.GetUploadRequest
+	14,  // 53: streamgate.Uploads.ListUploads:input_type -> streamgate.ListUploadsRequest
+	17,  // 54: streamgate.Transcoder.CreateTask:input_type -> streamgate.CreateTaskRequest
+	18,  // 55: streamgate.Transcoder.GetTask:input_type -> streamgate.GetTaskRequest
+	41,  // 56: streamgate.Transcoder.ListTasks:input_type -> streamgate.ListTasksRequest
+	43,  // 57: streamgate.Transcoder.CancelTask:input_type -> streamgate.CancelTaskRequest
+	19,  // 58: streamgate.Transcoder.PauseTask:input_type -> streamgate.PauseTaskRequest
+	20,  // 59: streamgate.Transcoder.ResumeTask:input_type -> streamgate.ResumeTaskRequest
+	21,  // 60: streamgate.Transcoder.RetryTask:input_type -> streamgate.RetryTaskRequest
+	22,  // 61: streamgate.Transcoder.UpdateTask:input_type -> streamgate.UpdateTaskRequest
+	23,  // 62: streamgate.Transcoder.ListJobs:input_type -> streamgate.ListJobsRequest
+	27,  // 63: streamgate.Transcoder.CancelTasks:input_type -> streamgate.ChangeTasksRequest
+	27,  // 64: streamgate.Transcoder.PauseTasks:input_type -> streamgate.ChangeTasksRequest
+	27,  // 65: streamgate.Transcoder.ResumeTasks:input_type -> streamgate.ChangeTasksRequest
+	27,  // 66: streamgate.Transcoder.RetryTasks:input_type -> streamgate.ChangeTasksRequest
+	27,  // 67: streamgate.Transcoder.PrioritiseTasks:input_type -> streamgate.ChangeTasksRequest
+	30,  // 68: streamgate.Transcoder.GetQueue:input_type -> streamgate.GetQueueRequest
+	31,  // 69: streamgate.Transcoder.PauseQueue:input_type -> streamgate.PauseQueueRequest
+	32,  // 70: streamgate.Transcoder.ResumeQueue:input_type -> streamgate.ResumeQueueRequest
+	34,  // 71: streamgate.Transcoder.ListWorkers:input_type -> streamgate.ListWorkersRequest
+	36,  // 72: streamgate.Transcoder.DrainWorker:input_type -> streamgate.DrainWorkerRequest
+	37,  // 73: streamgate.Transcoder.ResumeWorker:input_type -> streamgate.ResumeWorkerRequest
+	38,  // 74: streamgate.Transcoder.DrainTranscoder:input_type -> streamgate.DrainTranscoderRequest
+	39,  // 75: streamgate.Transcoder.ResumeTranscoder:input_type -> streamgate.ResumeTranscoderRequest
+	44,  // 76: streamgate.Transcoder.GetMetrics:input_type -> streamgate.GetMetricsRequest
+	46,  // 77: streamgate.Transcoder.Demand:input_type -> streamgate.DemandRequest
+	48,  // 78: streamgate.Access.CreateNonce:input_type -> streamgate.CreateNonceRequest
+	51,  // 79: streamgate.Access.SignIn:input_type -> streamgate.SignInRequest
+	53,  // 80: streamgate.Access.SignOut:input_type -> streamgate.SignOutRequest
+	55,  // 81: streamgate.Access.GetLogin:input_type -> streamgate.GetLoginRequest
+	57,  // 82: streamgate.Access.SetVideoRule:input_type -> streamgate.SetVideoRuleRequest
+	58,  // 83: streamgate.Access.GetVideoRule:input_type -> streamgate.GetVideoRuleRequest
+	59,  // 84: streamgate.Access.DeleteVideoRule:input_type -> streamgate.DeleteVideoRuleRequest
+	62,  // 85: streamgate.Access.PutRule:input_type -> streamgate.PutRuleRequest
+	63,  // 86: streamgate.Access.GetRule:input_type -> streamgate.GetRuleRequest
+	64,  // 87: streamgate.Access.ListRules:input_type -> streamgate.ListRulesRequest
+	66,  // 88: streamgate.Access.DeleteRule:input_type -> streamgate.DeleteRuleRequest
+	68,  // 89: streamgate.Access.SimulateRule:input_type -> streamgate.SimulateRuleRequest
+	69,  // 90: streamgate.Access.CheckAccess:input_type -> streamgate.CheckAccessRequest
+	72,  // 91: streamgate.Access.CreateSession:input_type -> streamgate.CreateSessionRequest
+	74,  // 92: streamgate.Access.RenewSession:input_type -> streamgate.RenewSessionRequest
+	75,  // 93: streamgate.Access.LeaveSession:input_type -> streamgate.LeaveSessionRequest
+	77,  // 94: streamgate.Access.ListSessions:input_type -> streamgate.ListSessionsRequest
+	79,  // 95: streamgate.Access.EndSession:input_type -> streamgate.EndSessionRequest
+	81,  // 96: streamgate.Access.CreateCodes:input_type -> streamgate.CreateCodesRequest
+	83,  // 97: streamgate.Access.DeleteCodes:input_type -> streamgate.DeleteCodesRequest
+	86,  // 98: streamgate.Access.CreateKey:input_type -> streamgate.CreateKeyRequest
+	87,  // 99: streamgate.Access.ListKeys:input_type -> streamgate.ListKeysRequest
+	89,  // 100: streamgate.Access.RevokeKey:input_type -> streamgate.RevokeKeyRequest
+	91,  // 101: streamgate.Monitor.GetNode:input_type -> streamgate.GetNodeRequest
+	1,   // 102: streamgate.Library.CreateVideo:output_type -> streamgate.Video
+	1,   // 103: streamgate.Library.GetVideo:output_type -> streamgate.Video
+	7,   // 104: streamgate.Library.ListVideos:output_type -> streamgate.ListVideosResponse
+	1,   // 105: streamgate.Library.UpdateVideo:output_type -> streamgate.Video
+	10,  // 106: streamgate.Library.DeleteVideo:output_type -> streamgate.DeleteVideoResponse
+	11,  // 107: streamgate.Uploads.CreateUpload:output_type -> streamgate.Upload
+	11,  // 108: streamgate.Uploads.GetUpload:output_type -> streamgate.Upload
+	15,  // 109: streamgate.Uploads.ListUploads:output_type -> streamgate.ListUploadsResponse
+	16,  // 110: streamgate.Transcoder.CreateTask:output_type -> streamgate.Task
+	16,  // 111: streamgate.Transcoder.GetTask:output_type -> streamgate.Task
+	42,  // 112: streamgate.Transcoder.ListTasks:output_type -> streamgate.ListTasksResponse
+	16,  // 113: streamgate.Transcoder.CancelTask:output_type -> streamgate.Task
+	16,  // 114: streamgate.Transcoder.PauseTask:output_type -> streamgate.Task
+	16,  // 115: streamgate.Transcoder.ResumeTask:output_type -> streamgate.Task
+	16,  // 116: streamgate.Transcoder.RetryTask:output_type -> streamgate.Task
+	16,  // 117: streamgate.Transcoder.UpdateTask:output_type -> streamgate.Task
+	24,  // 118: streamgate.Transcoder.ListJobs:output_type -> streamgate.ListJobsResponse
+	28,  // 119: streamgate.Transcoder.CancelTasks:output_type -> streamgate.ChangeTasksResponse
+	28,  // 120: streamgate.Transcoder.PauseTasks:output_type -> streamgate.ChangeTasksResponse
+	28,  // 121: streamgate.Transcoder.ResumeTasks:output_type -> streamgate.ChangeTasksResponse
+	28,  // 122: streamgate.Transcoder.RetryTasks:output_type -> streamgate.ChangeTasksResponse
+	28,  // 123: streamgate.Transcoder.PrioritiseTasks:output_type -> streamgate.ChangeTasksResponse
+	33,  // 124: streamgate.Transcoder.GetQueue:output_type -> streamgate.QueueState
+	33,  // 125: streamgate.Transcoder.PauseQueue:output_type -> streamgate.QueueState
+	33,  // 126: streamgate.Transcoder.ResumeQueue:output_type -> streamgate.QueueState
+	35,  // 127: streamgate.Transcoder.ListWorkers:output_type -> streamgate.ListWorkersResponse
+	40,  // 128: streamgate.Transcoder.DrainWorker:output_type -> streamgate.Worker
+	40,  // 129: streamgate.Transcoder.ResumeWorker:output_type -> streamgate.Worker
+	35,  // 130: streamgate.Transcoder.DrainTranscoder:output_type -> streamgate.ListWorkersResponse
+	35,  // 131: streamgate.Transcoder.ResumeTranscoder:output_type -> streamgate.ListWorkersResponse
+	45,  // 132: streamgate.Transcoder.GetMetrics:output_type -> streamgate.GetMetricsResponse
+	47,  // 133: streamgate.Transcoder.Demand:output_type -> streamgate.DemandResponse
+	49,  // 134: streamgate.Access.CreateNonce:output_type -> streamgate.Nonce
+	52,  // 135: streamgate.Access.SignIn:output_type -> streamgate.Login
+	54,  // 136: streamgate.Access.SignOut:output_type -> streamgate.SignOutResponse
+	52,  // 137: streamgate.Access.GetLogin:output_type -> streamgate.Login
+	56,  // 138: streamgate.Access.SetVideoRule:output_type -> streamgate.VideoRule
+	56,  // 139: streamgate.Access.GetVideoRule:output_type -> streamgate.VideoRule
+	60,  // 140: streamgate.Access.DeleteVideoRule:output_type -> streamgate.DeleteVideoRuleResponse
+	61,  // 141: streamgate.Access.PutRule:output_type -> streamgate.Rule
+	61,  // 142: streamgate.Access.GetRule:output_type -> streamgate.Rule
+	65,  // 143: streamgate.Access.ListRules:output_type -> streamgate.ListRulesResponse
+	67,  // 144: streamgate.Access.DeleteRule:output_type -> streamgate.DeleteRuleResponse
+	70,  // 145: streamgate.Access.SimulateRule:output_type -> streamgate.Decision
+	70,  // 146: streamgate.Access.CheckAccess:output_type -> streamgate.Decision
+	73,  // 147: streamgate.Access.CreateSession:output_type -> streamgate.Session
+	73,  // 148: streamgate.Access.RenewSession:output_type -> streamgate.Session
+	76,  // 149: streamgate.Access.LeaveSession:output_type -> streamgate.LeaveSessionResponse
+	78,  // 150: streamgate.Access.ListSessions:output_type -> streamgate.ListSessionsResponse
+	80,  // 151: streamgate.Access.EndSession:output_type -> streamgate.EndSessionResponse
+	82,  // 152: streamgate.Access.CreateCodes:output_type -> streamgate.Codes
+	84,  // 153: streamgate.Access.DeleteCodes:output_type -> streamgate.DeleteCodesResponse
+	85,  // 154: streamgate.Access.CreateKey:output_type -> streamgate.Key
+	88,  // 155: streamgate.Access.ListKeys:output_type -> streamgate.ListKeysResponse
+	90,  // 156: streamgate.Access.RevokeKey:output_type -> streamgate.RevokeKeyResponse
+	92,  // 157: streamgate.Monitor.GetNode:output_type -> streamgate.Node
+	102, // [102:158] is the sub-list for method output_type
+	46,  // [46:102] is the sub-list for method input_type
+	46,  // [46:46] is the sub-list for extension type_name
+	46,  // [46:46] is the sub-list for extension extendee
+	0,   // [0:46] is the sub-list for field type_name
 }
 
 func init() { file_streamgate_proto_init() }
@@ -4991,14 +6529,18 @@ func file_streamgate_proto_init() {
 	file_streamgate_proto_msgTypes[8].OneofWrappers = []any{}
 	file_streamgate_proto_msgTypes[16].OneofWrappers = []any{}
 	file_streamgate_proto_msgTypes[17].OneofWrappers = []any{}
-	file_streamgate_proto_msgTypes[23].OneofWrappers = []any{}
+	file_streamgate_proto_msgTypes[22].OneofWrappers = []any{}
+	file_streamgate_proto_msgTypes[27].OneofWrappers = []any{}
+	file_streamgate_proto_msgTypes[33].OneofWrappers = []any{}
+	file_streamgate_proto_msgTypes[40].OneofWrappers = []any{}
+	file_streamgate_proto_msgTypes[45].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_streamgate_proto_rawDesc), len(file_streamgate_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   71,
+			NumMessages:   93,
 			NumExtensions: 0,
 			NumServices:   5,
 		},

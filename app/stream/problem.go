@@ -117,9 +117,17 @@ func fromTranscoder(err error) error {
 		return problem{http.StatusGone, reason, coded.Message()}
 	case connect.CodeNotFound:
 		return errNoVideo
+	case connect.CodeUnavailable:
+		if reason == reasonPaused {
+			return problem{http.StatusServiceUnavailable, reason, coded.Message()}
+		}
 	}
 	return nil
 }
+
+// reasonPaused is the transcoder's for a part whose task is paused: there is no
+// use in holding the request.
+const reasonPaused = "task_paused"
 
 // fromHold sorts the error of a wait: pending is what the end of the hold
 // means.

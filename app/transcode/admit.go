@@ -1,58 +1,90 @@
 package transcode
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"streamgate/store"
 )
 
-// admit pushes the plan jobs of the first waiting tasks (priority, then age)
-// until MaxTasks tasks have jobs. It may run at any time and on any node: a
-// task that was admitted already keeps its job.
+// admit lets the first waiting tasks (priority, then age) in until MaxTasks
+// tasks are under way. Its cost does not grow with the number that wait. It
+// may run at any time.
 func (s *Service) admit(ctx context.Context) error {
-	// In this order: a task that starts in between is counted twice, not
-	// missed, and the bound holds.
-	waiting, err := s.allTasks(ctx, store.TaskQueued)
-	if err != nil {
-		return err
-	}
-	active, err := s.countTasks(ctx, store.TaskProcessing)
-	if err != nil {
-		return err
-	}
-	s.metrics.waiting.Store(int64(len(waiting)))
-	slices.SortFunc(waiting, func(a, b store.Task) int {
-		return cmp.Or(b.Priority-a.Priority, a.Created.Compare(b.Created))
-	})
-	room := s.MaxTasks - active
-	for _, task := range waiting {
-		if room <= 0 {
-			break
-		}
-		ours, err := s.claimed(ctx, task)
+	s.admitting.Lock() // or two would both see the same place free
+	defer s.admitting.Unlock()
+	defer s.signal(store.RankFirst)
+	for {
+		active, err := s.countTasks(ctx, store.TaskProcessing)
 		if err != nil {
 			return err
 		}
-		if !ours {
-			continue
+		if active >= s.MaxTasks {
+			return nil
 		}
-		if err := s.Queue.Push(ctx, planJob(task)); err != nil && !errors.Is(err, store.ErrExists) {
-			return fmt.Errorf("push plan job: %w", err)
+		jobs, err := s.Queue.Admit(ctx, s.MaxTasks-active)
+		if err != nil || len(jobs) == 0 {
+			return err
 		}
-		room--
+		for _, job := range jobs {
+			if err := s.admitted(ctx, job); err != nil {
+				return err
+			}
+		}
 	}
-	s.signal(store.RankFirst)
+}
+
+// admitted shows in a task that its turn has come. A node that dies before
+// this leaves it to start.
+func (s *Service) admitted(ctx context.Context, job store.Job) error {
+	_, err := s.Catalog.Tasks.Update(ctx, job.TaskID, func(t *store.Task) error {
+		if t.State != store.TaskQueued {
+			return errUnchanged
+		}
+		t.State = store.TaskProcessing
+		return nil
+	})
+	if err = ignore(err, errUnchanged, store.ErrNotFound); err != nil {
+		return fmt.Errorf("admit task %s: %w", job.TaskID, err)
+	}
 	return nil
 }
 
 // orphanAge is when a task that its video does not name is taken for left
-// behind: submit's two writes are milliseconds apart.
+// behind: submit's writes are milliseconds apart.
 const orphanAge = 10 * time.Second
+
+// enqueue gives every queued task the job that a node which died in submit
+// has not pushed. It reads all of them, and so runs now and then only.
+func (s *Service) enqueue(ctx context.Context) error {
+	for task, err := range store.All(ctx, s.Catalog.Tasks, store.Query{State: string(store.TaskQueued)}) {
+		if err != nil {
+			return fmt.Errorf("list queued tasks: %w", err)
+		}
+		_, err := s.Queue.Job(ctx, planJob(task).ID)
+		if errors.Is(err, store.ErrNotFound) {
+			err = s.adopt(ctx, task)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// adopt pushes the job of a queued task that has none.
+func (s *Service) adopt(ctx context.Context, task store.Task) error {
+	ours, err := s.claimed(ctx, task)
+	if err != nil || !ours {
+		return err
+	}
+	if err := s.Queue.Push(ctx, waitingPlanJob(task)); err != nil && !errors.Is(err, store.ErrExists) {
+		return fmt.Errorf("push plan job: %w", err)
+	}
+	return nil
+}
 
 // claimed tells whether a waiting task is its video's newest. A node that
 // died in submit leaves one that is not: if the video has no other task under

@@ -14,7 +14,8 @@ import (
 )
 
 // makeCells makes those cells of a copy, chunk or audio job that are missing.
-func (s *Service) makeCells(ctx context.Context, job store.Job, done *progress) error {
+func (s *Service) makeCells(ctx context.Context, run *running) error {
+	job := run.Job
 	plan, err := s.Catalog.Plans.Plan(ctx, job.VideoID)
 	if err != nil {
 		return fmt.Errorf("read plan: %w", err)
@@ -39,7 +40,11 @@ func (s *Service) makeCells(ctx context.Context, job store.Job, done *progress) 
 		if err := s.commit(ctx, job, rendition, segment, cell); err != nil {
 			return err
 		}
-		done.set(float64(made.Add(1)) / total)
+		n := made.Add(1)
+		run.progress.set(float64(n) / total)
+		if n == 1 {
+			s.noteProgress(ctx, run)
+		}
 		return nil
 	}
 	for _, b := range todo {
@@ -54,10 +59,19 @@ func (s *Service) makeCells(ctx context.Context, job store.Job, done *progress) 
 	return nil
 }
 
+// noteProgress tells the queue at once that a job gets on, so that the death of
+// its node is not held against it.
+func (s *Service) noteProgress(ctx context.Context, run *running) {
+	err := s.Queue.Renew(ctx, run.ID, run.Lease.Token, s.LeaseTTL, run.progress.get())
+	if err != nil && !errors.Is(err, store.ErrLeaseLost) && ctx.Err() == nil {
+		s.Log.Warn("renew a lease", "job", run.ID, "err", err) // the heartbeat tries again
+	}
+}
+
 // threads is how many threads an encoder gets: one when every core has a
 // worker (13 % less CPU than two), else as many as it likes.
 func (s *Service) threads(job store.Job) int {
-	if job.Rank == store.RankOrdinary && s.metrics.active.Load() >= int64(s.Workers) && s.Workers > 1 {
+	if c := s.pool.counts(); job.Rank == store.RankOrdinary && c.idle == 0 && c.active > 1 {
 		return 1
 	}
 	return 0
@@ -70,7 +84,7 @@ func (s *Service) todo(ctx context.Context, job store.Job, plan *store.Plan) ([]
 	if err != nil {
 		return nil, fmt.Errorf("read cells: %w", err)
 	}
-	if job.Attempt == 1 {
+	if job.Leases == 1 {
 		return missing(job, plan, have), nil
 	}
 	var found []store.Cell

@@ -30,9 +30,20 @@ type Config struct {
 	// Profiles are the ladders by name; "default" must be among them.
 	Profiles map[string]media.Profile
 
-	// Workers is how many jobs run at once, besides demanded ones. Default:
-	// the number of cores that this process may use.
+	// Workers is how many jobs run at once at the start, besides demanded ones.
+	// Default: the number of cores that this process may use.
 	Workers int
+	// Scaling moves their number; with the zero value it stays.
+	Scaling Scaling
+	// HealthInterval is for how long a worker that was replaced is still shown,
+	// as unhealthy. Default 30 s.
+	HealthInterval time.Duration
+	// DiskFloor is how much room media must have for a job to be taken up,
+	// bytes. Default: none.
+	DiskFloor int64
+	// KeepTasks is how long tasks that are over are remembered, the newest of
+	// each video excepted. Default 30 days.
+	KeepTasks time.Duration
 	// MaxTasks bounds the tasks that have jobs at the same time. Default 16.
 	MaxTasks int
 	// MaxQueue bounds the tasks that wait. Default 1000.
@@ -49,6 +60,8 @@ type Config struct {
 
 func (c Config) withDefaults() Config {
 	c.Workers = cmp.Or(c.Workers, runtime.GOMAXPROCS(0))
+	c.HealthInterval = cmp.Or(c.HealthInterval, 30*time.Second)
+	c.KeepTasks = cmp.Or(c.KeepTasks, 30*24*time.Hour)
 	c.MaxTasks = cmp.Or(c.MaxTasks, 16)
 	c.MaxQueue = cmp.Or(c.MaxQueue, 1000)
 	c.JobTimeout = cmp.Or(c.JobTimeout, time.Hour)

@@ -86,7 +86,7 @@ func TestAStoredCellIsOnlyMarked(t *testing.T) {
 	key := store.CellKey("v1", "180p", 0)
 	_, err := r.objects.Put(t.Context(), key, strings.NewReader("as the dead worker left it"))
 	r.ok(err)
-	job.Attempt = 2
+	job.Leases = 2
 	todo, err := n.todo(t.Context(), job, &plan)
 	r.ok(err)
 	if len(todo) != 1 || len(todo[0].renditions) != 1 || todo[0].renditions[0] != "90p" {
@@ -95,9 +95,9 @@ func TestAStoredCellIsOnlyMarked(t *testing.T) {
 	if cells := r.cells("v1"); !cells.Has("180p", 0) || cells["180p"].Bytes != 26 {
 		t.Errorf("cells %+v", cells)
 	}
-	var done progress
-	if _, err := n.perform(t.Context(), job, &done); err != nil || done.get() != 1 {
-		t.Errorf("perform: %v, progress %v", err, done.get())
+	run := &running{Job: job}
+	if _, err := n.perform(t.Context(), run); err != nil || run.progress.get() != 1 {
+		t.Errorf("perform: %v, progress %v", err, run.progress.get())
 	}
 	if r.putCount(key) != 0 || r.putCount(store.CellKey("v1", "90p", 0)) != 1 {
 		t.Errorf("puts %v", r.puts)
@@ -117,9 +117,10 @@ func (r *rig) leased(n *node, plan *store.Plan, kind store.JobKind) (store.Task,
 			break
 		}
 	}
-	job, err := r.db.Queue().Lease(r.Context(), store.Owner{Node: "other", Boot: "x"}, store.RankOrdinary, time.Hour)
+	jobs, err := r.db.Queue().Lease(r.Context(), store.LeaseRequest{
+		Owner: store.Owner{Node: "other", Boot: "x"}, MaxRank: store.RankOrdinary, TTL: time.Hour})
 	r.ok(err)
-	return task, job
+	return task, jobs[0]
 }
 
 // processing makes a task that is under way.
@@ -145,15 +146,15 @@ func TestAWorkerThatLostItsLeaseHasNoSay(t *testing.T) {
 	n := r.node("b1")
 	task, job := r.leased(n, &plan, store.JobStills)
 	r.advance(2 * time.Hour)
-	reaped, err := r.db.Queue().Reap(t.Context(), store.Owner{})
+	reaped, err := r.db.Queue().Reap(t.Context(), store.ReapRequest{})
 	r.ok(err)
 	if len(reaped) != 1 {
 		t.Fatalf("reaped %+v", reaped)
 	}
 	want := r.jobs(task.ID)
-	for _, end := range []error{nil, errDrained, storetest.ErrFault, errGaveUp} {
+	for _, end := range []error{nil, errDrained, storetest.ErrFault, errKillsNode} {
 		stale := job
-		stale.Attempt = maxAttempts
+		stale.Failures = maxFailures
 		n.finish(t.Context(), stale, []store.Job{planJob(task)}, end)
 	}
 	got := r.jobs(task.ID)
@@ -200,15 +201,15 @@ func TestAPlanJobThatEndedWithoutItsTask(t *testing.T) {
 	task := r.processing("t1", "v1")
 	q := r.db.Queue()
 	r.ok(q.Push(t.Context(), planJob(task)))
-	job, err := q.Lease(t.Context(), store.Owner{}, store.RankOrdinary, time.Hour)
+	jobs, err := q.Lease(t.Context(), store.LeaseRequest{MaxRank: store.RankOrdinary, TTL: time.Hour})
 	r.ok(err)
+	job := jobs[0]
 	n := r.node("b2")
 	r.ok(n.sweep(t.Context()))
 	if got := r.task("t1"); got.State != store.TaskProcessing {
 		t.Fatalf("a task that is being planned is %+v", got)
 	}
 	r.ok(q.Finish(t.Context(), job.ID, job.Lease.Token, store.Outcome{Failure: &store.Failure{Code: "not_a_video", Message: "No."}}))
-	n.pace.last = map[string]time.Time{} // the next sweep is 10 s later
 	r.ok(n.sweep(t.Context()))
 	if got := r.task("t1"); got.State != store.TaskFailed || got.Failure.Code != "not_a_video" {
 		t.Errorf("task %+v, %+v", got, got.Failure)
@@ -219,7 +220,7 @@ func TestAPlanJobThatEndedWithoutItsTask(t *testing.T) {
 	if _, err := r.objects.Stat(t.Context(), store.SourceKey("v1")); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("the refused source: %v", err)
 	}
-	r.wantNoJobs("t1")
+	r.wantNoOpenJobs("t1")
 }
 
 func TestATaskThatEndedWithoutItsVideo(t *testing.T) {
@@ -238,7 +239,7 @@ func TestATaskThatEndedWithoutItsVideo(t *testing.T) {
 			n := r.node("b2")
 			n.run()
 			r.until("the video to fail", func() bool { return r.video("v1").State == store.VideoFailed })
-			r.wantNoJobs("t1")
+			r.wantNoOpenJobs("t1")
 			if len(r.etags("v1")) != 0 {
 				t.Error("jobs of a task that is over were run")
 			}
@@ -303,7 +304,7 @@ func TestTasksThatSubmitLeftBehind(t *testing.T) {
 		r.ok(r.catalog.Tasks.Create(t.Context(), task))
 	}
 	n := r.node("b1")
-	r.ok(n.admit(t.Context()))
+	r.ok(n.enqueue(t.Context()))
 	left := map[string]bool{}
 	all, err := n.allTasks(t.Context(), store.TaskQueued)
 	r.ok(err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -35,11 +36,22 @@ func (s *Service) Demand(ctx context.Context, req *rpc.DemandRequest) (*rpc.Dema
 	if cells.Has(req.Rendition, segment) {
 		return &rpc.DemandResponse{}, nil
 	}
-	if task.State.Final() {
-		return nil, rpc.Errorf(connect.CodeFailedPrecondition, "cell_not_coming",
-			"This part was not made: the video's task is %s.", task.State)
+	switch {
+	case task.State.Final():
+		return nil, notComing(fmt.Sprintf("the video's task is %s", task.State))
+	case task.State == store.TaskPaused:
+		return nil, rpc.RetryErrorf(pausedRetry, connect.CodeUnavailable, "task_paused",
+			"This part is not made yet, and the operator has paused the video's task.")
 	}
 	return &rpc.DemandResponse{}, s.expedite(ctx, job, task, &plan, cells)
+}
+
+// pausedRetry is when a player may ask again for a part whose task is paused.
+const pausedRetry = 30 * time.Second
+
+// notComing is the honest answer for a part that nobody will make.
+func notComing(why string) error {
+	return rpc.Errorf(connect.CodeFailedPrecondition, "cell_not_coming", "This part was not made: %s.", why)
 }
 
 // planned returns the video's newest task and its plan.
@@ -74,19 +86,35 @@ func (s *Service) expedite(ctx context.Context, job store.Job, task store.Task, 
 		}
 	case err != nil:
 		return fmt.Errorf("demand: %w", err)
+	case ordinary.State == store.JobDone && ordinary.Failure != nil:
+		return notComing("making it failed, and the operator has not retried it")
 	case ordinary.State == store.JobLeased && comingSoon(ordinary, job, cells):
 		return nil
 	case waiting(ordinary) && ordinary.To-ordinary.From == 1:
 		return s.boost(ctx, store.RankDemanded, id)
 	}
-	if err := s.Queue.Push(ctx, job); err != nil && !errors.Is(err, store.ErrExists) {
-		return fmt.Errorf("push demanded job: %w", err)
+	err = s.Queue.Push(ctx, job)
+	if errors.Is(err, store.ErrExists) {
+		err = s.demanded(ctx, job.ID)
+	}
+	if err != nil {
+		return err
 	}
 	s.signal(store.RankDemanded)
 	if next, ok := covering(task, plan, job.Kind, job.To); ok {
 		return s.boost(ctx, store.RankFirst, next)
 	}
 	return nil
+}
+
+// demanded looks at a demanded job that was pushed before: one that was given
+// up will not come.
+func (s *Service) demanded(ctx context.Context, id string) error {
+	job, err := s.Queue.Job(ctx, id)
+	if err == nil && job.State == store.JobDone && job.Failure != nil {
+		return notComing("making it failed")
+	}
+	return ignore(err, store.ErrNotFound)
 }
 
 // planning tells whether the plan job still runs: the plan can be seen a

@@ -3,6 +3,7 @@ package transcode
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -72,12 +73,12 @@ func TestADemandedCellIsFirst(t *testing.T) {
 		t.Errorf("%d jobs for one cell", got)
 	}
 	q := r.db.Queue()
-	job, err := q.Lease(t.Context(), n.Owner, store.RankDemanded, time.Hour)
+	job, err := leaseOne(t.Context(), q, n.Owner, store.RankDemanded)
 	r.ok(err)
 	if job.Rendition != "90p" || job.From != 3 || job.To != 4 || job.Kind != store.JobChunk {
 		t.Errorf("first is %+v", job)
 	}
-	if _, err := q.Lease(t.Context(), n.Owner, store.RankDemanded, time.Hour); err == nil {
+	if _, err := leaseOne(t.Context(), q, n.Owner, store.RankDemanded); err == nil {
 		t.Error("the express lanes get ordinary jobs")
 	}
 	follows, ok := covering(task, &plan, store.JobChunk, 4)
@@ -147,7 +148,7 @@ func TestDemandOfAJobThatWaits(t *testing.T) {
 	r.ok(err)
 	plan, err := r.catalog.Plans.Plan(t.Context(), "v1")
 	r.ok(err)
-	leased, err := r.db.Queue().Lease(t.Context(), n.Owner, store.RankOrdinary, time.Hour)
+	leased, err := leaseOne(t.Context(), r.db.Queue(), n.Owner, store.RankOrdinary)
 	r.ok(err)
 	if leased.Kind != store.JobPlan {
 		t.Fatalf("leased %s first", leased.ID)
@@ -165,7 +166,7 @@ func TestDemandOfAJobThatWaits(t *testing.T) {
 	if _, err := r.db.Queue().Job(t.Context(), demandedID); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("while the ordinary job waits: %v, want no job of its own", err)
 	}
-	next, err := r.db.Queue().Lease(t.Context(), n.Owner, store.RankDemanded, time.Hour)
+	next, err := leaseOne(t.Context(), r.db.Queue(), n.Owner, store.RankDemanded)
 	r.ok(err)
 	if next.Kind != store.JobChunk || next.From != 0 {
 		t.Errorf("the express lane gets %s", next.ID)
@@ -195,19 +196,15 @@ func TestDemandOfAWaitingTaskDoesNotEndIt(t *testing.T) {
 	r.upload("v2", []byte("x"))
 	other := r.processing("t2", "v2") // takes the only place
 	r.ok(r.db.Queue().Push(t.Context(), planJob(other)))
-	_, err := r.db.Queue().Lease(t.Context(), store.Owner{Node: "n2"}, store.RankOrdinary, time.Hour)
+	_, err := leaseOne(t.Context(), r.db.Queue(), store.Owner{Node: "n2"}, store.RankOrdinary)
 	r.ok(err)
 	n := r.node("b1", func(c *Config) { c.MaxTasks = 1 }).run()
 	task := n.submit("v1")
 	r.ok(n.demand("v1", "90p", 0))
 	r.until("the demanded cell", func() bool { return r.cells("v1").Has("90p", 0) })
 	r.until("its job to end", func() bool {
-		jobs := r.jobs(task.Id)
-		return len(jobs) == 1 && jobs[0].State == store.JobDone
+		return slices.ContainsFunc(r.jobs(task.Id), func(j store.Job) bool { return j.State == store.JobDone })
 	})
-	n.pace.mu.Lock()
-	clear(n.pace.last)
-	n.pace.mu.Unlock()
 	r.ok(n.settle(t.Context(), task.Id))
 	if got := r.task(task.Id); got.State != store.TaskQueued {
 		t.Errorf("task %+v, %+v", got, got.Failure)
@@ -229,6 +226,8 @@ func TestAdmission(t *testing.T) {
 			Created: begin.Add(time.Duration(-i) * time.Second),
 		}))
 	}
+	r.ok(n.enqueue(t.Context()))
+	r.ok(n.enqueue(t.Context())) // again is harmless
 	var order []string
 	for len(order) < 5 {
 		r.ok(n.admit(t.Context()))
@@ -238,7 +237,7 @@ func TestAdmission(t *testing.T) {
 		if open := stats.Ready + stats.Leased; open != min(2, 5-len(order)) {
 			t.Fatalf("%d tasks have jobs", open)
 		}
-		job, err := r.db.Queue().Lease(t.Context(), n.Owner, store.RankOrdinary, time.Hour)
+		job, err := leaseOne(t.Context(), r.db.Queue(), n.Owner, store.RankOrdinary)
 		r.ok(err)
 		_, err = n.start(t.Context(), job.TaskID)
 		r.ok(err)
@@ -249,7 +248,7 @@ func TestAdmission(t *testing.T) {
 	if got := fmt.Sprint(order); got != "[tv4 tv2 tv1 tv0 tv3]" {
 		t.Errorf("the order was %s: not priority, then age", got)
 	}
-	if n.metrics.waiting.Load() != 0 {
-		t.Errorf("%d tasks wait, say the metrics", n.metrics.waiting.Load())
+	if got := n.stats().Backlog; got != 0 {
+		t.Errorf("%d tasks wait, say the metrics", got)
 	}
 }

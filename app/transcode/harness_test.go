@@ -321,12 +321,21 @@ func (q *fatalQueue) Push(ctx context.Context, jobs ...store.Job) error {
 	return err
 }
 
-func (q *fatalQueue) Lease(ctx context.Context, o store.Owner, rank store.Rank, ttl time.Duration) (store.Job, error) {
+func (q *fatalQueue) Lease(ctx context.Context, req store.LeaseRequest) ([]store.Job, error) {
 	defer q.moved.fire()
 	if q.dead.Load() {
-		return store.Job{}, errDead
+		return nil, errDead
 	}
-	return q.Queue.Lease(ctx, o, rank, ttl)
+	return q.Queue.Lease(ctx, req)
+}
+
+// leaseOne leases the first job for an hour.
+func leaseOne(ctx context.Context, q store.Queue, owner store.Owner, maxRank store.Rank) (store.Job, error) {
+	jobs, err := q.Lease(ctx, store.LeaseRequest{Owner: owner, MaxRank: maxRank, TTL: time.Hour})
+	if err != nil {
+		return store.Job{}, err
+	}
+	return jobs[0], nil
 }
 
 func (q *fatalQueue) Renew(ctx context.Context, id string, token uint64, ttl time.Duration, p float64) error {

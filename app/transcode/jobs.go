@@ -23,6 +23,13 @@ func planJob(t store.Task) store.Job {
 	return job
 }
 
+// waitingPlanJob is a plan job that waits for admit.
+func waitingPlanJob(t store.Task) store.Job {
+	job := planJob(t)
+	job.Backlog = true
+	return job
+}
+
 // planJobs lists the jobs that make every cell of a plan. Their ids depend on
 // the plan alone, so that planning again pushes nothing twice.
 func planJobs(t store.Task, p *store.Plan) []store.Job {
@@ -52,7 +59,7 @@ func newJob(t store.Task, kind store.JobKind, from, to int) store.Job {
 		ID:     fmt.Sprintf("%s/%s/%06d", t.ID, kind, from),
 		TaskID: t.ID, VideoID: t.VideoID, Kind: kind,
 		Rank: store.RankOrdinary, Priority: t.Priority, Created: t.Created,
-		Ordinal: from, From: from, To: to,
+		Ordinal: from, From: from, To: to, Trace: t.Trace,
 	}
 }
 

@@ -2,8 +2,8 @@ package transcode
 
 import (
 	"context"
+	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -14,15 +14,15 @@ import (
 
 // metrics counts what has happened since the node started.
 type metrics struct {
-	active  atomic.Int64 // workers that have a job
-	waiting atomic.Int64 // tasks queued, as of the last admit
-
 	mu        sync.Mutex
 	succeeded int
 	failed    int
 	spent     time.Duration // of all succeeded tasks, from start to end
 
 	completedTotal, failedTotal prometheus.Counter
+	jobSeconds                  *prometheus.HistogramVec // by kind
+	realTime                    prometheus.Histogram     // of chunks
+	jobFailures                 *prometheus.CounterVec   // by cause
 }
 
 func newMetrics(s *Service) *metrics {
@@ -32,6 +32,15 @@ func newMetrics(s *Service) *metrics {
 			Namespace: ns, Subsystem: sub, Name: "tasks_completed", Help: "Tasks that succeeded."}),
 		failedTotal: prometheus.NewCounter(prometheus.CounterOpts{
 			Namespace: ns, Subsystem: sub, Name: "tasks_failed", Help: "Tasks that failed."}),
+		jobSeconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Namespace: ns, Subsystem: sub, Name: "job_duration_seconds", Help: "Time that jobs took which ended well.",
+			Buckets: prometheus.ExponentialBuckets(0.1, 2, 14)}, []string{"kind"}),
+		realTime: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Namespace: ns, Subsystem: sub, Name: "real_time_ratio", Help: "Seconds of video that a chunk job made per second.",
+			Buckets: prometheus.ExponentialBuckets(0.125, 2, 11)}),
+		jobFailures: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: ns, Subsystem: sub, Name: "job_failures", Help: "Attempts that failed, by cause, and whether another followed."},
+			[]string{"cause", "retried"}),
 	}
 	gauge := func(name, help string, fn func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: ns, Subsystem: sub, Name: name, Help: help}, fn)
@@ -40,21 +49,44 @@ func newMetrics(s *Service) *metrics {
 		return m
 	}
 	s.Metrics.MustRegister(m.completedTotal, m.failedTotal,
-		gauge("queue_length", "Tasks that wait.", func() float64 { return float64(m.waiting.Load()) }),
-		gauge("active_workers", "Workers that have a job.", func() float64 { return float64(m.active.Load()) }),
-		gauge("total_workers", "Workers in the pool.", func() float64 { return float64(s.Workers) }),
+		gauge("queue_length", "Tasks that wait.", func() float64 { return float64(s.stats().Backlog) }),
+		gauge("queue_age_seconds", "Age of the oldest task that waits.", func() float64 { return age(s.stats().OldestBacklog) }),
+		gauge("active_workers", "Workers that have a job.", func() float64 { return float64(s.pool.counts().active) }),
+		gauge("total_workers", "Workers in the pool.", func() float64 { return float64(s.pool.counts().total) }),
+		gauge("unhealthy_workers", "Workers that were replaced lately.", func() float64 { return float64(s.pool.counts().unhealthy) }),
 		gauge("average_task_time", "Mean time of a succeeded task, seconds.", func() float64 { return m.average().Seconds() }),
-		gauge("jobs_ready", "Jobs that can be leased now.", func() float64 {
-			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-			defer cancel()
-			stats, err := s.Queue.Stats(ctx)
-			if err != nil {
-				s.Log.Warn("count jobs", "err", err)
-			}
-			return float64(stats.Ready)
-		}),
+		gauge("jobs_ready", "Jobs that can be leased now.", func() float64 { return float64(s.stats().Ready) }),
+		m.jobSeconds, m.realTime, m.jobFailures,
 	)
 	return m
+}
+
+// stats reads the queue for a gauge; zero if it cannot be read in time.
+func (s *Service) stats() store.QueueStats {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	stats, err := s.Queue.Stats(ctx)
+	if err != nil {
+		s.Log.Warn("count jobs", "err", err)
+	}
+	return stats
+}
+
+func age(t time.Time) float64 {
+	if t.IsZero() {
+		return 0
+	}
+	return time.Since(t).Seconds()
+}
+
+// jobEnded counts a job that its worker has finished.
+func (m *metrics) jobEnded(job store.Job, out store.Outcome, givenUp bool) {
+	switch {
+	case out.Failure != nil:
+		m.jobFailures.WithLabelValues(out.Failure.Code, strconv.FormatBool(!givenUp)).Inc()
+	case !out.Retry:
+		m.jobSeconds.WithLabelValues(string(job.Kind)).Observe(time.Since(job.Lease.Started).Seconds())
+	}
 }
 
 // ended counts a task that is over.
@@ -79,14 +111,14 @@ func (m *metrics) average() time.Duration {
 }
 
 // snapshot answers GetMetrics.
-func (m *metrics) snapshot(workers int) *rpc.GetMetricsResponse {
+func (m *metrics) snapshot(c counts) *rpc.GetMetricsResponse {
 	average := m.average().Round(time.Millisecond).String()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	total, active, none := int32(workers), int32(m.active.Load()), int32(0)
-	idle, succeeded, failed := max(0, total-active), int32(m.succeeded), int32(m.failed)
+	total, active, idle, unhealthy := int32(c.total), int32(c.active), int32(c.idle), int32(c.unhealthy)
+	succeeded, failed := int32(m.succeeded), int32(m.failed)
 	return &rpc.GetMetricsResponse{
-		TotalWorkers: &total, ActiveWorkers: &active, IdleWorkers: &idle, UnhealthyWorkers: &none,
+		TotalWorkers: &total, ActiveWorkers: &active, IdleWorkers: &idle, UnhealthyWorkers: &unhealthy,
 		TotalTasksProcessed: &succeeded, TotalTasksFailed: &failed, AverageTaskTime: average,
 	}
 }

@@ -29,6 +29,9 @@ func (s *Service) plan(ctx context.Context, job store.Job) ([]store.Job, error) 
 	if err := s.showPlan(ctx, job.VideoID, &plan); err != nil {
 		return nil, err
 	}
+	if err := s.reserve(ctx, task, &plan); err != nil {
+		return nil, err
+	}
 	return planJobs(task, &plan), nil
 }
 

@@ -25,12 +25,13 @@ func (s *Service) reap(ctx context.Context) {
 }
 
 func (s *Service) sweep(ctx context.Context) error {
-	jobs, err := s.Queue.Reap(ctx, store.Owner{})
+	s.pool.forget(s.HealthInterval)
+	jobs, err := s.Queue.Reap(ctx, reapRequest())
 	if err != nil {
 		return err
 	}
 	for _, j := range jobs {
-		s.Log.Warn("lease expired", "job", j.ID, "attempt", j.Attempt)
+		s.Log.Warn("lease expired", "job", j.ID, "deaths", j.Deaths)
 	}
 	tasks, err := s.allTasks(ctx, store.TaskProcessing)
 	if err != nil {
@@ -42,7 +43,70 @@ func (s *Service) sweep(ctx context.Context) error {
 			errs = append(errs, fmt.Errorf("task %s: %w", t.ID, err))
 		}
 	}
+	if time.Since(s.repaired) >= repairEvery {
+		s.repaired = time.Now()
+		errs = append(errs, s.enqueue(ctx), s.repause(ctx, tasks), s.retain(ctx))
+	}
 	return errors.Join(append(errs, s.admit(ctx))...)
+}
+
+// repairEvery is how often tasks that wait or are over are looked through.
+const repairEvery = 5 * time.Minute
+
+// repause finishes what a node that died in the middle of a pause or of a
+// resumption has left.
+func (s *Service) repause(ctx context.Context, processing []store.Task) error {
+	paused, err := s.allTasks(ctx, store.TaskPaused)
+	if err != nil {
+		return err
+	}
+	for _, t := range paused {
+		_, perr := s.Queue.PauseTask(ctx, t.ID)
+		err = errors.Join(err, perr)
+	}
+	for _, t := range processing {
+		if now, gerr := s.Catalog.Tasks.Get(ctx, t.ID); gerr == nil && now.State == store.TaskProcessing {
+			_, rerr := s.Queue.ResumeTask(ctx, t.ID)
+			err = errors.Join(err, rerr)
+		}
+	}
+	return err
+}
+
+// reapRequest is what becomes of jobs whose node has died; dead are the nodes
+// known to have.
+func reapRequest(dead ...store.Dead) store.ReapRequest {
+	return store.ReapRequest{Dead: dead, SuspectAfter: suspectAfter, Delay: deathPause, MaxDelay: maxDeathPause}
+}
+
+// retain forgets the tasks that ended long ago, and their jobs. The newest of a
+// video stays: it tells how the video came to be.
+func (s *Service) retain(ctx context.Context) error {
+	for _, state := range []store.TaskState{store.TaskSucceeded, store.TaskFailed, store.TaskCancelled} {
+		for t, err := range store.All(ctx, s.Catalog.Tasks, store.Query{State: string(state)}) {
+			if err != nil {
+				return fmt.Errorf("list %s tasks: %w", state, err)
+			}
+			if time.Since(t.Finished) < s.KeepTasks {
+				continue
+			}
+			if err := s.forget(ctx, t); err != nil {
+				return fmt.Errorf("forget task %s: %w", t.ID, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (s *Service) forget(ctx context.Context, t store.Task) error {
+	v, err := s.Catalog.Videos.Get(ctx, t.VideoID)
+	if err == nil && v.TaskID == t.ID || err != nil && !errors.Is(err, store.ErrNotFound) {
+		return ignore(err, store.ErrNotFound)
+	}
+	if _, err := s.Queue.Cancel(ctx, t.ID); err != nil {
+		return err
+	}
+	return ignore(s.Catalog.Tasks.Delete(ctx, t.ID), store.ErrNotFound)
 }
 
 // sweepTask moves a task; one whose video is gone it ends.

@@ -1,8 +1,12 @@
 package transcode
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -15,9 +19,11 @@ import (
 )
 
 func TestRetryDelays(t *testing.T) {
-	for attempt, want := range map[int]time.Duration{1: time.Second, 2: 4 * time.Second, 3: 16 * time.Second} {
-		if got := retryDelay(attempt); got != want {
-			t.Errorf("after attempt %d: %v, want %v", attempt, got, want)
+	for failures, want := range map[int]time.Duration{0: time.Second, 1: time.Second, 2: 4 * time.Second, 3: 16 * time.Second} {
+		for range 20 {
+			if got := retryDelay(failures); got < want*3/4 || got > want*5/4 {
+				t.Errorf("after %d failures: %v, want %v, a quarter more or less", failures, got, want)
+			}
 		}
 	}
 }
@@ -25,10 +31,11 @@ func TestRetryDelays(t *testing.T) {
 func TestFailureOf(t *testing.T) {
 	refusal := media.Refusal{Failure: store.Failure{Code: "encrypted", Message: "It is."}}
 	for code, err := range map[string]error{
-		"encrypted":  fmt.Errorf("plan: %w", refusal),
-		codeDiskFull: fmt.Errorf("store: %w", store.ErrFull),
-		codeTimeout:  errJobTimeout,
-		codeFailed:   errGaveUp,
+		"encrypted":   fmt.Errorf("plan: %w", refusal),
+		codeDiskFull:  fmt.Errorf("store: %w", store.ErrFull),
+		codeTimeout:   errJobTimeout,
+		codeKillsNode: errKillsNode,
+		codeFailed:    errors.New("anything"),
 	} {
 		if got := failureOf(err); got.Code != code || got.Message == "" {
 			t.Errorf("failureOf(%v) = %+v", err, got)
@@ -37,8 +44,10 @@ func TestFailureOf(t *testing.T) {
 	if got := failureOf(fmt.Errorf("scratch: %w", syscall.ENOSPC)); got.Code != codeDiskFull {
 		t.Errorf("a full scratch disk is %+v", got)
 	}
-	if !permanent(store.Job{Attempt: 1}, fmt.Errorf("plan: %w", refusal)) {
-		t.Error("a refusal is tried again")
+	for _, err := range []error{refusal, media.ErrInput, errKillsNode} {
+		if !permanent(store.Job{}, fmt.Errorf("plan: %w", err)) {
+			t.Errorf("%v is tried again", err)
+		}
 	}
 }
 
@@ -74,7 +83,7 @@ func TestAPassingFailureIsTriedAgain(t *testing.T) {
 	for _, j := range r.jobs(task.Id) {
 		if j.State == store.JobLater {
 			waits++
-			if j.RunAt.Before(before.Add(time.Second)) || j.RunAt.After(time.Now().Add(time.Second)) || j.Failure.Code != codeFailed {
+			if j.RunAt.Before(before.Add(time.Second*3/4)) || j.RunAt.After(time.Now().Add(time.Second*5/4)) || j.Failure.Code != codeFailed {
 				t.Errorf("job waits as %+v", j)
 			}
 		}
@@ -91,62 +100,158 @@ func TestAPassingFailureIsTriedAgain(t *testing.T) {
 }
 
 func TestALastingFailureFailsTheTaskAndKeepsWhatIsMade(t *testing.T) {
-	for code, fault := range map[string]error{codeFailed: storetest.ErrFault, codeDiskFull: store.ErrFull} {
-		t.Run(code, func(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	plan := r.uploadPlanned("v1")
+	broken := 0
+	n := r.node("b1")
+	n.fails(store.CellKey("v1", "180p", broken), -1, storetest.ErrFault)
+	r.impatient()
+	n.run()
+	task := n.submit("v1")
+	failed := r.untilTask(task.Id, store.TaskFailed)
+	if f := failed.Failure; f == nil || f.Code != codeFailed || failed.Attempt != maxFailures ||
+		!strings.HasPrefix(f.Message, "The picture from 0:00 to 0:01 could not be made: ") {
+		t.Errorf("task %+v, %+v", failed, failed.Failure)
+	}
+	r.until("the video to tell", func() bool { return r.video("v1").Failure != nil })
+	if v := r.video("v1"); v.Failure.Code != codeFailed {
+		t.Errorf("video %+v, %+v", v, v.Failure)
+	}
+	// One chunk's failure does not stop the others.
+	cells, last := r.cells("v1"), plan.Timeline.Segments()-1
+	if cells.Has("180p", broken) || !cells.Has("180p", 1) || !cells.Has("180p", last) {
+		t.Errorf("cells %+v", cells)
+	}
+	for _, j := range r.jobs(task.Id) {
+		if bad := j.Failure != nil; bad != (len(j.Attempts) == maxFailures) || j.State != store.JobDone {
+			t.Errorf("job %+v", j)
+		}
+	}
+	n.wantNotComing("v1", "180p", broken)
+
+	n.fails("", 0, nil) // it is mended: what is there is not made again
+	if _, err := n.RetryTask(rpc.System(t.Context()), &rpc.RetryTaskRequest{Id: task.Id}); err != nil {
+		t.Fatal(err)
+	}
+	r.untilTask(task.Id, store.TaskSucceeded)
+	r.wantObjects(&plan, "v1")
+	if v := r.video("v1"); v.State != store.VideoReady || v.Failure != nil {
+		t.Errorf("video %+v, %+v", v, v.Failure)
+	}
+	if n := r.putCount(store.CellKey("v1", "180p", last)); n != 1 {
+		t.Errorf("a cell was made %d times", n)
+	}
+}
+
+// wantNotComing checks that a player is told at once.
+func (n *node) wantNotComing(video, rendition string, segment int) {
+	n.Helper()
+	_, err := n.Demand(rpc.System(n.Context()), &rpc.DemandRequest{VideoId: video, Rendition: rendition, Segment: int32(segment)})
+	if reason, _ := rpc.Reason(err); reason != "cell_not_coming" {
+		n.Errorf("demand of %s %d: %v", rendition, segment, err)
+	}
+}
+
+// A full disk is nobody's failure: the work waits for room, and goes on.
+func TestAFullDiskOnlyWaits(t *testing.T) {
+	for name, key := range map[string]string{"a cell": store.CellKey("v1", "180p", 1), "the plan": store.FramesKey("v1")} {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
-			plan := r.uploadPlanned("v1")
-			last := plan.Timeline.Segments() - 1
-			broken := store.CellKey("v1", "180p", last)
+			r.upload("v1", clip(t))
 			n := r.node("b1")
-			n.fails(broken, -1, fault)
-			r.impatient()
+			waits := make(chan struct{})
+			full := true
+			n.breaks(func(op storetest.Op, k string) storetest.Fault {
+				if op != storetest.OpPut || k != key || !full {
+					return storetest.Fault{}
+				}
+				full = false
+				close(waits)
+				return storetest.Fault{Err: store.ErrFull}
+			})
 			n.run()
 			task := n.submit("v1")
-			failed := r.untilTask(task.Id, store.TaskFailed)
-			if failed.Failure == nil || failed.Failure.Code != code || failed.Attempt != maxAttempts {
-				t.Errorf("task %+v, %+v", failed, failed.Failure)
+			r.await("the full disk", waits)
+			r.until("the job to wait", func() bool {
+				return slices.ContainsFunc(r.jobs(task.Id), func(j store.Job) bool { return j.State == store.JobLater && j.Failure == nil })
+			})
+			r.advance(fullPause)
+			done := r.untilTask(task.Id, store.TaskSucceeded)
+			if done.Attempt != 1 {
+				t.Errorf("task %+v", done)
 			}
-			r.wantNoJobs(task.Id)
-			r.until("the video to tell", func() bool { return r.video("v1").Failure != nil })
-			if v := r.video("v1"); v.State != store.VideoPlayable || v.Failure.Code != code {
-				t.Errorf("video %+v, %+v", v, v.Failure)
-			}
-			cells := r.cells("v1")
-			if !cells.Has("180p", 0) || cells.Has("180p", last) {
-				t.Errorf("cells %+v", cells)
-			}
-			if _, err := r.objects.Stat(t.Context(), store.CellKey("v1", "180p", 0)); err != nil {
-				t.Error(err)
-			}
-
-			n.fails(broken, 0, nil) // the disk is mended: what is there is not made again
-			again := n.submit("v1")
-			r.untilTask(again.Id, store.TaskSucceeded)
-			r.wantObjects(&plan, "v1")
 		})
 	}
 }
 
-func TestAFullDiskDoesNotCostTheSource(t *testing.T) {
+// Below the floor nothing is taken up.
+func TestTheFloorOfTheDisk(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	r.upload("v1", clip(t))
+	r.uploadPlanned("v1")
 	n := r.node("b1")
-	n.fails(store.FramesKey("v1"), -1, store.ErrFull)
-	r.impatient()
+	var free atomic.Int64
+	n.disk.objects = spaceOf{n.Objects, &free}
+	n.disk.floor, n.disk.every = 1000, time.Millisecond
+	n.Service.Objects = n.disk.objects
 	n.run()
 	task := n.submit("v1")
-	r.untilTask(task.Id, store.TaskFailed)
-	r.until("the video to fail", func() bool { return r.video("v1").State == store.VideoFailed })
-	if f := r.video("v1").Failure; f == nil || f.Code != codeDiskFull {
-		t.Errorf("failure %+v", f)
+	if n.disk.enough(t.Context()) {
+		t.Error("999 bytes are enough")
 	}
-	if _, err := r.objects.Stat(t.Context(), store.SourceKey("v1")); err != nil {
-		t.Errorf("the source is gone: %v", err)
+	for _, j := range r.jobs(task.Id) {
+		if j.Leases > 0 {
+			t.Errorf("job %+v", j)
+		}
 	}
-	n.fails("", 0, nil)
-	r.untilTask(n.submit("v1").Id, store.TaskSucceeded)
+	free.Store(1 << 40)
+	r.untilTask(task.Id, store.TaskSucceeded)
+}
+
+// spaceOf is objects with so much room.
+type spaceOf struct {
+	store.Objects
+	free *atomic.Int64
+}
+
+func (s spaceOf) Space(context.Context) (free, total int64, err error) {
+	return s.free.Load(), 1 << 50, nil
+}
+
+// What a task needs is reserved before it starts, besides what others need.
+func TestReserve(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	plan := r.uploadPlanned("v1")
+	need := needOf(&plan)
+	if need <= 0 {
+		t.Fatalf("the plan needs %d bytes", need)
+	}
+	n := r.node("b1")
+	var free atomic.Int64
+	n.Service.Objects = spaceOf{n.Objects, &free}
+	task := r.processing("t1", "v1")
+	other := store.Task{ID: "t2", VideoID: "v2", State: store.TaskProcessing, NeedBytes: 1000, Progress: 50}
+	r.ok(r.catalog.Tasks.Create(t.Context(), other))
+
+	free.Store(need + 499)
+	err := n.reserve(t.Context(), task, &plan)
+	var room errNoRoom
+	if !errors.As(err, &room) || !errors.Is(err, store.ErrFull) || room.need != need || room.free != need-1 {
+		t.Errorf("reserve: %v, want no room for %d", err, need)
+	}
+	free.Store(need + 500)
+	r.ok(n.reserve(t.Context(), task, &plan))
+	if got := r.task("t1").NeedBytes; got != need {
+		t.Errorf("the task needs %d, want %d", got, need)
+	}
+	// Half of it is made: that half needs no more room.
+	half := store.Cell{Rendition: "180p", Segment: 0, Bytes: need / 2}
+	r.ok(r.catalog.Plans.MarkCells(t.Context(), "v1", half))
+	free.Store(need - need/2 + 500)
+	r.ok(n.reserve(t.Context(), task, &plan))
 }
 
 func TestAJobThatTakesTooLong(t *testing.T) {

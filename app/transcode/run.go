@@ -37,21 +37,21 @@ func (s *Service) Run(ctx context.Context) error {
 	hard, kill := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer kill(nil)
 
-	var workers sync.WaitGroup
-	for i := range s.Workers {
-		workers.Go(s.worker(ctx, hard, fmt.Sprintf("worker-%d", i+1), store.RankOrdinary))
-	}
-	// Demanded cells do not wait for a worker: they have lanes of their own,
+	// Demanded cells do not wait for a worker: they have workers of their own,
 	// and the background encoders yield the cores to them (media's nice).
-	for i := range runtime.GOMAXPROCS(0) {
-		workers.Go(s.worker(ctx, hard, fmt.Sprintf("express-%d", i+1), store.RankDemanded))
+	s.pool.open(s.Workers, runtime.GOMAXPROCS(0), func(w *worker) { s.work(ctx, hard, w) })
+	var loops sync.WaitGroup
+	loops.Go(func() { s.reap(ctx) })
+	loops.Go(func() { s.suspects(ctx, hard) })
+	if s.Scaling.Interval > 0 {
+		loops.Go(func() { s.scaler(ctx) })
 	}
-	workers.Go(func() { s.reap(ctx) })
 
 	<-ctx.Done()
 	grace := time.AfterFunc(s.Drain, func() { kill(errDrained) })
 	defer grace.Stop()
-	workers.Wait()
+	loops.Wait()
+	s.pool.close()
 	return nil
 }
 
@@ -61,12 +61,12 @@ func (s *Service) resume(ctx context.Context) error {
 	if err := errors.Join(os.RemoveAll(s.Scratch), os.MkdirAll(s.Scratch, 0o700)); err != nil {
 		return fmt.Errorf("clear scratch directory: %w", err)
 	}
-	jobs, err := s.Queue.Reap(ctx, s.Owner)
+	jobs, err := s.Queue.Reap(ctx, reapRequest(store.Dead{Node: s.Owner.Node, Boot: s.Owner.Boot}))
 	if err != nil {
 		return fmt.Errorf("take back own leases: %w", err)
 	}
 	for _, j := range jobs {
-		s.Log.Info("job resumed", "job", j.ID, "kind", j.Kind, "attempt", j.Attempt)
+		s.Log.Info("job resumed", "job", j.ID, "kind", j.Kind, "state", j.State, "deaths", j.Deaths, "lone_deaths", j.LoneDeaths)
 	}
 	if err := s.heal(ctx); err != nil {
 		return err
@@ -84,7 +84,7 @@ func (s *Service) listen() ([]*nats.Subscription, error) {
 		return nil, err
 	}
 	subs := []*nats.Subscription{ready}
-	for _, over := range []events.Topic[events.Task]{events.TaskCancelled, events.TaskFailed} {
+	for _, over := range []events.Topic[events.Task]{events.TaskCancelled, events.TaskPaused, events.TaskFailed} {
 		sub, err := over.Listen(s.Bus, func(events.Task) { s.hearts.fire() })
 		if err != nil {
 			return subs, err

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"connectrpc.com/connect"
@@ -20,9 +21,15 @@ import (
 type Service struct {
 	Config
 	metrics *metrics
-	jobs    *wake // jobs can be leased
+	pool    *pool
+	alone   alone
+	disk    *disk
+	jobs    *wake // jobs can be leased, or workers are to look around
 	hearts  *wake // a lease may be lost: renew now
 	pace    *pace
+
+	admitting, reserving sync.Mutex
+	repaired             time.Time // see sweep, which alone uses it
 }
 
 // New returns a service that is not running yet: see Run.
@@ -31,7 +38,8 @@ func New(cfg Config) (*Service, error) {
 	if _, ok := cfg.Profiles[rpc.DefaultProfile]; !ok {
 		return nil, fmt.Errorf("transcode: no profile named %s", rpc.DefaultProfile)
 	}
-	s := &Service{Config: cfg, jobs: newWake(), hearts: newWake(), pace: newPace(progressInterval)}
+	s := &Service{Config: cfg, pool: &pool{}, jobs: newWake(), hearts: newWake(), pace: newPace(progressInterval)}
+	s.disk = &disk{objects: cfg.Objects, floor: cfg.DiskFloor, every: cfg.Poll, log: cfg.Log}
 	s.metrics = newMetrics(s)
 	return s, nil
 }
@@ -52,16 +60,19 @@ func (s *Service) CreateTask(ctx context.Context, req *rpc.CreateTaskRequest) (*
 	if err != nil {
 		return nil, err
 	}
-	waiting, err := s.countTasks(ctx, store.TaskQueued)
+	stats, err := s.Queue.Stats(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if waiting >= s.MaxQueue {
-		return nil, rpc.Errorf(connect.CodeResourceExhausted, "queue_full",
-			"%d tasks are waiting already (transcoder.max_queue_size); try again later.", waiting)
+	if stats.Backlog >= s.MaxQueue {
+		return nil, rpc.RetryErrorf(fullRetry, connect.CodeResourceExhausted, "queue_full",
+			"%d tasks are waiting already (transcoder.max_queue_size); try again later.", stats.Backlog)
 	}
 	return s.submit(ctx, video, task)
 }
+
+// fullRetry is when a task that found the queue full may be tried again.
+const fullRetry = 10 * time.Second
 
 // newTask checks the request against the video.
 func (s *Service) newTask(video store.Video, req *rpc.CreateTaskRequest) (store.Task, error) {
@@ -116,6 +127,9 @@ func (s *Service) submit(ctx context.Context, seen store.Video, task store.Task)
 			return nil, rpc.NotFound(err, "video", seen.ID)
 		}
 		return s.GetTask(rpc.System(ctx), &rpc.GetTaskRequest{Id: s.newest(ctx, seen.ID)})
+	}
+	if err := s.Queue.Push(ctx, waitingPlanJob(task)); err != nil && !errors.Is(err, store.ErrExists) {
+		return nil, fmt.Errorf("push plan job: %w", err)
 	}
 	s.announce(events.TaskSubmitted, task)
 	if err := s.admit(ctx); err != nil {
@@ -186,28 +200,13 @@ func states() []store.TaskState {
 	}
 }
 
-// CancelTask implements rpc.TranscoderHandler.
-func (s *Service) CancelTask(ctx context.Context, req *rpc.CancelTaskRequest) (*rpc.Task, error) {
-	if err := rpc.Require(ctx, rpc.ScopeOperator); err != nil {
-		return nil, err
-	}
-	task, err := s.end(ctx, req.Id, store.TaskCancelled, nil)
-	switch {
-	case errors.Is(err, errOver):
-		return nil, rpc.Errorf(connect.CodeFailedPrecondition, "task_over", "The task is %s already.", task.State)
-	case err != nil:
-		return nil, rpc.NotFound(err, "task", req.Id)
-	}
-	return s.describe(ctx, task), nil
-}
-
 // GetMetrics implements rpc.TranscoderHandler. On the transcoder's own port the
 // edge lets everybody read it.
 func (s *Service) GetMetrics(ctx context.Context, _ *rpc.GetMetricsRequest) (*rpc.GetMetricsResponse, error) {
 	if err := rpc.Require(ctx, rpc.ScopeRead); err != nil {
 		return nil, err
 	}
-	return s.metrics.snapshot(s.Workers), nil
+	return s.metrics.snapshot(s.pool.counts()), nil
 }
 
 // describe adds what needs the video: an ETA. Without it the task is shown

@@ -71,6 +71,7 @@ func TestCreateTaskRefuses(t *testing.T) {
 	}
 
 	r.ok(r.catalog.Tasks.Create(t.Context(), store.Task{ID: "w1", VideoID: "waiting", State: store.TaskQueued}))
+	r.ok(n.enqueue(t.Context()))
 	_, err = n.CreateTask(rpc.System(t.Context()), &rpc.CreateTaskRequest{VideoId: "good"})
 	wantReason(t, err, "queue_full")
 	again, err := n.CreateTask(rpc.System(t.Context()), &rpc.CreateTaskRequest{VideoId: "waiting"})
@@ -278,7 +279,7 @@ func TestCancelStopsTheEncoderAtOnce(t *testing.T) {
 	if over.State != string(store.TaskCancelled) || over.FinishedAt == nil {
 		t.Errorf("cancelled: %v", over)
 	}
-	r.until("the worker to be idle", func() bool { return n.metrics.active.Load() == 0 })
+	r.until("the worker to be idle", func() bool { return n.pool.counts().active == 0 })
 	wantGone(t, pid)
 	r.wantNoJobs(task.Id)
 	if v := r.video("v1"); v.State != store.VideoFailed || v.Failure == nil || v.Failure.Code != codeCancelled {
@@ -322,7 +323,8 @@ func TestAPlayableVideoStaysPlayableWhenCancelled(t *testing.T) {
 func TestMetricsCountWhatEnded(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	n := r.node("b1", func(c *Config) { c.Workers = 3 })
+	n := r.node("b1", func(c *Config) { c.Workers = 3 }).run()
+	r.until("the workers", func() bool { return n.pool.size() == 3 })
 	now := time.Now()
 	n.metrics.ended(store.Task{State: store.TaskSucceeded, Started: now, Finished: now.Add(3 * time.Second)})
 	n.metrics.ended(store.Task{State: store.TaskSucceeded, Started: now, Finished: now.Add(4 * time.Second)})

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"streamgate/app/events"
@@ -18,13 +17,17 @@ var errOver = errors.New("the task is over")
 func (s *Service) start(ctx context.Context, taskID string) (store.Task, error) {
 	first := false
 	task, err := s.Catalog.Tasks.Update(ctx, taskID, func(t *store.Task) error {
-		if t.State.Final() {
+		switch {
+		case t.State.Final():
 			return errOver
+		case t.State == store.TaskPaused:
+			return store.ErrLeaseLost // or it will be, in a moment
 		}
-		first = t.State == store.TaskQueued
+		first = t.Started.IsZero()
 		t.State, t.Attempt = store.TaskProcessing, max(t.Attempt, 1)
-		if t.Started.IsZero() {
+		if first {
 			t.Started = time.Now().UTC()
+			measureFrom(t)
 		}
 		return nil
 	})
@@ -32,6 +35,11 @@ func (s *Service) start(ctx context.Context, taskID string) (store.Task, error) 
 		s.announce(events.TaskStarted, task)
 	}
 	return task, err
+}
+
+// measureFrom makes speed count from now on.
+func measureFrom(t *store.Task) {
+	t.Measured, t.MeasuredFrom, t.Speed = time.Now().UTC(), t.Progress, 0
 }
 
 // settle moves a task and its video to where the store says they are. It may
@@ -107,8 +115,8 @@ func (s *Service) settleProgress(ctx context.Context, task store.Task, p *store.
 			return errOver
 		}
 		t.Progress = max(t.Progress, 100*share) // a slow reader comes late
-		if took := time.Since(t.Started).Seconds(); took > 0 && !t.Started.IsZero() {
-			t.Speed = share * p.Timeline.Seconds(p.Timeline.Ticks()) / took
+		if took := time.Since(t.Measured).Seconds(); took > 0 && !t.Measured.IsZero() && t.State == store.TaskProcessing {
+			t.Speed = (t.Progress - t.MeasuredFrom) / 100 * p.Timeline.Seconds(p.Timeline.Ticks()) / took
 		}
 		return nil
 	})
@@ -124,14 +132,11 @@ func (s *Service) settleEnd(ctx context.Context, task store.Task, missing int) e
 	if task.State != store.TaskProcessing {
 		return nil
 	}
-	if missing > 0 && !s.pace.due("end/"+task.ID) {
-		return nil // jobs are surely left; the sweep looks now and then
-	}
-	jobs, err := s.Queue.Jobs(ctx, task.ID)
+	open, err := s.Queue.Open(ctx, task.ID)
 	if err != nil {
 		return fmt.Errorf("settle: %w", err)
 	}
-	if slices.ContainsFunc(jobs, func(j store.Job) bool { return j.State != store.JobDone }) {
+	if open > 0 {
 		return nil
 	}
 	if missing > 0 { // the last job may have ended since they were counted
@@ -140,14 +145,15 @@ func (s *Service) settleEnd(ctx context.Context, task store.Task, missing int) e
 		}
 	}
 	if missing > 0 {
-		_, err = s.end(ctx, task.ID, store.TaskFailed, failureIn(jobs))
+		failure, ferr := s.whichFailed(ctx, task)
+		if ferr != nil {
+			return ferr
+		}
+		_, err = s.end(ctx, task.ID, store.TaskFailed, failure)
 	} else {
 		_, err = s.end(ctx, task.ID, store.TaskSucceeded, nil)
 	}
-	if errors.Is(err, errOver) {
-		return nil // another worker saw it first
-	}
-	return err
+	return ignore(err, errOver) // another worker saw it first
 }
 
 // missing counts the cells that a video lacks, without a plan one at least.
@@ -166,17 +172,6 @@ func (s *Service) missing(ctx context.Context, videoID string) (int, error) {
 	return cells.Missing(&plan), nil
 }
 
-// failureIn tells why jobs that are all done left parts missing: a node that
-// died between a job's end and its task's has left the reason in the job.
-func failureIn(jobs []store.Job) *store.Failure {
-	for _, j := range jobs {
-		if j.Failure != nil && j.Kind != store.JobStills {
-			return j.Failure
-		}
-	}
-	return &store.Failure{Code: codeFailed, Message: "The transcode ended with parts missing; start it again."}
-}
-
 // end moves a task to a final state, removes its jobs and lets the next one
 // in; errOver if it has ended already.
 func (s *Service) end(ctx context.Context, taskID string, state store.TaskState, failure *store.Failure) (store.Task, error) {
@@ -188,6 +183,7 @@ func (s *Service) end(ctx context.Context, taskID string, state store.TaskState,
 		if state == store.TaskSucceeded {
 			t.Progress = 100
 		}
+		t.NeedBytes = 0
 		return nil
 	})
 	if err != nil {
@@ -203,11 +199,13 @@ func (s *Service) end(ctx context.Context, taskID string, state store.TaskState,
 }
 
 // bury removes the jobs of a task that is over and shows its end in the
-// video. Doing it again is harmless.
+// video. Those of a failed one stay: they tell why. Doing it again is harmless.
 func (s *Service) bury(ctx context.Context, task store.Task) error {
-	_, err := s.Queue.Cancel(ctx, task.ID)
-	if err != nil {
-		err = fmt.Errorf("remove jobs: %w", err)
+	var err error
+	if task.State != store.TaskFailed {
+		if _, err = s.Queue.Cancel(ctx, task.ID); err != nil {
+			err = fmt.Errorf("remove jobs: %w", err)
+		}
 	}
 	if task.State != store.TaskSucceeded {
 		s.endVideo(ctx, task)

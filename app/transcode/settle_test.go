@@ -61,15 +61,16 @@ func TestSettleManyTimesAtOnce(t *testing.T) {
 	}
 }
 
-// lateJobs is a queue in which something happens just before the jobs are read.
+// lateJobs is a queue in which something happens just before the jobs are
+// counted.
 type lateJobs struct {
 	store.Queue
 	before func()
 }
 
-func (q *lateJobs) Jobs(ctx context.Context, task string) ([]store.Job, error) {
+func (q *lateJobs) Open(ctx context.Context, task string) (int, error) {
 	q.before()
-	return q.Queue.Jobs(ctx, task)
+	return q.Queue.Open(ctx, task)
 }
 
 func TestATaskDoesNotFailForACellMadeJustNow(t *testing.T) {
@@ -94,7 +95,7 @@ func TestJobsThatEndedWithPartsMissing(t *testing.T) {
 	r.processing("t1", "v1")
 	r.markAll("v1", &plan, 1)
 	r.ok(r.node("b1").settle(t.Context(), "t1"))
-	if got := r.task("t1"); got.State != store.TaskFailed || got.Failure.Code != codeFailed {
+	if got := r.task("t1"); got.State != store.TaskFailed || got.Failure.Code != codeIncomplete {
 		t.Errorf("task %+v", got)
 	}
 	if v := r.video("v1"); v.State != store.VideoPlayable || v.Failure == nil {
@@ -158,7 +159,7 @@ func TestWhatAWorkerWroteAfterTheDeletionGoes(t *testing.T) {
 	r.ok(r.catalog.Plans.MarkCells(t.Context(), "v1", store.Cell{Rendition: "180p", Segment: 1, Bytes: 4}))
 	_, err = n.CancelTask(rpc.System(t.Context()), &rpc.CancelTaskRequest{Id: task.Id})
 	r.ok(err)
-	r.until("the worker to be idle", func() bool { return n.metrics.active.Load() == 0 })
+	r.until("the worker to be idle", func() bool { return n.pool.counts().active == 0 })
 	r.wantNothingOf("v1")
 }
 
@@ -338,7 +339,7 @@ func BenchmarkDemand(b *testing.B) {
 func BenchmarkJobStart(b *testing.B) {
 	s, _, task := hour(b)
 	job := newJob(task, store.JobChunk, 450, 453)
-	job.Attempt = 1
+	job.Leases = 1
 	for b.Loop() {
 		if err := s.wanted(b.Context(), job); err != nil {
 			b.Fatal(err)

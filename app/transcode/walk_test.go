@@ -56,6 +56,17 @@ func (r *rig) wantNoJobs(task string) {
 	})
 }
 
+// wantNoOpenJobs checks that nothing is left to do of a task. The jobs of one
+// that failed stay, to tell why.
+func (r *rig) wantNoOpenJobs(task string) {
+	r.Helper()
+	r.until("the task's jobs to be done", func() bool {
+		open, err := r.db.Queue().Open(r.Context(), task)
+		r.ok(err)
+		return open == 0
+	})
+}
+
 // wantObjects checks that each cell was stored once, with the stills.
 func (r *rig) wantObjects(plan *store.Plan, video string) {
 	r.Helper()
@@ -111,7 +122,7 @@ func TestARefusedSourceLeavesOnlyTheRecord(t *testing.T) {
 	n := r.node("b1").run()
 	task := n.submit("v1")
 	failed := r.untilTask(task.Id, store.TaskFailed)
-	r.wantNoJobs(task.Id)
+	r.wantNoOpenJobs(task.Id)
 	r.until("the media to go", func() bool {
 		objects, err := r.objects.List(t.Context(), store.VideoPrefix("v1"))
 		r.ok(err)

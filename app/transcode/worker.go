@@ -11,39 +11,54 @@ import (
 	"streamgate/store"
 )
 
-// worker returns a loop that leases jobs of at most maxRank until ctx is
-// done; a running job goes on until hard is.
-func (s *Service) worker(ctx, hard context.Context, name string, maxRank store.Rank) func() {
-	owner := s.Owner
-	owner.Worker = name
-	return func() {
-		for ctx.Err() == nil {
-			// Both before the lease: a cancel right after it must be heard.
-			woken, nudged := s.jobs.next(), s.hearts.next()
-			job, err := s.Queue.Lease(ctx, owner, maxRank, s.LeaseTTL)
-			if err == nil {
-				s.busy(maxRank, +1)
-				s.runJob(hard, job, nudged)
-				s.busy(maxRank, -1)
-				continue
-			}
-			if !errors.Is(err, store.ErrEmpty) && ctx.Err() == nil {
-				s.Log.Error("lease a job", "err", err)
-			}
-			select {
-			case <-ctx.Done():
-			case <-woken:
-			case <-time.After(s.Poll):
-			}
+// work leases and runs jobs, one at a time, until ctx is done or the pool has
+// no more need of the worker; a running job goes on until hard is done.
+func (s *Service) work(ctx, hard context.Context, w *worker) {
+	for ctx.Err() == nil {
+		woken := s.jobs.next() // before the lease, so that none is missed
+		goOn, take := s.pool.may(w)
+		if !goOn {
+			return
+		}
+		if take && s.disk.enough(ctx) && s.runNext(ctx, hard, w) {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+		case <-woken:
+		case <-time.After(s.Poll):
 		}
 	}
 }
 
-// busy counts the workers that have a job; the express lanes are not workers.
-func (s *Service) busy(maxRank store.Rank, n int64) {
-	if maxRank == store.RankOrdinary {
-		s.metrics.active.Add(n)
+func (s *Service) runNext(ctx, hard context.Context, w *worker) (ran bool) {
+	defer s.alone.beside(w)()
+	return s.leaseAndRun(ctx, hard, w, store.LeaseRequest{MaxRank: w.maxRank})
+}
+
+// leaseAndRun runs the first job that the request allows, if there is one.
+func (s *Service) leaseAndRun(ctx, hard context.Context, w *worker, req store.LeaseRequest) (ran bool) {
+	nudged := s.hearts.next() // before the lease: a cancel right after it must be heard
+	req.Owner, req.TTL = s.Owner, s.LeaseTTL
+	req.Owner.Worker = w.name
+	jobs, err := s.Queue.Lease(ctx, req)
+	if err != nil {
+		if !errors.Is(err, store.ErrEmpty) && ctx.Err() == nil {
+			s.Log.Error("lease a job", "err", err)
+		}
+		return false
 	}
+	for _, job := range jobs {
+		run := &running{Job: job, began: time.Now()}
+		s.pool.take(w, run)
+		err := s.runJob(hard, run, nudged)
+		s.pool.take(w, nil)
+		if why := unhealthy(err); why != "" {
+			s.Log.Error("worker replaced", "worker", w.name, "job", job.ID, "why", why)
+			s.pool.replace(w, why)
+		}
+	}
+	return true
 }
 
 // progress is how much of a job is done, 0–1: written by the job, read by its
@@ -55,21 +70,20 @@ func (p *progress) get() float64      { return math.Float64frombits(p.bits.Load(
 
 // runJob runs one leased job and tells the queue how it ended. nudged closes
 // when the lease may have been lost since it was taken.
-func (s *Service) runJob(hard context.Context, job store.Job, nudged <-chan struct{}) {
-	log := s.Log.With("job", job.ID, "attempt", job.Attempt)
+func (s *Service) runJob(hard context.Context, run *running, nudged <-chan struct{}) error {
+	job := run.Job
+	log := s.Log.With("job", job.ID, "failures", job.Failures)
 	ctx, stop := context.WithCancelCause(hard)
 	defer stop(nil)
 	ctx, cancel := context.WithTimeoutCause(ctx, s.JobTimeout, errJobTimeout)
 	defer cancel()
 
-	var done progress
 	beating := make(chan struct{})
 	go func() {
 		defer close(beating)
-		s.heartbeat(ctx, job, nudged, &done, stop)
+		s.heartbeat(ctx, run, nudged, stop)
 	}()
-	began := time.Now()
-	push, err := s.perform(ctx, job, &done)
+	push, err := guard(func() ([]store.Job, error) { return s.perform(ctx, run) })
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		err = cause
 	}
@@ -79,19 +93,21 @@ func (s *Service) runJob(hard context.Context, job store.Job, nudged <-chan stru
 	if errors.Is(err, store.ErrLeaseLost) {
 		log.Info("job lost")
 		s.sweepDeleted(context.WithoutCancel(ctx), job.VideoID)
-		return
+		return nil
 	}
-	log.Debug("job ended", "took", time.Since(began), "err", err)
+	log.Debug("job ended", "took", time.Since(run.began), "err", err)
 	s.finish(context.WithoutCancel(ctx), job, push, err)
+	return err
 }
 
 // perform does the job's work and returns the jobs that follow from it.
-func (s *Service) perform(ctx context.Context, job store.Job, done *progress) ([]store.Job, error) {
+func (s *Service) perform(ctx context.Context, run *running) ([]store.Job, error) {
+	job := run.Job
 	if err := s.wanted(ctx, job); err != nil {
 		return nil, err
 	}
-	if job.Attempt > maxAttempts {
-		return nil, errGaveUp
+	if job.LoneDeaths >= maxLoneDeaths {
+		return nil, errKillsNode
 	}
 	switch job.Kind {
 	case store.JobPlan:
@@ -99,7 +115,7 @@ func (s *Service) perform(ctx context.Context, job store.Job, done *progress) ([
 	case store.JobStills:
 		return nil, s.stills(ctx, job)
 	default:
-		return nil, s.makeCells(ctx, job, done)
+		return nil, s.makeCells(ctx, run)
 	}
 }
 
@@ -116,8 +132,8 @@ func (s *Service) wanted(ctx context.Context, job store.Job) error {
 }
 
 // heartbeat renews the lease until ctx is done, at once when a task was
-// cancelled somewhere. A lost lease stops the job.
-func (s *Service) heartbeat(ctx context.Context, job store.Job, nudged <-chan struct{}, done *progress, stop context.CancelCauseFunc) {
+// cancelled or paused somewhere. A lost lease stops the job.
+func (s *Service) heartbeat(ctx context.Context, run *running, nudged <-chan struct{}, stop context.CancelCauseFunc) {
 	for {
 		select {
 		case <-ctx.Done():
@@ -126,13 +142,13 @@ func (s *Service) heartbeat(ctx context.Context, job store.Job, nudged <-chan st
 		case <-time.After(s.LeaseTTL / 3):
 		}
 		nudged = s.hearts.next() // before the renewal, which may be just too early
-		err := s.Queue.Renew(ctx, job.ID, job.Lease.Token, s.LeaseTTL, done.get())
+		err := s.Queue.Renew(ctx, run.ID, run.Lease.Token, s.LeaseTTL, run.progress.get())
 		switch {
 		case errors.Is(err, store.ErrLeaseLost):
 			stop(store.ErrLeaseLost)
 			return
 		case err != nil && ctx.Err() == nil:
-			s.Log.Warn("renew a lease", "job", job.ID, "err", err)
+			s.Log.Warn("renew a lease", "job", run.ID, "err", err)
 		}
 	}
 }

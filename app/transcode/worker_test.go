@@ -57,11 +57,10 @@ func (r *rig) wantStopped(n *node, job store.Job, nudged <-chan struct{}) {
 	r.Helper()
 	ctx, stop := context.WithCancelCause(r.Context())
 	defer stop(nil)
-	var done progress
 	beating := make(chan struct{})
 	go func() {
 		defer close(beating)
-		n.heartbeat(ctx, job, nudged, &done, stop)
+		n.heartbeat(ctx, &running{Job: job}, nudged, stop)
 	}()
 	r.await("the heartbeat to notice", ctx.Done())
 	<-beating
