@@ -57,15 +57,18 @@ func (s *Service) admitted(ctx context.Context, job store.Job) error {
 const orphanAge = 10 * time.Second
 
 // enqueue gives every queued task the job that a node which died in submit
-// has not pushed. It reads all of them, and so runs now and then only.
+// has not pushed, and goes on with retries that one has begun. It reads all of them, and so runs now and then only.
 func (s *Service) enqueue(ctx context.Context) error {
 	for task, err := range store.All(ctx, s.Catalog.Tasks, store.Query{State: string(store.TaskQueued)}) {
 		if err != nil {
 			return fmt.Errorf("list queued tasks: %w", err)
 		}
-		_, err := s.Queue.Job(ctx, planJob(task).ID)
-		if errors.Is(err, store.ErrNotFound) {
+		job, err := s.Queue.Job(ctx, planJob(task).ID)
+		switch {
+		case errors.Is(err, store.ErrNotFound):
 			err = s.adopt(ctx, task)
+		case err == nil && job.State == store.JobDone && !task.Started.IsZero():
+			_, err = s.again(ctx, task)
 		}
 		if err != nil {
 			return err

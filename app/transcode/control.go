@@ -154,8 +154,9 @@ func reprioritise(priority int) change {
 	}
 }
 
-// retryTask makes what a failed or cancelled task has left missing. A node
-// that dies on the way leaves a task that fails again, and can be retried.
+// retryTask makes what a failed or cancelled task has left missing. It is
+// queued until its jobs are in line, or it would be found to have none and end
+// again; what a node that dies on the way leaves, enqueue finishes.
 func retryTask(ctx context.Context, s *Service, id string) (store.Task, error) {
 	task, err := s.Catalog.Tasks.Get(ctx, id)
 	if err != nil {
@@ -168,19 +169,38 @@ func retryTask(ctx context.Context, s *Service, id string) (store.Task, error) {
 		if t.State != store.TaskFailed && t.State != store.TaskCancelled {
 			return errState{"task_not_failed", fmt.Sprintf("The task is %s; only one that failed or was cancelled can be retried.", t.State)}
 		}
-		t.State, t.Failure, t.Finished = store.TaskProcessing, nil, time.Time{}
+		t.State, t.Failure, t.Finished = store.TaskQueued, nil, time.Time{}
 		measureFrom(t)
 		return nil
 	})
 	if err != nil {
 		return task, err
 	}
-	if err := s.again(ctx, task); err != nil {
+	return s.again(ctx, task)
+}
+
+// again puts the jobs in line that make what a task lacks, and moves it to
+// processing.
+func (s *Service) again(ctx context.Context, task store.Task) (store.Task, error) {
+	if err := s.putMissingInLine(ctx, task); err != nil {
 		return task, err
 	}
-	s.announce(events.TaskRetried, task)
+	now, err := s.Catalog.Tasks.Update(ctx, task.ID, func(t *store.Task) error {
+		if t.State != store.TaskQueued {
+			return errUnchanged // paused or cancelled meanwhile
+		}
+		t.State = store.TaskProcessing
+		return nil
+	})
+	if errors.Is(err, errUnchanged) {
+		return s.Catalog.Tasks.Get(ctx, task.ID)
+	}
+	if err != nil {
+		return task, err
+	}
+	s.announce(events.TaskRetried, now)
 	s.signal(store.RankFirst)
-	return task, s.settle(ctx, id)
+	return now, s.settle(ctx, task.ID) // all may be there already
 }
 
 // retriable says what stands against making what is missing.
@@ -199,9 +219,9 @@ func (s *Service) retriable(ctx context.Context, task store.Task) error {
 	return nil
 }
 
-// again shows in the video that it is being worked on, and puts the jobs in
-// line that make what is missing.
-func (s *Service) again(ctx context.Context, task store.Task) error {
+// putMissingInLine shows in the video that it is being worked on, and puts the
+// jobs in line that make what is missing.
+func (s *Service) putMissingInLine(ctx context.Context, task store.Task) error {
 	video, err := s.Catalog.Videos.Update(ctx, task.VideoID, func(v *store.Video) error {
 		v.Failure, v.Updated = nil, time.Now().UTC()
 		if v.State == store.VideoFailed {
