@@ -69,6 +69,7 @@ type Job struct {
 	RunAt    time.Time `json:"run_at,omitzero"` // not leased before
 	Leases   int       `json:"leases"`          // times leased
 	Failures int       `json:"failures"`        // leases that ended with a failure
+	Kills    int       `json:"kills,omitempty"` // and those whose encoder was killed by somebody
 	// Deaths counts the leases in a row that ended without a word and without
 	// progress, and LoneDeaths those of them that were their node's only one.
 	Deaths     int  `json:"deaths,omitempty"`
@@ -220,6 +221,8 @@ type Outcome struct {
 	After time.Duration
 	// Failure is why the attempt failed; nil when it succeeded.
 	Failure *Failure
+	// Killed makes the failure count as a kill: it is somebody else's doing.
+	Killed bool
 	// Log is the end of what ffmpeg said before a failure.
 	Log string
 	// Push are follow-up jobs, added in the same step; those whose id exists

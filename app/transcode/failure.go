@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os/exec"
 	"runtime/debug"
+	"syscall"
 	"time"
 
 	"streamgate/app/media"
@@ -14,6 +16,10 @@ import (
 
 // maxFailures is how often a job may fail before it is given up.
 const maxFailures = 4
+
+// maxKills is how often a job's ffmpeg may be killed by somebody else (an
+// operator, the kernel out of memory) before the job is given up.
+const maxKills = 25
 
 // A job whose node dies under it is not to blame, unless it was alone there,
 // again and again, and never got any further: after suspectAfter deaths it is
@@ -32,6 +38,7 @@ const (
 	codeTimeout    = "transcode_timeout"
 	codeStalled    = "transcode_stalled"
 	codeMemory     = "transcode_memory"
+	codeKilled     = "transcode_killed"
 	codeKillsNode  = "job_kills_node"
 	codeDiskFull   = "disk_full"
 	codeCancelled  = "cancelled"
@@ -63,6 +70,8 @@ func failureOf(err error) *store.Failure {
 		return &store.Failure{Code: codeDiskFull, Message: "The node's disk is full; the transcode goes on when there is room."}
 	case errors.Is(err, errJobTimeout):
 		return &store.Failure{Code: codeTimeout, Message: "This part took longer than transcoder.task_timeout allows."}
+	case killed(err):
+		return &store.Failure{Code: codeKilled, Message: "ffmpeg was killed by somebody else, perhaps by the kernel for lack of memory."}
 	case errors.Is(err, errKillsNode):
 		return &store.Failure{Code: codeKillsNode, Message: fmt.Sprintf(
 			"The node died %d times while it ran nothing but this part. Look at the node's memory and at its log; retry the task when that is mended.", maxLoneDeaths)}
@@ -97,13 +106,28 @@ func permanent(job store.Job, err error) bool {
 	case errors.As(err, &refusal), errors.Is(err, media.ErrInput), errors.Is(err, errKillsNode):
 		return true
 	}
+	if killed(err) {
+		return job.Kills+1 >= maxKills
+	}
 	return job.Failures+1 >= maxFailures
+}
+
+// killed tells whether ffmpeg was ended by a signal that was not ours: we only
+// kill one whose run is over anyway.
+func killed(err error) bool {
+	var tool *media.ToolError
+	var exit *exec.ExitError
+	if !errors.As(err, &tool) || !errors.As(tool.Err, &exit) {
+		return false
+	}
+	status, ok := exit.Sys().(syscall.WaitStatus)
+	return ok && status.Signaled() && (status.Signal() == syscall.SIGKILL || status.Signal() == syscall.SIGTERM)
 }
 
 // refused tells whether a failure is the source's own fault.
 func refused(f *store.Failure) bool {
 	switch f.Code {
-	case codeFailed, codeTimeout, codeStalled, codeMemory, codeKillsNode, codeDiskFull, codeCancelled, codeIncomplete:
+	case codeFailed, codeTimeout, codeStalled, codeMemory, codeKilled, codeKillsNode, codeDiskFull, codeCancelled, codeIncomplete:
 		return false
 	}
 	return true
@@ -118,10 +142,13 @@ func outcomeOf(job store.Job, err error) (out store.Outcome, givenUp bool) {
 		// Nothing is wrong with the job: it waits for room.
 		return store.Outcome{Retry: true, After: fullPause}, false
 	}
-	out.Failure, out.Log = failureOf(err), logOf(err)
+	out.Failure, out.Log, out.Killed = failureOf(err), logOf(err), killed(err)
 	givenUp = permanent(job, err)
 	if !givenUp {
 		out.Retry, out.After = true, retryDelay(job.Failures+1)
+		if out.Killed {
+			out.After = retryDelay(1)
+		}
 	}
 	return out, givenUp
 }

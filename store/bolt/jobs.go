@@ -181,7 +181,7 @@ func add(c *change, jobs []store.Job, now time.Time) error {
 // renewed makes a job one that was just pushed.
 func renewed(job *store.Job, now time.Time) {
 	job.Created = job.Created.UTC()
-	job.Leases, job.Failures, job.Deaths, job.LoneDeaths, job.Suspect = 0, 0, 0, 0, false
+	job.Leases, job.Failures, job.Kills, job.Deaths, job.LoneDeaths, job.Suspect = 0, 0, 0, 0, 0, false
 	job.Failure, job.Attempts, job.Lease = nil, nil, store.Lease{Token: job.Lease.Token}
 	var at time.Time
 	if job.Delay > 0 {

@@ -131,7 +131,11 @@ func (q *queue) Finish(ctx context.Context, id string, token uint64, out store.O
 func end(job *store.Job, out store.Outcome, now time.Time) {
 	job.Failure = out.Failure
 	if out.Failure != nil {
-		job.Failures++
+		if out.Killed {
+			job.Kills++
+		} else {
+			job.Failures++
+		}
 		note(job, now, *out.Failure, out.Log)
 	}
 	if !out.Retry {

@@ -109,7 +109,11 @@ func (q *Queue) Finish(ctx context.Context, id string, token uint64, out store.O
 	}
 	j.Failure = copyFailure(out.Failure)
 	if out.Failure != nil {
-		j.Failures++
+		if out.Killed {
+			j.Kills++
+		} else {
+			j.Failures++
+		}
 		remember(j, q.now(), *out.Failure, out.Log)
 	}
 	if out.Failure != nil || !out.Retry {
@@ -409,7 +413,7 @@ func (q *Queue) add(j store.Job) {
 // renew makes a job one that was just pushed.
 func (q *Queue) renew(j *store.Job) {
 	j.Created = j.Created.UTC()
-	j.Leases, j.Failures, j.Deaths, j.LoneDeaths, j.Suspect = 0, 0, 0, 0, false
+	j.Leases, j.Failures, j.Kills, j.Deaths, j.LoneDeaths, j.Suspect = 0, 0, 0, 0, 0, false
 	j.Failure, j.Attempts = nil, nil
 	var at time.Time
 	if j.Delay > 0 {

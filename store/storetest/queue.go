@@ -28,6 +28,7 @@ func TestQueue(t *testing.T, open func(t *testing.T, clock *Clock) store.Queue) 
 		{"an expired lease lasts until reaped", (*queueTest).lateFinish},
 		{"finish ends a job", (*queueTest).finish},
 		{"finish may retry", (*queueTest).retry},
+		{"finish tells kills from failures", (*queueTest).killed},
 		{"finish gives back", (*queueTest).giveBack},
 		{"attempts are remembered", (*queueTest).attempts},
 		{"finish pushes follow-ups", (*queueTest).follow},

@@ -13,6 +13,7 @@ import (
 func (q *queueTest) pushSets() {
 	given := q.job("a")
 	given.State = store.JobDone
+	given.Kills = 3
 	given.Leases, given.Failures, given.Deaths, given.LoneDeaths, given.Suspect = 7, 6, 5, 4, true
 	given.Attempts = []store.Attempt{{Log: "given"}}
 	given.Lease = store.Lease{Token: 9, Owner: worker(), Expires: q.clock.Now()}
@@ -255,7 +256,19 @@ func (q *queueTest) retry() {
 	same(q.T, "leases", again.Leases, 2)
 	q.finishJob(again, store.Outcome{Failure: failure})
 	same(q.T, "failures", q.get("a").Failures, 2)
+	same(q.T, "kills", q.get("a").Kills, 0)
 	q.wantStats(0, 0, 0, 1)
+}
+
+// killed: somebody else's doing is counted apart.
+func (q *queueTest) killed() {
+	q.push(q.job("a"))
+	failure := &store.Failure{Code: "killed"}
+	q.finishJob(q.lease(), store.Outcome{Retry: true, Failure: failure, Killed: true})
+	job := q.lease()
+	same(q.T, "failures and kills", [2]int{job.Failures, job.Kills}, [2]int{0, 1})
+	same(q.T, "failure", job.Failure, failure)
+	same(q.T, "attempts", len(job.Attempts), 1)
 }
 
 // giveBack: a node that stops has not tried.

@@ -98,6 +98,7 @@ func (d *pair) finish() {
 	}
 	if d.rand.IntN(3) == 0 {
 		out.Failure = &store.Failure{Code: fmt.Sprint("step_", d.step)}
+		out.Killed = d.rand.IntN(2) == 0
 	}
 	for range d.rand.IntN(3) {
 		out.Push = append(out.Push, d.randomJob())
