@@ -225,11 +225,17 @@ type Chain struct {
 	DelegateRegistry string `yaml:"delegate_registry"`
 }
 
-// Monitor is the operator's listener: health, metrics, pprof.
+// Monitor is the operator's listener (health, metrics, pprof), and where traces go.
 type Monitor struct {
 	// Listen is its address; keep it off public networks. Default:
 	// 127.0.0.1:6060. Port 0 picks a free one.
 	Listen string `yaml:"listen"`
+	// OTLPEndpoint is the collector that the spans of uploads and transcodes are
+	// sent to, over gRPC: http://127.0.0.1:4317 for a Jaeger beside the node,
+	// https for one that speaks TLS. A trace leads from an upload's last byte to
+	// its video's last cell; spans carry ids and numbers only. Default: empty,
+	// nothing is traced.
+	OTLPEndpoint string `yaml:"otlp_endpoint"`
 }
 
 // Log is the node's log, on standard error.

@@ -34,6 +34,7 @@ func (c *Config) Validate() error {
 	}
 	checkChains(v, c.Chains)
 	v.address("monitor.listen", c.Monitor.Listen)
+	v.collector("monitor.otlp_endpoint", c.Monitor.OTLPEndpoint)
 	v.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	v.oneOf("log.format", c.Log.Format, "auto", "text", "json")
 	c.checkPorts(v)
@@ -197,5 +198,18 @@ func (v *checker) address(key, addr string) {
 	_, port, err := net.SplitHostPort(addr)
 	if n, perr := strconv.Atoi(port); err != nil || perr != nil || n < 0 || n > 65535 {
 		v.fault(key, addr, "write an address and a port, like 127.0.0.1:6060")
+	}
+}
+
+// collector is the URL of an OTLP collector, or empty. Its port must be there:
+// gRPC's own default would be 443.
+func (v *checker) collector(key, text string) {
+	if text == "" {
+		return
+	}
+	u, err := url.Parse(text)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" || u.Port() == "" || u.User != nil ||
+		strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
+		v.fault(key, text, "write scheme, host and port of the collector's gRPC, like http://127.0.0.1:4317, or leave it empty")
 	}
 }

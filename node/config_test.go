@@ -124,6 +124,8 @@ func TestLoadErrors(t *testing.T) {
 			want: []string{"transcoder.profiles.p.rungs[0].crf", "0 to 51"}},
 		{name: "hold", yaml: "streaming: {hold: 20s}", want: []string{"streaming.hold", "20s", "9.5s"}},
 		{name: "listen", yaml: "monitor: {listen: '6060'}", want: []string{"monitor.listen", "127.0.0.1:6060"}},
+		{name: "collector", yaml: "monitor: {otlp_endpoint: 'collector:4317'}", want: []string{"monitor.otlp_endpoint", "http://127.0.0.1:4317"}},
+		{name: "collector without port", yaml: "monitor: {otlp_endpoint: 'http://collector'}", want: []string{"monitor.otlp_endpoint", "port"}},
 		{name: "level", yaml: "log: {level: loud}", want: []string{"log.level", "loud", "debug or info"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -35,7 +35,8 @@
 //  4. The node leaves the registry: until its jobs have ended, others must be
 //     able to see who holds them.
 //  5. Stores and bus close, in that order: the last writes are announced.
-//  6. The operator's listener closes last: the whole stop can be watched.
+//  6. The last spans are sent, now that nothing makes any: 3 s at most.
+//  7. The operator's listener closes last: the whole stop can be watched.
 //
 // # Testing
 //

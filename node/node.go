@@ -14,6 +14,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"go.opentelemetry.io/otel/trace/noop"
 
 	"streamgate/store"
 )
@@ -89,6 +90,7 @@ func newKernel(cfg *Config, opt Options) *Kernel {
 		Config: cfg, Log: opt.Log, Version: opt.Version, Roles: []Role{opt.Role},
 		Started: time.Now().UTC(), DataDir: cfg.DataDir, BootID: store.NewID(),
 		Metrics: prometheus.NewRegistry(), Mux: http.NewServeMux(), Mounts: map[string]http.Handler{}, state: newState(),
+		Tracer: noop.Tracer{},
 	}
 	if k.Log == nil {
 		k.Log = slog.New(slog.DiscardHandler)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 
 	"streamgate/app/gateway"
 	"streamgate/app/media"
@@ -41,6 +42,7 @@ type Kernel struct {
 	Version string
 	Roles   []Role
 	Started time.Time
+	Tracer  trace.Tracer // from part tracing on; before it, and without a collector, it does nothing
 
 	DataDir string
 	NodeID  string // persistent

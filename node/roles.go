@@ -64,6 +64,7 @@ func table() []part {
 	all := every()
 	return []part{
 		{operator{}, all, brief},      // first and last: start and stop can be watched
+		{&tracing{}, all, brief},      // spans: sent when all that makes them has ended
 		{&tools{}, all, brief},        // ffmpeg
 		{&bus{}, all, brief},          // events
 		{&stores{}, all, brief},       // records, queue, media, cache

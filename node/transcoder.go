@@ -25,7 +25,7 @@ func (t *transcoder) Start(ctx context.Context, k *Kernel) error {
 	workers, least, most := cfg.Workers(cores())
 	service, err := transcode.New(transcode.Config{
 		Queue: k.Stores.Queue, Catalog: k.Stores.Catalog, Objects: k.Stores.Objects, Bus: k.Bus,
-		Tools: k.Tools, Log: k.Log.With("service", "transcoder"), Metrics: k.Metrics,
+		Tools: k.Tools, Log: k.Log.With("service", "transcoder"), Metrics: k.Metrics, Tracer: k.Tracer,
 		Owner:    store.Owner{Node: k.NodeID, Boot: k.BootID},
 		Scratch:  filepath.Join(k.DataDir, "scratch"),
 		Profiles: cfg.Profiles, Workers: workers,

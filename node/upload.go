@@ -19,7 +19,7 @@ func (u *uploads) Start(ctx context.Context, k *Kernel) error {
 	service, err := upload.New(upload.Config{
 		Catalog: k.Stores.Catalog, Objects: k.Stores.Objects, Bus: k.Bus, Transcoder: k.Peers.Transcoder,
 		Dir: filepath.Join(k.DataDir, "uploads"), MaxSize: int64(cfg.MaxSize), MinFree: int64(cfg.MinFreeDisk),
-		ExpireAfter: cfg.ExpireAfter, Log: k.Log.With("service", "upload"),
+		ExpireAfter: cfg.ExpireAfter, Log: k.Log.With("service", "upload"), Tracer: k.Tracer,
 	})
 	if err != nil {
 		return err

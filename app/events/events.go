@@ -14,6 +14,9 @@
 // never acts on a payload alone. Payloads carry ids and public words only:
 // no secret, no token.
 //
+// Trace, where a payload has it, is the W3C traceparent of what is told of; ""
+// if nobody traces that.
+//
 // # Testing
 //
 // By the services that publish and listen, over an embedded NATS.
@@ -67,6 +70,7 @@ type Task struct {
 	Progress float64   `json:"progress"` // 0–100
 	Speed    float64   `json:"speed"`    // seconds of video per second
 	At       time.Time `json:"at"`
+	Trace    string    `json:"trace,omitempty"`
 }
 
 // Jobs says that jobs can be leased, the most urgent of this rank.
@@ -79,6 +83,7 @@ type Cells struct {
 	VideoID   string `json:"video_id"`
 	Rendition string `json:"rendition"`
 	Segment   int    `json:"segment"`
+	Trace     string `json:"trace,omitempty"`
 }
 
 // Upload is the payload of the upload topics.
@@ -87,6 +92,7 @@ type Upload struct {
 	VideoID   string `json:"video_id"`
 	Offset    int64  `json:"offset"`     // bytes
 	SizeBytes int64  `json:"size_bytes"` // 0 while unknown
+	Trace     string `json:"trace,omitempty"`
 }
 
 // Video is the payload of the video topics.

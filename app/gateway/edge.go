@@ -29,6 +29,7 @@ type edge struct {
 func (e *edge) wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx := rpc.WithTrace(r.Context(), traceID(r), e.log)
+		ctx = rpc.ContinueTrace(ctx, r.Header.Get("Traceparent"))
 		if rpc.BaseURL(ctx) == "" {
 			ctx = rpc.WithBaseURL(ctx, e.baseURL(r))
 		}

@@ -7,7 +7,7 @@
 //	problem.go   how HTTP shows them (RFC 9457)
 //	identity.go  who calls, and what that allows
 //	fields.go    the checks of fields that several requests have
-//	trace.go     the id under which an unexpected error is logged
+//	trace.go     the id under which an unexpected error is logged; how traces travel
 //	handler.go   what every handler is made with; codec.go, its JSON
 //
 // # Usage

@@ -8,8 +8,12 @@ import (
 	"io"
 	"sync/atomic"
 
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+
 	"streamgate/app/events"
 	"streamgate/app/media"
+	"streamgate/app/rpc"
 	"streamgate/store"
 )
 
@@ -36,7 +40,7 @@ func (s *Service) makeCells(ctx context.Context, run *running) error {
 
 	var made atomic.Int64
 	total := float64(cellsIn(todo))
-	emit := func(rendition string, segment int, cell []byte) error {
+	emit := func(ctx context.Context, rendition string, segment int, cell []byte) error {
 		if err := s.commit(ctx, job, rendition, segment, cell); err != nil {
 			return err
 		}
@@ -48,7 +52,7 @@ func (s *Service) makeCells(ctx context.Context, run *running) error {
 		return nil
 	}
 	for _, b := range todo {
-		err := s.Tools.Encode(ctx, media.EncodeInput{
+		err := s.encode(ctx, media.EncodeInput{
 			Source: source, Plan: &plan, Frames: frames, From: b.from, To: b.to, Renditions: b.renditions,
 			Background: job.Rank == store.RankOrdinary, Threads: s.threads(job),
 		}, emit)
@@ -57,6 +61,18 @@ func (s *Service) makeCells(ctx context.Context, run *running) error {
 		}
 	}
 	return nil
+}
+
+// encode is one run of ffmpeg.
+func (s *Service) encode(ctx context.Context, in media.EncodeInput, emit func(context.Context, string, int, []byte) error) (err error) {
+	ctx, span := s.Tracer.Start(ctx, "encode", trace.WithAttributes(
+		attribute.Int("streamgate.segment.from", in.From), attribute.Int("streamgate.segment.to", in.To),
+		attribute.StringSlice("streamgate.renditions", in.Renditions),
+	))
+	defer func() { endSpan(ctx, span, err) }()
+	return s.Tools.Encode(ctx, in, func(rendition string, segment int, cell []byte) error {
+		return emit(ctx, rendition, segment, cell)
+	})
 }
 
 // noteProgress tells the queue at once that a job gets on, so that the death of
@@ -127,7 +143,12 @@ func (s *Service) frames(ctx context.Context, plan *store.Plan) (media.Frames, e
 
 // commit stores one cell, marks it, and tells those who wait. A cell that a
 // demanded job has made in the meantime stays as it is.
-func (s *Service) commit(ctx context.Context, job store.Job, rendition string, segment int, cell []byte) error {
+func (s *Service) commit(ctx context.Context, job store.Job, rendition string, segment int, cell []byte) (err error) {
+	ctx, span := s.Tracer.Start(ctx, "cell", trace.WithAttributes(
+		attribute.String("streamgate.rendition", rendition), attribute.Int("streamgate.segment", segment),
+		attribute.Int("streamgate.bytes", len(cell)),
+	))
+	defer func() { endSpan(ctx, span, err) }()
 	key := store.CellKey(job.VideoID, rendition, segment)
 	obj, err := s.Objects.Stat(ctx, key)
 	if errors.Is(err, store.ErrNotFound) {
@@ -139,7 +160,9 @@ func (s *Service) commit(ctx context.Context, job store.Job, rendition string, s
 	if err := s.Catalog.Plans.MarkCells(ctx, job.VideoID, store.Cell{Rendition: rendition, Segment: segment, Bytes: obj.Size}); err != nil {
 		return fmt.Errorf("mark cell %s: %w", key, err)
 	}
-	events.CellsReady.Announce(s.Bus, s.Log, events.Cells{VideoID: job.VideoID, Rendition: rendition, Segment: segment})
+	events.CellsReady.Announce(s.Bus, s.Log, events.Cells{
+		VideoID: job.VideoID, Rendition: rendition, Segment: segment, Trace: rpc.Traceparent(ctx),
+	})
 	if segment == 0 || s.pace.due("progress/"+job.TaskID) {
 		if err := s.settle(ctx, job.TaskID); err != nil && !errors.Is(err, errOver) && !errors.Is(err, store.ErrNotFound) {
 			s.Log.Warn("move a task", "task", job.TaskID, "err", err)

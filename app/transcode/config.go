@@ -8,6 +8,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
 
 	"streamgate/app/media"
 	"streamgate/store"
@@ -22,6 +24,7 @@ type Config struct {
 	Tools   media.Tools
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
+	Tracer  trace.Tracer // default: nothing is traced
 
 	// Owner names this node and its boot; workers add their own name.
 	Owner store.Owner
@@ -68,5 +71,8 @@ func (c Config) withDefaults() Config {
 	c.LeaseTTL = cmp.Or(c.LeaseTTL, 30*time.Second)
 	c.Drain = cmp.Or(c.Drain, time.Minute)
 	c.Poll = cmp.Or(c.Poll, time.Second)
+	if c.Tracer == nil {
+		c.Tracer = noop.Tracer{}
+	}
 	return c
 }

@@ -103,7 +103,7 @@ func pauseTask(ctx context.Context, s *Service, id string) (store.Task, error) {
 	if _, err := s.Queue.PauseTask(ctx, id); err != nil {
 		return task, err
 	}
-	s.announce(events.TaskPaused, task)
+	s.announce(ctx, events.TaskPaused, task)
 	return task, s.admit(ctx) // its place is free
 }
 
@@ -127,7 +127,7 @@ func resumeTask(ctx context.Context, s *Service, id string) (store.Task, error) 
 	if _, err := s.Queue.ResumeTask(ctx, id); err != nil {
 		return task, err
 	}
-	s.announce(events.TaskResumed, task)
+	s.announce(ctx, events.TaskResumed, task)
 	s.signal(store.RankFirst)
 	return task, s.admit(ctx)
 }
@@ -148,7 +148,7 @@ func reprioritise(priority int) change {
 		if _, err := s.Queue.Reprioritise(ctx, id, priority); err != nil {
 			return task, err
 		}
-		s.announce(events.TaskProgress, task)
+		s.announce(ctx, events.TaskProgress, task)
 		s.signal(store.RankOrdinary)
 		return task, nil
 	}
@@ -198,7 +198,7 @@ func (s *Service) again(ctx context.Context, task store.Task) (store.Task, error
 	if err != nil {
 		return task, err
 	}
-	s.announce(events.TaskRetried, now)
+	s.announce(ctx, events.TaskRetried, now)
 	s.signal(store.RankFirst)
 	return now, s.settle(ctx, task.ID) // all may be there already
 }

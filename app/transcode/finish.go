@@ -13,6 +13,7 @@ func (s *Service) finish(ctx context.Context, job store.Job, push []store.Job, e
 	out, givenUp := store.Outcome{Push: push}, false
 	switch {
 	case errors.Is(err, errOver):
+		markJob(ctx, outcomeDropped, nil)
 		s.drop(ctx, job)
 		return
 	case err != nil:
@@ -23,12 +24,14 @@ func (s *Service) finish(ctx context.Context, job store.Job, push []store.Job, e
 		if !errors.Is(qerr, store.ErrLeaseLost) {
 			s.Log.Error("finish a job", "job", job.ID, "err", qerr)
 		}
+		markJob(ctx, outcomeLost, nil)
 		s.sweepDeleted(ctx, job.VideoID)
 		return // whoever holds the job now will say how it ended
 	}
 	s.metrics.jobEnded(job, out, givenUp)
+	markJob(ctx, outcomeName(out, givenUp), out.Failure)
 	s.signal(store.RankOrdinary)
-	if out.Failure != nil && !givenUp {
+	if out.Failure != nil && !out.Killed && !givenUp {
 		err = s.noteRetry(ctx, job)
 	} else {
 		err = s.settle(ctx, job.TaskID)
@@ -45,7 +48,7 @@ func (s *Service) noteRetry(ctx context.Context, job store.Job) error {
 		return nil
 	})
 	if err == nil {
-		s.announce(events.TaskRetried, task)
+		s.announce(ctx, events.TaskRetried, task)
 	}
 	return err
 }

@@ -8,6 +8,8 @@ import (
 	"os"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+
 	"streamgate/app/media"
 	"streamgate/store"
 )
@@ -37,7 +39,14 @@ func (s *Service) plan(ctx context.Context, job store.Job) ([]store.Job, error) 
 
 // newPlan plans the source and stores, in this order, the normalised copy,
 // the frame index and the plan.
-func (s *Service) newPlan(ctx context.Context, task store.Task) (store.Plan, error) {
+func (s *Service) newPlan(ctx context.Context, task store.Task) (plan store.Plan, err error) {
+	ctx, span := s.Tracer.Start(ctx, "plan")
+	defer func() {
+		span.SetAttributes(
+			attribute.Int("streamgate.segments", plan.Timeline.Segments()),
+			attribute.Int("streamgate.plan.renditions", len(plan.Renditions)))
+		endSpan(ctx, span, err)
+	}()
 	source, release, err := s.Objects.Local(ctx, store.SourceKey(task.VideoID))
 	if err != nil {
 		return store.Plan{}, err

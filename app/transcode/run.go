@@ -100,9 +100,11 @@ func (s *Service) signal(rank store.Rank) {
 }
 
 // announce publishes where a task stands.
-func (s *Service) announce(topic events.Topic[events.Task], t store.Task) {
+func (s *Service) announce(ctx context.Context, topic events.Topic[events.Task], t store.Task) {
+	s.markSpan(ctx, topic, t)
 	topic.Announce(s.Bus, s.Log, events.Task{
 		TaskID: t.ID, VideoID: t.VideoID, State: string(t.State), Progress: t.Progress, Speed: t.Speed, At: time.Now().UTC(),
+		Trace: t.Trace,
 	})
 }
 

@@ -114,7 +114,10 @@ var errRaced = errors.New("another task came first")
 
 // submit stores the task, makes it the video's newest and admits it. Of
 // concurrent submissions one wins and the others return its task.
-func (s *Service) submit(ctx context.Context, seen store.Video, task store.Task) (*rpc.Task, error) {
+func (s *Service) submit(ctx context.Context, seen store.Video, task store.Task) (_ *rpc.Task, err error) {
+	ctx, span := s.beginTask(ctx, task)
+	defer func() { endSpan(ctx, span, err) }()
+	task.Trace = rpc.Traceparent(ctx)
 	if err := s.Catalog.Tasks.Create(ctx, task); err != nil {
 		return nil, fmt.Errorf("create task: %w", err)
 	}
@@ -131,7 +134,7 @@ func (s *Service) submit(ctx context.Context, seen store.Video, task store.Task)
 	if err := s.Queue.Push(ctx, waitingPlanJob(task)); err != nil && !errors.Is(err, store.ErrExists) {
 		return nil, fmt.Errorf("push plan job: %w", err)
 	}
-	s.announce(events.TaskSubmitted, task)
+	s.announce(ctx, events.TaskSubmitted, task)
 	if err := s.admit(ctx); err != nil {
 		return nil, err
 	}

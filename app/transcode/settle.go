@@ -32,7 +32,7 @@ func (s *Service) start(ctx context.Context, taskID string) (store.Task, error) 
 		return nil
 	})
 	if err == nil && first {
-		s.announce(events.TaskStarted, task)
+		s.announce(ctx, events.TaskStarted, task)
 	}
 	return task, err
 }
@@ -121,7 +121,7 @@ func (s *Service) settleProgress(ctx context.Context, task store.Task, p *store.
 		return nil
 	})
 	if err == nil {
-		s.announce(events.TaskProgress, task)
+		s.announce(ctx, events.TaskProgress, task)
 	}
 	return err
 }
@@ -194,7 +194,7 @@ func (s *Service) end(ctx context.Context, taskID string, state store.TaskState,
 	}
 	s.metrics.ended(task)
 	err = s.bury(ctx, task)
-	s.announce(endTopic(state), task)
+	s.announce(ctx, endTopic(state), task)
 	return task, errors.Join(err, s.admit(ctx))
 }
 

@@ -73,7 +73,9 @@ func (p *progress) get() float64      { return math.Float64frombits(p.bits.Load(
 func (s *Service) runJob(hard context.Context, run *running, nudged <-chan struct{}) error {
 	job := run.Job
 	log := s.Log.With("job", job.ID, "failures", job.Failures)
-	ctx, stop := context.WithCancelCause(hard)
+	traced, span := s.beginJob(hard, job)
+	defer span.End()
+	ctx, stop := context.WithCancelCause(traced)
 	defer stop(nil)
 	ctx, cancel := context.WithTimeoutCause(ctx, s.JobTimeout, errJobTimeout)
 	defer cancel()
@@ -92,6 +94,7 @@ func (s *Service) runJob(hard context.Context, run *running, nudged <-chan struc
 
 	if errors.Is(err, store.ErrLeaseLost) {
 		log.Info("job lost")
+		markJob(ctx, outcomeLost, nil)
 		s.sweepDeleted(context.WithoutCancel(ctx), job.VideoID)
 		return nil
 	}

@@ -32,12 +32,14 @@ type outcome struct {
 //
 // The caller holds the upload's lock. The work goes on when the client has
 // gone: its bytes are here.
-func (s *Service) finish(ctx context.Context, id string) (outcome, error) {
+func (s *Service) finish(ctx context.Context, id string) (out outcome, err error) {
 	ctx = rpc.System(context.WithoutCancel(ctx))
 	rec, err := s.Catalog.Uploads.Get(ctx, id)
 	if err != nil {
 		return outcome{}, rpc.NotFound(fmt.Errorf("read the upload: %w", err), "upload", id)
 	}
+	ctx, span := s.beginSpan(ctx, rec)
+	defer func() { endSpan(span, out, err) }()
 	release, err := s.locks.hold(ctx, "video/"+rec.VideoID) // two uploads may end at once
 	if err != nil {
 		return outcome{}, err
@@ -48,6 +50,7 @@ func (s *Service) finish(ctx context.Context, id string) (outcome, error) {
 	if err != nil {
 		return outcome{}, err
 	}
+	span.AddEvent("source stored")
 	taskID, err := s.submit(ctx, video.ID)
 	if err != nil {
 		s.Log.Warn("a source waits for its task", "video", video.ID, "err", err)
@@ -198,7 +201,7 @@ func (s *Service) complete(ctx context.Context, rec store.Upload) error {
 	}
 	s.forget(rec.ID)
 	events.UploadCompleted.Announce(s.Bus, s.Log, events.Upload{
-		UploadID: rec.ID, VideoID: rec.VideoID, Offset: rec.SizeBytes, SizeBytes: rec.SizeBytes})
+		UploadID: rec.ID, VideoID: rec.VideoID, Offset: rec.SizeBytes, SizeBytes: rec.SizeBytes, Trace: rpc.Traceparent(ctx)})
 	s.Log.Info("source received", "video", rec.VideoID, "bytes", rec.SizeBytes)
 	return nil
 }

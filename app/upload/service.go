@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
 
 	"streamgate/app/rpc"
 	"streamgate/store"
@@ -46,8 +48,9 @@ type Config struct {
 	// IdleTimeout ends a transfer from which no byte comes. Default 60 s.
 	IdleTimeout time.Duration
 
-	Log *slog.Logger
-	Now func() time.Time // default time.Now
+	Log    *slog.Logger
+	Now    func() time.Time // default time.Now
+	Tracer trace.Tracer     // default: nothing is traced
 }
 
 func (c Config) withDefaults() Config {
@@ -59,6 +62,9 @@ func (c Config) withDefaults() Config {
 	c.IdleTimeout = cmp.Or(c.IdleTimeout, time.Minute)
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Tracer == nil {
+		c.Tracer = noop.Tracer{}
 	}
 	return c
 }
