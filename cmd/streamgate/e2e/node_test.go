@@ -53,6 +53,7 @@ type node struct {
 	cmd  *exec.Cmd
 	done chan error
 	log  *apptest.Log // what the node says
+	key  string       // of an admin, once asked for
 }
 
 // startNode runs a node on a fresh data directory and free ports.
