@@ -3,7 +3,7 @@
 //
 // # Usage
 //
-//	go run ./cmd/bench -binary bin/streamgate [-out RESULTS.md] [-rows NAME,…] [-quick]
+//	go run ./cmd/bench -binary bin/streamgate -peers bin/bench-peers [-out RESULTS.md] [-rows NAME,…] [-quick]
 //
 // It prints a table of what was measured, with the machine and the date, and
 // with -out writes it to a file. -rows picks rows by name ("-rows help" lists
@@ -20,9 +20,9 @@
 //
 // Rows measure real processes from outside: the node is the binary, run with an
 // empty data directory and free ports; CPU time is what the kernel charged to
-// the process and the children it has waited for. The rows ticket, decision and
-// sign-in run the node's own code in the bench's process instead, which is
-// therefore built as the node is, without cgo. Chains are development chains,
+// the process and the children it has waited for. The rows ticket, decision,
+// sign-in, queue and depth run the node's own code in the bench's process
+// instead, which is therefore built as the node is, without cgo. Chains are development chains,
 // each a process of its own, with a block for each transaction. What is compared
 // is measured in the same run in turns, A B A B, and the medians are compared:
 // the ratio then says little about the machine and how busy it was. The
@@ -73,6 +73,7 @@ func exit(err error) {
 // bench is what every row needs.
 type bench struct {
 	binary  string
+	peers   string // the program of the folder peers
 	quick   bool
 	dir     string // removed at the end
 	sources *sources
@@ -93,6 +94,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.SetOutput(stderr)
 	binary := f.String("binary", "bin/streamgate", "the program to measure")
+	peers := f.String("peers", "bin/bench-peers", "the program that measures other queues")
 	out := f.String("out", "", "also write the table to this `file`")
 	names := f.String("rows", "", "rows to measure, by `name`, comma-separated; default all")
 	quick := f.Bool("quick", false, "fewer and shorter runs")
@@ -123,7 +125,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	defer os.RemoveAll(dir)
 	b := &bench{
-		binary: program, quick: *quick, dir: dir, log: stderr,
+		binary: program, peers: *peers, quick: *quick, dir: dir, log: stderr,
 		sources: &sources{dir: *cache, clip: *clip, log: stderr},
 	}
 	report := b.measure(ctx, picked)

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -12,6 +14,7 @@ type result struct {
 	measured string
 	ratio    string // empty where nothing is compared
 	met      bool
+	notes    []string // what a reader must know of it; each is written once
 }
 
 func (r result) verdict() string {
@@ -85,6 +88,53 @@ func (c comparison) lower() result {
 	return c.result("< "+c.peer, func(q float64) bool { return q < 1 })
 }
 
+// rival is the same measurement of one peer.
+type rival struct {
+	name string
+	series
+}
+
+// contest is a measurement of the node and the same of several peers.
+type contest struct {
+	what, unit string
+	ours       series
+	peers      []rival
+	notes      []string
+}
+
+// best is the peer that the node must beat.
+func (c contest) best() rival {
+	return slices.MaxFunc(c.peers, func(a, b rival) int { return cmp.Compare(a.median(), b.median()) })
+}
+
+func (c contest) result(target string, met func(quotient float64) bool) result {
+	best := c.best()
+	q := comparison{ours: c.ours, them: best.series}.quotient()
+	measured := "node " + c.ours.String()
+	for _, p := range c.peers {
+		measured += ", " + p.name + " " + p.String()
+	}
+	return result{
+		what: c.what, target: target, measured: measured + " " + c.unit, notes: c.notes,
+		ratio: fmt.Sprintf("%.2f", q), met: met(q),
+	}
+}
+
+// first wants the node to be faster than each peer.
+func (c contest) first() result {
+	return c.result("first", func(q float64) bool { return q > 1 })
+}
+
+// atLeast judges the ratio to the best peer by what it must be at least.
+func (c contest) atLeast(limit float64) result {
+	return c.result(fmt.Sprintf("≥ %.2f × the best peer", limit), func(q float64) bool { return q >= limit })
+}
+
+// shown has no target.
+func (c contest) shown() result {
+	return c.result("", func(float64) bool { return true })
+}
+
 // report is the outcome of a run.
 type report struct {
 	machine machine
@@ -108,7 +158,25 @@ func (r *report) markdown() string {
 	}
 	b.WriteString("\n")
 	b.WriteString(table([]string{"what", "target", "measured", "ratio", ""}, r.rows()))
+	for i, note := range r.notes() {
+		if i == 0 {
+			b.WriteString("\n")
+		}
+		b.WriteString("* " + note + "\n")
+	}
 	return b.String()
+}
+
+// notes are those of all results, each once.
+func (r *report) notes() (all []string) {
+	for _, res := range r.results {
+		for _, note := range res.notes {
+			if !slices.Contains(all, note) {
+				all = append(all, note)
+			}
+		}
+	}
+	return all
 }
 
 func (r *report) rows() [][]string {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -30,6 +31,7 @@ func rows() []row {
 		{"decision", nil, benchDecision},
 		{"crowd", []string{"ffmpeg", "wrk"}, benchCrowd},
 		{"sign-in", nil, benchSignIn},
+		{"queue", []string{"initdb", "redis-server"}, benchQueue},
 	}
 }
 
@@ -57,17 +59,30 @@ func pick(all []row, names string) ([]row, error) {
 func (r row) haveTools() error {
 	for _, tool := range r.tools {
 		if _, err := findTool(tool); err != nil {
-			return fmt.Errorf("row %s needs %s, which is not installed: apt-get install %s (or leave the row out with -rows)", r.name, tool, tool)
+			return fmt.Errorf("row %s needs %s, which is not installed: apt-get install %s (or leave the row out with -rows)", r.name, tool, packageOf(tool))
 		}
 	}
 	return nil
 }
 
+// packageOf is the Debian package that a program is in.
+func packageOf(tool string) string {
+	if tool == "initdb" {
+		return "postgresql"
+	}
+	return tool
+}
+
 // findTool finds a program also where ordinary users have no path to.
 func findTool(name string) (string, error) {
 	path, err := exec.LookPath(name)
-	if err != nil {
-		path, err = exec.LookPath("/usr/sbin/" + name)
+	if err == nil {
+		return path, nil
 	}
-	return path, err
+	for _, pattern := range []string{"/usr/sbin/", "/usr/lib/postgresql/*/bin/"} {
+		if found, _ := filepath.Glob(pattern + name); len(found) > 0 {
+			return exec.LookPath(found[len(found)-1])
+		}
+	}
+	return "", err
 }

@@ -75,7 +75,12 @@ func (p *jetStreamPeer) push(ctx context.Context, l load) (float64, error) {
 	})
 }
 
+// jetStreamWaiting is the most messages that work begins with: each costs a
+// sync, and no more than that are worked off in the time.
+const jetStreamWaiting = 3000
+
 func (p *jetStreamPeer) work(ctx context.Context, l load) (rate float64, err error) {
+	l.Waiting = min(l.Waiting, jetStreamWaiting)
 	if err := p.fill(ctx, l); err != nil {
 		return 0, err
 	}
