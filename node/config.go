@@ -105,6 +105,13 @@ type Transcoder struct {
 	// FFmpeg is the path of ffmpeg; ffprobe is taken from beside it, else from
 	// the PATH. Default: empty, found in the PATH.
 	FFmpeg string `yaml:"ffmpeg"`
+	// MaxMemory is the resident memory that one ffmpeg may use; one that uses
+	// more is ended, and its job tried again. Default: 2GiB.
+	MaxMemory Bytes `yaml:"max_memory"`
+	// Confine shuts ffmpeg off from files and network, as far as the kernel can
+	// (streamgate doctor says how far). Only an ffmpeg that is a script needs it
+	// to be false. Default: true.
+	Confine bool `yaml:"confine"`
 }
 
 // ScalingPolicy moves the number of workers with the load. Ratio is runnable
@@ -265,7 +272,7 @@ func Default() *Config {
 		Transcoder: Transcoder{
 			WorkerPoolSize: 4, MaxConcurrentTasks: 16, MaxQueueSize: 1000,
 			TaskTimeout: time.Hour, HealthCheckInterval: 30 * time.Second, GRPCPort: 9092,
-			KeepTasks: 720 * time.Hour,
+			KeepTasks: 720 * time.Hour, MaxMemory: 2 << 30, Confine: true,
 			ScalingPolicy: ScalingPolicy{
 				MinWorkers: 2, MaxWorkers: 16, TargetQueueLen: 10,
 				ScaleUpThreshold: 2.5, ScaleDownThreshold: 0.5,

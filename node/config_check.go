@@ -73,6 +73,7 @@ func (t *Transcoder) check(v *checker) {
 	v.between("transcoder.task_timeout", t.TaskTimeout, time.Second, 7*24*time.Hour)
 	v.between("transcoder.health_check_interval", t.HealthCheckInterval, time.Second, time.Hour)
 	v.between("transcoder.keep_tasks", t.KeepTasks, time.Minute, 100*365*24*time.Hour)
+	v.atLeast("transcoder.max_memory", t.MaxMemory, 64<<20)
 	v.port("transcoder.grpc_port", t.GRPCPort)
 	p := &t.ScalingPolicy
 	v.count("transcoder.scaling_policy.min_workers", p.MinWorkers, 1, manyWorkers)

@@ -74,6 +74,10 @@ func (t *tools) Start(_ context.Context, k *Kernel) error {
 	if err != nil {
 		return err
 	}
+	found.MaxMemory = int64(k.Config.Transcoder.MaxMemory)
+	if k.Config.Transcoder.Confine {
+		found.Helper = k.helper
+	}
 	k.Tools = found
 	k.Check(t.Name(), func(context.Context) error {
 		if err := t.fault.Load(); err != nil {

@@ -76,7 +76,7 @@ func (t Tools) scanKeys(ctx context.Context, path string, v *stream) (keyScan, e
 			sets[sum] = true
 		}
 	}
-	err := run{path: t.FFmpeg, args: args, pipes: []func(io.Reader) error{readCRC(pictures), readCRC(parameters)}}.do(ctx)
+	err := run{tools: t, path: t.FFmpeg, args: args, pipes: []func(io.Reader) error{readCRC(pictures), readCRC(parameters)}}.do(ctx)
 	return keyScan{idrs: idrs, steady: plain && len(sets) < 2}, err
 }
 

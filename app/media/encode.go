@@ -49,7 +49,7 @@ func (t Tools) Encode(ctx context.Context, in EncodeInput, emit Emit) error {
 	var (
 		splitters = make([]*splitter, len(rs))
 		left      atomic.Int32
-		child     = run{path: t.FFmpeg, args: c.args, background: in.Background}
+		child     = run{tools: t, path: t.FFmpeg, args: c.args, background: in.Background}
 	)
 	left.Store(int32(len(rs)))
 	for i, r := range rs {

@@ -33,7 +33,7 @@ func shoot(t *testing.T, profile Profile, name, args string) film {
 	if out, err := exec.Command("ffmpeg", append(list, path)...).CombinedOutput(); err != nil {
 		t.Fatalf("make %s: %v\n%s", name, err, out)
 	}
-	f := film{tools: Tools{FFmpeg: "ffmpeg", FFprobe: "ffprobe"}, source: path}
+	f := film{tools: testTools, source: path}
 	var err error
 	f.Planned, err = f.tools.Plan(t.Context(), PlanInput{VideoID: "v", Path: path, Dir: dir, Profile: profile})
 	if err != nil {

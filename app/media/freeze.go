@@ -52,7 +52,7 @@ func (t Tools) freezeFamily(ctx context.Context, in *EncodeInput) error {
 	if err != nil {
 		return err
 	}
-	child := run{path: t.FFmpeg, args: c.args}
+	child := run{tools: t, path: t.FFmpeg, args: c.args}
 	var left atomic.Int32
 	left.Store(int32(len(rs)))
 	for _, r := range rs {

@@ -45,7 +45,7 @@ func (t Tools) packets(ctx context.Context, path string, st *stream) ([]packet, 
 	}}
 	args := append(inputArgs(), "-select_streams", strconv.Itoa(st.index),
 		"-show_entries", "packet=pts,duration,size,flags", "-of", "csv=p=0", "file:"+path)
-	err := run{path: t.FFprobe, args: args, stdout: lines}.do(ctx)
+	err := run{tools: t, path: t.FFprobe, args: args, stdout: lines}.do(ctx)
 	if r, ok := errors.AsType[Refusal](err); ok {
 		return nil, r
 	}

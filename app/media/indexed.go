@@ -125,7 +125,7 @@ func (t Tools) audioWithin(ctx context.Context, path string, a *stream, packets 
 	}}
 	args := append(inputArgs(), "-select_streams", strconv.Itoa(a.index), "-read_intervals", fmt.Sprintf("%%+#%d", packets),
 		"-show_entries", "frame=best_effort_timestamp", "-of", "csv=p=0", "file:"+path)
-	err = run{path: t.FFprobe, args: args, stdout: lines}.do(ctx)
+	err = run{tools: t, path: t.FFprobe, args: args, stdout: lines}.do(ctx)
 	if errors.As(err, new(*ToolError)) && ctx.Err() == nil {
 		err = nil
 	}

@@ -47,9 +47,9 @@ func (t Tools) normalise(ctx context.Context, path, dir string, p probed) (strin
 		args = append(args, "-bsf:v", "mpeg4_unpack_bframes") // DivX's packed B-frames
 	}
 	args = append(args, "-c", "copy")
-	err := run{path: t.FFmpeg, args: append(args, "-f", "matroska", "file:"+dst)}.do(ctx)
+	err := run{tools: t, path: t.FFmpeg, args: append(args, "-f", "matroska", "file:"+dst)}.do(ctx)
 	if p.audio != nil && errors.As(err, new(*ToolError)) {
-		err = run{path: t.FFmpeg, args: append(args, "-c:a", "flac", "-f", "matroska", "file:"+dst)}.do(ctx)
+		err = run{tools: t, path: t.FFmpeg, args: append(args, "-c:a", "flac", "-f", "matroska", "file:"+dst)}.do(ctx)
 	}
 	if err != nil {
 		return "", fmt.Errorf("normalise: %w", refuseTool(err))

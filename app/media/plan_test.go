@@ -11,7 +11,6 @@ import (
 	"streamgate/store"
 )
 
-var testTools = Tools{FFmpeg: "ffmpeg", FFprobe: "ffprobe"}
 
 // Sources of test clips: a moving picture with a frame counter, and a tone.
 const (

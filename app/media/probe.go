@@ -81,7 +81,7 @@ func (t Tools) probe(ctx context.Context, path string) (probed, error) {
 	args := append(inputArgs(), "-of", "json", "-show_format", "-show_streams", "-show_packets",
 		"-read_intervals", fmt.Sprintf("%%+#%d", probePackets), "-show_entries",
 		"packet=stream_index:packet_side_data=side_data_type", "file:"+path)
-	if err := (run{path: t.FFprobe, args: args, stdout: out}).do(ctx); err != nil {
+	if err := (run{tools: t, path: t.FFprobe, args: args, stdout: out}).do(ctx); err != nil {
 		if errors.Is(err, errTooMuch) {
 			return probed{}, refuse(CodeNotAVideo, "The file is not a video that can be read.")
 		}

@@ -73,7 +73,7 @@ func (t Tools) poster(ctx context.Context, source string, p *store.Plan, at floa
 	height := max(2, 2*int(math.Round(float64(width)*float64(p.Source.Height)/float64(p.Source.Width)/2)))
 	filter := fmt.Sprintf("thumbnail=n=4,scale=%d:%d,setsar=1", width, height)
 	args := append(stillsArgs(source, p, at, true), "-vf", filter, "-frames:v", "1", "-q:v", "3", "-f", "mjpeg", "file:"+dst)
-	if err := (run{path: t.FFmpeg, args: args, background: true}).do(ctx); err != nil {
+	if err := (run{tools: t, path: t.FFmpeg, args: args, background: true}).do(ctx); err != nil {
 		return fmt.Errorf("make a poster: %w", err)
 	}
 	if info, err := os.Stat(dst); err != nil || info.Size() == 0 {
@@ -143,7 +143,7 @@ func (t Tools) Storyboard(ctx context.Context, source string, p *store.Plan, dir
 		"scale=%d:%d,setsar=1,tile=%dx%d", b.every, b.tiles, b.width, b.height, tileCols, min(tileRows, (b.tiles+tileCols-1)/tileCols))
 	args := append(stillsArgs(source, p, 0, !small(p)), "-vf", filter, "-frames:v", strconv.Itoa(b.sheets()), "-q:v", "5",
 		"-f", "image2", "-start_number", "0", "file:"+filepath.Join(dir, "storyboard-%d.jpg"))
-	if err := (run{path: t.FFmpeg, args: args, background: true}).do(ctx); err != nil {
+	if err := (run{tools: t, path: t.FFmpeg, args: args, background: true}).do(ctx); err != nil {
 		return nil, nil, fmt.Errorf("make a storyboard: %w", err)
 	}
 	for i := range b.sheets() {

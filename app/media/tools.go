@@ -8,10 +8,14 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
+
+	"streamgate/app/media/confine"
 )
 
 // Formats are the ffmpeg demuxers that may read an upload.
@@ -21,6 +25,17 @@ const Formats = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,ogg,a
 type Tools struct {
 	FFmpeg  string // path of ffmpeg
 	FFprobe string // path of ffprobe
+
+	// Helper is the path of a binary whose main calls confine.Main: then the
+	// programs run confined. "" runs them as they are.
+	Helper string
+	// MaxMemory is the resident memory that a run may have, bytes. Default 2 GiB.
+	MaxMemory int64
+	// StallAfter is how long a run may use no processor time and write nothing.
+	// Default 20 s.
+	StallAfter time.Duration
+
+	watch *Watch
 }
 
 // niceBackground is what a background encoder adds to its niceness, so that a
@@ -53,6 +68,7 @@ var errCut = errors.New("the stream ended early")
 
 // run is one run of an external program.
 type run struct {
+	tools  Tools
 	path   string
 	args   []string
 	stdout io.Writer
@@ -63,26 +79,40 @@ type run struct {
 	background bool
 }
 
-// do runs the program until it ends, a pipe fails or ctx is done. The child
-// dies with this process (PDEATHSIG), so that a killed node leaves no encoder
-// behind.
+// do runs the program until it ends, a pipe fails, the watchdog barks or ctx is
+// done. The child dies with this process (PDEATHSIG), so that a killed node
+// leaves no encoder behind.
 func (r run) do(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	cmd := exec.CommandContext(ctx, r.path, r.args...)
+	argv, err := r.argv()
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	// The whole group: where the path is a wrapper, its children hold the pipes.
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+	var out flow
 	stderr := &tail{max: maxStderr}
-	cmd.Stdout, cmd.Stderr = r.stdout, stderr
+	cmd.Stdout, cmd.Stderr = out.writer(r.stdout), stderr
 
 	ours, err := r.start(cmd)
 	defer closeAll(ours)
 	if err != nil {
 		return err
 	}
-	cut := r.consume(ours, cancel)
+	r.tools.watch.begin(Child{PID: cmd.Process.Pid, Command: append([]string{r.path}, r.args...), Started: time.Now()}, stderr)
+	watched := make(chan struct{})
+	watching, unwatch := context.WithCancel(ctx)
+	go func() {
+		defer close(watched)
+		r.tools.watchdog(watching, cmd.Process.Pid, &out, cancel)
+	}()
+	cut := r.consume(ours, &out, cancel)
 	err = cmd.Wait()
+	unwatch()
+	<-watched
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
 	}
@@ -93,6 +123,29 @@ func (r run) do(ctx context.Context) error {
 		return &ToolError{Tool: r.path, Err: err, Stderr: stderr.String()}
 	}
 	return nil
+}
+
+// argv is the command line: the program's own, or that of the helper which
+// becomes it.
+func (r run) argv() ([]string, error) {
+	if r.tools.Helper == "" {
+		return append([]string{r.path}, r.args...), nil
+	}
+	policy := confine.Policy{}
+	if r.background {
+		policy.Nice = niceBackground
+	}
+	for i, arg := range r.args {
+		path, ok := strings.CutPrefix(arg, "file:")
+		switch {
+		case !ok:
+		case r.path == r.tools.FFprobe, i > 0 && r.args[i-1] == "-i":
+			policy.Read = append(policy.Read, path)
+		default:
+			policy.Write = append(policy.Write, filepath.Dir(path))
+		}
+	}
+	return policy.Command(r.tools.Helper, r.path, r.args...)
 }
 
 // start makes the pipes and starts the child. It returns our ends, which the
@@ -109,7 +162,7 @@ func (r run) start(cmd *exec.Cmd) (ours []*os.File, err error) {
 	if err := cmd.Start(); err != nil {
 		return ours, &ToolError{Tool: r.path, Err: err}
 	}
-	if r.background {
+	if r.background && r.tools.Helper == "" {
 		// The child has just started: threads made later inherit this.
 		_ = syscall.Setpriority(syscall.PRIO_PROCESS, cmd.Process.Pid, niceBackground)
 	}
@@ -117,14 +170,15 @@ func (r run) start(cmd *exec.Cmd) (ours []*os.File, err error) {
 }
 
 // consume reads every pipe to its end, and tells whether one was cut short.
-func (r run) consume(ours []*os.File, cancel context.CancelCauseFunc) bool {
+func (r run) consume(ours []*os.File, out *flow, cancel context.CancelCauseFunc) bool {
 	var (
 		readers sync.WaitGroup
 		cut     atomic.Bool
 	)
 	for i, pipe := range r.pipes {
 		readers.Go(func() {
-			switch err := pipe(ours[i]); {
+			defer out.done()
+			switch err := pipe(out.reader(ours[i])); {
 			case errors.Is(err, errCut):
 				cut.Store(true) // the child is about to end, and will say why
 			case err != nil:
@@ -142,13 +196,16 @@ func closeAll(files []*os.File) {
 	}
 }
 
-// tail is a writer that keeps the last max bytes.
+// tail is a writer that keeps the last max bytes. It may be read at any time.
 type tail struct {
 	max int
+	mu  sync.Mutex
 	buf bytes.Buffer
 }
 
 func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	t.buf.Write(p)
 	if over := t.buf.Len() - t.max; over > 0 {
 		t.buf.Next(over)
@@ -156,4 +213,8 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (t *tail) String() string { return t.buf.String() }
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.buf.String()
+}

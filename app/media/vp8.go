@@ -17,7 +17,7 @@ func (t Tools) hideVP8(ctx context.Context, path string, v *stream, packets []pa
 	var hidden []bool
 	args := append(inputArgs(), "-nostdin", "-copyts", "-i", "file:"+path, "-map", "0:"+strconv.Itoa(v.index),
 		"-c", "copy", "-copyinkf", "-f", "ivf", "pipe:3")
-	err := run{path: t.FFmpeg, args: args, pipes: []func(io.Reader) error{func(r io.Reader) (err error) {
+	err := run{tools: t, path: t.FFmpeg, args: args, pipes: []func(io.Reader) error{func(r io.Reader) (err error) {
 		hidden, err = readIVF(r)
 		return err
 	}}}.do(ctx)

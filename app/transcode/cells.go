@@ -52,7 +52,7 @@ func (s *Service) makeCells(ctx context.Context, run *running) error {
 		return nil
 	}
 	for _, b := range todo {
-		err := s.encode(ctx, media.EncodeInput{
+		err := s.encode(ctx, s.Tools.Watched(&run.watch), media.EncodeInput{
 			Source: source, Plan: &plan, Frames: frames, From: b.from, To: b.to, Renditions: b.renditions,
 			Background: job.Rank == store.RankOrdinary, Threads: s.threads(job),
 		}, emit)
@@ -64,13 +64,13 @@ func (s *Service) makeCells(ctx context.Context, run *running) error {
 }
 
 // encode is one run of ffmpeg.
-func (s *Service) encode(ctx context.Context, in media.EncodeInput, emit func(context.Context, string, int, []byte) error) (err error) {
+func (s *Service) encode(ctx context.Context, tools media.Tools, in media.EncodeInput, emit func(context.Context, string, int, []byte) error) (err error) {
 	ctx, span := s.Tracer.Start(ctx, "encode", trace.WithAttributes(
 		attribute.Int("streamgate.segment.from", in.From), attribute.Int("streamgate.segment.to", in.To),
 		attribute.StringSlice("streamgate.renditions", in.Renditions),
 	))
 	defer func() { endSpan(ctx, span, err) }()
-	return s.Tools.Encode(ctx, in, func(rendition string, segment int, cell []byte) error {
+	return tools.Encode(ctx, in, func(rendition string, segment int, cell []byte) error {
 		return emit(ctx, rendition, segment, cell)
 	})
 }

@@ -68,6 +68,10 @@ func failureOf(err error) *store.Failure {
 		return &refusal.Failure
 	case errors.Is(store.Full(err), store.ErrFull):
 		return &store.Failure{Code: codeDiskFull, Message: "The node's disk is full; the transcode goes on when there is room."}
+	case errors.Is(err, media.ErrStalled):
+		return &store.Failure{Code: codeStalled, Message: "ffmpeg stopped making progress on this part and was ended."}
+	case errors.Is(err, media.ErrMemory):
+		return &store.Failure{Code: codeMemory, Message: "ffmpeg used more memory on this part than transcoder.max_memory allows."}
 	case errors.Is(err, errJobTimeout):
 		return &store.Failure{Code: codeTimeout, Message: "This part took longer than transcoder.task_timeout allows."}
 	case killed(err):
@@ -219,8 +223,13 @@ func clock(seconds float64) string {
 // unhealthy says why a worker whose job ended like that is replaced; "" if it
 // is not.
 func unhealthy(err error) string {
-	if errors.Is(err, errJobTimeout) {
+	switch {
+	case errors.Is(err, errJobTimeout):
 		return "its job took too long"
+	case errors.Is(err, media.ErrStalled):
+		return "its ffmpeg made no progress"
+	case errors.Is(err, media.ErrMemory):
+		return "its ffmpeg used too much memory"
 	}
 	return ""
 }

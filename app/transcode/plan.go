@@ -16,14 +16,15 @@ import (
 
 // plan decides everything about a video and returns the jobs that carry it
 // out. A video that is planned already keeps its plan.
-func (s *Service) plan(ctx context.Context, job store.Job) ([]store.Job, error) {
+func (s *Service) plan(ctx context.Context, run *running) ([]store.Job, error) {
+	job := run.Job
 	task, err := s.start(ctx, job.TaskID)
 	if err != nil {
 		return nil, fmt.Errorf("start task: %w", err)
 	}
 	plan, err := s.Catalog.Plans.Plan(ctx, job.VideoID)
 	if errors.Is(err, store.ErrNotFound) {
-		plan, err = s.newPlan(ctx, task)
+		plan, err = s.newPlan(ctx, task, s.Tools.Watched(&run.watch))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("plan: %w", err)
@@ -39,7 +40,7 @@ func (s *Service) plan(ctx context.Context, job store.Job) ([]store.Job, error) 
 
 // newPlan plans the source and stores, in this order, the normalised copy,
 // the frame index and the plan.
-func (s *Service) newPlan(ctx context.Context, task store.Task) (plan store.Plan, err error) {
+func (s *Service) newPlan(ctx context.Context, task store.Task, tools media.Tools) (plan store.Plan, err error) {
 	ctx, span := s.Tracer.Start(ctx, "plan")
 	defer func() {
 		span.SetAttributes(
@@ -58,7 +59,7 @@ func (s *Service) newPlan(ctx context.Context, task store.Task) (plan store.Plan
 	}
 	defer os.RemoveAll(dir)
 
-	planned, err := s.Tools.Plan(ctx, media.PlanInput{
+	planned, err := tools.Plan(ctx, media.PlanInput{
 		VideoID: task.VideoID, Path: source, Dir: dir, Profile: s.Profiles[task.Profile],
 	})
 	if err != nil {

@@ -2,12 +2,12 @@ package transcode
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"slices"
 	"sync"
 	"time"
 
+	"streamgate/app/media"
 	"streamgate/store"
 )
 
@@ -42,7 +42,7 @@ type running struct {
 	store.Job
 	began    time.Time
 	progress progress
-	stop     context.CancelCauseFunc
+	watch    media.Watch // of its ffmpeg
 }
 
 // open starts workers that take every job, and express ones that take only

@@ -13,7 +13,8 @@ import (
 
 // stills makes the poster and the storyboard. The poster is shown as soon as
 // it exists.
-func (s *Service) stills(ctx context.Context, job store.Job) error {
+func (s *Service) stills(ctx context.Context, run *running) error {
+	job, tools := run.Job, s.Tools.Watched(&run.watch)
 	plan, err := s.Catalog.Plans.Plan(ctx, job.VideoID)
 	if err != nil {
 		return fmt.Errorf("read plan: %w", err)
@@ -30,7 +31,7 @@ func (s *Service) stills(ctx context.Context, job store.Job) error {
 	defer os.RemoveAll(dir)
 
 	poster := filepath.Join(dir, "poster.jpg")
-	if err := s.Tools.Poster(ctx, source, &plan, poster); err != nil {
+	if err := tools.Poster(ctx, source, &plan, poster); err != nil {
 		return fmt.Errorf("make poster: %w", err)
 	}
 	if err := s.putStills(ctx, job.VideoID, dir, "poster.jpg"); err != nil {
@@ -39,7 +40,7 @@ func (s *Service) stills(ctx context.Context, job store.Job) error {
 	if err := s.showStills(ctx, job.VideoID, func(v *store.Video) { v.Poster = true }); err != nil {
 		return err
 	}
-	sheets, vtt, err := s.Tools.Storyboard(ctx, source, &plan, dir)
+	sheets, vtt, err := tools.Storyboard(ctx, source, &plan, dir)
 	if err != nil {
 		return fmt.Errorf("make storyboard: %w", err)
 	}

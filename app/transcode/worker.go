@@ -114,9 +114,9 @@ func (s *Service) perform(ctx context.Context, run *running) ([]store.Job, error
 	}
 	switch job.Kind {
 	case store.JobPlan:
-		return s.plan(ctx, job)
+		return s.plan(ctx, run)
 	case store.JobStills:
-		return nil, s.stills(ctx, job)
+		return nil, s.stills(ctx, run)
 	default:
 		return nil, s.makeCells(ctx, run)
 	}

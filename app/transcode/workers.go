@@ -3,6 +3,7 @@ package transcode
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect"
@@ -84,6 +85,9 @@ func (s *Service) describeRun(ctx context.Context, w *rpc.Worker, run *running) 
 	w.TaskId, w.VideoId, w.JobId, w.Kind = run.TaskID, run.VideoID, run.ID, string(run.Kind)
 	w.FromSegment, w.ToSegment = int32(run.From), int32(run.To)
 	w.Progress, w.StartedAt = 100*share, timestamppb.New(run.began)
+	child := run.watch.Child()
+	w.Pid, w.Command, w.Log = int32(child.PID), strings.Join(child.Command, " "), child.Log
+	w.CpuSeconds, w.ResidentBytes = child.CPU.Seconds(), float64(child.Resident)
 	took := time.Since(run.began).Seconds()
 	if share <= 0 || took <= 0 {
 		return

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"streamgate/app/media/confine"
 	"streamgate/node"
 )
 
@@ -37,7 +38,7 @@ func doctor(ctx context.Context, e *env, f *flags) error {
 	if err != nil {
 		return err
 	}
-	findings := []finding{checkFFmpeg(ctx, cfg)}
+	findings := []finding{checkFFmpeg(ctx, cfg), checkConfinement(cfg)}
 	findings = append(findings, checkDataDir(cfg.DataDir)...)
 	findings = append(findings, checkPorts(ctx, cfg)...)
 	findings = append(findings, checkFiles())
@@ -70,6 +71,18 @@ func checkFFmpeg(ctx context.Context, cfg *node.Config) finding {
 		return found
 	}
 	found.state = fmt.Sprintf("%s, version %s, with libx264 and aac", tools.FFmpeg, version)
+	return found
+}
+
+// checkConfinement says what ffmpeg is shut off from.
+func checkConfinement(cfg *node.Config) finding {
+	found := finding{what: "confinement"}
+	if !cfg.Transcoder.Confine {
+		found.state, found.mend = "ffmpeg may read every file and reach every address", "set transcoder.confine to true"
+		return found
+	}
+	force := confine.Check()
+	found.state = force.Sentence()
 	return found
 }
 
