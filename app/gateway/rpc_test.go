@@ -153,3 +153,25 @@ func TestNewRPC(t *testing.T) {
 		t.Errorf("REST on the RPC listener: %s", resp.Status)
 	}
 }
+
+// TestTraceOverRPC: a call between nodes goes on in its caller's trace.
+func TestTraceOverRPC(t *testing.T) {
+	b := newBench(t)
+	url := serve(t, NewRPC(RPCConfig{
+		Services: []Service{Transcoder(b.transcoder)}, Auth: b.access, Log: slog.New(slog.DiscardHandler),
+	}))
+	var got string
+	b.transcoder.create = func(ctx context.Context) error {
+		got = rpc.Traceparent(ctx)
+		return nil
+	}
+	client := rpc.NewTranscoderClient(h2c(t), url, connect.WithGRPC(), withKey(b.keys["uploader"]), rpc.SendTrace())
+	for _, want := range []string{"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", ""} {
+		if _, err := client.CreateTask(rpc.ContinueTrace(t.Context(), want), &rpc.CreateTaskRequest{}); err != nil {
+			t.Fatal(err)
+		}
+		if got != want {
+			t.Errorf("traceparent %q arrived as %q", want, got)
+		}
+	}
+}
