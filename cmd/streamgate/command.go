@@ -44,7 +44,20 @@ func commands() []command {
 		{"videos delete", "ID", "delete a video and its media", videosDelete},
 		{"tasks list", "", "list the transcode tasks, newest first", tasksList},
 		{"tasks show", "ID", "show one task", tasksShow},
-		{"tasks cancel", "ID", "cancel a task; what is made already stays", tasksCancel},
+		{"tasks jobs", "ID", "show a task's jobs and the attempts that failed", tasksJobs},
+		{"tasks cancel", "[ID…]", "cancel tasks; what is made already stays", tasksCancel},
+		{"tasks pause", "[ID…]", "stop the work on tasks until they are resumed", tasksPause},
+		{"tasks resume", "[ID…]", "go on with paused tasks", tasksResume},
+		{"tasks retry", "[ID…]", "make what failed or cancelled tasks have left missing", tasksRetry},
+		{"tasks priority", "N [ID…]", "set the priority of tasks, 0 (last) to 100 (first)", tasksPriority},
+		{"queue show", "", "show what waits, and for how long", queueShow},
+		{"queue pause", "", "start no more work, but for what viewers wait for", queuePause},
+		{"queue resume", "", "undo queue pause", queueResume},
+		{"workers list", "", "show what each worker is doing", workersList},
+		{"workers drain", "ID", "let a worker finish its job and take no more", workersDrain},
+		{"workers resume", "ID", "undo workers drain", workersResume},
+		{"transcoder drain", "", "let every worker of the node finish its job and take no more", transcoderDrain},
+		{"transcoder resume", "", "undo transcoder drain", transcoderResume},
 		{"rules set", "VIDEO FILE", "say who may watch a video: a rule as JSON in a file, - for standard input", rulesSet},
 		{"rules show", "VIDEO", "show a video's rule", rulesShow},
 		{"rules clear", "VIDEO", "make a video private again", rulesClear},
@@ -182,6 +195,9 @@ func (f *flags) allowSet() {
 	})
 }
 
+// anyOperands lets a command have as many as it likes.
+const anyOperands = -1
+
 // parse reads the command line and returns exactly want operands.
 func (f *flags) parse(e *env, want int) ([]string, error) {
 	var operands []string
@@ -197,6 +213,9 @@ func (f *flags) parse(e *env, want int) ([]string, error) {
 			break
 		}
 		operands, rest = append(operands, f.Arg(0)), f.Args()[1:]
+	}
+	if want == anyOperands {
+		return operands, nil
 	}
 	if len(operands) > want {
 		return nil, usagef("%s: %q is one argument too many", f.command.name, operands[want])

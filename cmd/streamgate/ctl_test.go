@@ -151,8 +151,52 @@ func (f *fakeNode) ListTasks(ctx context.Context, _ *rpc.ListTasksRequest) (*rpc
 	return &rpc.ListTasksResponse{Tasks: []*rpc.Task{t}}, err
 }
 
-func (f *fakeNode) CancelTask(_ context.Context, r *rpc.CancelTaskRequest) (*rpc.Task, error) {
-	return &rpc.Task{Id: r.GetId(), State: "cancelled"}, nil
+// change answers a bulk call: it changes t1, and refuses what else is named.
+func (f *fakeNode) change(r *rpc.ChangeTasksRequest) (*rpc.ChangeTasksResponse, error) {
+	out := &rpc.ChangeTasksResponse{Matched: 1, Changed: 1}
+	if len(r.Ids) > 0 {
+		out.Matched = int32(len(r.Ids))
+	}
+	for _, id := range r.Ids {
+		if id != "t1" {
+			out.Refused = append(out.Refused, &rpc.RefusedChange{Id: id, Error: &rpc.Failure{Code: "task_over", Message: "It is over."}})
+		}
+	}
+	return out, nil
+}
+
+func (f *fakeNode) CancelTasks(_ context.Context, r *rpc.ChangeTasksRequest) (*rpc.ChangeTasksResponse, error) {
+	return f.change(r)
+}
+
+func (f *fakeNode) PrioritiseTasks(_ context.Context, r *rpc.ChangeTasksRequest) (*rpc.ChangeTasksResponse, error) {
+	if r.GetPriority() != 90 {
+		return nil, rpc.Invalid("priority_missing", "No priority.")
+	}
+	return f.change(r)
+}
+
+func (f *fakeNode) ListJobs(context.Context, *rpc.ListJobsRequest) (*rpc.ListJobsResponse, error) {
+	failure := &rpc.Failure{Code: "transcode_failed", Message: "It failed."}
+	return &rpc.ListJobsResponse{Jobs: []*rpc.Job{{
+		Id: "t1/chunk/000003", Kind: "chunk", State: "done", FromSegment: 3, ToSegment: 9, Failures: 1, Error: failure,
+		Attempts: []*rpc.Attempt{{Worker: "worker-1", Error: failure, Log: "out of luck"}},
+	}}}, nil
+}
+
+func (f *fakeNode) PauseQueue(context.Context, *rpc.PauseQueueRequest) (*rpc.QueueState, error) {
+	return &rpc.QueueState{Paused: true, TasksWaiting: 7}, nil
+}
+
+func (f *fakeNode) ListWorkers(context.Context, *rpc.ListWorkersRequest) (*rpc.ListWorkersResponse, error) {
+	return &rpc.ListWorkersResponse{Workers: []*rpc.Worker{{
+		Id: "worker-1", State: "active", TaskId: "t1", JobId: "t1/chunk/000003", Kind: "chunk", FromSegment: 3, ToSegment: 9,
+		Progress: 50, Speed: 2.5, CpuSeconds: 3, ResidentBytes: 2e8,
+	}, {Id: "worker-2", State: "idle"}}}, nil
+}
+
+func (f *fakeNode) DrainWorker(_ context.Context, r *rpc.DrainWorkerRequest) (*rpc.Worker, error) {
+	return &rpc.Worker{Id: r.Id, State: "draining"}, nil
 }
 
 func (f *fakeNode) SetVideoRule(_ context.Context, r *rpc.SetVideoRuleRequest) (*rpc.VideoRule, error) {
@@ -229,10 +273,26 @@ func TestVideosAndTasks(t *testing.T) {
 		{"tasks list --json", []string{`"tasks"`, `"eta": 12.5`}},
 		{"tasks show t1", []string{"t1", "v1", "processing"}},
 		{"tasks cancel t1", []string{"Task t1 is cancelled"}},
+		{"tasks cancel --state queued", []string{"1 of 1 tasks cancelled"}},
+		{"tasks cancel --state queued --json", []string{`"changed": 1`, `"refused": []`}},
+		{"tasks priority 90 t1", []string{"Task t1 is changed"}},
+		{"tasks jobs t1", []string{"chunk", "3-8", "transcode_failed: It failed.", "worker-1"}},
+		{"tasks jobs t1 --log", []string{"out of luck"}},
+		{"queue pause", []string{"paused; streamgate queue resume", "7"}},
+		{"workers list", []string{"worker-1", "active", "chunk 3-8", "50%", "2.5×", "3.0 s", "200 MB", "worker-2", "idle"}},
+		{"workers drain worker-1", []string{"Worker worker-1 is draining."}},
 	} {
 		got := f.ctl(t, strings.Fields(c.args)...)
 		if got.code != 0 || !containsAll(got.out, c.want...) {
 			t.Errorf("%s: %+v", c.args, got)
+		}
+	}
+	if got := f.ctl(t, "tasks", "cancel", "t1", "t2"); got.code != 1 || !containsAll(got.stderr, "t2: It is over.", "1 tasks were not cancelled") {
+		t.Errorf("one of two: %+v", got)
+	}
+	for _, args := range []string{"tasks pause", "tasks priority", "tasks priority many t1", "tasks priority 101 t1", "queue pause now"} {
+		if got := f.ctl(t, strings.Fields(args)...); got.code != 2 || got.stderr == "" {
+			t.Errorf("%s: %+v", args, got)
 		}
 	}
 	if got := f.ctl(t, "videos", "show", "v2"); got.code != 1 || !strings.Contains(got.stderr, `There is no video "v2".`) {

@@ -31,7 +31,11 @@
 //
 //	streamgate push FILE [--title T] [--priority N] [--public|--rule FILE] [--profile P] [--wait playable|ready] [--json]
 //	streamgate videos list [--state S] [--limit N] [--json] | show ID [--json] | delete ID
-//	streamgate tasks list [--state S] [--video ID] [--limit N] [--json] | show ID [--json] | cancel ID
+//	streamgate tasks list [--state S] [--video ID] [--limit N] [--json] | show ID [--json] | jobs ID [--log] [--json]
+//	streamgate tasks cancel|pause|resume|retry ID… | priority N ID…   (or --state S, --video ID, --profile P instead of ids)
+//	streamgate queue show|pause|resume [--json]
+//	streamgate workers list [--json] | drain ID | resume ID
+//	streamgate transcoder drain|resume [--json]
 //	streamgate rules set VIDEO FILE | show VIDEO | clear VIDEO | check VIDEO WALLET
 //	streamgate rules put NAME FILE | list | delete NAME
 //	streamgate sessions list [--video ID] [--state S] [--limit N] [--json] | end ID

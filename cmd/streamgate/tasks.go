@@ -54,19 +54,6 @@ func tasksShow(ctx context.Context, e *env, f *flags) error {
 	return nil
 }
 
-func tasksCancel(ctx context.Context, e *env, f *flags) error {
-	c, args, err := ctl(e, f, 1)
-	if err != nil {
-		return err
-	}
-	t, err := c.transcoder.CancelTask(ctx, &rpc.CancelTaskRequest{Id: args[0]})
-	if err != nil {
-		return c.explain(err)
-	}
-	fmt.Fprintf(e.stdout, "Task %s is %s.\n", t.GetId(), t.GetState())
-	return nil
-}
-
 func speed(x float64) string {
 	if x == 0 {
 		return ""
