@@ -11,7 +11,6 @@ import (
 	"streamgate/store"
 )
 
-
 // Sources of test clips: a moving picture with a frame counter, and a tone.
 const (
 	picture = "-f lavfi -i testsrc2=size=320x180:rate=25:duration=6"

@@ -45,7 +45,7 @@ func (s *Service) sweep(ctx context.Context) error {
 	}
 	if time.Since(s.repaired) >= repairEvery {
 		s.repaired = time.Now()
-		errs = append(errs, s.enqueue(ctx), s.repause(ctx, tasks), s.retain(ctx))
+		errs = append(errs, s.enqueue(ctx), s.repause(ctx, tasks), s.heal(ctx), s.retain(ctx))
 	}
 	return errors.Join(append(errs, s.admit(ctx))...)
 }

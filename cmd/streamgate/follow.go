@@ -22,6 +22,7 @@ const followEvery = 250 * time.Millisecond
 func (p *pusher) follow(ctx context.Context, id string) (*pushed, error) {
 	retry := newBackoff()
 	var out *pushed
+	var ended time.Time // when the task was first seen to have ended badly
 	for {
 		video, task, err := p.look(ctx, id)
 		if err == nil && out == nil && playable(video) {
@@ -41,8 +42,18 @@ func (p *pusher) follow(ctx context.Context, id string) (*pushed, error) {
 			}
 			continue
 		}
-		if err := badEnd(video, task); err != nil {
+		if err := badVideo(video); err != nil {
 			return nil, err
+		}
+		// The video is told a moment after its task: push must not report what
+		// the video does not say yet.
+		if err := badTask(task); err != nil && video.GetState() != "ready" {
+			if ended.IsZero() {
+				ended = time.Now()
+			}
+			if time.Since(ended) > settleTime {
+				return nil, err
+			}
 		}
 		if out != nil && (p.until == "playable" || video.GetState() == "ready") {
 			return out, nil
@@ -85,8 +96,11 @@ func (p *pusher) addresses(ctx context.Context, v *rpc.Video) (*pushed, error) {
 	return out, nil
 }
 
-// badEnd tells whether there is nothing left to wait for.
-func badEnd(v *rpc.Video, t *rpc.Task) error {
+// settleTime is how long a video may say otherwise than its task.
+const settleTime = 5 * time.Second
+
+// badVideo tells whether there is nothing left to wait for.
+func badVideo(v *rpc.Video) error {
 	switch {
 	case v.GetState() == "ready":
 		return nil
@@ -94,9 +108,16 @@ func badEnd(v *rpc.Video, t *rpc.Task) error {
 		return fmt.Errorf("%w: %s (%s)", errVideoFailed, v.GetError().GetMessage(), v.GetError().GetCode())
 	case v.GetState() == "failed":
 		return errVideoFailed
-	case t.GetState() == "cancelled":
+	}
+	return nil
+}
+
+// badTask tells whether a task has ended without making everything.
+func badTask(t *rpc.Task) error {
+	switch t.GetState() {
+	case "cancelled":
 		return fmt.Errorf("%w: its task %s was cancelled", errVideoFailed, t.GetId())
-	case t.GetState() == "failed":
+	case "failed":
 		return fmt.Errorf("%w: %s", errVideoFailed, failure(t.GetError()))
 	}
 	return nil
