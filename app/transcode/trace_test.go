@@ -29,7 +29,7 @@ func runsOf(spans tracetest.SpanStubs, kind store.JobKind) (outcomes []string, r
 func attr(s tracetest.SpanStub, key attribute.Key) string {
 	for _, a := range s.Attributes {
 		if a.Key == key {
-			return a.Value.Emit()
+			return a.Value.String()
 		}
 	}
 	return ""
