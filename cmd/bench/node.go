@@ -37,8 +37,10 @@ const readyLimit = 20 * time.Second
 
 // node is a running node with a data directory of its own.
 type node struct {
+	binary   string
 	cmd      *exec.Cmd
 	dir      string
+	addrs    []string
 	url      string // of the public edge
 	operator string // host:port
 	client   *http.Client
@@ -49,42 +51,71 @@ type node struct {
 
 // startNode runs a node until /readyz says that it is ready; took is the time
 // from exec to there. Its configuration is configYAML and what is given.
-func (b *bench) startNode(ctx context.Context, settings ...string) (_ *node, err error) {
+func (b *bench) startNode(ctx context.Context, settings ...string) (*node, error) {
+	n, err := b.newNode(settings...)
+	if err != nil {
+		return nil, err
+	}
+	if err := n.start(ctx); err != nil {
+		os.RemoveAll(n.dir)
+		return nil, err
+	}
+	return n, nil
+}
+
+// newNode prepares a node with an empty data directory.
+func (b *bench) newNode(settings ...string) (*node, error) {
 	dir, err := os.MkdirTemp(b.dir, "node-")
 	if err != nil {
 		return nil, err
 	}
-	config := filepath.Join(dir, "streamgate.yaml")
-	if err := os.WriteFile(config, []byte(configYAML+strings.Join(settings, "")), 0o600); err != nil {
+	n := &node{binary: b.binary, dir: dir, client: newClient()}
+	if err := os.WriteFile(n.config(), []byte(configYAML+strings.Join(settings, "")), 0o600); err != nil {
 		return nil, err
 	}
-	addrs, err := freeAddrs(4)
+	n.addrs, err = freeAddrs(4)
 	if err != nil {
 		return nil, err
 	}
-	log, err := os.Create(filepath.Join(dir, "log"))
-	if err != nil {
-		return nil, err
-	}
-	defer log.Close()
-	n := &node{dir: dir, url: "http://" + addrs[0], operator: addrs[1], client: newClient(), ended: make(chan error, 1)}
-	n.cmd = command(ctx, b.binary, "serve", "--config", config, "--data", n.data(), "--listen", addrs[0],
-		"--set", "monitor.listen="+addrs[1],
-		"--set", "api_gateway.grpc_port="+port(addrs[2]), "--set", "transcoder.grpc_port="+port(addrs[3]))
-	n.cmd.Stderr = log
-	n.cmd.Env = append(os.Environ(), "XDG_STATE_HOME="+filepath.Join(dir, "state"))
-	began := time.Now()
-	if err := n.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start %s: %w", b.binary, err)
-	}
-	go func() { n.ended <- n.cmd.Wait() }()
-	if err := n.awaitReady(ctx); err != nil {
-		n.kill()
-		return nil, fmt.Errorf("%w\n%s", err, n.said())
-	}
-	n.took = time.Since(began)
+	n.url, n.operator = "http://"+n.addrs[0], n.addrs[1]
 	return n, nil
 }
+
+// exec starts the program, and does not wait until it is ready.
+func (n *node) exec(ctx context.Context) error {
+	log, err := os.OpenFile(filepath.Join(n.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	n.ended = make(chan error, 1)
+	n.cmd = command(ctx, n.binary, "serve", "--config", n.config(), "--data", n.data(), "--listen", n.addrs[0],
+		"--set", "monitor.listen="+n.addrs[1],
+		"--set", "api_gateway.grpc_port="+port(n.addrs[2]), "--set", "transcoder.grpc_port="+port(n.addrs[3]))
+	n.cmd.Stderr = log
+	n.cmd.Env = append(os.Environ(), "XDG_STATE_HOME="+filepath.Join(n.dir, "state"))
+	if err := n.cmd.Start(); err != nil {
+		return fmt.Errorf("start %s: %w", n.binary, err)
+	}
+	go func(cmd *exec.Cmd, ended chan<- error) { ended <- cmd.Wait() }(n.cmd, n.ended)
+	return nil
+}
+
+func (n *node) start(ctx context.Context) error {
+	began := time.Now()
+	if err := n.exec(ctx); err != nil {
+		return err
+	}
+	if err := n.awaitReady(ctx); err != nil {
+		said := n.said()
+		n.kill()
+		return fmt.Errorf("%w\n%s", err, said)
+	}
+	n.took = time.Since(began)
+	return nil
+}
+
+func (n *node) config() string { return filepath.Join(n.dir, "streamgate.yaml") }
 
 func (n *node) data() string { return filepath.Join(n.dir, "data") }
 
@@ -122,9 +153,14 @@ func (n *node) awaitReady(ctx context.Context) error {
 func (n *node) kill() {
 	_ = syscall.Kill(-n.pid(), syscall.SIGKILL) // it may have ended
 	n.client.CloseIdleConnections()
+	n.wait()
+	os.RemoveAll(n.dir)
+}
+
+// wait returns when the process has ended.
+func (n *node) wait() {
 	err := <-n.ended
 	n.ended <- err
-	os.RemoveAll(n.dir)
 }
 
 // stop ends the node in order; only for nodes that have nothing to do.

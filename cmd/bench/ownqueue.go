@@ -80,8 +80,9 @@ func (q *ownQueue) lease(ctx context.Context) (store.Job, error) {
 	return jobs[0], nil
 }
 
-func (q *ownQueue) finish(ctx context.Context, job store.Job) error {
-	return q.queue.Finish(ctx, job.ID, job.Lease.Token, store.Outcome{})
+// finish says that a job is done, and which follow it.
+func (q *ownQueue) finish(ctx context.Context, job store.Job, follow ...store.Job) error {
+	return q.queue.Finish(ctx, job.ID, job.Lease.Token, store.Outcome{Push: follow})
 }
 
 // work takes a job and finishes it; errDrained if there is none.

@@ -32,6 +32,8 @@ func rows() []row {
 		{"crowd", []string{"ffmpeg", "wrk"}, benchCrowd},
 		{"sign-in", nil, benchSignIn},
 		{"queue", []string{"initdb", "redis-server"}, benchQueue},
+		{"depth", nil, benchDepth},
+		{"crash", []string{"ffmpeg"}, benchCrash},
 	}
 }
 
