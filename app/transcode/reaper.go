@@ -126,16 +126,18 @@ func (s *Service) sweepTask(ctx context.Context, t store.Task) error {
 // heal ends for good the tasks that a dying node has ended only by half: the
 // task is over, its video still waits for it.
 func (s *Service) heal(ctx context.Context) error {
-	for v, err := range store.All(ctx, s.Catalog.Videos, store.Query{State: string(store.VideoProcessing)}) {
-		if err != nil {
-			return fmt.Errorf("list processing videos: %w", err)
-		}
-		task, err := s.Catalog.Tasks.Get(ctx, v.TaskID)
-		if err != nil || !task.State.Final() {
-			continue // it waits for good reason, or for a client
-		}
-		if err := s.bury(ctx, task); err != nil {
-			return err
+	for _, state := range []store.VideoState{store.VideoProcessing, store.VideoPlayable} {
+		for v, err := range store.All(ctx, s.Catalog.Videos, store.Query{State: string(state)}) {
+			if err != nil {
+				return fmt.Errorf("list %s videos: %w", state, err)
+			}
+			task, err := s.Catalog.Tasks.Get(ctx, v.TaskID)
+			if err != nil || !v.Ended(task) {
+				continue // it waits for good reason, or for a client
+			}
+			if err := s.bury(ctx, task); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -195,7 +195,7 @@ func TestTheFloorOfTheDisk(t *testing.T) {
 	var free atomic.Int64
 	n.disk.objects = spaceOf{n.Objects, &free}
 	n.disk.floor, n.disk.every = 1000, time.Millisecond
-	n.Service.Objects = n.disk.objects
+	n.Objects = n.disk.objects
 	n.run()
 	task := n.submit("v1")
 	if n.disk.enough(t.Context()) {
@@ -231,7 +231,7 @@ func TestReserve(t *testing.T) {
 	}
 	n := r.node("b1")
 	var free atomic.Int64
-	n.Service.Objects = spaceOf{n.Objects, &free}
+	n.Objects = spaceOf{n.Objects, &free}
 	task := r.processing("t1", "v1")
 	other := store.Task{ID: "t2", VideoID: "v2", State: store.TaskProcessing, NeedBytes: 1000, Progress: 50}
 	r.ok(r.catalog.Tasks.Create(t.Context(), other))

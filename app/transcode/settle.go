@@ -228,18 +228,11 @@ func endTopic(state store.TaskState) events.Topic[events.Task] {
 // nothing can be played has failed; the media of a refused source is removed.
 // A video that has a newer task is that one's.
 func (s *Service) endVideo(ctx context.Context, task store.Task) {
-	failure := task.Failure
-	if failure == nil {
-		failure = &store.Failure{Code: codeCancelled, Message: "The transcode was cancelled."}
-	}
 	video, err := s.Catalog.Videos.Update(ctx, task.VideoID, func(v *store.Video) error {
-		if v.TaskID != task.ID {
+		if !v.Ended(task) {
 			return errUnchanged
 		}
-		v.Failure, v.Updated = failure, time.Now().UTC()
-		if v.State == store.VideoProcessing {
-			v.State = store.VideoFailed
-		}
+		v.Updated = time.Now().UTC()
 		return nil
 	})
 	if err != nil {
@@ -248,7 +241,7 @@ func (s *Service) endVideo(ctx context.Context, task store.Task) {
 		}
 		return
 	}
-	if video.DurationSeconds == 0 && refused(failure) {
+	if video.DurationSeconds == 0 && refused(video.Failure) {
 		s.removeMedia(ctx, video.ID)
 	}
 	s.announceVideo(video)
