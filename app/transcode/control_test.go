@@ -299,6 +299,7 @@ func TestDrainOfTheTranscoder(t *testing.T) {
 	_, err = n.ResumeTranscoder(ctx, &rpc.ResumeTranscoderRequest{})
 	r.ok(err)
 	r.untilTask(task.Id, store.TaskSucceeded)
+	r.poll("the workers to be idle", func() bool { return n.pool.counts().active == 0 })
 	_, err = n.DrainWorker(ctx, &rpc.DrainWorkerRequest{Id: "worker-99"})
 	wantReason(t, err, "worker_not_found")
 	if w, err := n.DrainWorker(ctx, &rpc.DrainWorkerRequest{Id: "worker-1"}); err != nil || w.State != "drained" {
