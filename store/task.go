@@ -20,6 +20,9 @@ func (s TaskState) Final() bool {
 	return s == TaskSucceeded || s == TaskFailed || s == TaskCancelled
 }
 
+// codeCancelled is the failure of a video whose task was cancelled.
+const codeCancelled = "cancelled"
+
 // Task is one request to transcode one video with one profile. Its jobs are
 // in the Queue; they move its state.
 type Task struct {
@@ -47,3 +50,27 @@ type Task struct {
 
 // Row implements Record.
 func (t Task) Row() Row { return Row{ID: t.ID, Parent: t.VideoID, State: string(t.State)} }
+
+// Ended shows in the video that its task is over without success. A video of
+// which nothing can be played has failed. It tells whether that is news: the
+// video must wait for this task, and not know yet.
+//
+// The task's record is written first, and decides between those who end it at
+// the same time. Who reads a video under way reads its task too, and calls
+// this: so nobody sees the two disagree, whenever the writer died.
+func (v *Video) Ended(t Task) bool {
+	switch {
+	case v.TaskID != t.ID, t.State != TaskFailed && t.State != TaskCancelled:
+		return false
+	case v.Failure != nil && v.State != VideoProcessing:
+		return false
+	}
+	v.Failure = t.Failure
+	if v.Failure == nil {
+		v.Failure = &Failure{Code: codeCancelled, Message: "The transcode was cancelled."}
+	}
+	if v.State == VideoProcessing {
+		v.State = VideoFailed
+	}
+	return true
+}

@@ -344,3 +344,40 @@ func TestScopes(t *testing.T) {
 		})
 	}
 }
+
+// Who has seen a task's end sees the video's, though its record tells later.
+func TestAVideoNeverContradictsItsTask(t *testing.T) {
+	broke := &store.Failure{Code: "transcode_failed", Message: "It broke."}
+	for _, tt := range []struct {
+		name        string
+		video       store.VideoState
+		task        store.TaskState
+		failure     *store.Failure
+		state, code string
+	}{
+		{"failed", store.VideoProcessing, store.TaskFailed, broke, "failed", "transcode_failed"},
+		{"cancelled", store.VideoProcessing, store.TaskCancelled, nil, "failed", "cancelled"},
+		{"cancelled while it plays", store.VideoPlayable, store.TaskCancelled, nil, "playable", "cancelled"},
+		{"under way", store.VideoProcessing, store.TaskProcessing, nil, "processing", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := setup(t)
+			err := errors.Join(
+				f.Catalog.Videos.Create(t.Context(), store.Video{ID: "v1", State: tt.video, TaskID: "t1"}),
+				f.Catalog.Tasks.Create(t.Context(), store.Task{ID: "t1", VideoID: "v1", State: tt.task, Failure: tt.failure}),
+				f.Catalog.Videos.Create(t.Context(), store.Video{ID: "v2", State: tt.video, TaskID: "t2"}), // its task is gone
+			)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := f.GetVideo(as(t, rpc.ScopeRead), &rpc.GetVideoRequest{Id: "v1"})
+			if err != nil || got.State != tt.state || got.Error.GetCode() != tt.code {
+				t.Errorf("got %v, %v", got, err)
+			}
+			list, err := f.ListVideos(as(t, rpc.ScopeRead), &rpc.ListVideosRequest{})
+			if err != nil || len(list.Videos) != 2 || list.Videos[1].State != tt.state || list.Videos[0].State != string(tt.video) {
+				t.Errorf("listed %v, %v", list, err)
+			}
+		})
+	}
+}

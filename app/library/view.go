@@ -14,6 +14,9 @@ import (
 // detail returns the video as the API shows it, with its progress,
 // renditions and addresses.
 func (s *Service) detail(ctx context.Context, v store.Video) (*rpc.Video, error) {
+	if err := s.catchUp(ctx, &v); err != nil {
+		return nil, err
+	}
 	out := view(v)
 	address(out, v, rpc.BaseURL(ctx))
 	plan, err := s.Catalog.Plans.Plan(ctx, v.ID)
@@ -38,6 +41,30 @@ func (s *Service) detail(ctx context.Context, v store.Video) (*rpc.Video, error)
 	}
 	out.Made = made(&plan, cells)
 	return out, nil
+}
+
+// catchUp shows in a video how its task has ended, if its record does not tell
+// yet: who has seen the task's end sees the video's.
+func (s *Service) catchUp(ctx context.Context, v *store.Video) error {
+	if v.TaskID == "" || v.Failure != nil {
+		return nil
+	}
+	task, err := s.Catalog.Tasks.Get(ctx, v.TaskID)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("task of %s: %w", v.ID, err)
+	}
+	if seen := *v; seen.Ended(task) {
+		now, err := s.Catalog.Videos.Get(ctx, v.ID) // its last cells may have come in between
+		if err != nil {
+			return rpc.NotFound(err, "video", v.ID)
+		}
+		now.Ended(task)
+		*v = now
+	}
+	return nil
 }
 
 // made lists the stretches that play without waiting.

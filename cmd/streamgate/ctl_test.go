@@ -92,6 +92,10 @@ func (f *fakeNode) GetVideo(_ context.Context, r *rpc.GetVideoRequest) (*rpc.Vid
 			v.State, v.Error = "failed", &rpc.Failure{Code: "not_a_video", Message: "The file is no video."}
 		}
 	case "playable":
+		if end == "cancelled" {
+			v.Error = &rpc.Failure{Code: "cancelled", Message: "The transcode was cancelled."}
+			break
+		}
 		v.State = end
 	}
 	v.TaskId = "t" + v.Id

@@ -22,7 +22,6 @@ const followEvery = 250 * time.Millisecond
 func (p *pusher) follow(ctx context.Context, id string) (*pushed, error) {
 	retry := newBackoff()
 	var out *pushed
-	var ended time.Time // when the task was first seen to have ended badly
 	for {
 		video, task, err := p.look(ctx, id)
 		if err == nil && out == nil && playable(video) {
@@ -44,16 +43,6 @@ func (p *pusher) follow(ctx context.Context, id string) (*pushed, error) {
 		}
 		if err := badVideo(video); err != nil {
 			return nil, err
-		}
-		// The video is told a moment after its task: push must not report what
-		// the video does not say yet.
-		if err := badTask(task); err != nil && video.GetState() != "ready" {
-			if ended.IsZero() {
-				ended = time.Now()
-			}
-			if time.Since(ended) > settleTime {
-				return nil, err
-			}
 		}
 		if out != nil && (p.until == "playable" || video.GetState() == "ready") {
 			return out, nil
@@ -96,10 +85,9 @@ func (p *pusher) addresses(ctx context.Context, v *rpc.Video) (*pushed, error) {
 	return out, nil
 }
 
-// settleTime is how long a video may say otherwise than its task.
-const settleTime = 5 * time.Second
-
-// badVideo tells whether there is nothing left to wait for.
+// badVideo tells whether there is nothing left to wait for. The video alone
+// decides, so that push says what everybody else sees; it tells of its task's
+// end as soon as the task does.
 func badVideo(v *rpc.Video) error {
 	switch {
 	case v.GetState() == "ready":
@@ -108,17 +96,6 @@ func badVideo(v *rpc.Video) error {
 		return fmt.Errorf("%w: %s (%s)", errVideoFailed, v.GetError().GetMessage(), v.GetError().GetCode())
 	case v.GetState() == "failed":
 		return errVideoFailed
-	}
-	return nil
-}
-
-// badTask tells whether a task has ended without making everything.
-func badTask(t *rpc.Task) error {
-	switch t.GetState() {
-	case "cancelled":
-		return fmt.Errorf("%w: its task %s was cancelled", errVideoFailed, t.GetId())
-	case "failed":
-		return fmt.Errorf("%w: %s", errVideoFailed, failure(t.GetError()))
 	}
 	return nil
 }
