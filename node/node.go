@@ -31,9 +31,6 @@ type Options struct {
 	Log *slog.Logger
 	// Version of the program, for metrics and answers.
 	Version string
-	// Helper is the path of a binary whose main calls confine.Main: ffmpeg is
-	// started through it. "" starts ffmpeg as it is.
-	Helper string
 	// Env are the NAME=value pairs of the service manager's protocol
 	// (NOTIFY_SOCKET, WATCHDOG_USEC) and of XDG_RUNTIME_DIR.
 	Env []string
@@ -95,7 +92,6 @@ func newKernel(cfg *Config, opt Options) *Kernel {
 		Metrics: prometheus.NewRegistry(), Mux: http.NewServeMux(), Mounts: map[string]http.Handler{}, state: newState(),
 		Tracer: noop.Tracer{},
 	}
-	k.helper = opt.Helper
 	if k.Log == nil {
 		k.Log = slog.New(slog.DiscardHandler)
 	}

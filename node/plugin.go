@@ -59,7 +59,6 @@ type Kernel struct {
 	Mounts map[string]http.Handler
 	Auth   gateway.Authenticator // from part metadata on
 
-	helper   string          // see Options
 	media    http.Handler    // /s/ and /v/, from part streaming on
 	tickets  stream.Verifier // of playback, from part tickets on
 	state    *state

@@ -75,9 +75,7 @@ func (t *tools) Start(_ context.Context, k *Kernel) error {
 		return err
 	}
 	found.MaxMemory = int64(k.Config.Transcoder.MaxMemory)
-	if k.Config.Transcoder.Confine {
-		found.Helper = k.helper
-	}
+	found.Confine = k.Config.Transcoder.Confine
 	k.Tools = found
 	k.Check(t.Name(), func(context.Context) error {
 		if err := t.fault.Load(); err != nil {

@@ -1,22 +1,10 @@
 package media
 
-import (
-	"os"
-	"os/exec"
-	"testing"
+import "os/exec"
 
-	"streamgate/app/media/confine"
-)
-
-func TestMain(m *testing.M) {
-	confine.Main() // the tests' ffmpeg runs confined, as a node's does
-	os.Exit(m.Run())
-}
-
-// testTools are confined tools.
+// testTools are confined, as a node's are.
 var testTools = func() Tools {
 	ffmpeg, _ := exec.LookPath("ffmpeg") // what is missing shows at the first run
 	ffprobe, _ := exec.LookPath("ffprobe")
-	self, _ := os.Executable()
-	return Tools{FFmpeg: ffmpeg, FFprobe: ffprobe, Helper: self}
+	return Tools{FFmpeg: ffmpeg, FFprobe: ffprobe, Confine: true}
 }()

@@ -26,9 +26,9 @@ type Tools struct {
 	FFmpeg  string // path of ffmpeg
 	FFprobe string // path of ffprobe
 
-	// Helper is the path of a binary whose main calls confine.Main: then the
-	// programs run confined. "" runs them as they are.
-	Helper string
+	// Confine shuts the programs off from all but what a run is about (package
+	// confine).
+	Confine bool
 	// MaxMemory is the resident memory that a run may have, bytes. Default 2 GiB.
 	MaxMemory int64
 	// StallAfter is how long a run may use no processor time and write nothing.
@@ -41,6 +41,11 @@ type Tools struct {
 // niceBackground is what a background encoder adds to its niceness, so that a
 // demanded cell gets the cores at once.
 const niceBackground = 15
+
+// addressSpace is what a run may map beside four times its memory, bytes:
+// libraries, and the stacks of its threads. Encoders map far more than they
+// use, and give up where they cannot; resident memory is what is watched.
+const addressSpace = 4 << 30
 
 // maxStderr bounds what is kept of a child's complaints, bytes.
 const maxStderr = 8 << 10
@@ -85,23 +90,19 @@ type run struct {
 func (r run) do(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	argv, err := r.argv()
-	if err != nil {
-		return err
-	}
-	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd := exec.CommandContext(ctx, r.path, r.args...)
 	// The whole group: where the path is a wrapper, its children hold the pipes.
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	var out flow
 	stderr := &tail{max: maxStderr}
 	cmd.Stdout, cmd.Stderr = out.writer(r.stdout), stderr
 
-	ours, err := r.start(cmd)
+	ours, release, err := r.start(cmd)
 	defer closeAll(ours)
 	if err != nil {
 		return err
 	}
+	defer release()
 	r.tools.watch.begin(Child{PID: cmd.Process.Pid, Command: append([]string{r.path}, r.args...), Started: time.Now()}, stderr)
 	watched := make(chan struct{})
 	watching, unwatch := context.WithCancel(ctx)
@@ -125,48 +126,58 @@ func (r run) do(ctx context.Context) error {
 	return nil
 }
 
-// argv is the command line: the program's own, or that of the helper which
-// becomes it.
-func (r run) argv() ([]string, error) {
-	if r.tools.Helper == "" {
-		return append([]string{r.path}, r.args...), nil
-	}
-	policy := confine.Policy{}
+// policy is what the run needs: the files that its arguments name.
+func (r run) policy() confine.Policy {
+	p := confine.Policy{AddressSpace: addressSpace + 4*r.tools.memory()}
 	if r.background {
-		policy.Nice = niceBackground
+		p.Nice = niceBackground
 	}
 	for i, arg := range r.args {
 		path, ok := strings.CutPrefix(arg, "file:")
 		switch {
 		case !ok:
 		case r.path == r.tools.FFprobe, i > 0 && r.args[i-1] == "-i":
-			policy.Read = append(policy.Read, path)
+			p.Read = append(p.Read, path)
 		default:
-			policy.Write = append(policy.Write, filepath.Dir(path))
+			p.Write = append(p.Write, filepath.Dir(path))
 		}
 	}
-	return policy.Command(r.tools.Helper, r.path, r.args...)
+	return p
 }
 
 // start makes the pipes and starts the child. It returns our ends, which the
-// caller closes, on error too.
-func (r run) start(cmd *exec.Cmd) (ours []*os.File, err error) {
+// caller closes, on error too; release is called when the child has ended.
+func (r run) start(cmd *exec.Cmd) (ours []*os.File, release func(), err error) {
 	defer func() { closeAll(cmd.ExtraFiles) }() // the child has its own copies
 	for range r.pipes {
 		pr, pw, err := os.Pipe()
 		if err != nil {
-			return ours, fmt.Errorf("make a pipe: %w", err)
+			return ours, nil, fmt.Errorf("make a pipe: %w", err)
 		}
 		ours, cmd.ExtraFiles = append(ours, pr), append(cmd.ExtraFiles, pw)
 	}
-	if err := cmd.Start(); err != nil {
-		return ours, &ToolError{Tool: r.path, Err: err}
+	if r.tools.Confine {
+		release, err = r.policy().Start(cmd)
+	} else {
+		release, err = r.plain(cmd)
 	}
-	if r.background && r.tools.Helper == "" {
+	if err != nil {
+		return ours, nil, &ToolError{Tool: r.path, Err: err}
+	}
+	return ours, release, nil
+}
+
+// plain starts the child with all that this process may do.
+func (r run) plain(cmd *exec.Cmd) (release func(), err error) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	if r.background {
 		// The child has just started: threads made later inherit this.
 		_ = syscall.Setpriority(syscall.PRIO_PROCESS, cmd.Process.Pid, niceBackground)
 	}
-	return ours, nil
+	return func() {}, nil
 }
 
 // consume reads every pipe to its end, and tells whether one was cut short.

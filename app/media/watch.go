@@ -132,15 +132,20 @@ func (w *flowWriter) Write(p []byte) (int, error) {
 	return w.Writer.Write(p)
 }
 
+// memory is the resident memory that a run may have, bytes.
+func (t Tools) memory() int64 {
+	if t.MaxMemory == 0 {
+		return defaultMemory
+	}
+	return t.MaxMemory
+}
+
 // watchdog looks at a child until ctx is done, and ends the run with ErrStalled
 // or ErrMemory if it must.
 func (t Tools) watchdog(ctx context.Context, pid int, f *flow, end context.CancelCauseFunc) {
-	stall, memory := t.StallAfter, t.MaxMemory
+	stall, memory := t.StallAfter, t.memory()
 	if stall == 0 {
 		stall = defaultStall
-	}
-	if memory == 0 {
-		memory = defaultMemory
 	}
 	look := time.NewTicker(min(watchEvery, stall/4))
 	defer look.Stop()

@@ -21,9 +21,6 @@ type env struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	terminal       bool // whether stderr is one
-	// self is the path of this program, whose main calls confine.Main; "" in
-	// tests, whose main does not.
-	self string
 }
 
 // command is a row of the table of commands.

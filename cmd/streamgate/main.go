@@ -67,17 +67,13 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
-
-	"streamgate/app/media/confine"
 )
 
 func main() {
-	confine.Main() // the parent of every ffmpeg is this program, too
 	ctx, release := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	context.AfterFunc(ctx, release) // the second signal ends the process
 	os.Exit(run(ctx, &env{
 		name: os.Args[0], vars: os.Environ(),
 		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, terminal: isTerminal(os.Stderr),
-		self: "/proc/self/exe", // this file even if it was replaced meanwhile
 	}, os.Args[1:]))
 }

@@ -34,7 +34,7 @@ func serve(ctx context.Context, e *env, f *flags) error {
 	for _, line := range node.UnknownEnv(e.vars) {
 		log.Warn(line)
 	}
-	n, err := node.New(cfg, node.Options{Role: chosen, Log: log, Version: programVersion(), Env: e.vars, Helper: e.self})
+	n, err := node.New(cfg, node.Options{Role: chosen, Log: log, Version: programVersion(), Env: e.vars})
 	if err != nil {
 		return err
 	}

@@ -6,32 +6,27 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 )
 
-func TestMain(m *testing.M) {
-	Main() // the helper
-	os.Exit(m.Run())
-}
-
-// confined runs a shell script under a policy.
+// confined runs a program under a policy.
 func confined(t *testing.T, p Policy, program string, args ...string) (string, error) {
 	t.Helper()
-	self, err := os.Executable()
+	cmd := exec.Command(program, args...)
+	var out strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &out
+	release, err := p.Start(cmd)
 	if err != nil {
-		t.Fatal(err)
+		return "", err
 	}
-	path, err := exec.LookPath(program)
-	if err != nil {
-		t.Fatal(err)
-	}
-	argv, err := p.Command(self, path, args...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput()
-	return string(out), err
+	defer release()
+	err = cmd.Wait()
+	return out.String(), err
 }
 
 func TestWhatIsGivenCanBeUsed(t *testing.T) {
@@ -98,32 +93,136 @@ func TestNoTCP(t *testing.T) {
 }
 
 func TestLimits(t *testing.T) {
-	out, err := confined(t, Policy{Read: []string{"/proc/self/limits"}, Nice: 3}, "cat", "/proc/self/limits")
+	cmd := exec.Command("sleep", "60")
+	release, err := Policy{Nice: 3, FileSize: 1000, AddressSpace: 1 << 30}.Start(cmd)
 	if err != nil {
-		t.Skipf("limits cannot be read under Landlock here: %v", err)
+		t.Fatal(err)
 	}
-	for _, want := range []string{"Max open files            64 ", "Max core file size        0 "} {
-		if !strings.Contains(out, want) {
-			t.Errorf("no %q in\n%s", want, out)
+	proc := "/proc/" + strconv.Itoa(cmd.Process.Pid)
+	read := func(name string) string {
+		data, err := os.ReadFile(proc + name)
+		if err != nil {
+			t.Error(err)
+		}
+		return string(data)
+	}
+	limits, score, status, stat := read("/limits"), read("/oom_score_adj"), read("/status"), strings.Fields(read("/stat"))
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+	release()
+	for _, want := range []string{
+		"Max open files            64 ", "Max core file size        0 ",
+		"Max file size             1000 ", "Max address space         1073741824 ",
+	} {
+		if !strings.Contains(limits, want) {
+			t.Errorf("no %q in\n%s", want, limits)
+		}
+	}
+	if score != "1000\n" || !strings.Contains(status, "NoNewPrivs:\t1") || stat[18] != "3" || stat[4] != stat[0] {
+		t.Errorf("score %q, niceness %s, group %s of %s, status\n%s", score, stat[18], stat[4], stat[0], status)
+	}
+}
+
+// This process goes on as it was: only threads that are thrown away are
+// restricted.
+func TestWeAreNotRestricted(t *testing.T) {
+	var all sync.WaitGroup
+	for range 20 {
+		all.Go(func() {
+			if out, err := confined(t, Policy{Nice: 5}, "true"); err != nil {
+				t.Errorf("true: %q, %v", out, err)
+			}
+		})
+	}
+	all.Wait()
+	for range 50 {
+		all.Go(func() {
+			runtime.LockOSThread() // many threads, old ones and new
+			defer runtime.UnlockOSThread()
+			if _, err := os.ReadFile("/etc/passwd"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	threads, err := filepath.Glob("/proc/self/task/*/stat")
+	if err != nil || len(threads) == 0 {
+		t.Fatal(threads, err)
+	}
+	for _, path := range threads {
+		stat, err := os.ReadFile(path)
+		if err != nil {
+			continue // it has ended
+		}
+		if nice := strings.Fields(string(stat))[18]; nice == "5" {
+			t.Errorf("thread %s is still restricted", path)
 		}
 	}
 }
 
-func TestWhatCannotBeStartedSaysSo(t *testing.T) {
-	self, err := os.Executable()
+// The child lives for as long as its caller wants, though threads come and go,
+// and not a moment longer than its thread.
+func TestItDiesWithItsThread(t *testing.T) {
+	cmd := exec.Command("sleep", "60")
+	release, err := Policy{}.Start(cmd)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, argv := range map[string][]string{
-		"no such program": {flag, "{}", "/nowhere/ffmpeg"},
-		"no policy":       {flag, "{", "/bin/true"},
-		"no such source":  {flag, `{"read":["/nowhere/source"]}`, "/bin/true"},
+	release() // as if this process died
+	err = cmd.Wait()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+		t.Errorf("it ended with %v", err)
+	}
+}
+
+func TestWhatCannotBeStartedSaysSo(t *testing.T) {
+	for name, try := range map[string]struct {
+		policy  Policy
+		program string
+		says    string
+	}{
+		"no such program": {Policy{}, "/nowhere/ffmpeg", "/nowhere/ffmpeg"},
+		"no such source":  {Policy{Read: []string{"/nowhere/source"}}, "/bin/true", "open /nowhere/source"},
+		"no such folder":  {Policy{Write: []string{"/nowhere"}}, "/bin/true", "open /nowhere"},
 	} {
-		out, err := exec.Command(self, argv...).CombinedOutput()
-		var exit *exec.ExitError
-		if !errors.As(err, &exit) || exit.ExitCode() != ExitCode || !strings.HasPrefix(string(out), "confine ") {
-			t.Errorf("%s: %q, %v", name, out, err)
+		if _, err := confined(t, try.policy, try.program); err == nil || !strings.Contains(err.Error(), try.says) {
+			if Check().Landlock > 0 || name == "no such program" {
+				t.Errorf("%s: %v", name, err)
+			}
 		}
+	}
+}
+
+func TestHandled(t *testing.T) {
+	for abi, want := range map[int][3]uint64{
+		0: {}, 1: {1<<13 - 1}, 2: {1<<14 - 1}, 3: {1<<15 - 1}, 4: {1<<15 - 1, 3}, 5: {1<<16 - 1, 3},
+		6: {1<<16 - 1, 3, 3}, 8: {1<<16 - 1, 3, 3}, 9: {1<<17 - 1, 3, 3}, 10: {1<<17 - 1, 15, 3}, 99: {1<<17 - 1, 15, 3},
+	} {
+		if r := handledBy(abi); [3]uint64{r.HandledAccessFS, r.HandledAccessNet, r.Scoped} != want {
+			t.Errorf("ABI %d: %+v", abi, r)
+		}
+	}
+}
+
+func BenchmarkStart(b *testing.B) {
+	for name, start := range map[string]func(*exec.Cmd) (func(), error){
+		"plain":    func(cmd *exec.Cmd) (func(), error) { return func() {}, cmd.Start() },
+		"confined": Policy{Read: []string{"/etc/passwd"}, Write: []string{os.TempDir()}}.Start,
+	} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				cmd := exec.Command("/bin/true")
+				release, err := start(cmd)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if err := cmd.Wait(); err != nil {
+					b.Fatal(err)
+				}
+				release()
+			}
+		})
 	}
 }
 
