@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"sync/atomic"
+	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
@@ -60,7 +61,18 @@ func (s *Service) makeCells(ctx context.Context, run *running) error {
 			return fmt.Errorf("encode %s [%d,%d): %w", job.Kind, b.from, b.to, err)
 		}
 	}
+	if job.Kind == store.JobChunk && job.Rendition == "" {
+		s.metrics.realTime.Observe(secondsIn(todo, &plan.Timeline) / time.Since(run.began).Seconds())
+	}
 	return nil
+}
+
+// secondsIn is how much of the timeline batches make.
+func secondsIn(batches []batch, t *store.Timeline) (seconds float64) {
+	for _, b := range batches {
+		seconds += t.Seconds(t.Bounds[b.to] - t.Bounds[b.from])
+	}
+	return seconds
 }
 
 // encode is one run of ffmpeg.
