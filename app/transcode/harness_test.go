@@ -31,7 +31,7 @@ import (
 )
 
 // patience bounds every wait: a test that runs into it has failed.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // rig is what outlives a node: the stores, the bus, and what was seen of them.
 type rig struct {
