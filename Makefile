@@ -126,8 +126,12 @@ fuzz: assets ## fuzz each parser for FUZZTIME (default 20s)
 	done
 
 .PHONY: bench
-bench: install-run install-bench build-monolith ## measure against the targets; writes cmd/bench/RESULTS.md
-	@CGO_ENABLED=0 go run ./cmd/bench -binary bin/streamgate -out cmd/bench/RESULTS.md
+bench: install-run install-bench build-monolith bin/bench-peers ## measure against the targets; writes cmd/bench/RESULTS.md
+	@CGO_ENABLED=0 go run ./cmd/bench -binary bin/streamgate -peers bin/bench-peers -out cmd/bench/RESULTS.md
+
+.PHONY: bin/bench-peers
+bin/bench-peers: # a module of its own: the product's go.mod knows nothing of the peers
+	@cd cmd/bench/peers && CGO_ENABLED=0 go build -trimpath -o ../../../$@ .
 
 .PHONY: clean
 clean: ## remove what was built
@@ -169,4 +173,4 @@ install-test:
 
 .PHONY: install-bench
 install-bench:
-	$(call packages,nginx:nginx wrk:wrk)
+	$(call packages,nginx:nginx wrk:wrk redis-server:redis-server pg_ctlcluster:postgresql)

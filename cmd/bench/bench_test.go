@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"net/http"
 	"os"
 	"slices"
@@ -243,5 +244,104 @@ func TestIOCalls(t *testing.T) {
 	after, err := ioCalls()
 	if got := after - before - own; err != nil || got < 100 {
 		t.Errorf("100 files are %d reads, %v", got, err)
+	}
+}
+
+func TestContest(t *testing.T) {
+	c := contest{
+		what: "x", unit: "/s", ours: series{30}, notes: []string{"a note"},
+		peers: []rival{{"one", series{10}}, {"two", series{20}}},
+	}
+	if r := c.first(); !r.met || r.ratio != "1.50" || r.measured != "node 30.0, one 10.0, two 20.0 /s" {
+		t.Errorf("%+v", r)
+	}
+	if c.atLeast(2).met || !c.atLeast(1.5).met {
+		t.Error("the ratio is that to the best peer")
+	}
+	if v := c.shown().verdict(); v != "" {
+		t.Errorf("without a target: %q", v)
+	}
+	c.ours = series{20}
+	if c.first().met {
+		t.Error("a draw is not first")
+	}
+}
+
+func TestNotesOnce(t *testing.T) {
+	r := &report{results: []result{{notes: []string{"a", "b"}}, {}, {notes: []string{"b", "c"}}}}
+	if got := r.markdown(); !strings.HasSuffix(got, "\n\n* a\n* b\n* c\n") {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestCompareP99(t *testing.T) {
+	if r := compareP99("x", "ms", 2, series{4, 6}, series{3, 2}); !r.met || r.ratio != "2.00" {
+		t.Errorf("%+v", r)
+	}
+	if r := compareP99("x", "ms", 2, series{4, 7}, series{3, 2}); r.met {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestEncodes(t *testing.T) {
+	for line, want := range map[string]bool{
+		"/usr/bin/ffmpeg\x00-i\x00x\x00-c:v\x00libx264\x00pipe:3\x00": true,
+		"/usr/bin/ffmpeg\x00-i\x00x\x00-c\x00copy\x00pipe:3\x00":      false,
+		// The helper before it becomes ffmpeg.
+		"/usr/bin/streamgate\x00confine\x00/usr/bin/ffmpeg\x00-c:v\x00libx264\x00": false,
+		"": false,
+	} {
+		if got := encodes(line); got != want {
+			t.Errorf("%q: %t", line, got)
+		}
+	}
+}
+
+func TestBorders(t *testing.T) {
+	single := make(series, 100)
+	for i := range single {
+		single[i] = 0.98
+	}
+	chunked := append(series(nil), single...)
+	for i := 48; i < 60; i++ {
+		chunked[i] -= 0.005
+	}
+	r := judgeBorders(chunked, single, []int{48, 96}, 12) // the last half second is cut short
+	if !r[0].met || !r[1].met || !strings.HasPrefix(r[1].measured, "-0.00500, mean -0.00250; 2") {
+		t.Errorf("%+v", r)
+	}
+	chunked[50] -= 0.1
+	if r := judgeBorders(chunked, single, []int{48}, 12); r[0].met || r[1].met {
+		t.Errorf("a bad border is not seen: %+v", r)
+	}
+}
+
+func TestParseSSIM(t *testing.T) {
+	got, err := parseSSIM("n:1 Y:0.98 U:0.99 V:0.99 All:0.981 (17.2)\nn:2 Y:1 U:1 V:1 All:1.000000 (inf)\n")
+	if err != nil || len(got) != 2 || got[0] != 0.981 || got[1] != 1 {
+		t.Errorf("got %v, %v", got, err)
+	}
+	if _, err := parseSSIM("nonsense\n"); err == nil {
+		t.Error("nonsense is read")
+	}
+}
+
+func TestOwnQueue(t *testing.T) {
+	b := &bench{dir: t.TempDir()}
+	q, err := b.openQueue("queue")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer q.close()
+	if err := q.fill(t.Context(), 3); err != nil {
+		t.Fatal(err)
+	}
+	rate, err := perSecond(t.Context(), 2, time.Minute, q.work)
+	if rate <= 0 || !errors.Is(err, errDrained) {
+		t.Errorf("%f, %v", rate, err)
+	}
+	stats, err := q.queue.Stats(t.Context())
+	if err != nil || stats.Done != 3 || stats.Ready != 0 {
+		t.Errorf("%+v, %v", stats, err)
 	}
 }

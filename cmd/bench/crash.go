@@ -54,10 +54,9 @@ func (b *bench) crashes(ctx context.Context, n *node, file string) (took series,
 			return nil, err
 		}
 		killed := time.Now()
-		if err := n.cmd.Process.Signal(syscall.SIGKILL); err != nil {
+		if err := n.end(syscall.SIGKILL); err != nil {
 			return nil, err
 		}
-		n.wait()
 		if err := n.exec(ctx); err != nil {
 			return nil, err
 		}
@@ -78,11 +77,8 @@ func (b *bench) crashes(ctx context.Context, n *node, file string) (took series,
 func (n *node) awaitEncoder(ctx context.Context) (time.Time, error) {
 	limit := time.Now().Add(crashLimit)
 	for {
-		for _, pid := range withChildren(n.pid()) {
-			line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-			if err == nil && encodes(string(line)) {
-				return time.Now(), nil
-			}
+		if len(n.encoders()) > 0 {
+			return time.Now(), nil
 		}
 		if time.Now().After(limit) {
 			return time.Time{}, errors.New("nothing is encoded")
@@ -91,6 +87,17 @@ func (n *node) awaitEncoder(ctx context.Context) (time.Time, error) {
 			return time.Time{}, err
 		}
 	}
+}
+
+// encoders are the node's children that encode.
+func (n *node) encoders() (pids []int) {
+	for _, pid := range withChildren(n.pid()) {
+		line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		if err == nil && encodes(string(line)) {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
 }
 
 // encodes tells whether a command line, as in /proc, is of an ffmpeg that

@@ -49,7 +49,7 @@ func benchLadder(ctx context.Context, b *bench) ([]result, error) {
 		best, how = single, "one thread"
 	}
 	c := comparison{what: "CPU of the whole ladder, copy off (ffmpeg at its best: " + how + ")", unit: "CPU s", peer: "ffmpeg", ours: ours, them: best}
-	return []result{c.atMost(1.10)}, nil
+	return []result{c.atMost(1.05)}, nil
 }
 
 func last(s series) float64 { return s[len(s)-1] }

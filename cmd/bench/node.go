@@ -157,6 +157,15 @@ func (n *node) kill() {
 	os.RemoveAll(n.dir)
 }
 
+// end ends the node, with its children, and keeps what it kept.
+func (n *node) end(sig syscall.Signal) error {
+	if err := n.cmd.Process.Signal(sig); err != nil {
+		return err
+	}
+	n.wait()
+	return nil
+}
+
 // wait returns when the process has ended.
 func (n *node) wait() {
 	err := <-n.ended

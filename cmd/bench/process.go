@@ -92,10 +92,13 @@ func withChildren(pid int) []int {
 }
 
 // residentMiB is the resident memory of a process.
-func residentMiB(pid int) (float64, error) {
+func residentMiB(pid int) (float64, error) { return statusMiB(pid, "VmRSS") }
+
+// statusMiB reads a size of /proc/PID/status (proc_pid_status(5)).
+func statusMiB(pid int, name string) (float64, error) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0, err
 	}
-	return float64(kilobytes(field(status, "VmRSS"))) / (1 << 20), nil
+	return float64(kilobytes(field(status, name))) / (1 << 20), nil
 }

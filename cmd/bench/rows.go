@@ -33,6 +33,8 @@ func rows() []row {
 		{"sign-in", nil, benchSignIn},
 		{"queue", []string{"initdb", "redis-server"}, benchQueue},
 		{"depth", nil, benchDepth},
+		{"busy-memory", []string{"ffmpeg"}, benchBusyMemory},
+		{"borders", []string{"ffmpeg"}, benchBorders},
 		{"crash", []string{"ffmpeg"}, benchCrash},
 	}
 }

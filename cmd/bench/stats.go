@@ -21,6 +21,14 @@ func (s series) median() float64 {
 	return sorted[mid]
 }
 
+func (s series) mean() float64 {
+	sum := 0.0
+	for _, v := range s {
+		sum += v
+	}
+	return sum / float64(len(s))
+}
+
 // quantile is the least measurement that the share q of all does not exceed
 // (nearest rank); q is above 0 and at most 1.
 func (s series) quantile(q float64) float64 {

@@ -48,10 +48,10 @@ func newMeter(most int) *meter { return &meter{most: int64(most), full: make(cha
 
 func (m *meter) event() {
 	now := time.Now().UnixNano()
-	switch n := m.n.Add(1); {
-	case n == 1:
+	switch m.n.Add(1) {
+	case 1:
 		m.from.Store(now)
-	case n == m.most:
+	case m.most:
 		m.to.Store(now)
 		close(m.full)
 	}
