@@ -125,6 +125,10 @@ fuzz: assets ## fuzz each parser for FUZZTIME (default 20s)
 		done
 	done
 
+.PHONY: hostile
+hostile: install-run assets ## plan every damaged file that the generator makes
+	@HOSTILE=all go test -run 'Mutants|Bombs|NoFileNames' -timeout 30m ./app/media
+
 .PHONY: bench
 bench: install-run install-bench build-monolith bin/bench-peers ## measure against the targets; writes cmd/bench/RESULTS.md
 	@CGO_ENABLED=0 go run ./cmd/bench -binary bin/streamgate -peers bin/bench-peers -out cmd/bench/RESULTS.md

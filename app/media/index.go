@@ -32,6 +32,7 @@ const maxPTS = 1 << 56
 // far as the container allows, and decodes nothing.
 func (t Tools) packets(ctx context.Context, path string, st *stream) ([]packet, error) {
 	var list []packet
+	var claimed int64
 	lines := &lineWriter{line: func(line []byte) error {
 		p, ok := parsePacket(line, st.timebase.num)
 		if !ok {
@@ -41,7 +42,8 @@ func (t Tools) packets(ctx context.Context, path string, st *stream) ([]packet, 
 			return errTooLong()
 		}
 		list = append(list, p)
-		return nil
+		claimed += int64(p.size)
+		return t.limits.checkClaim(claimed)
 	}}
 	args := append(inputArgs(), "-select_streams", strconv.Itoa(st.index),
 		"-show_entries", "packet=pts,duration,size,flags", "-of", "csv=p=0", "file:"+path)

@@ -94,6 +94,9 @@ func (x *indexed) check() (err error) {
 	if seconds > maxSeconds {
 		return errTooLong()
 	}
+	if err := checkRate(len(x.frames.PTS), seconds); err != nil {
+		return err
+	}
 	if v.seconds-seconds > max(1, 0.02*v.seconds) {
 		return refuse(CodeTruncated, "The file is incomplete: it ends after %.0f of %.0f seconds. Upload the whole file.", seconds, v.seconds)
 	}

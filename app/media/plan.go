@@ -34,6 +34,10 @@ const encodedSampleRate = 48000
 // timeline, renditions and inits. It reads the packet index and decodes next
 // to nothing. A source that can never be played is a Refusal.
 func (t Tools) Plan(ctx context.Context, in PlanInput) (Planned, error) {
+	t, err := t.reading(in.Path)
+	if err != nil {
+		return Planned{}, err
+	}
 	out, err := t.decide(ctx, in)
 	if err != nil {
 		return Planned{}, err

@@ -16,12 +16,6 @@ const (
 	maxProbe = 4 << 20
 	// probePackets is how many packets are looked at for signs of encryption.
 	probePackets = 8
-	// maxSide is the largest side of a picture, pixels.
-	maxSide = 8192
-	// maxSeconds is the longest source.
-	maxSeconds = 24 * 60 * 60
-	// maxTimescale keeps a frame's duration, in ticks, within a cell's 32 bits.
-	maxTimescale = 20_000_000
 )
 
 // probed is what is known of a source before its packets are read.
@@ -83,7 +77,7 @@ func (t Tools) probe(ctx context.Context, path string) (probed, error) {
 		"packet=stream_index:packet_side_data=side_data_type", "file:"+path)
 	if err := (run{tools: t, path: t.FFprobe, args: args, stdout: out}).do(ctx); err != nil {
 		if errors.Is(err, errTooMuch) {
-			return probed{}, refuse(CodeNotAVideo, "The file is not a video that can be read.")
+			return probed{}, refuse(CodeTooComplex, "The file is too complex: its headers say more than %d MB.", maxProbe>>20)
 		}
 		return probed{}, refuseTool(err)
 	}
@@ -136,6 +130,9 @@ func parseProbe(out []byte) (probed, error) {
 	if err := json.Unmarshal(out, &raw); err != nil {
 		return probed{}, refuse(CodeNotAVideo, "The file is not a video that can be read.")
 	}
+	if len(raw.Streams) > maxStreams {
+		return probed{}, refuse(CodeTooComplex, "The file is too complex: it has %d streams; the limit is %d.", len(raw.Streams), maxStreams)
+	}
 	if raw.encrypted() {
 		return probed{}, refuse(CodeEncrypted, "The video is encrypted. Upload a copy without DRM.")
 	}
@@ -151,20 +148,13 @@ func parseProbe(out []byte) (probed, error) {
 	case p.video == nil:
 		return p, nil
 	}
-	v := p.video
-	switch {
-	case max(v.width, v.height, v.coded[0], v.coded[1]) > maxSide:
-		return probed{}, refuse(CodeTooLarge, "The picture is %d × %d pixels; the limit is %d on each side.", v.width, v.height, maxSide)
-	case v.width < 1 || v.height < 1:
-		return probed{}, refuse(CodeTruncated, "The video is damaged or incomplete: no picture could be found in it.")
-	case v.seconds > maxSeconds:
+	if err := p.video.checkSize(); err != nil {
+		return probed{}, err
+	}
+	if p.video.seconds > maxSeconds {
 		return probed{}, errTooLong()
 	}
 	return p, nil
-}
-
-func errTooLong() Refusal {
-	return refuse(CodeTooLong, "The video is longer than %d hours.", maxSeconds/3600)
 }
 
 // encrypted looks for Common Encryption: sample entries, and side data of

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"path/filepath"
 	"strings"
+	"syscall"
 
 	"streamgate/store"
 )
@@ -30,6 +32,7 @@ const (
 	CodeNoStreams        = "no_streams"
 	CodeTooLong          = "too_long"
 	CodeTooLarge         = "too_large"
+	CodeTooComplex       = "too_complex"
 )
 
 func refuse(code, format string, args ...any) Refusal {
@@ -42,11 +45,18 @@ func refuse(code, format string, args ...any) Refusal {
 func refuseTool(err error) error {
 	var te *ToolError
 	var exit *exec.ExitError
-	if !errors.As(err, &te) || !errors.As(err, &exit) || exit.ExitCode() <= 0 {
+	if !errors.As(err, &te) || !errors.As(err, &exit) {
 		return err
+	}
+	if exit.ExitCode() <= 0 {
+		return refuseSignal(err, exit)
 	}
 	said := func(s string) bool { return strings.Contains(te.Stderr, s) }
 	switch {
+	case said("Cannot allocate memory") && strings.Contains(filepath.Base(te.Tool), "ffprobe"):
+		// Whoever only reads needs what the file claims to need: memory that is
+		// merely short is not refused by Linux, but ends somebody.
+		return refuse(CodeTooComplex, "The file is too complex: its tables claim more memory than this node gives to reading a file.")
 	case said("No space left on device"), said("Cannot allocate memory"), said("Permission denied"):
 		return err
 	case said("moov atom not found"):
@@ -55,4 +65,20 @@ func refuseTool(err error) error {
 		return refuse(CodeUnsupportedCodec, "The video is in a format that this node cannot decode. Convert it to H.264 in MP4.")
 	}
 	return refuse(CodeNotAVideo, "The file is not a video that can be read.")
+}
+
+// refuseSignal turns a signal that a source provoked into a refusal. Whoever
+// kills a tool sends another one.
+func refuseSignal(err error, exit *exec.ExitError) error {
+	status, ok := exit.Sys().(syscall.WaitStatus)
+	if !ok || !status.Signaled() {
+		return err
+	}
+	switch status.Signal() {
+	case syscall.SIGXCPU, syscall.SIGXFSZ:
+		return refuse(CodeTooComplex, "The file is too complex: reading it takes far more than its size explains.")
+	case syscall.SIGSEGV, syscall.SIGBUS, syscall.SIGFPE, syscall.SIGILL, syscall.SIGABRT, syscall.SIGTRAP:
+		return refuse(CodeTooComplex, "The file is damaged or too complex: ffmpeg crashes on it.")
+	}
+	return err
 }

@@ -89,7 +89,7 @@ func usualDuration(pts []int64, timescale int64, fps float64) int64 {
 	if fps <= 0 {
 		fps = 25
 	}
-	return max(1, int64(math.Round(float64(timescale)/fps)))
+	return max(1, int64(min(math.Round(float64(timescale)/fps), maxTicks)))
 }
 
 // pace is how long segments are meant to be, in ticks.

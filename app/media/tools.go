@@ -35,7 +35,8 @@ type Tools struct {
 	// Default 20 s.
 	StallAfter time.Duration
 
-	watch *Watch
+	watch  *Watch
+	limits limits // of the source that is planned; none while it is encoded
 }
 
 // niceBackground is what a background encoder adds to its niceness, so that a
@@ -128,7 +129,9 @@ func (r run) do(ctx context.Context) error {
 
 // policy is what the run needs: the files that its arguments name.
 func (r run) policy() confine.Policy {
-	p := confine.Policy{AddressSpace: addressSpace + 4*r.tools.memory()}
+	p := confine.Policy{
+		AddressSpace: addressSpace + 4*r.tools.memory(), FileSize: r.tools.limits.copy, CPU: 2 * r.tools.limits.work,
+	}
 	if r.background {
 		p.Nice = niceBackground
 	}

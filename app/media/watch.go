@@ -167,6 +167,10 @@ func (t Tools) watchdog(ctx context.Context, pid int, f *flow, end context.Cance
 			end(fmt.Errorf("%w: %d MB, the limit is %d MB (transcoder.max_memory)", ErrMemory, now.resident>>20, memory>>20))
 			return
 		}
+		if work := t.limits.work; work > 0 && now.cpu > work {
+			end(errTooMuchWork(work))
+			return
+		}
 		n := f.bytes.Load()
 		if now.cpu != last.cpu || n != lastBytes || f.busy.Load() > 0 {
 			last, lastBytes, moved = now, n, time.Now()
@@ -184,31 +188,56 @@ type usage struct {
 	resident int64 // bytes
 }
 
-// usageOf reads /proc/PID/stat (proc(5)).
-func usageOf(pid int) (usage, error) {
-	data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+// maxDepth bounds how far a child's own children are looked for.
+const maxDepth = 4
+
+// usageOf adds up what a process and its children use: where the path is a
+// wrapper, they do the work.
+func usageOf(pid int) (usage, error) { return usageWithin(pid, maxDepth) }
+
+// usageWithin reads /proc/PID/stat and /proc/PID/task/PID/children (proc(5)).
+func usageWithin(pid, depth int) (usage, error) {
+	proc := "/proc/" + strconv.Itoa(pid)
+	data, err := os.ReadFile(proc + "/stat")
 	if err != nil {
 		return usage{}, err
 	}
-	return parseUsage(data)
+	u, err := parseUsage(data)
+	if err != nil || depth == 0 {
+		return u, err
+	}
+	children, _ := os.ReadFile(proc + "/task/" + strconv.Itoa(pid) + "/children") // not every kernel has it
+	for _, child := range strings.Fields(string(children)) {
+		pid, err := strconv.Atoi(child)
+		if err != nil {
+			continue
+		}
+		if of, err := usageWithin(pid, depth-1); err == nil { // it may have ended
+			u.cpu, u.resident = u.cpu+of.cpu, u.resident+of.resident
+		}
+	}
+	return u, nil
 }
 
-// parseUsage reads the fields utime (14), stime (15) and rss (24); the name in
-// field 2 may hold anything, parentheses too.
+// parseUsage reads the fields utime (14), stime (15), cutime (16), cstime (17)
+// and rss (24); the name in field 2 may hold anything, parentheses too.
 func parseUsage(stat []byte) (usage, error) {
 	rest := stat[bytes.LastIndexByte(stat, ')')+1:]
 	fields := strings.Fields(string(rest)) // from field 3 on
 	if len(fields) < 22 {
 		return usage{}, fmt.Errorf("read a process's usage: %d fields", len(fields))
 	}
-	user, err1 := strconv.ParseInt(fields[11], 10, 64)
-	system, err2 := strconv.ParseInt(fields[12], 10, 64)
-	pages, err3 := strconv.ParseInt(fields[21], 10, 64)
-	if err := errors.Join(err1, err2, err3); err != nil {
+	var ticks int64
+	for _, f := range fields[11:15] {
+		n, err := strconv.ParseInt(f, 10, 64)
+		if err != nil {
+			return usage{}, fmt.Errorf("read a process's usage: %w", err)
+		}
+		ticks += n
+	}
+	pages, err := strconv.ParseInt(fields[21], 10, 64)
+	if err != nil {
 		return usage{}, fmt.Errorf("read a process's usage: %w", err)
 	}
-	return usage{
-		cpu:      time.Duration(user+system) * (time.Second / clockTicks),
-		resident: pages * int64(os.Getpagesize()),
-	}, nil
+	return usage{cpu: time.Duration(ticks) * (time.Second / clockTicks), resident: pages * int64(os.Getpagesize())}, nil
 }

@@ -54,12 +54,12 @@ func TestAChildThatEatsMemoryIsEnded(t *testing.T) {
 }
 
 func TestParseUsage(t *testing.T) {
-	stat := "1234 (a ) (b) c) S 1 2 3 4 5 6 7 8 9 10 150 50 13 14 15 16 17 18 19 20 1000 22"
+	stat := "1234 (a ) (b) c) S 1 2 3 4 5 6 7 8 9 10 100 50 40 10 15 16 17 18 19 20 1000 22"
 	got, err := parseUsage([]byte(stat))
 	if err != nil || got.cpu != 2*time.Second || got.resident != 1000*int64(os.Getpagesize()) {
 		t.Errorf("usage %+v, %v", got, err)
 	}
-	for _, bad := range []string{"", "1 (x) S 1", strings.Replace(stat, "150", "many", 1)} {
+	for _, bad := range []string{"", "1 (x) S 1", strings.Replace(stat, " 100 50", " many 50", 1)} {
 		if _, err := parseUsage([]byte(bad)); err == nil {
 			t.Errorf("%q was read", bad)
 		}

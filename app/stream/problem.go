@@ -119,7 +119,7 @@ func fromTranscoder(err error) error {
 		return errNoVideo
 	case connect.CodeUnavailable:
 		if reason == reasonPaused {
-			return problem{http.StatusServiceUnavailable, reason, coded.Message()}
+			return coded // with its Retry-After
 		}
 	}
 	return nil

@@ -128,10 +128,12 @@ func killed(err error) bool {
 	return ok && status.Signaled() && (status.Signal() == syscall.SIGKILL || status.Signal() == syscall.SIGTERM)
 }
 
-// refused tells whether a failure is the source's own fault.
+// refused tells whether a failure is surely the source's own fault: then its
+// media goes. What is too complex for this node, or crashes its ffmpeg, may be
+// the node's: bad memory does that, too.
 func refused(f *store.Failure) bool {
 	switch f.Code {
-	case codeFailed, codeTimeout, codeStalled, codeMemory, codeKilled, codeKillsNode, codeDiskFull, codeCancelled, codeIncomplete:
+	case media.CodeTooComplex, codeFailed, codeTimeout, codeStalled, codeMemory, codeKilled, codeKillsNode, codeDiskFull, codeCancelled, codeIncomplete:
 		return false
 	}
 	return true

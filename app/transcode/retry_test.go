@@ -51,6 +51,15 @@ func TestFailureOf(t *testing.T) {
 	}
 }
 
+// A node with bad memory must not cost a source.
+func TestWhatMayBeTheNodesFaultCostsNoSource(t *testing.T) {
+	for code, want := range map[string]bool{"encrypted": true, "damaged": true, media.CodeTooComplex: false, codeFailed: false, codeKillsNode: false} {
+		if got := refused(&store.Failure{Code: code}); got != want {
+			t.Errorf("%s: refused %v", code, got)
+		}
+	}
+}
+
 // fails lets the first times Puts under a prefix fail, or all if times < 0.
 func (n *node) fails(prefix string, times int, err error) {
 	n.breaks(func(op storetest.Op, key string) storetest.Fault {

@@ -22,7 +22,7 @@
 // # Guarantees
 //
 // The program gets no environment, limits (open files, size of a file, address
-// space, no core dumps), is the first that the kernel ends for lack of memory,
+// space, processor time, no core dumps), is the first that the kernel ends for lack of memory,
 // cannot gain privileges, and dies with this process. Where the kernel has
 // Landlock (ABI 1 or later), it can read the libraries, itself and Read, read
 // and write under Write, and nothing else; from ABI 4 on it can neither make nor
@@ -46,6 +46,7 @@ import (
 	"runtime"
 	"strconv"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -57,14 +58,16 @@ type Policy struct {
 	Write []string // folders under which it may read and write
 	Nice  int      // added to its niceness, 0–19; above 0 its disk yields, too
 
-	FileSize     int64 // the largest file that it may write, bytes; 0 is 1 TiB
-	AddressSpace int64 // bytes; 0 is without limit
+	FileSize     int64         // the largest file that it may write, bytes; 0 is 1 TiB
+	AddressSpace int64         // bytes; 0 is without limit
+	CPU          time.Duration // of processor time, in whole seconds; 0 is a day
 }
 
 const (
-	maxFiles    = 64      // open at a time
-	maxFileSize = 1 << 40 // bytes: a stop to what runs away, the disk's own limits come first
-	oomScore    = "1000"  // the first to go
+	maxFiles    = 64           // open at a time
+	maxFileSize = 1 << 40      // bytes: a stop to what runs away, the disk's own limits come first
+	maxCPU      = 24 * 60 * 60 // seconds
+	oomScore    = "1000"       // the first to go
 )
 
 // Start starts the program. If err is nil, the caller waits for it as usual,
@@ -147,6 +150,7 @@ func (p Policy) limit(pid int) error {
 		{"open files", unix.RLIMIT_NOFILE, maxFiles},
 		{"file size", unix.RLIMIT_FSIZE, or(p.FileSize, maxFileSize)},
 		{"address space", unix.RLIMIT_AS, or(p.AddressSpace, unix.RLIM_INFINITY)},
+		{"processor time", unix.RLIMIT_CPU, or(int64(p.CPU/time.Second), maxCPU)},
 		{"core dumps", unix.RLIMIT_CORE, 0},
 	} {
 		var now unix.Rlimit

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // confined runs a program under a policy.
@@ -94,7 +95,7 @@ func TestNoTCP(t *testing.T) {
 
 func TestLimits(t *testing.T) {
 	cmd := exec.Command("sleep", "60")
-	release, err := Policy{Nice: 3, FileSize: 1000, AddressSpace: 1 << 30}.Start(cmd)
+	release, err := Policy{Nice: 3, FileSize: 1000, AddressSpace: 1 << 30, CPU: 2 * time.Minute}.Start(cmd)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +113,7 @@ func TestLimits(t *testing.T) {
 	release()
 	for _, want := range []string{
 		"Max open files            64 ", "Max core file size        0 ",
-		"Max file size             1000 ", "Max address space         1073741824 ",
+		"Max cpu time              120 ", "Max file size             1000 ", "Max address space         1073741824 ",
 	} {
 		if !strings.Contains(limits, want) {
 			t.Errorf("no %q in\n%s", want, limits)

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"io"
 	"io/fs"
 	mathrand "math/rand/v2"
@@ -16,12 +17,16 @@ import (
 	"time"
 )
 
-// cells lists a video's cells on the disk with their times of writing.
+// cells lists a video's cells on the disk, if there are any, with their times
+// of writing.
 func (n *node) cells(id string) map[string]time.Time {
 	n.t.Helper()
 	found := map[string]time.Time{}
 	root := filepath.Join(n.data, "media", "videos", id, "cells")
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
 		if err != nil || d.IsDir() {
 			return err
 		}

@@ -56,22 +56,32 @@ type node struct {
 	key  string       // of an admin, once asked for
 }
 
-// startNode runs a node on a fresh data directory and free ports.
-func startNode(t *testing.T) *node {
+// startNode runs a node on a fresh data directory and free ports, with further
+// arguments for serve.
+func startNode(t *testing.T, args ...string) *node {
+	t.Helper()
+	n := newNode(t, args...)
+	n.start()
+	return n
+}
+
+// newNode is startNode without the start.
+func newNode(t *testing.T, args ...string) *node {
 	t.Helper()
 	n := &node{t: t, data: t.TempDir(), log: &apptest.Log{}}
 	t.Cleanup(func() { apptest.WantNoSecrets(t, n.log.String()) })
 	ports := freePorts(t, 4)
 	n.url = "http://127.0.0.1:" + ports[0]
 	n.grpc, n.transcoder, n.operator = "127.0.0.1:"+ports[1], "127.0.0.1:"+ports[2], "127.0.0.1:"+ports[3]
-	n.args = []string{
+	n.args = append([]string{
 		"serve", "--data", n.data, "--listen", "127.0.0.1:" + ports[0],
 		"--set", "api_gateway.grpc_port=" + ports[1], "--set", "transcoder.grpc_port=" + ports[2],
 		"--set", "monitor.listen=" + n.operator,
-	}
-	n.start()
+	}, args...)
 	t.Cleanup(func() {
-		n.kill()
+		if n.cmd != nil {
+			n.kill()
+		}
 		if t.Failed() {
 			t.Logf("the node said:\n%s", lastLines(n.log.String(), 40))
 		}

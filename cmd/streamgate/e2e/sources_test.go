@@ -144,10 +144,10 @@ func (n *node) expectFailed(said, code string) {
 	if !strings.HasSuffix(v.Error.Message, ".") || !strings.Contains(said, v.Error.Message) {
 		n.t.Errorf("push said %q, the video %q", said, v.Error.Message)
 	}
-	left, _ := filepath.Glob(filepath.Join(n.data, "media", "videos", v.ID, "*"))
-	if len(left) > 0 {
-		n.t.Errorf("the refused file left %v", left)
-	}
+	n.poll("the refused file's removal", func() bool {
+		left, err := filepath.Glob(filepath.Join(n.data, "media", "videos", v.ID, "*"))
+		return err == nil && len(left) == 0
+	})
 }
 
 // TestPlaylistCannotReachOut uploads playlists and scripts that name a file or
