@@ -86,7 +86,11 @@ func TestBombs(t *testing.T) {
 	}
 	for _, box := range []string{"moov", "mvhd", "trak", "tkhd", "mdia", "mdhd", "hdlr", "minf", "stbl", "stsd", "stts", "stsc", "stsz", "stco", "avcC", "mdat"} {
 		file := late()
-		copy(file[bytes.Index(file, []byte(box)):], "free")
+		at := bytes.Index(file, []byte(box))
+		if at < 0 {
+			t.Fatalf("the file has no %s box to take away", box)
+		}
+		copy(file[at:], "free")
 		bombs = append(bombs, bomb{"without " + box, either, file})
 	}
 	for _, b := range bombs {
