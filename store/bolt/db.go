@@ -24,8 +24,11 @@ var (
 )
 
 const (
-	// schema is the version of the layout; bump it with a migration.
-	schema = "1"
+	// schema is the version of the layout; bump it with a migration. Version 2
+	// has a redo log beside the file, without which an older program would
+	// read the file as it is.
+	schema       = "2"
+	schemaBefore = "1"
 	// lockWait is how long Open waits for the file's lock, so that a node
 	// restarted by systemd does not trip over its predecessor's last moment.
 	lockWait = time.Second
@@ -50,14 +53,7 @@ type DB struct {
 // Open opens the database at path, making it if it is missing; its folder
 // must exist. ErrInUse, ErrSchema.
 func Open(path string, opts Options) (*DB, error) {
-	b, err := bbolt.Open(path, 0o600, &bbolt.Options{
-		Timeout: lockWait,
-		// A synced free list is rewritten whole with each commit, which makes
-		// the file grow without bound under load; it is rebuilt at open instead.
-		NoFreelistSync:  true,
-		FreelistType:    bbolt.FreelistMapType,
-		InitialMmapSize: mapBytes,
-	})
+	b, err := openRestored(path)
 	if errors.Is(err, berrors.ErrTimeout) {
 		return nil, fmt.Errorf("%w: %s is held by another process; stop that one or use another data directory", ErrInUse, path)
 	}
@@ -67,18 +63,52 @@ func Open(path string, opts Options) (*DB, error) {
 	if err := prepare(b); err != nil {
 		return nil, fmt.Errorf("prepare database %s: %w", path, errors.Join(store.Full(err), b.Close()))
 	}
-	db := &DB{bolt: b, w: newWriter(b), now: opts.Now}
+	disk, err := newDurability(b, path)
+	if err != nil {
+		return nil, fmt.Errorf("open database %s: %w", path, errors.Join(err, b.Close()))
+	}
+	trim(b)
+	db := &DB{bolt: b, w: newWriter(b, disk), now: opts.Now}
 	if db.now == nil {
 		db.now = time.Now
 	}
 	return db, nil
 }
 
+// openRestored opens the file in the state that was last acknowledged.
+func openRestored(path string) (*bbolt.DB, error) {
+	unlock, err := lock(path)
+	if err != nil {
+		return nil, err
+	}
+	payloads, done, err := restore(path)
+	if err := errors.Join(err, unlock()); err != nil {
+		return nil, err
+	}
+	b, err := bbolt.Open(path, 0o600, &bbolt.Options{
+		Timeout: lockWait,
+		// A synced free list is rewritten whole with each commit, which makes
+		// the file grow without bound under load; it is rebuilt at open instead.
+		NoFreelistSync:  true,
+		FreelistType:    bbolt.FreelistMapType,
+		InitialMmapSize: mapBytes,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := replay(b, payloads); err != nil {
+		return nil, errors.Join(err, b.Close())
+	}
+	if err := done(); err != nil {
+		return nil, errors.Join(err, b.Close())
+	}
+	return b, nil
+}
+
 // Close waits for the writes under way and closes the file. Later calls get
 // ErrClosed.
 func (db *DB) Close() error {
-	db.w.close()
-	return db.bolt.Close()
+	return errors.Join(db.w.close(), db.bolt.Close())
 }
 
 // Queue is the job queue in the database.

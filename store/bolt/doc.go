@@ -22,7 +22,9 @@
 // store.ErrFull.
 //
 // Concurrent writers share one sync: see writer for how, and for why one
-// caller's failure does not touch the others.
+// caller's failure does not touch the others. That sync is of a redo log in two
+// files beside the database (see durability): a copy of the database is whole
+// only with them, or after Close.
 //
 // # Layout
 //
@@ -50,5 +52,6 @@
 // # Testing
 //
 // The suites of store/storetest run on a real file. writer_test.go covers
-// isolation within a commit; the benchmarks measure the queue.
+// isolation within a commit, power_test.go what a power cut leaves; the
+// benchmarks measure the queue.
 package bolt

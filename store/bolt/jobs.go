@@ -59,7 +59,8 @@ func save(c *change, was, is *store.Job) error {
 	if err := saveRecord(c, was, is); err != nil {
 		return err
 	}
-	return recount(c, was, is)
+	recount(c, was, is)
+	return nil
 }
 
 func saveRecord(c *change, was, is *store.Job) error {
@@ -120,24 +121,32 @@ func place(j *store.Job) (bucket string, key []byte) {
 	}
 }
 
-func recount(c *change, was, is *store.Job) error {
-	if was != nil && is != nil && was.State == is.State {
-		return nil
+// recount notes how a save changes the numbers of jobs; writeCounts writes
+// them, once a commit.
+func recount(c *change, was, is *store.Job) {
+	if c.commit.counts == nil {
+		c.commit.counts = make(map[store.JobState]int)
 	}
 	if was != nil {
-		if err := addCount(c, was.State, -1); err != nil {
+		c.commit.counts[was.State]--
+	}
+	if is != nil {
+		c.commit.counts[is.State]++
+	}
+}
+
+func writeCounts(c *change) error {
+	counts := c.tx.Bucket([]byte(bucketCount))
+	for state, delta := range c.commit.counts {
+		if delta == 0 {
+			continue
+		}
+		n := binary.BigEndian.AppendUint64(nil, uint64(count(counts, state)+delta))
+		if err := c.put(bucketCount, []byte(state), n); err != nil {
 			return err
 		}
 	}
-	if is != nil {
-		return addCount(c, is.State, 1)
-	}
 	return nil
-}
-
-func addCount(c *change, s store.JobState, delta int) error {
-	n := count(c.tx.Bucket([]byte(bucketCount)), s) + delta
-	return c.put(bucketCount, []byte(s), binary.BigEndian.AppendUint64(nil, uint64(n)))
 }
 
 func count(counts *bbolt.Bucket, s store.JobState) int {

@@ -69,7 +69,7 @@ func prepare(db *bbolt.DB) error {
 	switch {
 	case err != nil:
 		return err
-	case found != "" && found != schema:
+	case found != "" && found != schema && found != schemaBefore:
 		return fmt.Errorf("%w: the file has version %q, this program knows %q", ErrSchema, found, schema)
 	case found == schema && whole:
 		return nil
@@ -80,6 +80,23 @@ func prepare(db *bbolt.DB) error {
 				return err
 			}
 		}
+		if found == schemaBefore {
+			if err := markDone(tx); err != nil {
+				return err
+			}
+		}
 		return tx.Bucket([]byte(bucketMeta)).Put([]byte("schema"), []byte(schema))
+	})
+}
+
+// markDone makes the index of a task's jobs say which are done: files of the
+// layout before did not always.
+func markDone(tx *bbolt.Tx) error {
+	return tx.Bucket([]byte(bucketJobs)).ForEach(func(id, _ []byte) error {
+		job, err := load(tx, string(id))
+		if err != nil {
+			return err
+		}
+		return tx.Bucket([]byte(bucketByTask)).Put(taskKey(job), openness(job))
 	})
 }

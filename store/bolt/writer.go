@@ -2,6 +2,7 @@ package bolt
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -30,6 +31,8 @@ import (
 // shows at the next open whether it was kept.
 type writer struct {
 	db      *bbolt.DB
+	disk    *durability
+	record  []byte // the writes of the commit under way, for the log
 	stopped chan struct{}
 
 	mu      sync.Mutex
@@ -38,20 +41,26 @@ type writer struct {
 	closed  bool
 }
 
-func newWriter(db *bbolt.DB) *writer {
-	w := &writer{db: db, stopped: make(chan struct{})}
+func newWriter(db *bbolt.DB, disk *durability) *writer {
+	w := &writer{db: db, disk: disk, stopped: make(chan struct{})}
 	w.more.L = &w.mu
 	go w.run()
 	return w
 }
 
-// close lets the waiting changes finish, then ends the goroutine.
-func (w *writer) close() {
+// close lets the waiting changes finish, then ends the goroutine and makes the
+// file whole.
+func (w *writer) close() error {
 	w.mu.Lock()
+	again := w.closed
 	w.closed = true
 	w.mu.Unlock()
 	w.more.Signal()
 	<-w.stopped
+	if again {
+		return nil
+	}
+	return w.disk.close()
 }
 
 // do hands fn to the writer and waits for its outcome.
@@ -122,13 +131,17 @@ func (w *writer) next() []*pending {
 // commit runs the batch in one transaction. It returns what is to be run
 // again: nothing, or the others if one failed after writing.
 func (w *writer) commit(batch []*pending) []*pending {
+	if err := w.disk.before(); err != nil {
+		return settle(batch, err)
+	}
 	tx, err := w.db.Begin(true)
 	if err != nil {
 		return settle(batch, fmt.Errorf("begin: %w", store.Full(err)))
 	}
+	all := &commit{record: append(w.record[:0], make([]byte, recordHeader)...)}
 	wrote := false
 	for i, p := range batch {
-		c := &change{tx: tx}
+		c := &change{tx: tx, commit: all}
 		p.run(c)
 		if c.wrote && p.failed() {
 			err := tx.Rollback()
@@ -140,8 +153,13 @@ func (w *writer) commit(batch []*pending) []*pending {
 	}
 	if !wrote {
 		err = tx.Rollback() // no page changed, no sync to pay
+	} else if err = writeCounts(&change{tx: tx, commit: all}); err != nil {
+		err = errors.Join(err, tx.Rollback())
 	} else {
-		err = tx.Commit()
+		err = w.disk.commit(tx, all.record)
+	}
+	if w.record = all.record; cap(w.record) > maxRecordKept {
+		w.record = nil
 	}
 	if err != nil {
 		return settle(batch, fmt.Errorf("commit: %w", store.Full(err)))
@@ -177,11 +195,23 @@ func (p *pending) run(c *change) {
 
 func (p *pending) failed() bool { return p.err != nil || p.panicked != nil }
 
+// maxRecordKept is the largest buffer that is kept for the next commit.
+const maxRecordKept = 1 << 20
+
+// commit is what the changes of one transaction share.
+type commit struct {
+	record []byte                 // what was written, for the log
+	counts map[store.JobState]int // by how much the numbers of jobs change
+}
+
 // change is what a caller's function sees of the shared transaction.
 type change struct {
-	tx    *bbolt.Tx
-	wrote bool
+	tx     *bbolt.Tx
+	commit *commit
+	wrote  bool
 }
+
+func (c *change) has(bucket string) bool { return c.tx.Bucket([]byte(bucket)) != nil }
 
 func (c *change) get(bucket string, key []byte) []byte {
 	return c.tx.Bucket([]byte(bucket)).Get(key)
@@ -189,16 +219,24 @@ func (c *change) get(bucket string, key []byte) []byte {
 
 func (c *change) put(bucket string, key, value []byte) error {
 	c.wrote = true
+	c.commit.record = appendOp(c.commit.record, opPut, []byte(bucket), key, value)
 	return store.Full(c.tx.Bucket([]byte(bucket)).Put(key, value))
 }
 
 func (c *change) delete(bucket string, key []byte) error {
 	c.wrote = true
+	c.commit.record = appendOp(c.commit.record, opDelete, []byte(bucket), key)
 	return store.Full(c.tx.Bucket([]byte(bucket)).Delete(key))
 }
 
 // sequence returns the bucket's next number; each is given out once.
 func (c *change) sequence(bucket string) (uint64, error) {
+	n := c.tx.Bucket([]byte(bucket)).Sequence() + 1
+	return n, c.setSequence(bucket, n)
+}
+
+func (c *change) setSequence(bucket string, n uint64) error {
 	c.wrote = true
-	return c.tx.Bucket([]byte(bucket)).NextSequence()
+	c.commit.record = appendOp(c.commit.record, opSequence, []byte(bucket), binary.BigEndian.AppendUint64(nil, n))
+	return c.tx.Bucket([]byte(bucket)).SetSequence(n)
 }

@@ -1,0 +1,487 @@
+package bolt
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"os"
+	"path/filepath"
+	"time"
+
+	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+	"golang.org/x/sys/unix"
+
+	"streamgate/store"
+)
+
+// durability decides how a commit reaches the disk. Either bbolt syncs its
+// file with each commit (direct), or the commit's changes are synced to the
+// redo log while bbolt writes its pages without a sync (logged).
+//
+// While logged, the file on the disk is a mixture after a power cut: some
+// pages are there, some are not. What makes it whole again is a base: a state
+// whose pages are all on the disk and stay there, since a read transaction
+// that is kept open holds them, and whose meta page the log remembers. At the
+// next open (see restore) the base's meta page is put back and the log's
+// records are done again.
+//
+// A checkpoint makes a newer state the base, so that the log can start anew:
+//
+//  1. between two commits, a new reader holds the present state and the next
+//     generation of the log begins on the other file;
+//  2. in the background the database file is synced, then the generation is
+//     marked durable;
+//  3. the old reader goes.
+//
+// A power cut before the mark finds the old base, and both logs to do again.
+//
+// Every field belongs to the writer's goroutine.
+type durability struct {
+	bolt *bbolt.DB
+	path string
+	file *os.File // the database's, to read its meta pages
+
+	limits
+	sync func() error // syncs the file
+
+	commits int        // since the base, or since the open
+	opening chan *redo // gives the log once its files are there; else nil
+	redo    *redo      // nil until then
+	without bool       // it failed: never again
+	base    *bbolt.Tx  // the reader that holds the base; nil while direct
+	syncing chan error // the checkpoint in the background; nil if there is none
+	broken  error      // what can no longer be made durable, and why
+}
+
+// limits say when something is due.
+type limits struct {
+	// A database that is hardly written needs no log, whose files take longer
+	// to make than a node to start: it begins after so many commits.
+	commitsBeforeLog int
+	// A checkpoint is due after so much of the log, which bounds the time to
+	// do it again, or so many commits: at each of them bbolt looks at the
+	// pages that the base holds.
+	checkpointBytes   int64
+	checkpointCommits int
+}
+
+var defaultLimits = limits{commitsBeforeLog: 64, checkpointBytes: redoSize / 2, checkpointCommits: 1024}
+
+func newDurability(b *bbolt.DB, path string) (*durability, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	return &durability{bolt: b, path: path, file: file, limits: defaultLimits, sync: b.Sync}, nil
+}
+
+// before gets ready for a commit.
+func (d *durability) before() error {
+	select {
+	case d.redo = <-d.opening:
+		d.opening, d.without = nil, d.redo == nil
+	case err := <-d.syncing:
+		d.synced(err)
+	default:
+	}
+	switch {
+	case d.broken != nil:
+		return d.broken
+	case d.base != nil:
+		if !d.hasRoom() {
+			d.leave()
+		}
+	case d.redo != nil:
+		if d.hasRoom() {
+			d.enter()
+		}
+	case d.opening == nil && !d.without && d.commits >= d.commitsBeforeLog:
+		d.open()
+	}
+	return d.broken
+}
+
+// open makes the files of the log in the background.
+func (d *durability) open() {
+	d.opening = make(chan *redo, 1)
+	go func() {
+		r, err := openRedo(d.path)
+		if err != nil {
+			r = nil // commits are slower without it, no more
+		}
+		d.opening <- r
+	}()
+}
+
+// hasRoom tells whether the file fits into its map: to map it anew, bbolt
+// waits for every reader, the base's included.
+func (d *durability) hasRoom() bool {
+	info, err := d.file.Stat()
+	return err == nil && info.Size() < int64(mapBytes-mapBytes/8)
+}
+
+// commit ends a write transaction; record has its changes, after room for the
+// log's header. With an error nothing took effect, unless broken.
+func (d *durability) commit(tx *bbolt.Tx, record []byte) error {
+	d.commits++
+	if d.base == nil {
+		return tx.Commit()
+	}
+	if !d.redo.fits(record) && d.syncing != nil {
+		d.synced(<-d.syncing)
+	}
+	if d.broken != nil {
+		return errors.Join(d.broken, tx.Rollback())
+	}
+	if !d.redo.fits(record) {
+		err := tx.Commit()
+		d.leave()
+		return errors.Join(err, d.broken)
+	}
+	committed := make(chan error, 1)
+	go func() { committed <- tx.Commit() }()
+	lerr := d.redo.append(record)
+	err := <-committed
+	if err != nil || lerr != nil {
+		// The log has a change that the file has not, or the other way round:
+		// the file decides.
+		d.leave()
+		if lerr != nil {
+			d.discard()
+		}
+		return errors.Join(err, d.broken)
+	}
+	if d.syncing == nil && (d.redo.at > d.checkpointBytes || d.commits >= d.checkpointCommits) {
+		d.checkpoint()
+	}
+	return nil
+}
+
+// enter goes from direct to logged.
+func (d *durability) enter() {
+	base, reader, err := d.hold()
+	if err != nil {
+		d.discard()
+		return
+	}
+	err = d.redo.begin(base)
+	if err == nil {
+		err = d.redo.mark(markDurable, d.redo.generation)
+	}
+	if err != nil {
+		_ = reader.Rollback() // it only read
+		d.discard()
+		return
+	}
+	d.base, d.commits, d.bolt.NoSync = reader, 0, true
+}
+
+// leave goes from logged to direct: it makes the file durable as it is and the
+// log void.
+func (d *durability) leave() {
+	if d.syncing != nil {
+		d.synced(<-d.syncing)
+	}
+	if d.broken != nil || d.base == nil {
+		return
+	}
+	if err := d.sync(); err != nil {
+		d.fail(err)
+		return
+	}
+	if err := d.redo.mark(markClean, d.redo.generation); err != nil {
+		d.discard()
+	}
+	if d.broken == nil {
+		_ = d.base.Rollback() // it only read
+		d.base, d.bolt.NoSync = nil, false
+	}
+}
+
+// discard removes the log for good; the file must be durable as it is. A log
+// that stays would take the file back to its base at the next open.
+func (d *durability) discard() {
+	if d.broken != nil || d.redo == nil {
+		return
+	}
+	_ = d.redo.close() // nothing in it is needed
+	d.redo, d.without = nil, true
+	if err := removeRedo(d.path); err != nil {
+		d.fail(err)
+	}
+}
+
+func removeRedo(path string) error {
+	for i := range 2 {
+		if err := os.Remove(redoPath(path, i)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+// fail stops all writes: what was acknowledged is in the log, and the next
+// open does it again.
+func (d *durability) fail(err error) {
+	d.broken = fmt.Errorf("the disk failed while the database was synced; restart the node to go on with what was acknowledged: %w", store.Full(err))
+}
+
+// checkpoint begins to make the present state the base.
+func (d *durability) checkpoint() {
+	base, reader, err := d.hold()
+	if err != nil {
+		d.leave()
+		return
+	}
+	if err := d.redo.begin(base); err != nil {
+		_ = reader.Rollback() // it only read
+		d.fail(err)
+		return
+	}
+	log, old, generation := d.redo, d.base, d.redo.generation
+	d.base, d.commits, d.syncing = reader, 0, make(chan error, 1)
+	go func() {
+		err := d.sync()
+		if err == nil {
+			err = log.mark(markDurable, generation)
+		}
+		if err == nil {
+			err = old.Rollback()
+		}
+		trim(d.bolt)
+		d.syncing <- err
+	}()
+}
+
+// synced takes note of how the checkpoint in the background ended.
+func (d *durability) synced(err error) {
+	d.syncing = nil
+	if err != nil && d.broken == nil {
+		d.fail(err)
+	}
+}
+
+// hold opens a reader of the present state and returns its meta page.
+func (d *durability) hold() (meta, *bbolt.Tx, error) {
+	reader, err := d.bolt.Begin(false)
+	if err != nil {
+		return nil, nil, err
+	}
+	base, err := readMeta(d.file, d.bolt.Info().PageSize)
+	if err == nil && base.txid() != uint64(reader.ID()) {
+		err = fmt.Errorf("the file's newest meta page is of transaction %d, not %d", base.txid(), reader.ID())
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, reader.Rollback())
+	}
+	return base, reader, nil
+}
+
+// close makes the file whole by itself.
+func (d *durability) close() error {
+	if d.opening != nil {
+		d.redo = <-d.opening
+	}
+	d.leave()
+	if d.base != nil {
+		_ = d.base.Rollback() // it only read
+	}
+	err := errors.Join(d.broken, d.file.Close())
+	if d.redo != nil {
+		err = errors.Join(err, d.redo.close())
+	}
+	return err
+}
+
+// trim gives the memory back that the pages of the file take up in this
+// process. They stay in the system's cache, and are there again when they are
+// read.
+func trim(b *bbolt.DB) {
+	_ = b.View(func(tx *bbolt.Tx) error {
+		_, _, errno := unix.Syscall(unix.SYS_MADVISE, b.Info().Data, uintptr(tx.Size()), unix.MADV_DONTNEED)
+		if errno != 0 {
+			return errno
+		}
+		return nil
+	}) // it is a favour: without it nothing fails
+}
+
+// restore makes the database file whole that a power cut, or just the end of
+// the process, left behind while it was logged. It returns the records to do
+// again, in order, and what to call once they are durable in the file. The
+// file must be locked.
+func restore(path string) (payloads [][]byte, done func() error, err error) {
+	nothing := func() error { return nil }
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		return nil, nothing, removeRedo(path) // it is of a database that was removed
+	}
+	var found [2]header
+	for i := range found {
+		if found[i], err = headerAt(redoPath(path, i)); err != nil {
+			return nil, nil, err
+		}
+	}
+	newest := found[0]
+	if found[1].generation > newest.generation {
+		newest = found[1]
+	}
+	base, from := newest, newest.generation
+	if !newest.durable {
+		from--
+		base = found[from%2]
+	}
+	switch {
+	case newest.generation == 0, newest.clean, from == 0, base.clean && base.generation == from:
+		return nil, nothing, nil
+	case base.generation != from || !base.durable:
+		return nil, nil, fmt.Errorf("the redo log %s.redo* is damaged: neither generation has a base on the disk", path)
+	}
+	if err := putBack(path, base.base); err != nil {
+		return nil, nil, err
+	}
+	for g := from; g <= newest.generation; g++ {
+		content, err := os.ReadFile(redoPath(path, int(g%2)))
+		if err != nil {
+			return nil, nil, err
+		}
+		_ = records(content, g, func(payload []byte) error { // this one returns no error
+			payloads = append(payloads, payload)
+			return nil
+		})
+	}
+	return payloads, func() error { return markFile(redoPath(path, int(newest.generation%2)), newest.generation) }, nil
+}
+
+// replay does the records of the log again, in one commit that bbolt syncs.
+func replay(b *bbolt.DB, payloads [][]byte) error {
+	if len(payloads) == 0 {
+		return nil
+	}
+	return b.Update(func(tx *bbolt.Tx) error {
+		c := &change{tx: tx, commit: new(commit)}
+		for _, payload := range payloads {
+			c.commit.record = c.commit.record[:0]
+			if err := apply(payload, c); err != nil {
+				return fmt.Errorf("do the redo log again: %w", err)
+			}
+		}
+		return nil
+	})
+}
+
+// headerAt reads the header of a redo file; zero if there is none.
+func headerAt(path string) (header, error) {
+	file, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return header{}, nil
+	}
+	if err != nil {
+		return header{}, err
+	}
+	h, _ := readHeader(file)
+	return h, file.Close()
+}
+
+func markFile(path string, generation uint64) error {
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	r := redo{sync: datasync}
+	r.files[generation%2] = file
+	return errors.Join(r.mark(markClean, generation), file.Close())
+}
+
+// meta is a meta page of bbolt: the root of one state of the database. Of its
+// fields only the page size and the transaction are looked at here:
+//
+//	0   the page's header   id, flags, count, overflow
+//	16  magic, version, page size, flags     4 bytes each
+//	32  root, its sequence, free list, size  8 bytes each
+//	64  transaction, checksum                8 bytes each
+//
+// Numbers are in the machine's order.
+type meta []byte
+
+const metaSize = 80
+
+func (m meta) pageSize() int64 { return int64(binary.NativeEndian.Uint32(m[24:])) }
+func (m meta) txid() uint64    { return binary.NativeEndian.Uint64(m[64:]) }
+
+// slot is which of the two meta pages it is.
+func (m meta) slot() int64 { return int64(m.txid() % 2) }
+
+// valid tells whether the page is whole.
+func (m meta) valid() bool {
+	const magic = 0xED0CDAED
+	return binary.NativeEndian.Uint32(m[16:]) == magic && binary.NativeEndian.Uint64(m[72:]) == fnv64(m[16:72])
+}
+
+// readMeta reads the newer of the two meta pages that are whole.
+func readMeta(file *os.File, pageSize int) (newest meta, err error) {
+	for slot := range 2 {
+		m := make(meta, metaSize)
+		if _, err := file.ReadAt(m, int64(slot*pageSize)); err != nil {
+			return nil, err
+		}
+		if m.valid() && (newest == nil || m.txid() > newest.txid()) {
+			newest = m
+		}
+	}
+	if newest == nil {
+		return nil, errors.New("the database file has no meta page that is whole")
+	}
+	return newest, nil
+}
+
+// putBack makes base the state of the database file.
+func putBack(path string, base meta) (err error) {
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	if newest, err := readMeta(file, int(base.pageSize())); err == nil && newest.txid()+1 < base.txid() {
+		return fmt.Errorf("the redo log %s.redo* is of a newer database than the file; if the file is a backup that was put in its place, remove the two files of the log", path)
+	}
+	if _, err := file.WriteAt(base, base.slot()*base.pageSize()); err != nil {
+		return err
+	}
+	// The other page is of a state whose pages may be missing.
+	if _, err := file.WriteAt(make([]byte, metaSize), (1-base.slot())*base.pageSize()); err != nil {
+		return err
+	}
+	return datasync(file)
+}
+
+func fnv64(b []byte) uint64 {
+	h := fnv.New64a()
+	_, _ = h.Write(b) // it returns no error
+	return h.Sum64()
+}
+
+// lock takes the lock that bbolt takes, for as long as the file is restored.
+func lock(path string) (unlock func() error, err error) {
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		return func() error { return nil }, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	for end := time.Now().Add(lockWait); ; time.Sleep(lockWait / 20) {
+		err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return file.Close, nil
+		}
+		if !errors.Is(err, unix.EWOULDBLOCK) || time.Now().After(end) {
+			return nil, errors.Join(berrors.ErrTimeout, err, file.Close())
+		}
+	}
+}
