@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -33,6 +34,7 @@ type writer struct {
 	db      *bbolt.DB
 	disk    *durability
 	record  []byte // the writes of the commit under way, for the log
+	served  int    // callers of the last commit
 	stopped chan struct{}
 
 	mu      sync.Mutex
@@ -104,6 +106,7 @@ func (w *writer) run() {
 		if batch == nil {
 			return
 		}
+		w.served = len(batch)
 		for len(batch) > 0 {
 			batch = w.commit(batch)
 		}
@@ -120,12 +123,29 @@ func (w *writer) next() []*pending {
 		}
 		w.more.Wait()
 	}
+	w.gather()
 	batch := w.waiting
 	w.waiting = nil
 	// Those whose callers left meanwhile are dropped here.
 	return slices.DeleteFunc(batch, func(p *pending) bool {
 		return !p.claimed.CompareAndSwap(false, true)
 	})
+}
+
+// gather lets those come back whom the last commit woke: without it the first
+// of them would have a commit alone, and all others wait for it. It yields for
+// as long as each time brings someone, so it costs microseconds, and nothing
+// when the last commit had one caller.
+func (w *writer) gather() {
+	for idle, seen := 0, 0; idle < idleYields && len(w.waiting) < w.served; {
+		w.mu.Unlock()
+		runtime.Gosched()
+		w.mu.Lock()
+		if len(w.waiting) == seen {
+			idle++
+		}
+		seen = len(w.waiting)
+	}
 }
 
 // commit runs the batch in one transaction. It returns what is to be run
@@ -194,6 +214,9 @@ func (p *pending) run(c *change) {
 }
 
 func (p *pending) failed() bool { return p.err != nil || p.panicked != nil }
+
+// idleYields is how often in vain gather yields.
+const idleYields = 2
 
 // maxRecordKept is the largest buffer that is kept for the next commit.
 const maxRecordKept = 1 << 20
