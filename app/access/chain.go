@@ -17,6 +17,9 @@ var (
 	// ErrChainUnreachable: no endpoint of the chain gave a trustworthy answer
 	// in time. It may come back.
 	ErrChainUnreachable = errors.New("chain cannot be reached")
+	// ErrNoLogs: the chain answers, but none of its endpoints lists logs (any
+	// more). It comes with ErrChainUnreachable.
+	ErrNoLogs = errors.New("no endpoint of the chain lists logs")
 	// ErrSignature: the signature is not the signer's.
 	ErrSignature = errors.New("signature is not valid")
 )

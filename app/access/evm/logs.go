@@ -152,20 +152,20 @@ func (e *endpoint) getLogs(ctx context.Context, from, to uint64, last access.Blo
 		var err error
 		list, err = e.readLogs(logs, from, to, of)
 		return err
-	}, blockCall(quantity(last.Number)), call{"eth_getLogs", []any{map[string]any{
+	}, blockCall(quantity(last.Number)), call{after: true, method: "eth_getLogs", params: []any{map[string]any{
 		"fromBlock": quantity(from), "toBlock": quantity(to), "address": addresses, "topics": []any{topics()},
 	}}})
 	return list, err
 }
 
-// refusedLogs tells "too many at once" from other refusals. There is no common
-// code, so any refusal of several blocks is taken for it; of one block, only
-// what says so.
+// refusedLogs tells "too many at once" from an endpoint that gives no logs.
+// There is no common code, so any refusal of several blocks is taken for the
+// former, but that of the method itself; of one block, only what says so.
 func (e *endpoint) refusedLogs(err *rpcError, several bool) error {
-	if several || err.limited() {
+	if err.Code != codeNoMethod && (several || err.limited()) {
 		return e.fault(reasonTooMany, err.said())
 	}
-	return e.refused(err)
+	return e.fault(reasonNoLogs, err.said())
 }
 
 // readLogs makes events of logs and refuses those that were not asked for.
