@@ -42,12 +42,14 @@ type endpoint struct {
 	metrics gauge
 	log     *slog.Logger
 
+	guess     atomic.Pointer[pair]         // the last block that was believed of it
 	said      atomic.Pointer[access.Block] // its newest block, when it last said
 	stale     atomic.Bool                  // its newest block was too old
 	checked   atomic.Int64                 // Unix time in nanoseconds when the chain id was right
 	multicall atomic.Int32                 // what is known of multicall's code: see batch.go
 	span      atomic.Uint64                // blocks that a request for logs spanned lately: see logs.go
 	maxCalls  atomic.Int32                 // calls that it takes in one request; 0: it has refused none
+	lacksLogs atomic.Bool                  // it listed no logs when it was asked last
 	numbers   atomic.Bool                  // it knows blocks by their number only: see pinned
 }
 

@@ -180,6 +180,16 @@ func (c *Chains) Head(ctx context.Context, chain uint64) (access.Block, error) {
 	return b, one.unreachable("ask for the head", err)
 }
 
+// Follow implements access.Chains.
+func (c *Chains) Follow(ctx context.Context, chain uint64, from uint64, contracts []access.Address) (access.Followed, error) {
+	one, err := c.chain(chain)
+	if err != nil {
+		return access.Followed{}, err
+	}
+	seen, err := one.follow(ctx, from, contracts)
+	return seen, one.unreachable("ask for the head", err)
+}
+
 // Ancestors implements access.Chains.
 func (c *Chains) Ancestors(ctx context.Context, chain uint64, head access.Block, numbers ...uint64) ([]access.Block, error) {
 	one, err := c.chain(chain)

@@ -76,6 +76,8 @@ const (
 	stale           // knows no block after the one where it froze
 	liar            // says that every contract call brings 1, and every account is rich
 	forger          // invents hashes of blocks
+	logless         // has no eth_getLogs
+	logsFail        // answers every eth_getLogs with an error
 	noBatchGas      // reverts big calls, as endpoints with a small gas cap do
 	fewLogs         // refuses logs of more than 4 blocks
 	endless         // never stops sending
@@ -259,6 +261,10 @@ func (p *proxy) falsify(m mode, c *anyCall, r *anyReply) {
 	switch {
 	case m == nonsense && c.Method != "eth_chainId":
 		r.Result, r.Error = json.RawMessage(`{"number":[7]}`), nil
+	case m == logless && c.Method == "eth_getLogs":
+		fail(`{"code":-32601,"message":"the method eth_getLogs does not exist/is not available"}`)
+	case m == logsFail && c.Method == "eth_getLogs":
+		fail(`{"code":-32000,"message":"these contracts are not indexed"}`)
 	case m == stringIDs:
 		r.ID = json.RawMessage(`"` + string(c.ID) + `"`)
 	case m == wrongChain && c.Method == "eth_chainId":
