@@ -15,6 +15,9 @@ const (
 	// maxLearnedRate is the rate from which a learned limit is lifted where none
 	// is configured.
 	maxLearnedRate = 500
+	// maxPace is for how long a learned rate keeps a request at most: it is a
+	// guess, and must not keep viewers out.
+	maxPace = 500 * time.Millisecond
 	// raiseEvery is after what time without a refusal a learned rate rises.
 	raiseEvery = 10 * time.Second
 )
@@ -22,8 +25,8 @@ const (
 // budget is how many calls may be sent to an endpoint. An endpoint that
 // refuses for their number (HTTP 429) lowers it; it rises again slowly.
 type budget struct {
-	most    rate.Limit // as configured
-	limiter *rate.Limiter
+	most    *rate.Limiter // as configured
+	learned *rate.Limiter // never keeps a call for longer than maxPace
 
 	mu      sync.Mutex
 	paused  time.Time // nothing is sent before
@@ -37,15 +40,24 @@ func newBudget(perSecond float64) *budget {
 	if perSecond > 0 {
 		most = rate.Limit(perSecond)
 	}
-	return &budget{most: most, limiter: rate.NewLimiter(most, max(int(perSecond), maxBatch+1))}
+	burst := max(int(perSecond), maxBatch+1)
+	return &budget{most: rate.NewLimiter(most, burst), learned: rate.NewLimiter(most, burst)}
 }
 
 // wait returns when n calls may be sent, or with an error if that is not
 // before ctx ends.
 func (b *budget) wait(ctx context.Context, n int) error {
+	now := time.Now()
 	b.mu.Lock()
-	pause := time.Until(b.paused)
+	pause := b.paused.Sub(now)
 	b.mu.Unlock()
+	turn := b.learned.ReserveN(now, n)
+	if turn.DelayFrom(now) > maxPace {
+		turn.CancelAt(now)
+		pause = max(pause, maxPace)
+	} else {
+		pause = max(pause, turn.DelayFrom(now))
+	}
 	if pause > 0 {
 		timer := time.NewTimer(pause)
 		defer timer.Stop()
@@ -55,7 +67,7 @@ func (b *budget) wait(ctx context.Context, n int) error {
 			return ctx.Err()
 		}
 	}
-	if err := b.limiter.WaitN(ctx, n); err != nil {
+	if err := b.most.WaitN(ctx, n); err != nil {
 		return err
 	}
 	b.count(time.Now(), n)
@@ -82,8 +94,8 @@ func (b *budget) refused(now time.Time, pause time.Duration) {
 	if now.Sub(b.changed) < time.Second {
 		return
 	}
-	learned := min(b.limiter.Limit(), rate.Limit(max(b.sent, 1))) / 2
-	b.limiter.SetLimitAt(now, min(max(learned, minRate), b.most))
+	half := min(b.learned.Limit(), rate.Limit(max(b.sent, 1))) / 2
+	b.learned.SetLimitAt(now, min(max(half, minRate), b.most.Limit()))
 	b.changed = now
 }
 
@@ -91,13 +103,20 @@ func (b *budget) refused(now time.Time, pause time.Duration) {
 func (b *budget) answered(now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	limit := b.limiter.Limit()
-	if limit >= b.most || now.Sub(b.changed) < raiseEvery {
+	limit, most := b.learned.Limit(), b.most.Limit()
+	if limit >= most || now.Sub(b.changed) < raiseEvery {
 		return
 	}
-	if limit *= 1.25; limit >= min(b.most, maxLearnedRate) {
-		limit = b.most
+	if limit *= 1.25; limit >= min(most, maxLearnedRate) {
+		limit = most
 	}
-	b.limiter.SetLimitAt(now, limit)
+	b.learned.SetLimitAt(now, limit)
 	b.changed = now
+}
+
+// lowered says whether the endpoint ever refused for the number of calls.
+func (b *budget) lowered() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return !b.changed.IsZero()
 }

@@ -30,14 +30,14 @@ func TestBudgetLearns(t *testing.T) {
 			b.answered(time.Now())
 			time.Sleep(time.Millisecond)
 		}
-		if limit := b.limiter.Limit(); limit < minRate || limit > 40 || refused > 100 {
+		if limit := b.learned.Limit(); limit < minRate || limit > 40 || refused > 100 {
 			t.Errorf("the limit is %v after %d refusals", limit, refused)
 		}
 		for range 100 {
 			time.Sleep(raiseEvery)
 			b.answered(time.Now())
 		}
-		if limit := b.limiter.Limit(); limit != rate.Inf {
+		if limit := b.learned.Limit(); limit != rate.Inf {
 			t.Errorf("the limit stays at %v", limit)
 		}
 	})
@@ -51,16 +51,16 @@ func TestBudgetIsBounded(t *testing.T) {
 		now = now.Add(time.Minute)
 		b.refused(now, 0)
 	}
-	if b.limiter.Limit() != 3 {
-		t.Errorf("limit %v, 3 are configured", b.limiter.Limit())
+	if b.learned.Limit() != 3 {
+		t.Errorf("limit %v, 3 are configured", b.learned.Limit())
 	}
 	b = newBudget(0)
 	for range 10 {
 		now = now.Add(time.Minute)
 		b.refused(now, 0)
 	}
-	if b.limiter.Limit() != minRate {
-		t.Errorf("limit %v", b.limiter.Limit())
+	if b.learned.Limit() != minRate {
+		t.Errorf("limit %v", b.learned.Limit())
 	}
 }
 

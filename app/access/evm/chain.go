@@ -123,9 +123,7 @@ func (c *chain) read(ctx context.Context, questions []access.Question) (access.R
 }
 
 func (c *chain) readOnce(ctx context.Context, questions []access.Question) (access.Reading, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	early := c.readEarly(ctx, questions)
+	early := c.readEarly(context.WithoutCancel(ctx), questions)
 	heads, err := c.sampler.sample(ctx)
 	if err != nil {
 		return access.Reading{}, err
@@ -168,7 +166,8 @@ type early struct {
 }
 
 // readEarly begins to read before it is known which block is the newest, so
-// that a decision takes one round trip while there is no new one.
+// that a decision takes one round trip while there is no new one. Its requests
+// end by their time-out: to cancel one would close its connection.
 func (c *chain) readEarly(ctx context.Context, questions []access.Question) early {
 	e := c.ahead()[0]
 	guess := e.guess.Load()

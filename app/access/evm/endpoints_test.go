@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -187,35 +188,11 @@ func TestNoBlockObjects(t *testing.T) {
 	n := newNet(t)
 	_ = made(n.Mint721(t.Context(), n.Holder.Address))(t)
 	must(t, n.Mine(t.Context(), 3))
-	object := func(calls []anyCall) bool {
-		for _, c := range calls {
-			if len(c.Params) == 2 && strings.HasPrefix(string(c.Params[1]), "{") {
-				return true
-			}
-		}
-		return false
-	}
-	refuse := func(w http.ResponseWriter, calls []anyCall, batch bool) bool {
-		if !object(calls) {
-			return false
-		}
-		replies := make([]anyReply, len(calls))
-		for i, c := range calls {
-			replies[i] = anyReply{ID: c.ID, Version: "2.0",
-				Error: json.RawMessage(`{"code":-32602,"message":"invalid argument 1: json: cannot unmarshal object into Go value of type string"}`)}
-		}
-		if !batch {
-			_ = json.NewEncoder(w).Encode(replies[0])
-			return true
-		}
-		_ = json.NewEncoder(w).Encode(replies)
-		return true
-	}
 	for name, quorum := range map[string]int{"one": 1, "a quorum": 2} {
 		t.Run(name, func(t *testing.T) {
 			var urls []string
 			for range quorum {
-				urls = append(urls, newRefusing(t, n, refuse).URL)
+				urls = append(urls, newRefusing(t, n, noObjects).URL)
 			}
 			cfg := configOf(n, urls...)
 			cfg.Quorum = quorum
@@ -225,7 +202,7 @@ func TestNoBlockObjects(t *testing.T) {
 	t.Run("the block is undone meanwhile", func(t *testing.T) {
 		var undo atomic.Bool
 		p := newRefusing(t, n, func(w http.ResponseWriter, calls []anyCall, batch bool) bool {
-			if refuse(w, calls, batch) {
+			if noObjects(w, calls, batch) {
 				return true
 			}
 			if calls[len(calls)-1].Method == "eth_call" && undo.Swap(false) {
@@ -254,4 +231,23 @@ func TestNoBlockObjects(t *testing.T) {
 			t.Errorf("the error does not say what is lacking: %v", err)
 		}
 	})
+}
+
+// noObjects refuses calls at a block that is named by its hash.
+func noObjects(w http.ResponseWriter, calls []anyCall, batch bool) bool {
+	object := func(c anyCall) bool { return len(c.Params) == 2 && strings.HasPrefix(string(c.Params[1]), "{") }
+	if !slices.ContainsFunc(calls, object) {
+		return false
+	}
+	replies := make([]anyReply, len(calls))
+	for i, c := range calls {
+		replies[i] = anyReply{ID: c.ID, Version: "2.0",
+			Error: json.RawMessage(`{"code":-32602,"message":"invalid argument 1: json: cannot unmarshal object into Go value of type string"}`)}
+	}
+	if batch {
+		_ = json.NewEncoder(w).Encode(replies)
+	} else {
+		_ = json.NewEncoder(w).Encode(replies[0])
+	}
+	return true
 }

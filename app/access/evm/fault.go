@@ -1,6 +1,7 @@
 package evm
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -49,6 +50,28 @@ func (f *fault) Error() string {
 		return fmt.Sprintf("%s: %s", f.endpoint, f.reason)
 	}
 	return fmt.Sprintf("%s: %s: %s", f.endpoint, f.reason, f.detail)
+}
+
+// plain says the fault in English.
+func (f *fault) plain() string {
+	text := map[reason]string{
+		reasonTransport: "there is no connection", reasonTimeout: "there was no answer in time",
+		reasonStatus: "it refuses by HTTP status", reasonLimited: "it refuses because of the number of requests",
+		reasonGarbage: "the answer is not what JSON-RPC says", reasonTooLarge: "the answer is too long",
+		reasonChain: "it says chain id", reasonRefused: "it refuses the call", reasonParams: "it does not understand the parameters",
+		reasonBatch: "it refuses several calls at once", reasonNoLogs: "it refuses to list logs", reasonTooMany: "it refuses to list so many logs",
+		reasonMissing: "it does not have", reasonBudget: "chains[].requests_per_second leaves no room",
+		reasonOpen: "it failed several times in a row", reasonCancelled: "the check took too long",
+	}[f.reason]
+	switch {
+	case text == "": // the detail is a sentence already, or there is none
+		return cmp.Or(f.detail, string(f.reason))
+	case f.reason == reasonChain, f.reason == reasonMissing, f.reason == reasonStatus:
+		return text + " " + f.detail
+	case f.detail != "":
+		return text + " (" + f.detail + ")"
+	}
+	return text
 }
 
 // unhealthy says whether the fault counts against the endpoint. What a

@@ -19,10 +19,8 @@ func (c *chain) follow(ctx context.Context, from uint64, contracts []access.Addr
 		head, err := c.head(ctx)
 		return access.Followed{Head: head}, err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	logs := make(chan access.Followed, 1)
-	go func() { logs <- e.since(ctx, from, of) }()
+	go func() { logs <- e.since(context.WithoutCancel(ctx), from, of) }()
 	heads, err := c.sampler.sample(ctx)
 	if err != nil {
 		return access.Followed{}, err
