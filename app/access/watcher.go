@@ -252,7 +252,7 @@ func (w *watcher) catchUp(ctx context.Context, seen Followed) error {
 	}
 	for w.at.Number < head.Number {
 		end := head
-		if head.Number-w.at.Number > catchUpStep {
+		if head.Number-w.at.Number > catchUpStep && !w.s.logless.has(w.chain) {
 			found, err := w.s.Chains.Ancestors(ctx, w.chain, head, w.at.Number+catchUpStep)
 			if err != nil {
 				return err

@@ -165,10 +165,10 @@ func (c *chain) aggregateOne(ctx context.Context, e *endpoint, block any, part [
 		}
 		data, err := decodeBytes(replies[0].result)
 		if err != nil {
-			return e.garbage("the aggregate is no data")
+			return e.garbage("the answer to aggregate3 is not hex data")
 		}
 		if results, err = unpackAggregate3(data, len(part)); err != nil {
-			return e.garbage("the aggregate is none")
+			return e.garbage("the answer to aggregate3 is not a list of results")
 		}
 		return nil
 	}, ethCall(c.cfg.Multicall, packAggregate3(c.cfg.Multicall, part), aggregateGas+uint64(len(part))*callGas, block))
@@ -231,13 +231,13 @@ func (e *endpoint) outcome(p probe, r reply) (outcome, error) {
 	case p.native():
 		balance, err := decodeBig(r.result)
 		if err != nil {
-			return outcome{}, e.garbage("the balance is none")
+			return outcome{}, e.garbage("the answer to eth_getBalance is not a number")
 		}
 		return outcome{value: wordOfBig(balance)}, nil
 	}
 	data, err := decodeBytes(r.result)
 	if err != nil {
-		return outcome{}, e.garbage("the answer to eth_call is no data")
+		return outcome{}, e.garbage("the answer to eth_call is not hex data")
 	}
 	return outcomeOf(data), nil
 }
@@ -294,7 +294,7 @@ func (e *endpoint) readCode(r reply) ([]byte, error) {
 	}
 	code, err := decodeBytes(r.result)
 	if err != nil {
-		return nil, e.garbage("the code is no data")
+		return nil, e.garbage("the answer to eth_getCode is not hex data")
 	}
 	return code, nil
 }

@@ -115,7 +115,7 @@ func (e *endpoint) askChain(ctx context.Context, calls []call) ([]reply, error) 
 	}
 	id, err := decodeUint(replies[0].result)
 	if err != nil {
-		return nil, e.fault(reasonGarbage, "the chain id is none")
+		return nil, e.fault(reasonGarbage, "the answer to eth_chainId is not a number")
 	}
 	if id != e.chain {
 		return nil, e.fault(reasonChain, strconv.FormatUint(id, 10))
@@ -284,7 +284,7 @@ func (e *endpoint) readBlock(number string, r reply) (access.Block, error) {
 	}
 	var b wireBlock
 	if err := json.Unmarshal(r.result, &b); err != nil || b.Number == nil || b.Hash == nil || b.Parent == nil || b.Time == nil {
-		return access.Block{}, e.garbage("block %s is none", number)
+		return access.Block{}, e.garbage("the answer for block %s is not a block", number)
 	}
 	if got := quantity(uint64(*b.Number)); number != "latest" && got != number {
 		return access.Block{}, e.garbage("block %s instead of %s", got, number)

@@ -142,10 +142,10 @@ func TestTooManyRequests(t *testing.T) {
 	_ = made(n.Mint721(t.Context(), n.Holder.Address))(t)
 	must(t, n.Mine(t.Context(), 3))
 	for name, refuse := range map[string]func(http.ResponseWriter){
-		"HTTP 429": func(w http.ResponseWriter) { w.WriteHeader(429) },
+		"HTTP 429": func(w http.ResponseWriter) { w.WriteHeader(http.StatusTooManyRequests) },
 		"HTTP 429 and Retry-After": func(w http.ResponseWriter) {
 			w.Header().Set("Retry-After", "1")
-			w.WriteHeader(429)
+			w.WriteHeader(http.StatusTooManyRequests)
 		},
 		"an error": func(w http.ResponseWriter) {
 			_, _ = io.WriteString(w, `{"jsonrpc":"2.0","id":1,"error":{"code":-32005,"message":"daily request rate limit, slow down"}}`)

@@ -54,7 +54,7 @@ func (e *endpoint) since(ctx context.Context, from uint64, of []access.Address) 
 		}
 		var logs []wireLog
 		if err := json.Unmarshal(replies[2].result, &logs); err != nil {
-			return e.garbage("the logs are not a list of logs")
+			return e.garbage("the answer to eth_getLogs is not a list of logs")
 		}
 		logs, same := upTo(logs, seen.Head)
 		events, err := e.readLogs(logs, from-1, seen.Head.Number, of)

@@ -154,7 +154,7 @@ func (e *endpoint) getLogs(ctx context.Context, from, to uint64, last access.Blo
 		}
 		var logs []wireLog
 		if err := json.Unmarshal(replies[1].result, &logs); err != nil {
-			return e.garbage("the logs are none")
+			return e.garbage("the answer to eth_getLogs is not a list of logs")
 		}
 		var err error
 		list, err = e.readLogs(logs, from, to, of)
@@ -190,7 +190,7 @@ func (e *endpoint) readLogs(logs []wireLog, from, to uint64, of []access.Address
 	list := make([]event, 0, len(logs))
 	for _, l := range logs {
 		if l.Address == nil || l.Block == nil || l.Index == nil || len(l.Topics) == 0 || l.Removed {
-			return nil, e.garbage("a log is none")
+			return nil, e.garbage("the answer to eth_getLogs has a log without its address, block, index or topics")
 		}
 		block, contract := uint64(*l.Block), access.Address(*l.Address)
 		if block < from || block > to || !slices.Contains(of, contract) {

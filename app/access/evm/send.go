@@ -189,11 +189,11 @@ func slow(ctx context.Context) reason {
 func (e *endpoint) post(ctx context.Context, calls []call) ([]reply, error) {
 	body, err := encodeCalls(calls)
 	if err != nil {
-		return nil, e.fault(reasonGarbage, "the calls have no JSON")
+		return nil, e.fault(reasonGarbage, "the calls cannot be written as JSON")
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, e.url, bytes.NewReader(body))
 	if err != nil {
-		return nil, e.fault(reasonTransport, "the URL is none")
+		return nil, e.fault(reasonTransport, "the URL cannot be used")
 	}
 	req.Header.Set("Content-Type", "application/json")
 	res, err := e.client.Do(req)

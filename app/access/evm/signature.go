@@ -135,7 +135,7 @@ func (e *endpoint) validate(ctx context.Context, data []byte, block any) (v verd
 		}
 		said, err := decodeBytes(replies[0].result)
 		if err != nil || len(said) != 1 || verdict(said[0]) > verdictNoCode {
-			return e.garbage("the validator's verdict is none")
+			return e.garbage("the answer to eth_call is not a verdict about a signature")
 		}
 		v = verdict(said[0])
 		return nil
