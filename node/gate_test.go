@@ -41,11 +41,21 @@ type gateTest struct {
 	cfg   *Config
 	log   *apptest.Log
 	down  atomic.Bool
+
+	// refuse answers in the endpoint's place if it returns true; nil: never.
+	refuse func(w http.ResponseWriter, body []byte) bool
 }
 
 func newGateTest(t *testing.T, change ...func(*Config)) *gateTest {
 	t.Helper()
-	g := &gateTest{T: t, log: &apptest.Log{}}
+	return newRefusingGateTest(t, nil, change...)
+}
+
+// newRefusingGateTest is newGateTest with an endpoint that refuses some
+// requests.
+func newRefusingGateTest(t *testing.T, refuse func(http.ResponseWriter, []byte) bool, change ...func(*Config)) *gateTest {
+	t.Helper()
+	g := &gateTest{T: t, log: &apptest.Log{}, refuse: refuse}
 	var err error
 	if g.chain, err = devnet.Start(t.Context(), devnet.Options{}); err != nil {
 		t.Fatal(err)
@@ -59,6 +69,11 @@ func newGateTest(t *testing.T, change ...func(*Config)) *gateTest {
 			w.WriteHeader(http.StatusServiceUnavailable)
 			return
 		}
+		body, _ := io.ReadAll(r.Body)
+		if g.refuse != nil && g.refuse(w, body) {
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
 		proxy.ServeHTTP(w, r)
 	}))
 	t.Cleanup(endpoint.Close)

@@ -143,6 +143,7 @@ type Service struct {
 	roster    *roster
 	concern   *concern
 	metrics   *metrics
+	logless   *logless
 }
 
 var (
@@ -167,6 +168,8 @@ func New(cfg Config) (*Service, error) {
 	if s.metrics, err = newMetrics(cfg.Metrics, s.roster.count); err != nil {
 		return nil, fmt.Errorf("access metrics: %w", err)
 	}
+	s.logless = newLogless(s.metrics.logs)
+	s.Policy.NoLogs = s.logless.has
 	return s, nil
 }
 

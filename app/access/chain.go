@@ -17,6 +17,9 @@ var (
 	// ErrChainUnreachable: no endpoint of the chain gave a trustworthy answer
 	// in time. It may come back.
 	ErrChainUnreachable = errors.New("chain cannot be reached")
+	// ErrNoLogs: the chain answers, but none of its endpoints lists logs (any
+	// more). It comes with ErrChainUnreachable.
+	ErrNoLogs = errors.New("no endpoint of the chain lists logs")
 	// ErrSignature: the signature is not the signer's.
 	ErrSignature = errors.New("signature is not valid")
 )
@@ -78,6 +81,20 @@ type Transfer struct {
 	From, To Address // whose holdings may have changed; zero for mint and burn
 }
 
+// Followed is what is new on a chain.
+type Followed struct {
+	Head Block
+	// Whole tells that Before and Transfers are there; else they are to be
+	// asked for.
+	Whole bool
+	// Before is the block before the first that was asked for, on the branch of
+	// the head.
+	Before Block
+	// Transfers are those of the blocks after Before up to the head, and may
+	// have those of Before too.
+	Transfers []Transfer
+}
+
 // Chains is what access asks of blockchains: evm.Chains, or Deny where none is
 // configured. Chain ids are those of EIP-155.
 type Chains interface {
@@ -95,6 +112,9 @@ type Chains interface {
 	VerifySignature(ctx context.Context, chain uint64, signer Address, hash [32]byte, signature []byte) error
 	// Head is the newest block that has the configured confirmations.
 	Head(ctx context.Context, chain uint64) (Block, error)
+	// Follow is Head along with the Transfers of the blocks from there to the
+	// head, in one round trip where the chain allows it.
+	Follow(ctx context.Context, chain uint64, from uint64, contracts []Address) (Followed, error)
 	// Ancestors returns the blocks of the numbers, in their order, on the branch
 	// that ends in head, none of them above it. ErrChainUnreachable where that
 	// branch is not there (any more).
@@ -102,6 +122,7 @@ type Chains interface {
 	// Transfers lists what the contracts' logs (Transfer, TransferSingle,
 	// TransferBatch) and the delegate registry's of blocks [from, to] say, in
 	// order; without contracts, the registry's alone. The logs are those of the
-	// branch that ends in to: ErrChainUnreachable where it is not there.
+	// branch that ends in to: ErrChainUnreachable where it is not there, also
+	// ErrNoLogs if the endpoints answer, but list no logs.
 	Transfers(ctx context.Context, chain uint64, from uint64, to Block, contracts []Address) ([]Transfer, error)
 }

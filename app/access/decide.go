@@ -28,6 +28,9 @@ type Policy struct {
 	Grace func(chain uint64) time.Duration
 	// ChainName names a chain in sentences; nil: "chain 1".
 	ChainName func(chain uint64) string
+	// NoLogs tells of a chain whose endpoints list no logs, which explanations
+	// then say; nil: of none.
+	NoLogs func(chain uint64) bool
 }
 
 func (p Policy) grace(chain uint64) time.Duration {
@@ -271,6 +274,9 @@ func (e *evaluation) holding(x *Explanation) {
 	}
 	if !x.Read.IsZero() {
 		x.Age = max(0, e.now.Sub(x.Read))
+	}
+	if x.Problem == "" && e.policy.NoLogs != nil && e.policy.NoLogs(x.rule.Holding.Chain) {
+		x.Problem = problemNoLogs
 	}
 	e.remember(x)
 }

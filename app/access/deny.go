@@ -27,6 +27,11 @@ func (Deny) VerifySignature(_ context.Context, chain uint64, _ Address, _ [32]by
 // Head implements Chains: ErrChainUnknown.
 func (Deny) Head(_ context.Context, chain uint64) (Block, error) { return Block{}, denied(chain) }
 
+// Follow implements Chains: ErrChainUnknown.
+func (Deny) Follow(_ context.Context, chain uint64, _ uint64, _ []Address) (Followed, error) {
+	return Followed{}, denied(chain)
+}
+
 // Ancestors implements Chains: ErrChainUnknown.
 func (Deny) Ancestors(_ context.Context, chain uint64, _ Block, _ ...uint64) ([]Block, error) {
 	return nil, denied(chain)

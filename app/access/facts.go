@@ -308,12 +308,17 @@ func (r *FactReader) Invalidate(chain, block uint64, contract, holder Address) {
 	}
 }
 
-// Reset forgets all that is known of a chain, changes included: a
-// reorganisation may have undone any of it. Readings that are under way are not
-// kept, and those from before block are refused from now on.
-func (r *FactReader) Reset(chain, block uint64) {
+// Expire has everything that is known of a chain read again by the next who
+// asks: what changed meanwhile is not known. Readings that are under way are
+// not kept.
+func (r *FactReader) Expire(chain uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.expire(chain)
+}
+
+// expire is Expire. r.mu is held.
+func (r *FactReader) expire(chain uint64) {
 	for key := range r.known {
 		if key.Chain == chain {
 			r.forget(key)
@@ -324,6 +329,14 @@ func (r *FactReader) Reset(chain, block uint64) {
 			delete(r.flights, key)
 		}
 	}
+}
+
+// Reset is Expire, and forgets changes too: a reorganisation may have undone
+// any of it. Readings from before block are refused from now on.
+func (r *FactReader) Reset(chain, block uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.expire(chain)
 	for _, floors := range []map[account]uint64{r.floors, r.passed} {
 		for a := range floors {
 			if a.chain == chain {

@@ -100,6 +100,10 @@ func (f *fakeChains) VerifySignature(_ context.Context, chain uint64, signer Add
 
 func (f *fakeChains) Head(context.Context, uint64) (Block, error) { return Block{Number: f.block}, nil }
 
+func (f *fakeChains) Follow(context.Context, uint64, uint64, []Address) (Followed, error) {
+	return Followed{Head: Block{Number: f.block}}, nil
+}
+
 func (f *fakeChains) Ancestors(_ context.Context, _ uint64, _ Block, numbers ...uint64) (list []Block, err error) {
 	for _, n := range numbers {
 		list = append(list, Block{Number: n})
@@ -122,6 +126,7 @@ func TestDeny(t *testing.T) {
 	for name, err := range map[string]error{
 		"signature": Deny{}.VerifySignature(t.Context(), 1, Address{}, [32]byte{}, nil),
 		"head":      second(Deny{}.Head(t.Context(), 1)),
+		"follow":    second(Deny{}.Follow(t.Context(), 1, 1, nil)),
 		"ancestors": second(Deny{}.Ancestors(t.Context(), 1, Block{}, 1)),
 		"transfers": second(Deny{}.Transfers(t.Context(), 1, 1, Block{Number: 2}, nil)),
 	} {

@@ -38,8 +38,12 @@ type verdict struct {
 // not be is logged.
 func (s *Service) recheck(ctx context.Context, list []*playing, ended func(*playing)) bool {
 	var failed atomic.Bool
+	pauses := tries[:]
 	for part := range slices.Chunk(list, recheckBatch) {
-		why, err := s.ask(ctx, part)
+		why, unsure, err := s.ask(ctx, part, pauses)
+		if unsure {
+			pauses = nil // the others need not wait for the same chain
+		}
 		if err != nil {
 			failed.Store(true)
 			if ctx.Err() == nil {
@@ -65,23 +69,25 @@ func (s *Service) recheck(ctx context.Context, list []*playing, ended func(*play
 	return !failed.Load()
 }
 
-// ask decides about live sessions: why has those that must end.
-func (s *Service) ask(ctx context.Context, list []*playing) (why map[*playing]*verdict, err error) {
-	why, unsure, err := s.askOnce(ctx, list)
-	for i := 0; i < len(tries) && err == nil && len(unsure) > 0; i++ {
+// ask decides about live sessions: why has those that must end. Those whose
+// chain gives no answer are asked again after each of the pauses; unsure tells
+// that there are some to the end.
+func (s *Service) ask(ctx context.Context, list []*playing, pauses []time.Duration) (why map[*playing]*verdict, unsure bool, err error) {
+	why, open, err := s.askOnce(ctx, list)
+	for i := 0; i < len(pauses) && err == nil && len(open) > 0; i++ {
 		select {
-		case <-time.After(tries[i]):
+		case <-time.After(pauses[i]):
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return nil, true, ctx.Err()
 		}
-		for _, p := range unsure {
+		for _, p := range open {
 			delete(why, p)
 		}
 		var again map[*playing]*verdict
-		again, unsure, err = s.askOnce(ctx, unsure)
+		again, open, err = s.askOnce(ctx, open)
 		maps.Copy(why, again)
 	}
-	return why, err
+	return why, len(open) > 0, err
 }
 
 // askOnce is ask; unsure are those of why whose chain gave no answer.

@@ -101,7 +101,7 @@ var errOver = errors.New("the session is over")
 
 // stillAdmitted asks a session's rule, and ends the session if it says no.
 func (s *Service) stillAdmitted(ctx context.Context, p *playing) error {
-	why, err := s.ask(ctx, []*playing{p})
+	why, _, err := s.ask(ctx, []*playing{p}, tries[:])
 	if err != nil {
 		return err
 	}

@@ -39,6 +39,8 @@ type watcher struct {
 	at      *Block    // whose logs have had their effect; nil: not known yet
 	lagging time.Time // since when looks have shown an older head; zero: they do not
 	down    bool      // the chain did not answer last time
+
+	last map[Transfer]struct{} // those of the newest block that had their effect
 }
 
 func newWatcher(s *Service, chain uint64) *watcher { return &watcher{s: s, chain: chain} }
@@ -63,12 +65,22 @@ func (w *watcher) run(ctx context.Context) {
 			return
 		}
 		w.note(err)
+		if err != nil {
+			w.askAll(ctx)
+		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
 	}
+}
+
+// askAll asks every session that stands on the chain afresh: what its logs
+// would have told is not known.
+func (w *watcher) askAll(ctx context.Context) {
+	w.s.facts.Expire(w.chain)
+	w.s.recheck(ctx, w.s.concerned(ctx, w.chain), nil)
 }
 
 // note logs when a chain goes away and when it comes back; endpoints count
@@ -86,10 +98,11 @@ func (w *watcher) note(err error) {
 // look follows the chain up to its head. What fails is done again next time:
 // the cursor moves last.
 func (w *watcher) look(ctx context.Context) error {
-	head, err := w.s.Chains.Head(ctx, w.chain)
+	seen, err := w.follow(ctx)
 	if err != nil {
 		return err
 	}
+	head := seen.Head
 	if w.at == nil {
 		if err := w.begin(ctx, head); err != nil {
 			return err
@@ -98,7 +111,7 @@ func (w *watcher) look(ctx context.Context) error {
 	why := ""
 	if head.Number > w.at.Number+maxCatchUp {
 		why = "a long absence"
-	} else if same, err := w.onBranch(ctx, head); err != nil {
+	} else if same, err := w.onBranch(ctx, seen); err != nil {
 		return err
 	} else if !same {
 		why = "a reorganisation"
@@ -107,8 +120,25 @@ func (w *watcher) look(ctx context.Context) error {
 		if err := w.startOver(ctx, head, why); err != nil {
 			return err
 		}
+		seen.Whole = false // of the blocks after another
 	}
-	return w.catchUp(ctx, head) // no new block, or an endpoint that lags behind: nothing
+	return w.catchUp(ctx, seen) // no new block, or an endpoint that lags behind: nothing
+}
+
+// follow asks for the head, and for the logs since the last look if anybody
+// needs them.
+func (w *watcher) follow(ctx context.Context) (Followed, error) {
+	if w.at != nil {
+		contracts, used, err := w.s.book.watched(ctx, w.chain)
+		if err != nil {
+			return Followed{}, err
+		}
+		if used {
+			return w.s.Chains.Follow(ctx, w.chain, w.at.Number+1, contracts)
+		}
+	}
+	head, err := w.s.Chains.Head(ctx, w.chain)
+	return Followed{Head: head}, err
 }
 
 // begin reads where the last watcher of the chain was; the first begins now.
@@ -130,7 +160,8 @@ func (w *watcher) begin(ctx context.Context, head Block) error {
 // read, are on the branch of the head. The head itself counts as read: what it
 // proves stands only if it is on the branch of the next. An endpoint that lags
 // behind proves nothing.
-func (w *watcher) onBranch(ctx context.Context, head Block) (bool, error) {
+func (w *watcher) onBranch(ctx context.Context, seen Followed) (bool, error) {
+	head := seen.Head
 	if head.Number < w.at.Number {
 		if w.lagging.IsZero() {
 			w.lagging = time.Now()
@@ -142,7 +173,11 @@ func (w *watcher) onBranch(ctx context.Context, head Block) (bool, error) {
 	if split || len(read) > 0 && read[0].Number+maxCatchUp < head.Number { // by one who is far behind
 		return false, nil
 	}
-	if ok, err := w.ancestors(ctx, head, []Block{*w.at}); err != nil || !ok {
+	if seen.Whole {
+		if seen.Before.Hash != w.at.Hash {
+			return false, nil
+		}
+	} else if ok, err := w.ancestors(ctx, head, []Block{*w.at}); err != nil || !ok {
 		return false, err
 	}
 	for part := range slices.Chunk(read, proveStep) {
@@ -207,10 +242,17 @@ func (w *watcher) anybody(ctx context.Context, base, head Block) {
 }
 
 // catchUp takes in the logs up to the head, some blocks at a time.
-func (w *watcher) catchUp(ctx context.Context, head Block) error {
+func (w *watcher) catchUp(ctx context.Context, seen Followed) error {
+	head := seen.Head
+	if seen.Whole && w.at.Number < head.Number {
+		w.s.facts.Seen(w.chain, head.Number)
+		w.logs(false, nil)
+		w.effect(ctx, seen.Transfers, head)
+		return w.move(ctx, head)
+	}
 	for w.at.Number < head.Number {
 		end := head
-		if head.Number-w.at.Number > catchUpStep {
+		if head.Number-w.at.Number > catchUpStep && !w.s.logless.has(w.chain) {
 			found, err := w.s.Chains.Ancestors(ctx, w.chain, head, w.at.Number+catchUpStep)
 			if err != nil {
 				return err
@@ -238,15 +280,48 @@ func (w *watcher) takeIn(ctx context.Context, end Block) error {
 		return nil
 	}
 	transfers, err := w.s.Chains.Transfers(ctx, w.chain, w.at.Number+1, end, contracts)
+	if errors.Is(err, ErrNoLogs) {
+		w.logs(true, err)
+		w.askAll(ctx)
+		return nil
+	}
 	if err != nil {
 		return err
 	}
+	w.logs(false, nil)
+	w.effect(ctx, transfers, end)
+	return nil
+}
+
+// logs notes whether the chain's endpoints list logs.
+func (w *watcher) logs(none bool, err error) {
+	if !w.s.logless.set(w.chain, none) {
+		return
+	}
+	if none {
+		w.s.Log.Warn("No endpoint of the chain lists logs (eth_getLogs); its sessions are asked again at each new block. Add an endpoint that lists logs to chains[].urls.", "chain", w.chain, "err", err)
+		return
+	}
+	w.s.Log.Info("The chain's endpoints list logs.", "chain", w.chain)
+}
+
+// effect has those asked again whom transfers up to a block concern; those of
+// the block before which have had their effect are left out.
+func (w *watcher) effect(ctx context.Context, transfers []Transfer, end Block) {
+	had := w.last
+	w.last = map[Transfer]struct{}{}
 	touched := map[Address]struct{}{}
 	blocks := map[Address]uint64{} // by whom: the first block that concerns them
 	for _, t := range transfers {
+		if t.Block == end.Number {
+			w.last[t] = struct{}{}
+		}
+		if _, ok := had[t]; ok {
+			continue
+		}
 		if t.From.IsZero() && t.To.IsZero() {
 			w.anybody(ctx, end, end)
-			return nil
+			return
 		}
 		for _, who := range []Address{t.From, t.To} {
 			if who.IsZero() {
@@ -262,7 +337,6 @@ func (w *watcher) takeIn(ctx context.Context, end Block) error {
 	if len(touched) > 0 {
 		w.recheck(ctx, w.s.roster.ofWallets(touched), blocks, end)
 	}
-	return nil
 }
 
 // recheck asks sessions again of which a change is known, so that no grace

@@ -26,6 +26,8 @@ type chainFilm struct {
 	logs    map[[32]byte][]Transfer
 	asked   []string // the ranges of which logs were asked
 	broken  error    // of Transfers
+	gone    error    // of Head
+	whole   bool     // Follow brings logs
 	stumble bool     // the next Transfers fails
 	pruned  uint64   // the blocks below are not there any more
 }
@@ -82,10 +84,38 @@ func (c *chainFilm) Read(ctx context.Context, chain uint64, questions []Question
 	return r, err
 }
 
+// fail has heads, readings and logs fail from now on.
+func (c *chainFilm) fail(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.broken, c.gone = err, err
+	c.fakeChains.mu.Lock()
+	defer c.fakeChains.mu.Unlock()
+	c.err = err
+}
+
 func (c *chainFilm) Head(context.Context, uint64) (Block, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.blocks[len(c.blocks)-1], nil
+	return c.blocks[len(c.blocks)-1], c.gone
+}
+
+// Follow has the logs if there are any and chainFilm.whole says so.
+func (c *chainFilm) Follow(ctx context.Context, chain, from uint64, contracts []Address) (Followed, error) {
+	head, err := c.Head(ctx, chain)
+	f := Followed{Head: head}
+	if err != nil || !c.whole || head.Number < from || head.Number > from+catchUpStep {
+		return f, err
+	}
+	before, err := c.Ancestors(ctx, chain, head, from-1)
+	if err != nil {
+		return f, nil
+	}
+	if f.Transfers, err = c.Transfers(ctx, chain, from, head, contracts); err == nil {
+		f.Before, f.Whole = before[0], true
+		f.Transfers = append(slices.Clone(c.logs[f.Before.Hash]), f.Transfers...)
+	}
+	return f, nil
 }
 
 func (c *chainFilm) Ancestors(_ context.Context, _ uint64, head Block, numbers ...uint64) (list []Block, err error) {
@@ -474,4 +504,111 @@ func TestChainThatStumbles(t *testing.T) {
 	g.wantState(a.Id, "live")
 	stumble(len(tries) + 1)
 	g.wantState(a.Id, "chain_unreachable")
+}
+
+// TestFollowedLogs: logs that come along with the head have the effect of those
+// that are asked for, once.
+func TestFollowedLogs(t *testing.T) {
+	g := newGateTest(t)
+	g.chain.whole = true
+	g.holds(alice, 1)
+	g.holds(bob, 1)
+	a, b := g.session(alice), g.session(bob)
+	g.look()
+	g.holds(alice, 0)
+	g.chain.transfer(addr(t, alice), addr(t, cold))
+	g.chain.grow(0, 105)
+	g.chain.transfer(addr(t, bob), addr(t, bob))
+	g.look()
+	g.wantState(a.Id, "not_a_holder")
+	g.wantState(b.Id, "live")
+	if g.watch.at.Number != 106 {
+		t.Errorf("the watcher is at %d", g.watch.at.Number)
+	}
+	reads := g.chain.reads
+	g.chain.grow(0, 107)
+	g.look() // block 106 comes again
+	if g.chain.reads != reads {
+		t.Error("who was asked already is asked again")
+	}
+
+	g.holds(bob, 0)
+	g.chain.undo(105)
+	g.chain.grow(1, 110)
+	g.look()
+	g.wantState(b.Id, "not_a_holder")
+}
+
+// TestChainWithoutLogs: where nobody lists logs, who plays is asked again at
+// each block, and the decision and the metrics say so.
+func TestChainWithoutLogs(t *testing.T) {
+	g := newGateTest(t)
+	g.holds(alice, 1)
+	g.holds(bob, 1)
+	a, b := g.session(alice), g.session(bob)
+	listed := func() float64 { return testutil.ToFloat64(g.metrics.logs.WithLabelValues("1")) }
+	problem := func() string {
+		g.Helper()
+		rule := parse(t, `{"erc721":{"chain":1,"contract":"NFT"}}`)
+		viewer := Viewer{Wallet: addr(t, bob)}
+		return Decide(rule, viewer, g.facts.Facts(t.Context(), Questions(rule, viewer)), g.Policy, time.Now()).Tree.Problem
+	}
+	g.chain.grow(0, 101)
+	g.look()
+	if listed() != 1 || problem() != "" {
+		t.Errorf("with logs: %v, %q", listed(), problem())
+	}
+
+	g.chain.broken = errors.Join(ErrChainUnreachable, ErrNoLogs)
+	g.holds(alice, 0)
+	g.chain.grow(0, 102)
+	g.look()
+	g.wantState(a.Id, "not_a_holder")
+	g.wantState(b.Id, "live")
+	if listed() != 0 || problem() != problemNoLogs {
+		t.Errorf("without: %v, %q", listed(), problem())
+	}
+	if g.watch.at.Number != 102 {
+		t.Errorf("the watcher stays at %d", g.watch.at.Number)
+	}
+
+	g.chain.broken = nil
+	g.chain.grow(0, 103)
+	g.look()
+	if listed() != 1 || problem() != "" {
+		t.Errorf("with logs again: %v, %q", listed(), problem())
+	}
+}
+
+// TestChainIsGone: who plays is asked again as soon as a look fails, and not
+// only when it is their turn.
+func TestChainIsGone(t *testing.T) {
+	const poll = time.Second
+	for name, c := range map[string]struct {
+		grace time.Duration
+		want  string
+	}{"deny": {0, "chain_unreachable"}, "grace": {time.Hour, "live"}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := newGateTest(t, func(cfg *Config) {
+				cfg.PollInterval = func(uint64) time.Duration { return poll }
+				cfg.Policy.Grace = func(uint64) time.Duration { return c.grace }
+			})
+			g.holds(alice, 1)
+			s := g.session(alice)
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				g.watch.run(ctx)
+			}()
+			g.chain.fail(ErrChainUnreachable)
+			for end := time.Now().Add(poll + 3*time.Second); g.state(s.Id) == "live" && time.Now().Before(end); {
+				<-time.After(10 * time.Millisecond)
+			}
+			g.wantState(s.Id, c.want)
+			cancel()
+			<-done
+		})
+	}
 }

@@ -42,6 +42,11 @@ func doctor(ctx context.Context, e *env, f *flags) error {
 	findings = append(findings, checkDataDir(cfg.DataDir)...)
 	findings = append(findings, checkPorts(ctx, cfg)...)
 	findings = append(findings, checkFiles())
+	chains, err := checkChains(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	findings = append(findings, chains...)
 	faulty := 0
 	for _, found := range findings {
 		mark := "ok  "
@@ -84,6 +89,21 @@ func checkConfinement(cfg *node.Config) finding {
 	force := confine.Check()
 	found.state = force.Sentence()
 	return found
+}
+
+// checkChains tries the endpoints of chains. What works, if not as well as it
+// might, is no fault.
+func checkChains(ctx context.Context, cfg *node.Config) ([]finding, error) {
+	list, err := node.CheckChains(ctx, cfg)
+	findings := make([]finding, 0, len(list))
+	for _, f := range list {
+		found := finding{what: f.What, state: f.Chain + ", " + f.Endpoint + ": " + f.State, mend: f.Mend}
+		if f.Works && f.Mend != "" {
+			found.state, found.mend = found.state+" "+f.Mend, ""
+		}
+		findings = append(findings, found)
+	}
+	return findings, err
 }
 
 // checkDataDir looks at the directory, or at the nearest one above that is

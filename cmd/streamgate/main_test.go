@@ -174,6 +174,10 @@ func TestDoctor(t *testing.T) {
 	dir := t.TempDir()
 	held := httptest.NewServer(http.NotFoundHandler())
 	defer held.Close()
+	chains := filepath.Join(dir, "chains.yaml")
+	if err := os.WriteFile(chains, []byte("chains: [{id: 7, name: Seven, urls: ["+held.URL+"]}]"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	ports := []string{"--set", "api_gateway.port=0", "--set", "api_gateway.grpc_port=0", "--set", "transcoder.grpc_port=0"}
 	for _, c := range []struct {
 		name string
@@ -187,6 +191,8 @@ func TestDoctor(t *testing.T) {
 			[]string{"BAD  port", "address already in use", "ss -ltnp", "monitor.listen"}},
 		{"new data directory", []string{"--set", "monitor.listen=127.0.0.1:0", "--data", filepath.Join(dir, "new", "data")}, -1,
 			[]string{"ok   ffmpeg", "libx264", "ok   data directory", "will be made", "open files", " free"}},
+		{"an endpoint of no chain", []string{"--config", chains, "--set", "monitor.listen=127.0.0.1:0"}, 1,
+			[]string{"BAD  answer", "Seven, 127.0.0.1:", "HTTP status 404", "mend it: Look whether the URL"}},
 		{"no directory", []string{"--set", "monitor.listen=127.0.0.1:0", "--data", "/proc/none"}, 1,
 			[]string{"data directory", "/proc/none"}},
 	} {

@@ -123,6 +123,7 @@ func (c *chain) read(ctx context.Context, questions []access.Question) (access.R
 }
 
 func (c *chain) readOnce(ctx context.Context, questions []access.Question) (access.Reading, error) {
+	early := c.readEarly(context.WithoutCancel(ctx), questions)
 	heads, err := c.sampler.sample(ctx)
 	if err != nil {
 		return access.Reading{}, err
@@ -130,6 +131,11 @@ func (c *chain) readOnce(ctx context.Context, questions []access.Question) (acce
 	if c.cfg.Quorum == 1 {
 		// Each endpoint is asked at a block of its own: the next may not have it.
 		reading, _, err := failOver(ctx, heads.order(), func(ctx context.Context, e *endpoint) (access.Reading, error) {
+			if early.of == e && early.at.head == heads[e] {
+				if read := <-early.read; read.err == nil {
+					return access.Reading{Block: early.at.believed, Source: e.name, Answers: read.got}, nil
+				}
+			}
 			b, err := c.confirmed(ctx, e, heads[e])
 			if err != nil {
 				return access.Reading{}, err
@@ -145,6 +151,32 @@ func (c *chain) readOnce(ctx context.Context, questions []access.Question) (acce
 	}
 	list, source, err := c.agreedAnswers(ctx, b, questions)
 	return access.Reading{Block: b, Source: source, Answers: list}, err
+}
+
+// pair is an endpoint's newest block and the one that is believed because of
+// it.
+type pair struct{ head, believed access.Block }
+
+// early is a reading at the block that an endpoint said last, which is right if
+// that is its newest still.
+type early struct {
+	of   *endpoint
+	at   pair
+	read <-chan said[[]access.Answer]
+}
+
+// readEarly begins to read before it is known which block is the newest, so
+// that a decision takes one round trip while there is no new one. Its requests
+// end by their time-out: to cancel one would close its connection.
+func (c *chain) readEarly(ctx context.Context, questions []access.Question) early {
+	e := c.ahead()[0]
+	guess := e.guess.Load()
+	if c.cfg.Quorum > 1 || guess == nil || !e.breaker.closed() {
+		return early{}
+	}
+	return early{e, *guess, askAll(ctx, []*endpoint{e}, func(ctx context.Context, e *endpoint) ([]access.Answer, error) {
+		return c.answers(ctx, e, guess.believed, questions)
+	})}
 }
 
 // head is the newest confirmed block.
@@ -164,10 +196,18 @@ func (c *chain) head(ctx context.Context) (access.Block, error) {
 
 // confirmed is the block of an endpoint that has the confirmations.
 func (c *chain) confirmed(ctx context.Context, e *endpoint, head access.Block) (access.Block, error) {
-	if c.cfg.Confirmations == 0 {
-		return head, nil
+	if known := e.guess.Load(); known != nil && known.head == head {
+		return known.believed, nil
 	}
-	return e.block(ctx, quantity(head.Number-min(head.Number, c.cfg.Confirmations)))
+	b := head
+	if c.cfg.Confirmations > 0 {
+		var err error
+		if b, err = e.block(ctx, quantity(head.Number-min(head.Number, c.cfg.Confirmations))); err != nil {
+			return b, err
+		}
+	}
+	e.guess.Store(&pair{head, b})
+	return b, nil
 }
 
 // agreedHead is the newest block that a quorum has and that has the

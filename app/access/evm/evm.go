@@ -7,7 +7,9 @@
 // endpoints (endpoint.go), each with a circuit breaker, a request budget and a
 // time-out. Facts become contract calls (facts.go), read together at one block
 // (batch.go). Signatures are those of keys (ecdsa.go) and of contract wallets
-// (signature.go, ERC-1271 and ERC-6492). Transfers come from logs (logs.go).
+// (signature.go, ERC-1271 and ERC-6492). Transfers come from logs (logs.go), and
+// along with the head where that is possible (follow.go). Check tries endpoints
+// for all of that (check.go).
 //
 // # Usage
 //
@@ -23,7 +25,9 @@
 // gas, or answers rubbish or too much is an answer about that contract and no
 // fault of the endpoint, so that nobody's contract can shut the chain for
 // others. What cannot be answered is access.ErrChainUnreachable, never a guess.
-// Requests, responses, batches and time are bounded. URLs, which carry keys, are in no error, log
+// An endpoint that takes no batches or small ones, that refuses for the number
+// of requests, or that knows no block by its hash is used as it is, more slowly
+// (send.go, budget.go, batch.go). Requests, responses, batches and time are bounded. URLs, which carry keys, are in no error, log
 // or metric: an endpoint is named by its host.
 //
 // # Testing
@@ -178,6 +182,16 @@ func (c *Chains) Head(ctx context.Context, chain uint64) (access.Block, error) {
 	}
 	b, err := one.head(ctx)
 	return b, one.unreachable("ask for the head", err)
+}
+
+// Follow implements access.Chains.
+func (c *Chains) Follow(ctx context.Context, chain uint64, from uint64, contracts []access.Address) (access.Followed, error) {
+	one, err := c.chain(chain)
+	if err != nil {
+		return access.Followed{}, err
+	}
+	seen, err := one.follow(ctx, from, contracts)
+	return seen, one.unreachable("ask for the head", err)
 }
 
 // Ancestors implements access.Chains.

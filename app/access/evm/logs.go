@@ -25,6 +25,7 @@ type wireLog struct {
 	Data    bytesValue `json:"data"`
 	Block   *uintValue `json:"blockNumber"`
 	Index   *uintValue `json:"logIndex"`
+	Hash    *word      `json:"blockHash"`
 	Removed bool       `json:"removed"`
 }
 
@@ -43,9 +44,7 @@ func (c *chain) transfers(ctx context.Context, from uint64, to access.Block, con
 	if to.Number-from >= maxTransferBlocks {
 		return nil, fmt.Errorf("%d blocks at once; %d is the most", to.Number-from+1, maxTransferBlocks)
 	}
-	of := append(slices.Clone(contracts), c.cfg.DelegateRegistry)
-	slices.SortFunc(of, func(a, b access.Address) int { return slices.Compare(a[:], b[:]) })
-	of = slices.Compact(of)
+	of := c.logged(contracts)
 	var list []access.Transfer
 	for start := from; start <= to.Number; start += c.cfg.MaxLogRange {
 		end := min(start+c.cfg.MaxLogRange-1, to.Number)
@@ -60,6 +59,14 @@ func (c *chain) transfers(ctx context.Context, from uint64, to access.Block, con
 		}
 	}
 	return list, nil
+}
+
+// logged are the contracts whose logs are asked for: those, and the delegate
+// registry.
+func (c *chain) logged(contracts []access.Address) []access.Address {
+	of := append(slices.Clone(contracts), c.cfg.DelegateRegistry)
+	slices.SortFunc(of, func(a, b access.Address) int { return slices.Compare(a[:], b[:]) })
+	return slices.Compact(of)
 }
 
 // events collects the events of the blocks, in order. The span of blocks of
@@ -86,10 +93,14 @@ func (e *endpoint) events(ctx context.Context, from, to uint64, last access.Bloc
 		span *= 2
 		e.span.Store(span)
 	}
+	sortEvents(list)
+	return list, nil
+}
+
+func sortEvents(list []event) {
 	slices.SortStableFunc(list, func(a, b event) int {
 		return cmp.Or(cmp.Compare(a.Block, b.Block), cmp.Compare(a.index, b.index))
 	})
-	return list, nil
 }
 
 // eventsOfAll asks for some addresses at a time.
@@ -133,10 +144,6 @@ func tooMuch(err error) bool { return is(err, reasonTooLarge) || is(err, reasonT
 // does not have it yet, or is on another branch, would leave logs out in
 // silence.
 func (e *endpoint) getLogs(ctx context.Context, from, to uint64, last access.Block, of []access.Address) ([]event, error) {
-	addresses := make([]string, len(of))
-	for i, a := range of {
-		addresses[i] = encodeHex(a[:])
-	}
 	var list []event
 	err := e.ask(ctx, func(replies []reply) error {
 		if err := e.onBranch(last, replies[0]); err != nil {
@@ -147,25 +154,35 @@ func (e *endpoint) getLogs(ctx context.Context, from, to uint64, last access.Blo
 		}
 		var logs []wireLog
 		if err := json.Unmarshal(replies[1].result, &logs); err != nil {
-			return e.garbage("the logs are none")
+			return e.garbage("the answer to eth_getLogs is not a list of logs")
 		}
 		var err error
 		list, err = e.readLogs(logs, from, to, of)
 		return err
-	}, blockCall(quantity(last.Number)), call{"eth_getLogs", []any{map[string]any{
-		"fromBlock": quantity(from), "toBlock": quantity(to), "address": addresses, "topics": []any{topics()},
-	}}})
+	}, blockCall(quantity(last.Number)), logsCall(quantity(from), quantity(to), of))
+	e.lacksLogs.Store(is(err, reasonNoLogs))
 	return list, err
 }
 
-// refusedLogs tells "too many at once" from other refusals. There is no common
-// code, so any refusal of several blocks is taken for it; of one block, only
-// what says so.
+// logsCall comes after the calls for the blocks to which the logs belong.
+func logsCall(from, to string, of []access.Address) call {
+	addresses := make([]string, len(of))
+	for i, a := range of {
+		addresses[i] = encodeHex(a[:])
+	}
+	return call{after: true, method: "eth_getLogs", params: []any{map[string]any{
+		"fromBlock": from, "toBlock": to, "address": addresses, "topics": []any{topics()},
+	}}}
+}
+
+// refusedLogs tells "too many at once" from an endpoint that gives no logs.
+// There is no common code, so any refusal of several blocks is taken for the
+// former, but that of the method itself; of one block, only what says so.
 func (e *endpoint) refusedLogs(err *rpcError, several bool) error {
-	if several || err.limited() {
+	if err.Code != codeNoMethod && (several || err.limited()) {
 		return e.fault(reasonTooMany, err.said())
 	}
-	return e.refused(err)
+	return e.fault(reasonNoLogs, err.said())
 }
 
 // readLogs makes events of logs and refuses those that were not asked for.
@@ -173,7 +190,7 @@ func (e *endpoint) readLogs(logs []wireLog, from, to uint64, of []access.Address
 	list := make([]event, 0, len(logs))
 	for _, l := range logs {
 		if l.Address == nil || l.Block == nil || l.Index == nil || len(l.Topics) == 0 || l.Removed {
-			return nil, e.garbage("a log is none")
+			return nil, e.garbage("the answer to eth_getLogs has a log without its address, block, index or topics")
 		}
 		block, contract := uint64(*l.Block), access.Address(*l.Address)
 		if block < from || block > to || !slices.Contains(of, contract) {

@@ -83,3 +83,37 @@ func TestTransfers(t *testing.T) {
 		})
 	}
 }
+
+// TestNoLogs: an endpoint that answers, but lists no logs, is told from one that
+// does not answer, and from one that lists fewer at once.
+func TestNoLogs(t *testing.T) {
+	n := newNet(t)
+	ctx := t.Context()
+	_ = made(n.Mint721(ctx, n.Holder.Address))(t)
+	must(t, n.Mine(ctx, 20))
+	for name, m := range map[string]mode{"no such method": logless, "never for these contracts": logsFail} {
+		t.Run(name, func(t *testing.T) {
+			p := newProxy(t, n, m)
+			chains := newChains(t, configOf(n, p.URL))
+			head := made(chains.Head(ctx, n.ChainID))(t)
+			_, err := chains.Transfers(ctx, n.ChainID, 0, head, []access.Address{at(n.NFT)})
+			if !errors.Is(err, access.ErrNoLogs) || !errors.Is(err, access.ErrChainUnreachable) {
+				t.Errorf("transfers: %v", err)
+			}
+			_ = made(chains.Read(ctx, n.ChainID, sold(n)))(t)
+			p.set(honest)
+			if list := made(chains.Transfers(ctx, n.ChainID, 0, head, []access.Address{at(n.NFT)}))(t); len(list) != 1 {
+				t.Errorf("when it lists them: %v", list)
+			}
+			p.set(m)
+			both := newChains(t, configOf(n, p.URL, newProxy(t, n, honest).URL))
+			if list := made(both.Transfers(ctx, n.ChainID, 0, head, []access.Address{at(n.NFT)}))(t); len(list) != 1 {
+				t.Errorf("with another endpoint: %v", list)
+			}
+			p.set(broken)
+			if _, err := chains.Transfers(ctx, n.ChainID, 0, head, nil); err == nil || errors.Is(err, access.ErrNoLogs) {
+				t.Errorf("of one that does not answer: %v", err)
+			}
+		})
+	}
+}

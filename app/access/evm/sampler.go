@@ -31,7 +31,10 @@ func (h heads) order() []*endpoint {
 func (c *chain) ahead() []*endpoint {
 	said := heads{}
 	for _, e := range c.endpoints {
-		said[e] = access.Block{Number: e.latest.Load()}
+		said[e] = access.Block{}
+		if b := e.said.Load(); b != nil {
+			said[e] = *b
+		}
 	}
 	return said.order()
 }

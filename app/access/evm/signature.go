@@ -70,12 +70,16 @@ func (c *chain) code(ctx context.Context, of access.Address) ([]byte, error) {
 	if c.cfg.Quorum == 1 {
 		return c.coder.code(ctx, of)
 	}
-	block, err := c.tip(ctx)
+	b, err := c.tip(ctx)
 	if err != nil {
 		return nil, err
 	}
-	code, _, err := agree(ctx, c, c.endpoints, func(ctx context.Context, e *endpoint) ([]byte, error) {
-		return e.code(ctx, of, block)
+	code, _, err := agree(ctx, c, c.endpoints, func(ctx context.Context, e *endpoint) (code []byte, err error) {
+		err = e.pinned(ctx, b, func(block any) (err error) {
+			code, err = e.code(ctx, of, block)
+			return err
+		})
+		return code, err
 	}, func(code []byte) string { return string(code) })
 	return code, err
 }
@@ -87,13 +91,23 @@ func (c *chain) verifyContract(ctx context.Context, signer access.Address, hash 
 	if err != nil {
 		return err
 	}
-	block, err := c.tip(ctx)
-	if err != nil {
-		return err
+	ask := func(ctx context.Context, e *endpoint) (verdict, error) {
+		return e.validate(strangersCode(ctx), data, "latest")
 	}
-	v, _, err := agree(ctx, c, c.endpoints, func(ctx context.Context, e *endpoint) (verdict, error) {
-		return e.validate(strangersCode(ctx), data, block)
-	}, func(v verdict) string { return string(rune(v)) })
+	if c.cfg.Quorum > 1 {
+		b, err := c.tip(ctx)
+		if err != nil {
+			return err
+		}
+		ask = func(ctx context.Context, e *endpoint) (v verdict, err error) {
+			err = e.pinned(ctx, b, func(block any) (err error) {
+				v, err = e.validate(strangersCode(ctx), data, block)
+				return err
+			})
+			return v, err
+		}
+	}
+	v, _, err := agree(ctx, c, c.endpoints, ask, func(v verdict) string { return string(rune(v)) })
 	if err != nil {
 		return err
 	}
@@ -103,17 +117,13 @@ func (c *chain) verifyContract(ctx context.Context, signer access.Address, hash 
 	return nil
 }
 
-// tip names the newest block: with a quorum, one that all know.
-func (c *chain) tip(ctx context.Context) (any, error) {
-	if c.cfg.Quorum == 1 {
-		return "latest", nil
-	}
+// tip is the newest block that all of a quorum know.
+func (c *chain) tip(ctx context.Context) (access.Block, error) {
 	heads, err := c.sampler.sample(ctx)
 	if err != nil {
-		return nil, err
+		return access.Block{}, err
 	}
-	b, err := c.agreedHead(ctx, heads, 0)
-	return at(b), err
+	return c.agreedHead(ctx, heads, 0)
 }
 
 // validate runs the validator. It cannot fail because of the wallet, so that
@@ -125,11 +135,11 @@ func (e *endpoint) validate(ctx context.Context, data []byte, block any) (v verd
 		}
 		said, err := decodeBytes(replies[0].result)
 		if err != nil || len(said) != 1 || verdict(said[0]) > verdictNoCode {
-			return e.garbage("the validator's verdict is none")
+			return e.garbage("the answer to eth_call is not a verdict about a signature")
 		}
 		v = verdict(said[0])
 		return nil
-	}, call{"eth_call", []any{map[string]string{"data": encodeHex(data), "gas": quantity(validatorGas)}, block}})
+	}, call{method: "eth_call", params: []any{map[string]string{"data": encodeHex(data), "gas": quantity(validatorGas)}, block}})
 	return v, err
 }
 
