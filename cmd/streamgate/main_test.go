@@ -249,3 +249,35 @@ func TestDoctor(t *testing.T) {
 		})
 	}
 }
+
+// TestDoctorAsksTheNode: the ports that the running node has are not in the
+// way, whatever the configuration says; others' are.
+func TestDoctorAsksTheNode(t *testing.T) {
+	dir, _ := startNode(t)
+	held := listeners(t.Context(), dir)
+	if len(held) != 5 {
+		t.Fatalf("the node says that it listens on %v", held)
+	}
+	for _, args := range [][]string{
+		{"--set", "monitor.listen=" + held["operator"], "--set", "api_gateway.port=" + portOf(held["public"])}, // as it was started
+		{"--set", "monitor.listen=127.0.0.1:1"},
+	} {
+		got := runCommand(t, nil, append([]string{"doctor", "--data", dir}, args...)...)
+		for _, server := range []string{"public", "grpc", "transcoder grpc", "operator"} {
+			if !strings.Contains(got.out, "the running node listens on "+held[server]) {
+				t.Errorf("%q does not name %s %s", args, server, held[server])
+			}
+		}
+		if strings.Contains(got.out, "BAD  port") {
+			t.Errorf("%q:\n%s", args, got.out)
+		}
+	}
+	got := runCommand(t, nil, "doctor", "--data", t.TempDir(), "--set", "monitor.listen="+held["operator"])
+	if got.code != 1 || !strings.Contains(got.out, "BAD  port "+portOf(held["operator"])) {
+		t.Errorf("another data directory: %+v", got)
+	}
+	got = runCommand(t, nil, "healthcheck", "--json", "--set", "monitor.listen="+held["operator"])
+	if got.code != 0 || !strings.Contains(got.out, `"status": "ready"`) || strings.Contains(got.out, "listeners") {
+		t.Errorf("healthcheck: %+v", got)
+	}
+}

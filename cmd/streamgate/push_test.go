@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"io"
@@ -39,12 +40,59 @@ func (f *fakeNode) tus(w http.ResponseWriter, r *http.Request) {
 		}
 		data, _ := io.ReadAll(r.Body) // what has arrived counts
 		f.received[id] = append(f.received[id], data...)
+		if whole := r.Header.Get("Upload-Length"); whole != "" && video.SizeBytes > 0 {
+			w.WriteHeader(http.StatusBadRequest) // tusd takes it once
+			return
+		} else if whole != "" {
+			video.SizeBytes, _ = strconv.ParseFloat(whole, 64)
+		}
 		if len(f.received[id]) == int(video.SizeBytes) {
 			video.State = "processing"
 		}
 	}
+	if video.SizeBytes == 0 {
+		w.Header().Set("Upload-Defer-Length", "1")
+	}
 	w.Header().Set("Upload-Offset", strconv.Itoa(len(f.received[id])))
 	w.WriteHeader(http.StatusNoContent)
+}
+
+// createTus makes an upload of unknown length.
+func (f *fakeNode) createTus(w http.ResponseWriter, r *http.Request) {
+	_, text, _ := strings.Cut(r.Header.Get("Upload-Metadata"), "video_id ")
+	id, err := base64.StdEncoding.DecodeString(text)
+	if err != nil || r.Header.Get("Upload-Defer-Length") != "1" {
+		w.WriteHeader(http.StatusBadRequest)
+		return
+	}
+	w.Header().Set("Location", "https://public.example/tv/api/v1/uploads/u"+string(id))
+	w.WriteHeader(http.StatusCreated)
+}
+
+// troubled is a patch that fails in three ways, of a video v1.
+func troubled(f *fakeNode, calls *int) func(http.ResponseWriter, *http.Request) bool {
+	return func(w http.ResponseWriter, r *http.Request) bool {
+		switch *calls++; *calls {
+		case 1: // the connection breaks; the length that came with it counts
+			if whole := r.Header.Get("Upload-Length"); whole != "" {
+				f.videos["v1"].SizeBytes, _ = strconv.ParseFloat(whole, 64)
+			}
+			part := make([]byte, r.ContentLength/2)
+			n, _ := io.ReadFull(r.Body, part)
+			f.received["uv1"] = append(f.received["uv1"], part[:n]...)
+			panic(http.ErrAbortHandler)
+		case 2:
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return false
+		}
+		return true
+	}
+}
+
+func fullDisk(w http.ResponseWriter, _ *http.Request) bool {
+	w.WriteHeader(http.StatusInsufficientStorage)
+	json.NewEncoder(w).Encode(map[string]string{"detail": "The disk is full."})
+	return false
 }
 
 // sample writes a file larger than one PATCH.
@@ -219,11 +267,7 @@ func TestPushFailures(t *testing.T) {
 		{name: "cancelled", file: film, ends: "cancelled", want: "was cancelled"},
 		{name: "empty", file: empty, want: "is empty"},
 		{name: "a folder", file: t.TempDir(), want: "is a folder, not a file; push the videos in it with --recursive"},
-		{name: "full disk", file: film, want: "The disk is full.", patch: func(w http.ResponseWriter, _ *http.Request) bool {
-			w.WriteHeader(http.StatusInsufficientStorage)
-			json.NewEncoder(w).Encode(map[string]string{"detail": "The disk is full."})
-			return false
-		}},
+		{name: "full disk", file: film, want: "The disk is full.", patch: fullDisk},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := startFake(t)
