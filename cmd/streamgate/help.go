@@ -35,7 +35,11 @@ func reads(cmd *cobra.Command, lines ...string) {
 // help writes what a command is for, how it is called, and what it reads.
 func help(w io.Writer, cmd *cobra.Command) {
 	cmd.InitDefaultHelpFlag()
-	fmt.Fprintf(w, "Usage: %s\n\n%s%s.\n", cmd.UseLine(), strings.ToUpper(cmd.Short[:1]), cmd.Short[1:])
+	usage := cmd.UseLine()
+	if cmd.HasAvailableSubCommands() {
+		usage = cmd.CommandPath() + " COMMAND [flags]"
+	}
+	fmt.Fprintf(w, "Usage: %s\n\n%s%s.\n", usage, strings.ToUpper(cmd.Short[:1]), cmd.Short[1:])
 	if cmd.Long != "" {
 		fmt.Fprintf(w, "\n%s\n", cmd.Long)
 	}
