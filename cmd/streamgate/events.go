@@ -90,7 +90,7 @@ func (c *client) followEvents(ctx context.Context, notes io.Writer, take func(ev
 			}
 			retry, connected = newBackoff(), true
 		})
-		if !more || err != nil && !(connected && passing(err)) {
+		if !more || err != nil && (!connected || !passing(err)) {
 			return err
 		}
 		if err == nil {

@@ -14,6 +14,16 @@ import (
 // errVideoFailed: the video or its task came to a bad end.
 var errVideoFailed = errors.New("the video failed")
 
+// videoError is errVideoFailed with the node's reason.
+type videoError struct{ reason *rpc.Failure }
+
+func (e *videoError) Error() string {
+	return fmt.Sprintf("%s: %s (%s)", errVideoFailed, e.reason.GetMessage(), e.reason.GetCode())
+}
+
+// Is implements the interface of errors.Is.
+func (e *videoError) Is(target error) bool { return target == errVideoFailed }
+
 // followEvery is how often the node is asked how far it is.
 const followEvery = 250 * time.Millisecond
 
@@ -90,7 +100,7 @@ func badVideo(v *rpc.Video) error {
 	case v.GetState() == "ready":
 		return nil
 	case v.GetError().GetCode() != "":
-		return fmt.Errorf("%w: %s (%s)", errVideoFailed, v.GetError().GetMessage(), v.GetError().GetCode())
+		return &videoError{v.GetError()}
 	case v.GetState() == "failed":
 		return errVideoFailed
 	}

@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/types/known/structpb"
@@ -26,8 +24,8 @@ func pushCommand(p *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "push FILE…", Short: "upload videos, follow their transcode, print where to watch them",
 		Long: "A FILE of - is standard input. Interrupted, the same command continues where it stopped, but for a pipe.\n" +
-			"With --json one FILE prints the video, several print {\"videos\": […]}, and --watch prints a video on each line;\n" +
-			"the addresses in a video that is not public are a session's.",
+			"With --json one FILE prints the video, several or --recursive print {\"videos\": […]}, and --watch prints a video on\n" +
+			"each line; the addresses in a video that is not public are a session's.",
 		Example: "streamgate push film.mp4 --public\n" +
 			"streamgate push holiday/ --recursive\n" +
 			"ffmpeg -i film.avi -c copy -f matroska - | streamgate push - --title 'A film'\n" +
@@ -166,9 +164,7 @@ func (p *pusher) file(ctx context.Context, e *env, name, title string) (*rpc.Vid
 	case err == nil:
 		return video, nil
 	case ctx.Err() != nil && src.pipe == nil:
-		return nil, errors.New("interrupted; run the same command again to continue")
-	case errors.Is(err, os.ErrNotExist) && !unreachable(err):
-		return nil, err
+		return nil, &callError{"interrupted; run the same command again to continue", err}
 	}
 	return nil, p.explain(err)
 }

@@ -91,7 +91,7 @@ func troubled(f *fakeNode, calls *int) func(http.ResponseWriter, *http.Request) 
 
 func fullDisk(w http.ResponseWriter, _ *http.Request) bool {
 	w.WriteHeader(http.StatusInsufficientStorage)
-	json.NewEncoder(w).Encode(map[string]string{"detail": "The disk is full."})
+	json.NewEncoder(w).Encode(map[string]string{"detail": "The disk is full.", "code": "disk_full"})
 	return false
 }
 
@@ -277,6 +277,25 @@ func TestPushFailures(t *testing.T) {
 				t.Errorf("%+v", got)
 			}
 		})
+	}
+}
+
+// TestPushFailureAsJSON: a program learns the node's own code.
+func TestPushFailureAsJSON(t *testing.T) {
+	film := filepath.Join(folderOf(t, map[string]string{"film.mkv": mkv}), "film.mkv")
+	for _, c := range []struct {
+		ends, code string
+		status     int
+		patch      func(http.ResponseWriter, *http.Request) bool
+	}{{ends: "failed", code: "not_a_video"}, {code: "disk_full", status: http.StatusInsufficientStorage, patch: fullDisk}} {
+		f := startFake(t)
+		f.ends, f.patch = c.ends, c.patch
+		got := f.ctl(t, "push", film, "--json")
+		lines := strings.Split(strings.TrimSpace(got.stderr), "\n")
+		var p problem
+		if err := json.Unmarshal([]byte(lines[len(lines)-1]), &p); err != nil || got.code != 1 || got.out != "" || p.Code != c.code || p.Status != c.status {
+			t.Errorf("%s: %+v, %v", c.code, got, err)
+		}
 	}
 }
 

@@ -35,7 +35,7 @@ type problem struct {
 	Title  string `json:"title"`
 	Status int    `json:"status,omitempty"` // if the node answered
 	Detail string `json:"detail"`
-	Code   string `json:"code"` // the API's, or usage, interrupted or failed
+	Code   string `json:"code"` // the API's or the video's, or usage, interrupted or failed
 }
 
 // report writes an error as one line and returns the exit code.
@@ -44,12 +44,15 @@ func report(ctx context.Context, e *env, err error, asJSON bool) int {
 		return exitOK
 	}
 	var usage *usageError
+	var told *callError
 	p, exit := problem{Title: "The command failed", Code: "failed", Detail: err.Error()}, exitFailure
 	switch {
 	case errors.As(err, &usage):
 		p.Title, p.Code, exit = "Wrong usage", "usage", exitUsage
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
-		p.Title, p.Code, p.Detail = "Interrupted", "interrupted", "interrupted"
+		if p.Title, p.Code = "Interrupted", "interrupted"; !errors.As(err, &told) {
+			p.Detail = "interrupted"
+		}
 	}
 	if !asJSON {
 		fmt.Fprintf(e.stderr, "streamgate: %s\n", p.Detail)
@@ -67,6 +70,7 @@ func report(ctx context.Context, e *env, err error, asJSON bool) int {
 func (p *problem) fromNode(err error) {
 	var coded *connect.Error
 	var status *statusError
+	var video *videoError
 	switch reason, code := rpc.Reason(err); {
 	case reason != "" && errors.As(err, &coded):
 		if code == 0 {
@@ -75,6 +79,9 @@ func (p *problem) fromNode(err error) {
 		p.Status, p.Code = code, reason
 	case errors.As(err, &status):
 		p.Status, p.Code = status.status, status.code
+	case errors.As(err, &video):
+		p.Code = video.reason.GetCode()
+		return
 	default:
 		return
 	}

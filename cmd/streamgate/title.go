@@ -34,7 +34,7 @@ func extension(name string) string {
 		switch {
 		case '0' <= r && r <= '9':
 			digits++
-		case !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z'):
+		case r > unicode.MaxASCII || !unicode.IsLetter(r):
 			return ""
 		}
 	}

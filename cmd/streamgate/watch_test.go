@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -115,5 +117,28 @@ func TestPushWatch(t *testing.T) {
 	}
 	if got := runCommand(t, nil, "push", "--watch", t.TempDir(), "--data", f.dir); got.code != 1 || !strings.Contains(got.stderr, "set XDG_STATE_HOME or HOME") {
 		t.Errorf("no home: %+v", got)
+	}
+}
+
+// TestPushWatchTakes: what comes into the folder is pushed, and told as it is.
+func TestPushWatchTakes(t *testing.T) {
+	f := startFake(t)
+	dir := folderOf(t, map[string]string{"film.mkv": mkv, "notes.txt": "text"})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	out, in := io.Pipe()
+	code := make(chan int, 1)
+	go func() {
+		e := &env{name: "streamgate", vars: []string{"HOME=" + f.dir}, stdout: in, stderr: io.Discard}
+		code <- run(ctx, e, []string{"push", "--watch", dir, "--json", "--data", f.dir})
+		in.Close()
+	}()
+	lines := bufio.NewScanner(out)
+	if !lines.Scan() || !containsAll(lines.Text(), `"id":"v1"`, `"title":"film"`, `"state":"ready"`) {
+		t.Errorf("it printed %q", lines.Text())
+	}
+	cancel()
+	if got := <-code; got != 0 || string(f.received["uv1"]) != mkv || len(f.videos) != 1 {
+		t.Errorf("code %d, %d videos", got, len(f.videos))
 	}
 }
