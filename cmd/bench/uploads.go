@@ -136,7 +136,7 @@ func (s *uploadSide) send(ctx context.Context, file string, size int64, times in
 }
 
 func (s *uploadSide) sendOne(ctx context.Context, file string, size int64) error {
-	created, err := s.request(ctx, http.MethodPost, s.url, nil, map[string]string{"Upload-Length": strconv.FormatInt(size, 10), "Upload-Metadata": "filename YS5tcDQ="})
+	location, err := s.request(ctx, http.MethodPost, s.url, nil, map[string]string{"Upload-Length": strconv.FormatInt(size, 10), "Upload-Metadata": "filename YS5tcDQ="})
 	if err != nil {
 		return err
 	}
@@ -145,18 +145,15 @@ func (s *uploadSide) sendOne(ctx context.Context, file string, size int64) error
 		return err
 	}
 	defer f.Close()
-	at, err := created.Request.URL.Parse(created.Header.Get("Location"))
-	if err != nil {
-		return err
-	}
-	_, err = s.request(ctx, http.MethodPatch, at.String(), io.LimitReader(f, size), map[string]string{"Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"})
+	_, err = s.request(ctx, http.MethodPatch, location, io.LimitReader(f, size), map[string]string{"Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"})
 	return err
 }
 
-func (s *uploadSide) request(ctx context.Context, method, url string, body io.Reader, headers map[string]string) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, method, url, body)
+// request returns the address that the answer's Location names, or "".
+func (s *uploadSide) request(ctx context.Context, method, address string, body io.Reader, headers map[string]string) (location string, err error) {
+	req, err := http.NewRequestWithContext(ctx, method, address, body)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	req.Header.Set("Tus-Resumable", "1.0.0")
 	for name, value := range headers {
@@ -167,14 +164,24 @@ func (s *uploadSide) request(ctx context.Context, method, url string, body io.Re
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	defer resp.Body.Close()
 	said, err := io.ReadAll(resp.Body)
-	if err == nil && resp.StatusCode >= 300 {
-		err = fmt.Errorf("%s %s: %s: %s", method, url, resp.Status, said)
+	if err != nil {
+		return "", err
 	}
-	return resp, err
+	if resp.StatusCode >= 300 {
+		return "", fmt.Errorf("%s %s: %s: %s", method, address, resp.Status, said)
+	}
+	at, err := resp.Location()
+	switch {
+	case errors.Is(err, http.ErrNoLocation):
+		return "", nil
+	case err != nil:
+		return "", err
+	}
+	return at.String(), nil
 }
 
 // The names of the helpers that are tusd.
