@@ -24,6 +24,7 @@ type Config struct {
 	Upload     Upload     `yaml:"upload"`
 	Streaming  Streaming  `yaml:"streaming"`
 	Access     Access     `yaml:"access"`
+	Embed      Embed      `yaml:"embed"`
 	// Chains are the blockchains (EVM) that rules may name. Default: none;
 	// wallets can then not sign in. As a variable or on the command line: YAML
 	// on one line.
@@ -60,12 +61,21 @@ type APIGateway struct {
 	// Default: 30s.
 	Timeout time.Duration `yaml:"timeout"`
 	// PublicURL is the address under which clients reach the node when a proxy
-	// stands before it, for example https://video.example.org. Default: empty,
-	// links then follow the address of each request.
+	// stands before it, for example https://video.example.org, or with a path
+	// https://example.org/videos: the proxy may take the path off or leave it.
+	// Default: empty, links then follow the address of each request.
 	PublicURL string `yaml:"public_url"`
 	// TrustedProxies are the networks (10.0.0.0/8) or addresses whose
 	// X-Forwarded-* headers are believed. Default: none.
 	TrustedProxies []string `yaml:"trusted_proxies"`
+}
+
+// Embed is the player in pages of other sites: /embed/{id}.
+type Embed struct {
+	// AllowedOrigins are the sites that may show the player in a frame, like
+	// https://blog.example.org or https://*.example.org; "*" is every site.
+	// Default: none, browsers then refuse.
+	AllowedOrigins []string `yaml:"allowed_origins"`
 }
 
 // RateLimit bounds the API requests of one client.
@@ -286,6 +296,7 @@ func Default() *Config {
 			TicketTTL: 2 * time.Minute, LoginTTL: 24 * time.Hour,
 			MaxStreamsPerWallet: 3, RecheckInterval: time.Minute,
 		},
+		Embed:   Embed{AllowedOrigins: []string{}},
 		Chains:  []Chain{},
 		Monitor: Monitor{Listen: "127.0.0.1:6060"},
 		Log:     Log{Level: "info", Format: "auto"},

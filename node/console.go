@@ -17,8 +17,10 @@ func (console) Start(_ context.Context, k *Kernel) error {
 	if err != nil {
 		return err
 	}
+	set.Root = k.Config.APIGateway.root()
 	ui.New(ui.Config{
-		Library: k.Peers.Library, Ticket: k.tickets.Verify, Assets: set, DemoChain: k.Config.Access.DemoChain, Log: k.Log.With("service", "ui"),
+		Library: k.Peers.Library, Ticket: k.tickets.Verify, Assets: set, BaseURL: k.baseURL,
+		Framers: k.Config.Embed.AllowedOrigins, DemoChain: k.Config.Access.DemoChain, Log: k.Log.With("service", "ui"),
 	}).Routes(k.Mux)
 	return nil
 }

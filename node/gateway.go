@@ -39,6 +39,7 @@ func (edge) Start(ctx context.Context, k *Kernel) error {
 	// the servers.
 	context.AfterFunc(k.Draining(), g.Close)
 	g.Mount(k.Mux)
+	k.baseURL = g.BaseURL
 	return nil
 }
 

@@ -59,8 +59,9 @@ type Kernel struct {
 	Mounts map[string]http.Handler
 	Auth   gateway.Authenticator // from part metadata on
 
-	media    http.Handler    // /s/ and /v/, from part streaming on
-	tickets  stream.Verifier // of playback, from part tickets on
+	media    http.Handler               // /s/ and /v/, from part streaming on
+	tickets  stream.Verifier            // of playback, from part tickets on
+	baseURL  func(*http.Request) string // of links in an answer, from part gateway on
 	state    *state
 	draining context.Context // done when the node begins to stop
 	scope    *scope          // of the part that is being started

@@ -80,7 +80,7 @@ func (k *Kernel) httpServer(s Server) *http.Server {
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
 	return &http.Server{
-		Handler:           k.observe(s.Name, s.Handler),
+		Handler:           under(k.Config.APIGateway.root(), k.observe(s.Name, s.Handler)),
 		Protocols:         protocols,
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,
@@ -163,6 +163,16 @@ func (k *Kernel) PublicURL() string {
 		host = "localhost"
 	}
 	return (&url.URL{Scheme: "http", Host: net.JoinHostPort(host, port)}).String()
+}
+
+// root is the path of the public URL without a trailing slash: "/videos", or ""
+// if the node has its host to itself.
+func (g *APIGateway) root() string {
+	u, err := url.Parse(g.PublicURL)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimRight(u.Path, "/")
 }
 
 // addr is a port of the gateway's host.

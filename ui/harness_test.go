@@ -68,6 +68,9 @@ func newTickets(t *testing.T) *access.Tickets {
 	return tickets
 }
 
+// nodeURL is where the site of the tests lies.
+const nodeURL = "https://node.example"
+
 // site is the pages, mounted.
 type site struct {
 	ui      *UI
@@ -90,8 +93,9 @@ func newSite(t *testing.T, videos ...*rpc.Video) *site {
 			ticket, err := s.tickets.Verify(token, now)
 			return ticket.VideoID, err
 		},
-		Assets: set,
-		Log:    slog.New(slog.NewTextHandler(s.log, nil)),
+		Assets:  set,
+		BaseURL: func(*http.Request) string { return nodeURL + set.Root },
+		Log:     slog.New(slog.NewTextHandler(s.log, nil)),
 	})
 	s.ui.Routes(s.mux)
 	return s

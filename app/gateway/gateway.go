@@ -100,6 +100,7 @@ type Gateway struct {
 	handler http.Handler
 	paths   []string
 	events  *eventStreams
+	edge    *edge
 }
 
 // New returns the gateway. An error means that the services or the mounts
@@ -119,6 +120,7 @@ func New(cfg Config) (*Gateway, error) {
 	g := &Gateway{
 		paths:  []string{"/api/", "/openapi.json"},
 		events: newEventStreams(cfg.Bus, cfg.MaxStreams, e.stillValid),
+		edge:   e,
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/api/", rest)
@@ -146,6 +148,10 @@ func (g *Gateway) Mount(mux *http.ServeMux) {
 
 // ServeHTTP implements http.Handler.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) { g.handler.ServeHTTP(w, r) }
+
+// BaseURL is what absolute links in the answer to a request begin with, without
+// a trailing slash; "" if the request does not tell.
+func (g *Gateway) BaseURL(r *http.Request) string { return g.edge.baseURL(r) }
 
 // Close ends the event streams, which would otherwise hold up the server's
 // Shutdown. Call it first.
