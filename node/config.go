@@ -20,6 +20,7 @@ import (
 type Config struct {
 	Deployment Deployment `yaml:"deployment"`
 	APIGateway APIGateway `yaml:"api_gateway"`
+	CORS       CORS       `yaml:"cors"`
 	Transcoder Transcoder `yaml:"transcoder"`
 	Upload     Upload     `yaml:"upload"`
 	Streaming  Streaming  `yaml:"streaming"`
@@ -66,6 +67,14 @@ type APIGateway struct {
 	// TrustedProxies are the networks (10.0.0.0/8) or addresses whose
 	// X-Forwarded-* headers are believed. Default: none.
 	TrustedProxies []string `yaml:"trusted_proxies"`
+}
+
+// CORS says which other sites' pages may call the API.
+type CORS struct {
+	// AllowedOrigins are their origins, for example https://app.example.org, or
+	// "*" for all: for the API, uploads, events and RPC, with a key. A login's
+	// cookie never counts there. Default: none.
+	AllowedOrigins []string `yaml:"allowed_origins"`
 }
 
 // RateLimit bounds the API requests of one client.
@@ -280,6 +289,7 @@ func Default() *Config {
 			},
 			Profiles: map[string]media.Profile{rpc.DefaultProfile: media.DefaultProfile()},
 		},
+		CORS:      CORS{AllowedOrigins: []string{}},
 		Upload:    Upload{MaxSize: 50 << 30, ExpireAfter: 24 * time.Hour, MinFreeDisk: 1 << 30},
 		Streaming: Streaming{SessionTTL: 4 * time.Hour, Hold: 9 * time.Second},
 		Access: Access{

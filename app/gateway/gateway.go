@@ -10,7 +10,7 @@
 //
 // A request passes these, in this order:
 //
-//	trace id → base URL → who calls → rate limit → (RPC | upload | events | REST)
+//	trace id → base URL → other origins → OPTIONS → who calls → rate limit → (RPC | upload | events | REST)
 //	REST: time-out → body limit → idempotency key → transcoding → problem
 //
 // # Usage
@@ -75,6 +75,9 @@ type Config struct {
 	PublicURL string
 	// TrustedProxies may set X-Forwarded-For, -Host and -Proto.
 	TrustedProxies []netip.Prefix
+	// AllowedOrigins are the other sites (https://app.example.org) whose pages
+	// may call the API with a key; "*" for all.
+	AllowedOrigins []string
 
 	// RequestsPerSecond and Burst limit each client (its key, else its IP
 	// address); 0 requests per second means no limit.
@@ -108,8 +111,8 @@ func New(cfg Config) (*Gateway, error) {
 	cfg = cfg.withDefaults()
 	e := &edge{
 		auth: cfg.Auth, publicURL: cfg.PublicURL, ownLinks: true, trusted: cfg.TrustedProxies, log: cfg.Log,
-		sameSite: sameSite(cfg.PublicURL),
-		limit:    limiter{cfg.Cache, cfg.RequestsPerSecond, cfg.Burst, cfg.Log},
+		sameSite: sameSite(cfg.PublicURL), origins: cfg.AllowedOrigins, ownOptions: cfg.Mounts,
+		limit: limiter{cfg.Cache, cfg.RequestsPerSecond, cfg.Burst, cfg.Log},
 	}
 	mounts := mountServices(cfg.Services, cfg.Log)
 	rest, err := newREST(mounts, cfg)
@@ -129,9 +132,13 @@ func New(cfg Config) (*Gateway, error) {
 	}
 	// Uploads are sent to their own handler; the list of them is REST.
 	mux.Handle("GET /api/v1/uploads", rest)
+	if e.routes.rest, err = restRoutes(openAPI); err != nil {
+		return nil, err
+	}
 	for _, m := range mounts {
 		mux.Handle(m.path, m.handler)
 		g.paths = append(g.paths, m.path)
+		e.routes.mount = append(e.routes.mount, m.path)
 	}
 	g.handler = e.wrap(mux)
 	return g, nil
