@@ -119,13 +119,14 @@ func New(cfg Config) (*Gateway, error) {
 	if err != nil {
 		return nil, fmt.Errorf("set up REST: %w", err)
 	}
-	g := &Gateway{
-		paths:  []string{"/api/", "/openapi.json"},
-		events: newEventStreams(cfg.Bus, cfg.MaxStreams, e.stillValid),
+	g := &Gateway{paths: []string{"/api/", "/openapi.json"}}
+	if g.events, err = newEventStreams(cfg.Bus, cfg.Cache, cfg.MaxStreams, e.stillValid); err != nil {
+		return nil, err
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/api/", rest)
 	mux.Handle("/api/v1/events", g.events)
+	mux.HandleFunc("/api/v1/events:ticket", g.events.tickets.create)
 	mux.HandleFunc("/openapi.json", serveOpenAPI)
 	for pattern, h := range cfg.Mounts {
 		mux.Handle(pattern, h)

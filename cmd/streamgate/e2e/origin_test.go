@@ -129,6 +129,42 @@ func TestAppOfAnotherOrigin(t *testing.T) {
 			}
 		})
 	}
+	t.Run("EventSource", func(t *testing.T) {
+		got := eval[map[string]any](b, `
+			const ticket = async () => (await (await fetch(node + '/api/v1/events:ticket', {method: 'POST', headers: auth})).json()).ticket;
+			const make = async title => (await (await fetch(node + '/api/v1/videos', {method: 'POST',
+				body: JSON.stringify({title}), headers: {...auth, 'Content-Type': 'application/json'}})).json()).id;
+			const listen = (query) => new Promise((resolve, reject) => {
+				const source = new EventSource(node + '/api/v1/events?type=video.*&' + query);
+				const heard = [];
+				source.onerror = () => reject(new Error('state ' + source.readyState));
+				for (const type of ['video.changed', 'events.reset'])
+					source.addEventListener(type, e => heard.push({id: e.lastEventId, type, ...JSON.parse(e.data)}));
+				source.onopen = () => resolve({source, heard});
+			});
+			const count = async (heard, n) => { while (heard.length < n) await new Promise(r => setTimeout(r, 20)) };
+			const used = await ticket();
+			const first = await listen('ticket=' + used);
+			const one = await make('one');
+			await count(first.heard, 1);
+			first.source.close();
+			const two = await make('two');
+			const second = await listen('ticket=' + await ticket() + '&last_event_id=' + first.heard[0].id);
+			await count(second.heard, 1);
+			second.source.close();
+			const third = await listen('ticket=' + await ticket() + '&last_event_id=long-ago');
+			await count(third.heard, 1);
+			third.source.close();
+			const again = await listen('ticket=' + used).then(() => 'open', e => e.message);
+			return {first: first.heard[0].video_id === one, second: second.heard[0].video_id === two,
+				third: third.heard[0].type + ' ' + third.heard[0].code, again}`)
+		want := map[string]any{"first": true, "second": true, "third": "events.reset history_lost", "again": "state 2"} // CLOSED
+		for k, v := range want {
+			if got[k] != v {
+				t.Errorf("%s is %v, want %v", k, got[k], v)
+			}
+		}
+	})
 	t.Run("origin not allowed", func(t *testing.T) {
 		stranger := openTab(t, newApp(t).URL+"/")
 		got := eval[string](stranger, fmt.Sprintf(
