@@ -133,9 +133,7 @@ func New(cfg Config) (*Gateway, error) {
 	}
 	// Uploads are sent to their own handler; the list of them is REST.
 	mux.Handle("GET /api/v1/uploads", rest)
-	if e.routes.rest, err = restRoutes(openAPI); err != nil {
-		return nil, err
-	}
+	e.routes.rest = rest.condition.routes.rest
 	for _, m := range mounts {
 		mux.Handle(m.path, m.handler)
 		g.paths = append(g.paths, m.path)

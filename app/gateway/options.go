@@ -39,7 +39,7 @@ func restRoutes(doc []byte) ([]route, error) {
 		if !strings.HasPrefix(path, "/api/") {
 			continue
 		}
-		expr, err := regexp.Compile("^" + pathVariable.ReplaceAllString(regexp.QuoteMeta(path), "[^/:]+") + "$")
+		expr, err := regexp.Compile("^" + pathVariable.ReplaceAllString(regexp.QuoteMeta(path), "(?P<$1>[^/:]+)") + "$")
 		if err != nil {
 			return nil, fmt.Errorf("path %s of openapi.json: %w", path, err)
 		}
@@ -48,7 +48,7 @@ func restRoutes(doc []byte) ([]route, error) {
 	return out, nil
 }
 
-var pathVariable = regexp.MustCompile(`\\\{[a-z_]+\\\}`)
+var pathVariable = regexp.MustCompile(`\\\{([a-z_]+)\\\}`)
 
 // methodsOf lists a path item's methods, in HTTP's usual order.
 func methodsOf(item map[string]json.RawMessage) (methods []string) {
