@@ -94,6 +94,9 @@ func (s *Service) settleVideo(ctx context.Context, id string, state store.VideoS
 			return errUnchanged
 		}
 		v.State, v.Updated = state, time.Now().UTC()
+		if state == store.VideoReady { // what a task has left missing came all the same
+			v.Failure = nil
+		}
 		return nil
 	})
 	switch {
