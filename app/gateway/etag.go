@@ -87,9 +87,9 @@ func (c *conditional) refused(r *http.Request, do call) *response {
 	}
 	tag(now)
 	etag := now.header.Get("ETag")
-	detail := ""
+	var detail string
 	switch {
-	case len(match) > 0 && !(exists && names(match, etag, false)):
+	case len(match) > 0 && (!exists || !names(match, etag, false)):
 		detail = "It was changed since you read it (If-Match): read it again, and decide anew."
 	case len(none) > 0 && exists && names(none, etag, true):
 		detail = "It is there already (If-None-Match)."

@@ -89,7 +89,7 @@ func TestBodiesThatCannotBeRead(t *testing.T) {
 		`{"id":"other"}`:             `The body says that id is "other", the path says "` + strings.TrimPrefix(path, "/api/v1/videos/") + `": leave it out of the body.`,
 	} {
 		r := b.do("operator", "PATCH", path, body)
-		if got := r.json(t)["detail"]; r.StatusCode != 400 || got != want {
+		if got := r.json(t)["detail"]; r.StatusCode != http.StatusBadRequest || got != want {
 			t.Errorf("%s: %d %v, want %s", body, r.StatusCode, got, want)
 		}
 	}
@@ -98,12 +98,12 @@ func TestBodiesThatCannotBeRead(t *testing.T) {
 		"?limit=x": `The parameter "limit" has a value that it does not take`,
 	} {
 		r := b.do("operator", "GET", "/api/v1/videos"+query, "")
-		if got, _ := r.json(t)["detail"].(string); r.StatusCode != 400 || !strings.HasPrefix(got, want) {
+		if got, _ := r.json(t)["detail"].(string); r.StatusCode != http.StatusBadRequest || !strings.HasPrefix(got, want) {
 			t.Errorf("%s: %d %v, want %s", query, r.StatusCode, got, want)
 		}
 	}
 	same := `{"id":"` + strings.TrimPrefix(path, "/api/v1/videos/") + `","title":"two"}`
-	if r := b.do("operator", "PATCH", path, same); r.StatusCode != 200 {
+	if r := b.do("operator", "PATCH", path, same); r.StatusCode != http.StatusOK {
 		t.Errorf("the path's own id: %d %s", r.StatusCode, r.body)
 	}
 }
