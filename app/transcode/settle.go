@@ -93,6 +93,9 @@ func (s *Service) settleVideo(ctx context.Context, id string, state store.VideoS
 		if v.State == state || v.State == store.VideoReady || state == store.VideoProcessing {
 			return errUnchanged
 		}
+		if state == store.VideoReady {
+			v.Ready = time.Now().UTC()
+		}
 		v.State, v.Updated = state, time.Now().UTC()
 		return nil
 	})
@@ -103,6 +106,7 @@ func (s *Service) settleVideo(ctx context.Context, id string, state store.VideoS
 		return fmt.Errorf("settle video %s: %w", id, err)
 	}
 	s.announceVideo(video)
+	s.announceState(video, store.Task{})
 	return nil
 }
 
@@ -194,7 +198,7 @@ func (s *Service) end(ctx context.Context, taskID string, state store.TaskState,
 	}
 	s.metrics.ended(task)
 	err = s.bury(ctx, task)
-	s.announce(ctx, endTopic(state), task)
+	s.announceEnd(ctx, task)
 	return task, errors.Join(err, s.admit(ctx))
 }
 
@@ -211,17 +215,6 @@ func (s *Service) bury(ctx context.Context, task store.Task) error {
 		s.endVideo(ctx, task)
 	}
 	return err
-}
-
-func endTopic(state store.TaskState) events.Topic[events.Task] {
-	switch state {
-	case store.TaskSucceeded:
-		return events.TaskCompleted
-	case store.TaskFailed:
-		return events.TaskFailed
-	default:
-		return events.TaskCancelled
-	}
 }
 
 // endVideo shows in the video that its task did not succeed. A video of which
@@ -245,4 +238,7 @@ func (s *Service) endVideo(ctx context.Context, task store.Task) {
 		s.removeMedia(ctx, video.ID)
 	}
 	s.announceVideo(video)
+	if video.State == store.VideoFailed {
+		s.announceState(video, task)
+	}
 }
