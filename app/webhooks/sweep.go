@@ -103,10 +103,14 @@ func (s *Service) endsOf(ctx context.Context, task store.Task) ([]event, error) 
 	return append(out, event{id: id, subject: ended.Subject, at: at, data: data}), nil
 }
 
-// tellMissing makes the deliveries of an event that are not there.
+// tellMissing makes the deliveries of an event that are not there. Those for
+// which there is no room now, a later sweep makes.
 func (s *Service) tellMissing(ctx context.Context, all []store.Webhook, e event) error {
 	for _, w := range all {
 		if !wants(w, e.subject) || !e.at.After(w.Since) || e.at.Before(time.Now().Add(-horizon)) {
+			continue
+		}
+		if s.schedule.waiting(w.ID) >= s.room(e.subject) {
 			continue
 		}
 		_, err := s.Catalog.Deliveries.Get(ctx, deliveryID(e.id, w.ID))

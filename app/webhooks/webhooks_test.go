@@ -165,6 +165,9 @@ func TestGone(t *testing.T) {
 	if err != nil || !again.Enabled || again.Failure != nil {
 		t.Errorf("%v, %v", again, err)
 	}
+	if rec, err := b.catalog.Webhooks.Get(t.Context(), w.Id); err != nil || !rec.Since.Equal(rec.Updated) || !rec.Failing.IsZero() {
+		t.Errorf("enabled again it counts from %v and has failed since %v, %v", rec.Since, rec.Failing, err)
+	}
 	if all := n.deliveries(w.Id); len(all) != 1 {
 		t.Errorf("what happened meanwhile is delivered: %v", all)
 	}
