@@ -130,7 +130,7 @@ func (n *node) deliveries(webhook string) []*rpc.Delivery {
 
 // counted is how many deliveries have had the result.
 func (n *node) counted(result string) float64 {
-	return testutil.ToFloat64(n.Service.metrics.results.WithLabelValues(result))
+	return testutil.ToFloat64(n.metrics.results.WithLabelValues(result))
 }
 
 // only waits until the webhook has one delivery, in that state.

@@ -60,7 +60,7 @@ func (s *Service) send(ctx context.Context, w store.Webhook, d store.Delivery) o
 	}
 	defer resp.Body.Close()
 	// The status is the answer: a body that does not come whole changes nothing.
-	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxAnswer)) //nolint:errcheck // see above
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	return outcome{status: resp.StatusCode, answer: text(body), retryAfter: retryAfter(resp)}
 }
 
@@ -92,11 +92,11 @@ func (s *Service) sentence(ctx context.Context, err error) error {
 	case errors.As(err, &private):
 		return private
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return fmt.Errorf("The endpoint did not answer within %s.", s.Timeout) //nolint:revive,staticcheck // a sentence for people
+		return fmt.Errorf("The endpoint did not answer within %s.", s.Timeout) //nolint:staticcheck // a sentence for people
 	case errors.As(err, &wrapped):
 		err = wrapped.Err
 	}
-	return fmt.Errorf("The endpoint cannot be reached: %w", err) //nolint:revive,staticcheck // see above
+	return fmt.Errorf("The endpoint cannot be reached: %w", err) //nolint:staticcheck // see above
 }
 
 // text is a body as text that every store can keep.

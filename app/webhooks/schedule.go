@@ -68,7 +68,7 @@ func (s *schedule) take(now time.Time, most int) (x *waiting, wait time.Duration
 		until := l.due[0].due.Sub(now)
 		if until <= 0 {
 			l.busy++
-			return heap.Pop(&l.due).(*waiting), 0 //nolint:errcheck // the heap holds nothing else
+			return heap.Pop(&l.due).(*waiting), 0
 		}
 		wait = min(wait, until)
 	}
@@ -164,7 +164,7 @@ func (h dueHeap) Swap(i, j int) {
 
 // Push implements heap.Interface.
 func (h *dueHeap) Push(x any) {
-	w := x.(*waiting) //nolint:errcheck // nothing else is pushed
+	w := x.(*waiting)
 	w.index = len(*h)
 	*h = append(*h, w)
 }
