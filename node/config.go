@@ -29,9 +29,10 @@ type Config struct {
 	// Chains are the blockchains (EVM) that rules may name. Default: none;
 	// wallets can then not sign in. As a variable or on the command line: YAML
 	// on one line.
-	Chains  []Chain `yaml:"chains" secret:"true"`
-	Monitor Monitor `yaml:"monitor"`
-	Log     Log     `yaml:"log"`
+	Chains   []Chain  `yaml:"chains" secret:"true"`
+	Webhooks Webhooks `yaml:"webhooks"`
+	Monitor  Monitor  `yaml:"monitor"`
+	Log      Log      `yaml:"log"`
 
 	// DataDir holds everything the node keeps: records, media, uploads, the
 	// admin socket. Default: $STATE_DIRECTORY (systemd), else
@@ -249,6 +250,15 @@ type Chain struct {
 	// DelegateRegistry is the address of the delegate registry, version 2 (its
 	// usual one if empty).
 	DelegateRegistry string `yaml:"delegate_registry"`
+}
+
+// Webhooks tell other servers of events.
+type Webhooks struct {
+	// AllowPrivate lets webhooks go to http URLs, and to loopback, private and
+	// link-local addresses: whoever has a key with scope operator can then have
+	// the node send requests within its own network. Default: false, https to
+	// public addresses only.
+	AllowPrivate bool `yaml:"allow_private"`
 }
 
 // Monitor is the operator's listener (health, metrics, pprof), and where traces go.

@@ -84,6 +84,7 @@ type Peers struct {
 	Transcoder rpc.TranscoderClient
 	Access     rpc.AccessClient
 	Monitor    rpc.MonitorClient
+	Webhooks   rpc.WebhooksClient
 }
 
 // Go runs fn as a supervised loop until the part that is being started stops:

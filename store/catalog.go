@@ -19,6 +19,9 @@ type Catalog struct {
 	SignOuts Table[SignOut]
 	Cursors  Table[ChainCursor]
 
+	Webhooks   Table[Webhook]
+	Deliveries Table[Delivery]
+
 	Plans   Plans
 	Secrets Secrets
 }
@@ -97,6 +100,7 @@ type Video struct {
 	Failure    *Failure  `json:"failure,omitempty"`
 	Created    time.Time `json:"created"`
 	Updated    time.Time `json:"updated"`
+	Ready      time.Time `json:"ready,omitzero"` // when the last of its cells was there
 }
 
 // Row implements Record.

@@ -85,7 +85,7 @@ func (s *Service) admit(ctx context.Context, req *rpc.CreateSessionRequest) (*rp
 		return nil, err
 	}
 	if !d.Admit {
-		return nil, refusal(d, viewer)
+		return nil, s.refuse(req.VideoId, d, viewer)
 	}
 	o := &opening{
 		rec: s.newSession(req.VideoId, viewer), due: s.nextCheck(&d, time.Now()),

@@ -121,6 +121,8 @@ func answerMessage(m protoreflect.MethodDescriptor) any {
 		return &rpc.Video{}
 	case "Task":
 		return &rpc.Task{}
+	case "Webhook":
+		return &rpc.Webhook{}
 	}
 	return nil
 }
@@ -129,7 +131,7 @@ func answerMessage(m protoreflect.MethodDescriptor) any {
 func TestEveryAnnotationIsRouted(t *testing.T) {
 	b := newBench(t)
 	annotated(t, func(m protoreflect.MethodDescriptor, verb, path string) {
-		path = strings.NewReplacer("{id}", "x", "{video_id}", "x", "{name}", "x", "{pool}", "x").Replace(path)
+		path = strings.NewReplacer("{id}", "x", "{video_id}", "x", "{webhook_id}", "x", "{name}", "x", "{pool}", "x").Replace(path)
 		body := ""
 		if verb != "get" && verb != "delete" {
 			body = "{}"

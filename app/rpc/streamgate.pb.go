@@ -5594,6 +5594,890 @@ func (*RevokeKeyResponse) Descriptor() ([]byte, []int) {
 	return file_streamgate_proto_rawDescGZIP(), []int{90}
 }
 
+type Webhook struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Id          string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Url         string                 `protobuf:"bytes,2,opt,name=url,proto3" json:"url,omitempty"`
+	Description string                 `protobuf:"bytes,3,opt,name=description,proto3" json:"description,omitempty"`
+	// The events it is told of, as GET /api/v1/events names them: upload.completed,
+	// upload.expired, transcode.task.submitted, transcode.task.completed,
+	// transcode.task.failed, transcode.task.cancelled, video.playable,
+	// video.ready, video.failed, video.deleted, access.denied,
+	// access.session.ended, webhook.disabled. One "*" stands for all.
+	Events  []string `protobuf:"bytes,4,rep,name=events,proto3" json:"events,omitempty"`
+	Enabled bool     `protobuf:"varint,5,opt,name=enabled,proto3" json:"enabled,omitempty"`
+	// Why the node has disabled it: gone if it answered 410, failing if no
+	// attempt has succeeded for three days. Absent if an operator did.
+	Failure   *Failure               `protobuf:"bytes,6,opt,name=failure,proto3" json:"failure,omitempty"`
+	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=created_at,proto3" json:"created_at,omitempty"`
+	UpdatedAt *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=updated_at,proto3" json:"updated_at,omitempty"`
+	// Since when every attempt has failed; absent if the newest succeeded.
+	FailingSince *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=failing_since,proto3" json:"failing_since,omitempty"`
+	// The key that signs deliveries (whsec_…), only in the answers to
+	// CreateWebhook and RotateWebhook.
+	Secret        string `protobuf:"bytes,10,opt,name=secret,proto3" json:"secret,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Webhook) Reset() {
+	*x = Webhook{}
+	mi := &file_streamgate_proto_msgTypes[91]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Webhook) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Webhook) ProtoMessage() {}
+
+func (x *Webhook) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[91]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Webhook.ProtoReflect.Descriptor instead.
+func (*Webhook) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{91}
+}
+
+func (x *Webhook) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Webhook) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
+func (x *Webhook) GetDescription() string {
+	if x != nil {
+		return x.Description
+	}
+	return ""
+}
+
+func (x *Webhook) GetEvents() []string {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+func (x *Webhook) GetEnabled() bool {
+	if x != nil {
+		return x.Enabled
+	}
+	return false
+}
+
+func (x *Webhook) GetFailure() *Failure {
+	if x != nil {
+		return x.Failure
+	}
+	return nil
+}
+
+func (x *Webhook) GetCreatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return nil
+}
+
+func (x *Webhook) GetUpdatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.UpdatedAt
+	}
+	return nil
+}
+
+func (x *Webhook) GetFailingSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FailingSince
+	}
+	return nil
+}
+
+func (x *Webhook) GetSecret() string {
+	if x != nil {
+		return x.Secret
+	}
+	return ""
+}
+
+type CreateWebhookRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// https://host/path, at most 2000 bytes, of a public address.
+	Url string `protobuf:"bytes,1,opt,name=url,proto3" json:"url,omitempty"`
+	// At most 200 characters.
+	Description string `protobuf:"bytes,2,opt,name=description,proto3" json:"description,omitempty"`
+	// None for all events.
+	Events []string `protobuf:"bytes,3,rep,name=events,proto3" json:"events,omitempty"`
+	// Whether deliveries are made; true if not given.
+	Enabled       *bool `protobuf:"varint,4,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateWebhookRequest) Reset() {
+	*x = CreateWebhookRequest{}
+	mi := &file_streamgate_proto_msgTypes[92]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateWebhookRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateWebhookRequest) ProtoMessage() {}
+
+func (x *CreateWebhookRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[92]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateWebhookRequest.ProtoReflect.Descriptor instead.
+func (*CreateWebhookRequest) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{92}
+}
+
+func (x *CreateWebhookRequest) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
+func (x *CreateWebhookRequest) GetDescription() string {
+	if x != nil {
+		return x.Description
+	}
+	return ""
+}
+
+func (x *CreateWebhookRequest) GetEvents() []string {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+func (x *CreateWebhookRequest) GetEnabled() bool {
+	if x != nil && x.Enabled != nil {
+		return *x.Enabled
+	}
+	return false
+}
+
+type GetWebhookRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetWebhookRequest) Reset() {
+	*x = GetWebhookRequest{}
+	mi := &file_streamgate_proto_msgTypes[93]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetWebhookRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetWebhookRequest) ProtoMessage() {}
+
+func (x *GetWebhookRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[93]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetWebhookRequest.ProtoReflect.Descriptor instead.
+func (*GetWebhookRequest) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{93}
+}
+
+func (x *GetWebhookRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type ListWebhooksRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListWebhooksRequest) Reset() {
+	*x = ListWebhooksRequest{}
+	mi := &file_streamgate_proto_msgTypes[94]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListWebhooksRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListWebhooksRequest) ProtoMessage() {}
+
+func (x *ListWebhooksRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[94]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListWebhooksRequest.ProtoReflect.Descriptor instead.
+func (*ListWebhooksRequest) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{94}
+}
+
+type ListWebhooksResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Webhooks      []*Webhook             `protobuf:"bytes,1,rep,name=webhooks,proto3" json:"webhooks,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListWebhooksResponse) Reset() {
+	*x = ListWebhooksResponse{}
+	mi := &file_streamgate_proto_msgTypes[95]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListWebhooksResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListWebhooksResponse) ProtoMessage() {}
+
+func (x *ListWebhooksResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[95]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListWebhooksResponse.ProtoReflect.Descriptor instead.
+func (*ListWebhooksResponse) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{95}
+}
+
+func (x *ListWebhooksResponse) GetWebhooks() []*Webhook {
+	if x != nil {
+		return x.Webhooks
+	}
+	return nil
+}
+
+type UpdateWebhookRequest struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Id          string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Url         *string                `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	Description *string                `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	// None leaves them as they are; ["*"] chooses all.
+	Events []string `protobuf:"bytes,4,rep,name=events,proto3" json:"events,omitempty"`
+	// A webhook that is enabled again is told of what happens from then on.
+	Enabled       *bool `protobuf:"varint,5,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateWebhookRequest) Reset() {
+	*x = UpdateWebhookRequest{}
+	mi := &file_streamgate_proto_msgTypes[96]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateWebhookRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateWebhookRequest) ProtoMessage() {}
+
+func (x *UpdateWebhookRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[96]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateWebhookRequest.ProtoReflect.Descriptor instead.
+func (*UpdateWebhookRequest) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{96}
+}
+
+func (x *UpdateWebhookRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *UpdateWebhookRequest) GetUrl() string {
+	if x != nil && x.Url != nil {
+		return *x.Url
+	}
+	return ""
+}
+
+func (x *UpdateWebhookRequest) GetDescription() string {
+	if x != nil && x.Description != nil {
+		return *x.Description
+	}
+	return ""
+}
+
+func (x *UpdateWebhookRequest) GetEvents() []string {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+func (x *UpdateWebhookRequest) GetEnabled() bool {
+	if x != nil && x.Enabled != nil {
+		return *x.Enabled
+	}
+	return false
+}
+
+type DeleteWebhookRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteWebhookRequest) Reset() {
+	*x = DeleteWebhookRequest{}
+	mi := &file_streamgate_proto_msgTypes[97]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteWebhookRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteWebhookRequest) ProtoMessage() {}
+
+func (x *DeleteWebhookRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[97]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteWebhookRequest.ProtoReflect.Descriptor instead.
+func (*DeleteWebhookRequest) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{97}
+}
+
+func (x *DeleteWebhookRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type DeleteWebhookResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteWebhookResponse) Reset() {
+	*x = DeleteWebhookResponse{}
+	mi := &file_streamgate_proto_msgTypes[98]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteWebhookResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteWebhookResponse) ProtoMessage() {}
+
+func (x *DeleteWebhookResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[98]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteWebhookResponse.ProtoReflect.Descriptor instead.
+func (*DeleteWebhookResponse) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{98}
+}
+
+type RotateWebhookRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RotateWebhookRequest) Reset() {
+	*x = RotateWebhookRequest{}
+	mi := &file_streamgate_proto_msgTypes[99]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotateWebhookRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotateWebhookRequest) ProtoMessage() {}
+
+func (x *RotateWebhookRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[99]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotateWebhookRequest.ProtoReflect.Descriptor instead.
+func (*RotateWebhookRequest) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{99}
+}
+
+func (x *RotateWebhookRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type TestWebhookRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TestWebhookRequest) Reset() {
+	*x = TestWebhookRequest{}
+	mi := &file_streamgate_proto_msgTypes[100]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TestWebhookRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TestWebhookRequest) ProtoMessage() {}
+
+func (x *TestWebhookRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[100]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TestWebhookRequest.ProtoReflect.Descriptor instead.
+func (*TestWebhookRequest) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{100}
+}
+
+func (x *TestWebhookRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+// Delivery is one event on its way to one webhook.
+type Delivery struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What the webhook-id header says, in every attempt.
+	Id        string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	WebhookId string `protobuf:"bytes,2,opt,name=webhook_id,proto3" json:"webhook_id,omitempty"`
+	// The event's type.
+	Event string `protobuf:"bytes,3,opt,name=event,proto3" json:"event,omitempty"`
+	// waiting (for its next attempt), delivered or failed (given up).
+	State string `protobuf:"bytes,4,opt,name=state,proto3" json:"state,omitempty"`
+	// Attempts that are over.
+	Attempts int32 `protobuf:"varint,5,opt,name=attempts,proto3" json:"attempts,omitempty"`
+	// HTTP status of the last answer; 0 if there was none.
+	LastStatus int32 `protobuf:"varint,6,opt,name=last_status,proto3" json:"last_status,omitempty"`
+	// Why the last attempt failed.
+	LastError string `protobuf:"bytes,7,opt,name=last_error,proto3" json:"last_error,omitempty"`
+	// The first 4096 bytes of the last answer's body, as text.
+	Answer string `protobuf:"bytes,8,opt,name=answer,proto3" json:"answer,omitempty"`
+	// Of the next attempt, while it waits.
+	NextAttemptAt *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=next_attempt_at,proto3" json:"next_attempt_at,omitempty"`
+	CreatedAt     *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=created_at,proto3" json:"created_at,omitempty"`
+	FinishedAt    *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=finished_at,proto3" json:"finished_at,omitempty"`
+	// What is sent: type, timestamp, and data as the event stream has it.
+	Payload       *structpb.Struct `protobuf:"bytes,12,opt,name=payload,proto3" json:"payload,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Delivery) Reset() {
+	*x = Delivery{}
+	mi := &file_streamgate_proto_msgTypes[101]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Delivery) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Delivery) ProtoMessage() {}
+
+func (x *Delivery) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[101]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Delivery.ProtoReflect.Descriptor instead.
+func (*Delivery) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{101}
+}
+
+func (x *Delivery) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Delivery) GetWebhookId() string {
+	if x != nil {
+		return x.WebhookId
+	}
+	return ""
+}
+
+func (x *Delivery) GetEvent() string {
+	if x != nil {
+		return x.Event
+	}
+	return ""
+}
+
+func (x *Delivery) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Delivery) GetAttempts() int32 {
+	if x != nil {
+		return x.Attempts
+	}
+	return 0
+}
+
+func (x *Delivery) GetLastStatus() int32 {
+	if x != nil {
+		return x.LastStatus
+	}
+	return 0
+}
+
+func (x *Delivery) GetLastError() string {
+	if x != nil {
+		return x.LastError
+	}
+	return ""
+}
+
+func (x *Delivery) GetAnswer() string {
+	if x != nil {
+		return x.Answer
+	}
+	return ""
+}
+
+func (x *Delivery) GetNextAttemptAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NextAttemptAt
+	}
+	return nil
+}
+
+func (x *Delivery) GetCreatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return nil
+}
+
+func (x *Delivery) GetFinishedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FinishedAt
+	}
+	return nil
+}
+
+func (x *Delivery) GetPayload() *structpb.Struct {
+	if x != nil {
+		return x.Payload
+	}
+	return nil
+}
+
+type ListDeliveriesRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	WebhookId string                 `protobuf:"bytes,1,opt,name=webhook_id,proto3" json:"webhook_id,omitempty"`
+	// waiting, delivered or failed; all if not given.
+	State string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	// 1 to 200; 50 if not given.
+	Limit         int32  `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
+	Cursor        string `protobuf:"bytes,4,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListDeliveriesRequest) Reset() {
+	*x = ListDeliveriesRequest{}
+	mi := &file_streamgate_proto_msgTypes[102]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListDeliveriesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListDeliveriesRequest) ProtoMessage() {}
+
+func (x *ListDeliveriesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[102]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListDeliveriesRequest.ProtoReflect.Descriptor instead.
+func (*ListDeliveriesRequest) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{102}
+}
+
+func (x *ListDeliveriesRequest) GetWebhookId() string {
+	if x != nil {
+		return x.WebhookId
+	}
+	return ""
+}
+
+func (x *ListDeliveriesRequest) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *ListDeliveriesRequest) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *ListDeliveriesRequest) GetCursor() string {
+	if x != nil {
+		return x.Cursor
+	}
+	return ""
+}
+
+type ListDeliveriesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Deliveries    []*Delivery            `protobuf:"bytes,1,rep,name=deliveries,proto3" json:"deliveries,omitempty"`
+	NextCursor    string                 `protobuf:"bytes,2,opt,name=next_cursor,proto3" json:"next_cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListDeliveriesResponse) Reset() {
+	*x = ListDeliveriesResponse{}
+	mi := &file_streamgate_proto_msgTypes[103]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListDeliveriesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListDeliveriesResponse) ProtoMessage() {}
+
+func (x *ListDeliveriesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[103]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListDeliveriesResponse.ProtoReflect.Descriptor instead.
+func (*ListDeliveriesResponse) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{103}
+}
+
+func (x *ListDeliveriesResponse) GetDeliveries() []*Delivery {
+	if x != nil {
+		return x.Deliveries
+	}
+	return nil
+}
+
+func (x *ListDeliveriesResponse) GetNextCursor() string {
+	if x != nil {
+		return x.NextCursor
+	}
+	return ""
+}
+
+type RedeliverRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	WebhookId     string                 `protobuf:"bytes,1,opt,name=webhook_id,proto3" json:"webhook_id,omitempty"`
+	Id            string                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RedeliverRequest) Reset() {
+	*x = RedeliverRequest{}
+	mi := &file_streamgate_proto_msgTypes[104]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RedeliverRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RedeliverRequest) ProtoMessage() {}
+
+func (x *RedeliverRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[104]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RedeliverRequest.ProtoReflect.Descriptor instead.
+func (*RedeliverRequest) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{104}
+}
+
+func (x *RedeliverRequest) GetWebhookId() string {
+	if x != nil {
+		return x.WebhookId
+	}
+	return ""
+}
+
+func (x *RedeliverRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
 type GetNodeRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -5602,7 +6486,7 @@ type GetNodeRequest struct {
 
 func (x *GetNodeRequest) Reset() {
 	*x = GetNodeRequest{}
-	mi := &file_streamgate_proto_msgTypes[91]
+	mi := &file_streamgate_proto_msgTypes[105]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5614,7 +6498,7 @@ func (x *GetNodeRequest) String() string {
 func (*GetNodeRequest) ProtoMessage() {}
 
 func (x *GetNodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[91]
+	mi := &file_streamgate_proto_msgTypes[105]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5627,7 +6511,7 @@ func (x *GetNodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetNodeRequest.ProtoReflect.Descriptor instead.
 func (*GetNodeRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{91}
+	return file_streamgate_proto_rawDescGZIP(), []int{105}
 }
 
 type Node struct {
@@ -5645,7 +6529,7 @@ type Node struct {
 
 func (x *Node) Reset() {
 	*x = Node{}
-	mi := &file_streamgate_proto_msgTypes[92]
+	mi := &file_streamgate_proto_msgTypes[106]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5657,7 +6541,7 @@ func (x *Node) String() string {
 func (*Node) ProtoMessage() {}
 
 func (x *Node) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[92]
+	mi := &file_streamgate_proto_msgTypes[106]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5670,7 +6554,7 @@ func (x *Node) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Node.ProtoReflect.Descriptor instead.
 func (*Node) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{92}
+	return file_streamgate_proto_rawDescGZIP(), []int{106}
 }
 
 func (x *Node) GetId() string {
@@ -6159,7 +7043,89 @@ const file_streamgate_proto_rawDesc = "" +
 	"\x04keys\x18\x01 \x03(\v2\x0f.streamgate.KeyR\x04keys\"\"\n" +
 	"\x10RevokeKeyRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"\x13\n" +
-	"\x11RevokeKeyResponse\"\x10\n" +
+	"\x11RevokeKeyResponse\"\x80\x03\n" +
+	"\aWebhook\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x10\n" +
+	"\x03url\x18\x02 \x01(\tR\x03url\x12 \n" +
+	"\vdescription\x18\x03 \x01(\tR\vdescription\x12\x16\n" +
+	"\x06events\x18\x04 \x03(\tR\x06events\x12\x18\n" +
+	"\aenabled\x18\x05 \x01(\bR\aenabled\x12-\n" +
+	"\afailure\x18\x06 \x01(\v2\x13.streamgate.FailureR\afailure\x12:\n" +
+	"\n" +
+	"created_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"created_at\x12:\n" +
+	"\n" +
+	"updated_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"updated_at\x12@\n" +
+	"\rfailing_since\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\rfailing_since\x12\x16\n" +
+	"\x06secret\x18\n" +
+	" \x01(\tR\x06secret\"\x8d\x01\n" +
+	"\x14CreateWebhookRequest\x12\x10\n" +
+	"\x03url\x18\x01 \x01(\tR\x03url\x12 \n" +
+	"\vdescription\x18\x02 \x01(\tR\vdescription\x12\x16\n" +
+	"\x06events\x18\x03 \x03(\tR\x06events\x12\x1d\n" +
+	"\aenabled\x18\x04 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
+	"\n" +
+	"\b_enabled\"#\n" +
+	"\x11GetWebhookRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\x15\n" +
+	"\x13ListWebhooksRequest\"G\n" +
+	"\x14ListWebhooksResponse\x12/\n" +
+	"\bwebhooks\x18\x01 \x03(\v2\x13.streamgate.WebhookR\bwebhooks\"\xbf\x01\n" +
+	"\x14UpdateWebhookRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x15\n" +
+	"\x03url\x18\x02 \x01(\tH\x00R\x03url\x88\x01\x01\x12%\n" +
+	"\vdescription\x18\x03 \x01(\tH\x01R\vdescription\x88\x01\x01\x12\x16\n" +
+	"\x06events\x18\x04 \x03(\tR\x06events\x12\x1d\n" +
+	"\aenabled\x18\x05 \x01(\bH\x02R\aenabled\x88\x01\x01B\x06\n" +
+	"\x04_urlB\x0e\n" +
+	"\f_descriptionB\n" +
+	"\n" +
+	"\b_enabled\"&\n" +
+	"\x14DeleteWebhookRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\x17\n" +
+	"\x15DeleteWebhookResponse\"&\n" +
+	"\x14RotateWebhookRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"$\n" +
+	"\x12TestWebhookRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\xcf\x03\n" +
+	"\bDelivery\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1e\n" +
+	"\n" +
+	"webhook_id\x18\x02 \x01(\tR\n" +
+	"webhook_id\x12\x14\n" +
+	"\x05event\x18\x03 \x01(\tR\x05event\x12\x14\n" +
+	"\x05state\x18\x04 \x01(\tR\x05state\x12\x1a\n" +
+	"\battempts\x18\x05 \x01(\x05R\battempts\x12 \n" +
+	"\vlast_status\x18\x06 \x01(\x05R\vlast_status\x12\x1e\n" +
+	"\n" +
+	"last_error\x18\a \x01(\tR\n" +
+	"last_error\x12\x16\n" +
+	"\x06answer\x18\b \x01(\tR\x06answer\x12D\n" +
+	"\x0fnext_attempt_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x0fnext_attempt_at\x12:\n" +
+	"\n" +
+	"created_at\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"created_at\x12<\n" +
+	"\vfinished_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\vfinished_at\x121\n" +
+	"\apayload\x18\f \x01(\v2\x17.google.protobuf.StructR\apayload\"{\n" +
+	"\x15ListDeliveriesRequest\x12\x1e\n" +
+	"\n" +
+	"webhook_id\x18\x01 \x01(\tR\n" +
+	"webhook_id\x12\x14\n" +
+	"\x05state\x18\x02 \x01(\tR\x05state\x12\x14\n" +
+	"\x05limit\x18\x03 \x01(\x05R\x05limit\x12\x16\n" +
+	"\x06cursor\x18\x04 \x01(\tR\x06cursor\"p\n" +
+	"\x16ListDeliveriesResponse\x124\n" +
+	"\n" +
+	"deliveries\x18\x01 \x03(\v2\x14.streamgate.DeliveryR\n" +
+	"deliveries\x12 \n" +
+	"\vnext_cursor\x18\x02 \x01(\tR\vnext_cursor\"B\n" +
+	"\x10RedeliverRequest\x12\x1e\n" +
+	"\n" +
+	"webhook_id\x18\x01 \x01(\tR\n" +
+	"webhook_id\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\"\x10\n" +
 	"\x0eGetNodeRequest\"\xd8\x01\n" +
 	"\x04Node\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
@@ -6240,7 +7206,18 @@ const file_streamgate_proto_rawDesc = "" +
 	"\vDeleteCodes\x12\x1e.streamgate.DeleteCodesRequest\x1a\x1f.streamgate.DeleteCodesResponse\"\x1c\x82\xd3\xe4\x93\x02\x16*\x14/api/v1/codes/{pool}\x12S\n" +
 	"\tCreateKey\x12\x1c.streamgate.CreateKeyRequest\x1a\x0f.streamgate.Key\"\x17\x82\xd3\xe4\x93\x02\x11:\x01*\"\f/api/v1/keys\x12^\n" +
 	"\bListKeys\x12\x1b.streamgate.ListKeysRequest\x1a\x1c.streamgate.ListKeysResponse\"\x17\x82\xd3\xe4\x93\x02\x0e\x12\f/api/v1/keys\x90\x02\x01\x12c\n" +
-	"\tRevokeKey\x12\x1c.streamgate.RevokeKeyRequest\x1a\x1d.streamgate.RevokeKeyResponse\"\x19\x82\xd3\xe4\x93\x02\x13*\x11/api/v1/keys/{id}2[\n" +
+	"\tRevokeKey\x12\x1c.streamgate.RevokeKeyRequest\x1a\x1d.streamgate.RevokeKeyResponse\"\x19\x82\xd3\xe4\x93\x02\x13*\x11/api/v1/keys/{id}2\x94\b\n" +
+	"\bWebhooks\x12c\n" +
+	"\rCreateWebhook\x12 .streamgate.CreateWebhookRequest\x1a\x13.streamgate.Webhook\"\x1b\x82\xd3\xe4\x93\x02\x15:\x01*\"\x10/api/v1/webhooks\x12b\n" +
+	"\n" +
+	"GetWebhook\x12\x1d.streamgate.GetWebhookRequest\x1a\x13.streamgate.Webhook\" \x82\xd3\xe4\x93\x02\x17\x12\x15/api/v1/webhooks/{id}\x90\x02\x01\x12n\n" +
+	"\fListWebhooks\x12\x1f.streamgate.ListWebhooksRequest\x1a .streamgate.ListWebhooksResponse\"\x1b\x82\xd3\xe4\x93\x02\x12\x12\x10/api/v1/webhooks\x90\x02\x01\x12h\n" +
+	"\rUpdateWebhook\x12 .streamgate.UpdateWebhookRequest\x1a\x13.streamgate.Webhook\" \x82\xd3\xe4\x93\x02\x1a:\x01*2\x15/api/v1/webhooks/{id}\x12s\n" +
+	"\rDeleteWebhook\x12 .streamgate.DeleteWebhookRequest\x1a!.streamgate.DeleteWebhookResponse\"\x1d\x82\xd3\xe4\x93\x02\x17*\x15/api/v1/webhooks/{id}\x12o\n" +
+	"\rRotateWebhook\x12 .streamgate.RotateWebhookRequest\x1a\x13.streamgate.Webhook\"'\x82\xd3\xe4\x93\x02!:\x01*\"\x1c/api/v1/webhooks/{id}:rotate\x12j\n" +
+	"\vTestWebhook\x12\x1e.streamgate.TestWebhookRequest\x1a\x14.streamgate.Delivery\"%\x82\xd3\xe4\x93\x02\x1f:\x01*\"\x1a/api/v1/webhooks/{id}:test\x12\x8c\x01\n" +
+	"\x0eListDeliveries\x12!.streamgate.ListDeliveriesRequest\x1a\".streamgate.ListDeliveriesResponse\"3\x82\xd3\xe4\x93\x02*\x12(/api/v1/webhooks/{webhook_id}/deliveries\x90\x02\x01\x12\x83\x01\n" +
+	"\tRedeliver\x12\x1c.streamgate.RedeliverRequest\x1a\x14.streamgate.Delivery\"B\x82\xd3\xe4\x93\x02<:\x01*\"7/api/v1/webhooks/{webhook_id}/deliveries/{id}:redeliver2[\n" +
 	"\aMonitor\x12P\n" +
 	"\aGetNode\x12\x1a.streamgate.GetNodeRequest\x1a\x10.streamgate.Node\"\x17\x82\xd3\xe4\x93\x02\x0e\x12\f/api/v1/node\x90\x02\x01B\x18Z\x16streamgate/app/rpc;rpcb\x06proto3"
 
@@ -6256,7 +7233,7 @@ func file_streamgate_proto_rawDescGZIP() []byte {
 	return file_streamgate_proto_rawDescData
 }
 
-var file_streamgate_proto_msgTypes = make([]protoimpl.MessageInfo, 93)
+var file_streamgate_proto_msgTypes = make([]protoimpl.MessageInfo, 107)
 var file_streamgate_proto_goTypes = []any{
 	(*Failure)(nil),                 // 0: streamgate.Failure
 	(*Video)(nil),                   // 1: streamgate.Video
@@ -6349,175 +7326,217 @@ var file_streamgate_proto_goTypes = []any{
 	(*ListKeysResponse)(nil),        // 88: streamgate.ListKeysResponse
 	(*RevokeKeyRequest)(nil),        // 89: streamgate.RevokeKeyRequest
 	(*RevokeKeyResponse)(nil),       // 90: streamgate.RevokeKeyResponse
-	(*GetNodeRequest)(nil),          // 91: streamgate.GetNodeRequest
-	(*Node)(nil),                    // 92: streamgate.Node
-	(*timestamppb.Timestamp)(nil),   // 93: google.protobuf.Timestamp
-	(*structpb.Struct)(nil),         // 94: google.protobuf.Struct
+	(*Webhook)(nil),                 // 91: streamgate.Webhook
+	(*CreateWebhookRequest)(nil),    // 92: streamgate.CreateWebhookRequest
+	(*GetWebhookRequest)(nil),       // 93: streamgate.GetWebhookRequest
+	(*ListWebhooksRequest)(nil),     // 94: streamgate.ListWebhooksRequest
+	(*ListWebhooksResponse)(nil),    // 95: streamgate.ListWebhooksResponse
+	(*UpdateWebhookRequest)(nil),    // 96: streamgate.UpdateWebhookRequest
+	(*DeleteWebhookRequest)(nil),    // 97: streamgate.DeleteWebhookRequest
+	(*DeleteWebhookResponse)(nil),   // 98: streamgate.DeleteWebhookResponse
+	(*RotateWebhookRequest)(nil),    // 99: streamgate.RotateWebhookRequest
+	(*TestWebhookRequest)(nil),      // 100: streamgate.TestWebhookRequest
+	(*Delivery)(nil),                // 101: streamgate.Delivery
+	(*ListDeliveriesRequest)(nil),   // 102: streamgate.ListDeliveriesRequest
+	(*ListDeliveriesResponse)(nil),  // 103: streamgate.ListDeliveriesResponse
+	(*RedeliverRequest)(nil),        // 104: streamgate.RedeliverRequest
+	(*GetNodeRequest)(nil),          // 105: streamgate.GetNodeRequest
+	(*Node)(nil),                    // 106: streamgate.Node
+	(*timestamppb.Timestamp)(nil),   // 107: google.protobuf.Timestamp
+	(*structpb.Struct)(nil),         // 108: google.protobuf.Struct
 }
 var file_streamgate_proto_depIdxs = []int32{
-	93,  // 0: streamgate.Video.created_at:type_name -> google.protobuf.Timestamp
-	93,  // 1: streamgate.Video.updated_at:type_name -> google.protobuf.Timestamp
+	107, // 0: streamgate.Video.created_at:type_name -> google.protobuf.Timestamp
+	107, // 1: streamgate.Video.updated_at:type_name -> google.protobuf.Timestamp
 	3,   // 2: streamgate.Video.renditions:type_name -> streamgate.Rendition
 	0,   // 3: streamgate.Video.error:type_name -> streamgate.Failure
 	2,   // 4: streamgate.Video.made:type_name -> streamgate.Span
 	1,   // 5: streamgate.ListVideosResponse.videos:type_name -> streamgate.Video
-	93,  // 6: streamgate.Upload.created_at:type_name -> google.protobuf.Timestamp
-	93,  // 7: streamgate.Upload.expires_at:type_name -> google.protobuf.Timestamp
+	107, // 6: streamgate.Upload.created_at:type_name -> google.protobuf.Timestamp
+	107, // 7: streamgate.Upload.expires_at:type_name -> google.protobuf.Timestamp
 	11,  // 8: streamgate.ListUploadsResponse.uploads:type_name -> streamgate.Upload
 	0,   // 9: streamgate.Task.error:type_name -> streamgate.Failure
-	93,  // 10: streamgate.Task.created_at:type_name -> google.protobuf.Timestamp
-	93,  // 11: streamgate.Task.started_at:type_name -> google.protobuf.Timestamp
-	93,  // 12: streamgate.Task.finished_at:type_name -> google.protobuf.Timestamp
+	107, // 10: streamgate.Task.created_at:type_name -> google.protobuf.Timestamp
+	107, // 11: streamgate.Task.started_at:type_name -> google.protobuf.Timestamp
+	107, // 12: streamgate.Task.finished_at:type_name -> google.protobuf.Timestamp
 	25,  // 13: streamgate.ListJobsResponse.jobs:type_name -> streamgate.Job
 	0,   // 14: streamgate.Job.error:type_name -> streamgate.Failure
 	26,  // 15: streamgate.Job.attempts:type_name -> streamgate.Attempt
-	93,  // 16: streamgate.Attempt.started_at:type_name -> google.protobuf.Timestamp
-	93,  // 17: streamgate.Attempt.finished_at:type_name -> google.protobuf.Timestamp
+	107, // 16: streamgate.Attempt.started_at:type_name -> google.protobuf.Timestamp
+	107, // 17: streamgate.Attempt.finished_at:type_name -> google.protobuf.Timestamp
 	0,   // 18: streamgate.Attempt.error:type_name -> streamgate.Failure
 	29,  // 19: streamgate.ChangeTasksResponse.refused:type_name -> streamgate.RefusedChange
 	0,   // 20: streamgate.RefusedChange.error:type_name -> streamgate.Failure
 	40,  // 21: streamgate.ListWorkersResponse.workers:type_name -> streamgate.Worker
-	93,  // 22: streamgate.Worker.started_at:type_name -> google.protobuf.Timestamp
+	107, // 22: streamgate.Worker.started_at:type_name -> google.protobuf.Timestamp
 	16,  // 23: streamgate.ListTasksResponse.tasks:type_name -> streamgate.Task
-	93,  // 24: streamgate.Nonce.expires_at:type_name -> google.protobuf.Timestamp
+	107, // 24: streamgate.Nonce.expires_at:type_name -> google.protobuf.Timestamp
 	50,  // 25: streamgate.Nonce.chains:type_name -> streamgate.Chain
-	93,  // 26: streamgate.Login.expires_at:type_name -> google.protobuf.Timestamp
-	94,  // 27: streamgate.VideoRule.rule:type_name -> google.protobuf.Struct
-	94,  // 28: streamgate.SetVideoRuleRequest.rule:type_name -> google.protobuf.Struct
-	94,  // 29: streamgate.Rule.rule:type_name -> google.protobuf.Struct
-	93,  // 30: streamgate.Rule.created_at:type_name -> google.protobuf.Timestamp
-	93,  // 31: streamgate.Rule.updated_at:type_name -> google.protobuf.Timestamp
-	94,  // 32: streamgate.PutRuleRequest.rule:type_name -> google.protobuf.Struct
+	107, // 26: streamgate.Login.expires_at:type_name -> google.protobuf.Timestamp
+	108, // 27: streamgate.VideoRule.rule:type_name -> google.protobuf.Struct
+	108, // 28: streamgate.SetVideoRuleRequest.rule:type_name -> google.protobuf.Struct
+	108, // 29: streamgate.Rule.rule:type_name -> google.protobuf.Struct
+	107, // 30: streamgate.Rule.created_at:type_name -> google.protobuf.Timestamp
+	107, // 31: streamgate.Rule.updated_at:type_name -> google.protobuf.Timestamp
+	108, // 32: streamgate.PutRuleRequest.rule:type_name -> google.protobuf.Struct
 	61,  // 33: streamgate.ListRulesResponse.rules:type_name -> streamgate.Rule
-	94,  // 34: streamgate.SimulateRuleRequest.rule:type_name -> google.protobuf.Struct
+	108, // 34: streamgate.SimulateRuleRequest.rule:type_name -> google.protobuf.Struct
 	71,  // 35: streamgate.Decision.tree:type_name -> streamgate.RuleResult
-	93,  // 36: streamgate.RuleResult.read_at:type_name -> google.protobuf.Timestamp
+	107, // 36: streamgate.RuleResult.read_at:type_name -> google.protobuf.Timestamp
 	71,  // 37: streamgate.RuleResult.parts:type_name -> streamgate.RuleResult
-	93,  // 38: streamgate.Session.expires_at:type_name -> google.protobuf.Timestamp
-	93,  // 39: streamgate.Session.ends_at:type_name -> google.protobuf.Timestamp
+	107, // 38: streamgate.Session.expires_at:type_name -> google.protobuf.Timestamp
+	107, // 39: streamgate.Session.ends_at:type_name -> google.protobuf.Timestamp
 	0,   // 40: streamgate.Session.error:type_name -> streamgate.Failure
-	93,  // 41: streamgate.Session.created_at:type_name -> google.protobuf.Timestamp
+	107, // 41: streamgate.Session.created_at:type_name -> google.protobuf.Timestamp
 	73,  // 42: streamgate.ListSessionsResponse.sessions:type_name -> streamgate.Session
-	93,  // 43: streamgate.Key.created_at:type_name -> google.protobuf.Timestamp
+	107, // 43: streamgate.Key.created_at:type_name -> google.protobuf.Timestamp
 	85,  // 44: streamgate.ListKeysResponse.keys:type_name -> streamgate.Key
-	93,  // 45: streamgate.Node.started_at:type_name -> google.protobuf.Timestamp
-	4,   // 46: streamgate.Library.CreateVideo:input_type -> streamgate.CreateVideoRequest
-	5,   // 47: streamgate.Library.GetVideo:input_type -> streamgate.GetVideoRequest
-	6,   // 48: streamgate.Library.ListVideos:input_type -> streamgate.ListVideosRequest
-	8,   // 49: streamgate.Library.UpdateVideo:input_type -> streamgate.UpdateVideoRequest
-	9,   // 50: streamgate.Library.DeleteVideo:input_type -> streamgate.DeleteVideoRequest
-	12,  // 51: streamgate.Uploads.CreateUpload:input_type -> streamgate.CreateUploadRequest
-	13,  // 52: streamgate.Uploads.GetUpload:input_type -> streamgate.GetUploadRequest
-	14,  // 53: streamgate.Uploads.ListUploads:input_type -> streamgate.ListUploadsRequest
-	17,  // 54: streamgate.Transcoder.CreateTask:input_type -> streamgate.CreateTaskRequest
-	18,  // 55: streamgate.Transcoder.GetTask:input_type -> streamgate.GetTaskRequest
-	41,  // 56: streamgate.Transcoder.ListTasks:input_type -> streamgate.ListTasksRequest
-	43,  // 57: streamgate.Transcoder.CancelTask:input_type -> streamgate.CancelTaskRequest
-	19,  // 58: streamgate.Transcoder.PauseTask:input_type -> streamgate.PauseTaskRequest
-	20,  // 59: streamgate.Transcoder.ResumeTask:input_type -> streamgate.ResumeTaskRequest
-	21,  // 60: streamgate.Transcoder.RetryTask:input_type -> streamgate.RetryTaskRequest
-	22,  // 61: streamgate.Transcoder.UpdateTask:input_type -> streamgate.UpdateTaskRequest
-	23,  // 62: streamgate.Transcoder.ListJobs:input_type -> streamgate.ListJobsRequest
-	27,  // 63: streamgate.Transcoder.CancelTasks:input_type -> streamgate.ChangeTasksRequest
-	27,  // 64: streamgate.Transcoder.PauseTasks:input_type -> streamgate.ChangeTasksRequest
-	27,  // 65: streamgate.Transcoder.ResumeTasks:input_type -> streamgate.ChangeTasksRequest
-	27,  // 66: streamgate.Transcoder.RetryTasks:input_type -> streamgate.ChangeTasksRequest
-	27,  // 67: streamgate.Transcoder.PrioritiseTasks:input_type -> streamgate.ChangeTasksRequest
-	30,  // 68: streamgate.Transcoder.GetQueue:input_type -> streamgate.GetQueueRequest
-	31,  // 69: streamgate.Transcoder.PauseQueue:input_type -> streamgate.PauseQueueRequest
-	32,  // 70: streamgate.Transcoder.ResumeQueue:input_type -> streamgate.ResumeQueueRequest
-	34,  // 71: streamgate.Transcoder.ListWorkers:input_type -> streamgate.ListWorkersRequest
-	36,  // 72: streamgate.Transcoder.DrainWorker:input_type -> streamgate.DrainWorkerRequest
-	37,  // 73: streamgate.Transcoder.ResumeWorker:input_type -> streamgate.ResumeWorkerRequest
-	38,  // 74: streamgate.Transcoder.DrainTranscoder:input_type -> streamgate.DrainTranscoderRequest
-	39,  // 75: streamgate.Transcoder.ResumeTranscoder:input_type -> streamgate.ResumeTranscoderRequest
-	44,  // 76: streamgate.Transcoder.GetMetrics:input_type -> streamgate.GetMetricsRequest
-	46,  // 77: streamgate.Transcoder.Demand:input_type -> streamgate.DemandRequest
-	48,  // 78: streamgate.Access.CreateNonce:input_type -> streamgate.CreateNonceRequest
-	51,  // 79: streamgate.Access.SignIn:input_type -> streamgate.SignInRequest
-	53,  // 80: streamgate.Access.SignOut:input_type -> streamgate.SignOutRequest
-	55,  // 81: streamgate.Access.GetLogin:input_type -> streamgate.GetLoginRequest
-	57,  // 82: streamgate.Access.SetVideoRule:input_type -> streamgate.SetVideoRuleRequest
-	58,  // 83: streamgate.Access.GetVideoRule:input_type -> streamgate.GetVideoRuleRequest
-	59,  // 84: streamgate.Access.DeleteVideoRule:input_type -> streamgate.DeleteVideoRuleRequest
-	62,  // 85: streamgate.Access.PutRule:input_type -> streamgate.PutRuleRequest
-	63,  // 86: streamgate.Access.GetRule:input_type -> streamgate.GetRuleRequest
-	64,  // 87: streamgate.Access.ListRules:input_type -> streamgate.ListRulesRequest
-	66,  // 88: streamgate.Access.DeleteRule:input_type -> streamgate.DeleteRuleRequest
-	68,  // 89: streamgate.Access.SimulateRule:input_type -> streamgate.SimulateRuleRequest
-	69,  // 90: streamgate.Access.CheckAccess:input_type -> streamgate.CheckAccessRequest
-	72,  // 91: streamgate.Access.CreateSession:input_type -> streamgate.CreateSessionRequest
-	74,  // 92: streamgate.Access.RenewSession:input_type -> streamgate.RenewSessionRequest
-	75,  // 93: streamgate.Access.LeaveSession:input_type -> streamgate.LeaveSessionRequest
-	77,  // 94: streamgate.Access.ListSessions:input_type -> streamgate.ListSessionsRequest
-	79,  // 95: streamgate.Access.EndSession:input_type -> streamgate.EndSessionRequest
-	81,  // 96: streamgate.Access.CreateCodes:input_type -> streamgate.CreateCodesRequest
-	83,  // 97: streamgate.Access.DeleteCodes:input_type -> streamgate.DeleteCodesRequest
-	86,  // 98: streamgate.Access.CreateKey:input_type -> streamgate.CreateKeyRequest
-	87,  // 99: streamgate.Access.ListKeys:input_type -> streamgate.ListKeysRequest
-	89,  // 100: streamgate.Access.RevokeKey:input_type -> streamgate.RevokeKeyRequest
-	91,  // 101: streamgate.Monitor.GetNode:input_type -> streamgate.GetNodeRequest
-	1,   // 102: streamgate.Library.CreateVideo:output_type -> streamgate.Video
-	1,   // 103: streamgate.Library.GetVideo:output_type -> streamgate.Video
-	7,   // 104: streamgate.Library.ListVideos:output_type -> streamgate.ListVideosResponse
-	1,   // 105: streamgate.Library.UpdateVideo:output_type -> streamgate.Video
-	10,  // 106: streamgate.Library.DeleteVideo:output_type -> streamgate.DeleteVideoResponse
-	11,  // 107: streamgate.Uploads.CreateUpload:output_type -> streamgate.Upload
-	11,  // 108: streamgate.Uploads.GetUpload:output_type -> streamgate.Upload
-	15,  // 109: streamgate.Uploads.ListUploads:output_type -> streamgate.ListUploadsResponse
-	16,  // 110: streamgate.Transcoder.CreateTask:output_type -> streamgate.Task
-	16,  // 111: streamgate.Transcoder.GetTask:output_type -> streamgate.Task
-	42,  // 112: streamgate.Transcoder.ListTasks:output_type -> streamgate.ListTasksResponse
-	16,  // 113: streamgate.Transcoder.CancelTask:output_type -> streamgate.Task
-	16,  // 114: streamgate.Transcoder.PauseTask:output_type -> streamgate.Task
-	16,  // 115: streamgate.Transcoder.ResumeTask:output_type -> streamgate.Task
-	16,  // 116: streamgate.Transcoder.RetryTask:output_type -> streamgate.Task
-	16,  // 117: streamgate.Transcoder.UpdateTask:output_type -> streamgate.Task
-	24,  // 118: streamgate.Transcoder.ListJobs:output_type -> streamgate.ListJobsResponse
-	28,  // 119: streamgate.Transcoder.CancelTasks:output_type -> streamgate.ChangeTasksResponse
-	28,  // 120: streamgate.Transcoder.PauseTasks:output_type -> streamgate.ChangeTasksResponse
-	28,  // 121: streamgate.Transcoder.ResumeTasks:output_type -> streamgate.ChangeTasksResponse
-	28,  // 122: streamgate.Transcoder.RetryTasks:output_type -> streamgate.ChangeTasksResponse
-	28,  // 123: streamgate.Transcoder.PrioritiseTasks:output_type -> streamgate.ChangeTasksResponse
-	33,  // 124: streamgate.Transcoder.GetQueue:output_type -> streamgate.QueueState
-	33,  // 125: streamgate.Transcoder.PauseQueue:output_type -> streamgate.QueueState
-	33,  // 126: streamgate.Transcoder.ResumeQueue:output_type -> streamgate.QueueState
-	35,  // 127: streamgate.Transcoder.ListWorkers:output_type -> streamgate.ListWorkersResponse
-	40,  // 128: streamgate.Transcoder.DrainWorker:output_type -> streamgate.Worker
-	40,  // 129: streamgate.Transcoder.ResumeWorker:output_type -> streamgate.Worker
-	35,  // 130: streamgate.Transcoder.DrainTranscoder:output_type -> streamgate.ListWorkersResponse
-	35,  // 131: streamgate.Transcoder.ResumeTranscoder:output_type -> streamgate.ListWorkersResponse
-	45,  // 132: streamgate.Transcoder.GetMetrics:output_type -> streamgate.GetMetricsResponse
-	47,  // 133: streamgate.Transcoder.Demand:output_type -> streamgate.DemandResponse
-	49,  // 134: streamgate.Access.CreateNonce:output_type -> streamgate.Nonce
-	52,  // 135: streamgate.Access.SignIn:output_type -> streamgate.Login
-	54,  // 136: streamgate.Access.SignOut:output_type -> streamgate.SignOutResponse
-	52,  // 137: streamgate.Access.GetLogin:output_type -> streamgate.Login
-	56,  // 138: streamgate.Access.SetVideoRule:output_type -> streamgate.VideoRule
-	56,  // 139: streamgate.Access.GetVideoRule:output_type -> streamgate.VideoRule
-	60,  // 140: streamgate.Access.DeleteVideoRule:output_type -> streamgate.DeleteVideoRuleResponse
-	61,  // 141: streamgate.Access.PutRule:output_type -> streamgate.Rule
-	61,  // 142: streamgate.Access.GetRule:output_type -> streamgate.Rule
-	65,  // 143: streamgate.Access.ListRules:output_type -> streamgate.ListRulesResponse
-	67,  // 144: streamgate.Access.DeleteRule:output_type -> streamgate.DeleteRuleResponse
-	70,  // 145: streamgate.Access.SimulateRule:output_type -> streamgate.Decision
-	70,  // 146: streamgate.Access.CheckAccess:output_type -> streamgate.Decision
-	73,  // 147: streamgate.Access.CreateSession:output_type -> streamgate.Session
-	73,  // 148: streamgate.Access.RenewSession:output_type -> streamgate.Session
-	76,  // 149: streamgate.Access.LeaveSession:output_type -> streamgate.LeaveSessionResponse
-	78,  // 150: streamgate.Access.ListSessions:output_type -> streamgate.ListSessionsResponse
-	80,  // 151: streamgate.Access.EndSession:output_type -> streamgate.EndSessionResponse
-	82,  // 152: streamgate.Access.CreateCodes:output_type -> streamgate.Codes
-	84,  // 153: streamgate.Access.DeleteCodes:output_type -> streamgate.DeleteCodesResponse
-	85,  // 154: streamgate.Access.CreateKey:output_type -> streamgate.Key
-	88,  // 155: streamgate.Access.ListKeys:output_type -> streamgate.ListKeysResponse
-	90,  // 156: streamgate.Access.RevokeKey:output_type -> streamgate.RevokeKeyResponse
-	92,  // 157: streamgate.Monitor.GetNode:output_type -> streamgate.Node
-	102, // [102:158] is the sub-list for method output_type
-	46,  // [46:102] is the sub-list for method input_type
-	46,  // [46:46] is the sub-list for extension type_name
-	46,  // [46:46] is the sub-list for extension extendee
-	0,   // [0:46] is the sub-list for field type_name
+	0,   // 45: streamgate.Webhook.failure:type_name -> streamgate.Failure
+	107, // 46: streamgate.Webhook.created_at:type_name -> google.protobuf.Timestamp
+	107, // 47: streamgate.Webhook.updated_at:type_name -> google.protobuf.Timestamp
+	107, // 48: streamgate.Webhook.failing_since:type_name -> google.protobuf.Timestamp
+	91,  // 49: streamgate.ListWebhooksResponse.webhooks:type_name -> streamgate.Webhook
+	107, // 50: streamgate.Delivery.next_attempt_at:type_name -> google.protobuf.Timestamp
+	107, // 51: streamgate.Delivery.created_at:type_name -> google.protobuf.Timestamp
+	107, // 52: streamgate.Delivery.finished_at:type_name -> google.protobuf.Timestamp
+	108, // 53: streamgate.Delivery.payload:type_name -> google.protobuf.Struct
+	101, // 54: streamgate.ListDeliveriesResponse.deliveries:type_name -> streamgate.Delivery
+	107, // 55: streamgate.Node.started_at:type_name -> google.protobuf.Timestamp
+	4,   // 56: streamgate.Library.CreateVideo:input_type -> streamgate.CreateVideoRequest
+	5,   // 57: streamgate.Library.GetVideo:input_type -> streamgate.GetVideoRequest
+	6,   // 58: streamgate.Library.ListVideos:input_type -> streamgate.ListVideosRequest
+	8,   // 59: streamgate.Library.UpdateVideo:input_type -> streamgate.UpdateVideoRequest
+	9,   // 60: streamgate.Library.DeleteVideo:input_type -> streamgate.DeleteVideoRequest
+	12,  // 61: streamgate.Uploads.CreateUpload:input_type -> streamgate.CreateUploadRequest
+	13,  // 62: streamgate.Uploads.GetUpload:input_type -> streamgate.GetUploadRequest
+	14,  // 63: streamgate.Uploads.ListUploads:input_type -> streamgate.ListUploadsRequest
+	17,  // 64: streamgate.Transcoder.CreateTask:input_type -> streamgate.CreateTaskRequest
+	18,  // 65: streamgate.Transcoder.GetTask:input_type -> streamgate.GetTaskRequest
+	41,  // 66: streamgate.Transcoder.ListTasks:input_type -> streamgate.ListTasksRequest
+	43,  // 67: streamgate.Transcoder.CancelTask:input_type -> streamgate.CancelTaskRequest
+	19,  // 68: streamgate.Transcoder.PauseTask:input_type -> streamgate.PauseTaskRequest
+	20,  // 69: streamgate.Transcoder.ResumeTask:input_type -> streamgate.ResumeTaskRequest
+	21,  // 70: streamgate.Transcoder.RetryTask:input_type -> streamgate.RetryTaskRequest
+	22,  // 71: streamgate.Transcoder.UpdateTask:input_type -> streamgate.UpdateTaskRequest
+	23,  // 72: streamgate.Transcoder.ListJobs:input_type -> streamgate.ListJobsRequest
+	27,  // 73: streamgate.Transcoder.CancelTasks:input_type -> streamgate.ChangeTasksRequest
+	27,  // 74: streamgate.Transcoder.PauseTasks:input_type -> streamgate.ChangeTasksRequest
+	27,  // 75: streamgate.Transcoder.ResumeTasks:input_type -> streamgate.ChangeTasksRequest
+	27,  // 76: streamgate.Transcoder.RetryTasks:input_type -> streamgate.ChangeTasksRequest
+	27,  // 77: streamgate.Transcoder.PrioritiseTasks:input_type -> streamgate.ChangeTasksRequest
+	30,  // 78: streamgate.Transcoder.GetQueue:input_type -> streamgate.GetQueueRequest
+	31,  // 79: streamgate.Transcoder.PauseQueue:input_type -> streamgate.PauseQueueRequest
+	32,  // 80: streamgate.Transcoder.ResumeQueue:input_type -> streamgate.ResumeQueueRequest
+	34,  // 81: streamgate.Transcoder.ListWorkers:input_type -> streamgate.ListWorkersRequest
+	36,  // 82: streamgate.Transcoder.DrainWorker:input_type -> streamgate.DrainWorkerRequest
+	37,  // 83: streamgate.Transcoder.ResumeWorker:input_type -> streamgate.ResumeWorkerRequest
+	38,  // 84: streamgate.Transcoder.DrainTranscoder:input_type -> streamgate.DrainTranscoderRequest
+	39,  // 85: streamgate.Transcoder.ResumeTranscoder:input_type -> streamgate.ResumeTranscoderRequest
+	44,  // 86: streamgate.Transcoder.GetMetrics:input_type -> streamgate.GetMetricsRequest
+	46,  // 87: streamgate.Transcoder.Demand:input_type -> streamgate.DemandRequest
+	48,  // 88: streamgate.Access.CreateNonce:input_type -> streamgate.CreateNonceRequest
+	51,  // 89: streamgate.Access.SignIn:input_type -> streamgate.SignInRequest
+	53,  // 90: streamgate.Access.SignOut:input_type -> streamgate.SignOutRequest
+	55,  // 91: streamgate.Access.GetLogin:input_type -> streamgate.GetLoginRequest
+	57,  // 92: streamgate.Access.SetVideoRule:input_type -> streamgate.SetVideoRuleRequest
+	58,  // 93: streamgate.Access.GetVideoRule:input_type -> streamgate.GetVideoRuleRequest
+	59,  // 94: streamgate.Access.DeleteVideoRule:input_type -> streamgate.DeleteVideoRuleRequest
+	62,  // 95: streamgate.Access.PutRule:input_type -> streamgate.PutRuleRequest
+	63,  // 96: streamgate.Access.GetRule:input_type -> streamgate.GetRuleRequest
+	64,  // 97: streamgate.Access.ListRules:input_type -> streamgate.ListRulesRequest
+	66,  // 98: streamgate.Access.DeleteRule:input_type -> streamgate.DeleteRuleRequest
+	68,  // 99: streamgate.Access.SimulateRule:input_type -> streamgate.SimulateRuleRequest
+	69,  // 100: streamgate.Access.CheckAccess:input_type -> streamgate.CheckAccessRequest
+	72,  // 101: streamgate.Access.CreateSession:input_type -> streamgate.CreateSessionRequest
+	74,  // 102: streamgate.Access.RenewSession:input_type -> streamgate.RenewSessionRequest
+	75,  // 103: streamgate.Access.LeaveSession:input_type -> streamgate.LeaveSessionRequest
+	77,  // 104: streamgate.Access.ListSessions:input_type -> streamgate.ListSessionsRequest
+	79,  // 105: streamgate.Access.EndSession:input_type -> streamgate.EndSessionRequest
+	81,  // 106: streamgate.Access.CreateCodes:input_type -> streamgate.CreateCodesRequest
+	83,  // 107: streamgate.Access.DeleteCodes:input_type -> streamgate.DeleteCodesRequest
+	86,  // 108: streamgate.Access.CreateKey:input_type -> streamgate.CreateKeyRequest
+	87,  // 109: streamgate.Access.ListKeys:input_type -> streamgate.ListKeysRequest
+	89,  // 110: streamgate.Access.RevokeKey:input_type -> streamgate.RevokeKeyRequest
+	92,  // 111: streamgate.Webhooks.CreateWebhook:input_type -> streamgate.CreateWebhookRequest
+	93,  // 112: streamgate.Webhooks.GetWebhook:input_type -> streamgate.GetWebhookRequest
+	94,  // 113: streamgate.Webhooks.ListWebhooks:input_type -> streamgate.ListWebhooksRequest
+	96,  // 114: streamgate.Webhooks.UpdateWebhook:input_type -> streamgate.UpdateWebhookRequest
+	97,  // 115: streamgate.Webhooks.DeleteWebhook:input_type -> streamgate.DeleteWebhookRequest
+	99,  // 116: streamgate.Webhooks.RotateWebhook:input_type -> streamgate.RotateWebhookRequest
+	100, // 117: streamgate.Webhooks.TestWebhook:input_type -> streamgate.TestWebhookRequest
+	102, // 118: streamgate.Webhooks.ListDeliveries:input_type -> streamgate.ListDeliveriesRequest
+	104, // 119: streamgate.Webhooks.Redeliver:input_type -> streamgate.RedeliverRequest
+	105, // 120: streamgate.Monitor.GetNode:input_type -> streamgate.GetNodeRequest
+	1,   // 121: streamgate.Library.CreateVideo:output_type -> streamgate.Video
+	1,   // 122: streamgate.Library.GetVideo:output_type -> streamgate.Video
+	7,   // 123: streamgate.Library.ListVideos:output_type -> streamgate.ListVideosResponse
+	1,   // 124: streamgate.Library.UpdateVideo:output_type -> streamgate.Video
+	10,  // 125: streamgate.Library.DeleteVideo:output_type -> streamgate.DeleteVideoResponse
+	11,  // 126: streamgate.Uploads.CreateUpload:output_type -> streamgate.Upload
+	11,  // 127: streamgate.Uploads.GetUpload:output_type -> streamgate.Upload
+	15,  // 128: streamgate.Uploads.ListUploads:output_type -> streamgate.ListUploadsResponse
+	16,  // 129: streamgate.Transcoder.CreateTask:output_type -> streamgate.Task
+	16,  // 130: streamgate.Transcoder.GetTask:output_type -> streamgate.Task
+	42,  // 131: streamgate.Transcoder.ListTasks:output_type -> streamgate.ListTasksResponse
+	16,  // 132: streamgate.Transcoder.CancelTask:output_type -> streamgate.Task
+	16,  // 133: streamgate.Transcoder.PauseTask:output_type -> streamgate.Task
+	16,  // 134: streamgate.Transcoder.ResumeTask:output_type -> streamgate.Task
+	16,  // 135: streamgate.Transcoder.RetryTask:output_type -> streamgate.Task
+	16,  // 136: streamgate.Transcoder.UpdateTask:output_type -> streamgate.Task
+	24,  // 137: streamgate.Transcoder.ListJobs:output_type -> streamgate.ListJobsResponse
+	28,  // 138: streamgate.Transcoder.CancelTasks:output_type -> streamgate.ChangeTasksResponse
+	28,  // 139: streamgate.Transcoder.PauseTasks:output_type -> streamgate.ChangeTasksResponse
+	28,  // 140: streamgate.Transcoder.ResumeTasks:output_type -> streamgate.ChangeTasksResponse
+	28,  // 141: streamgate.Transcoder.RetryTasks:output_type -> streamgate.ChangeTasksResponse
+	28,  // 142: streamgate.Transcoder.PrioritiseTasks:output_type -> streamgate.ChangeTasksResponse
+	33,  // 143: streamgate.Transcoder.GetQueue:output_type -> streamgate.QueueState
+	33,  // 144: streamgate.Transcoder.PauseQueue:output_type -> streamgate.QueueState
+	33,  // 145: streamgate.Transcoder.ResumeQueue:output_type -> streamgate.QueueState
+	35,  // 146: streamgate.Transcoder.ListWorkers:output_type -> streamgate.ListWorkersResponse
+	40,  // 147: streamgate.Transcoder.DrainWorker:output_type -> streamgate.Worker
+	40,  // 148: streamgate.Transcoder.ResumeWorker:output_type -> streamgate.Worker
+	35,  // 149: streamgate.Transcoder.DrainTranscoder:output_type -> streamgate.ListWorkersResponse
+	35,  // 150: streamgate.Transcoder.ResumeTranscoder:output_type -> streamgate.ListWorkersResponse
+	45,  // 151: streamgate.Transcoder.GetMetrics:output_type -> streamgate.GetMetricsResponse
+	47,  // 152: streamgate.Transcoder.Demand:output_type -> streamgate.DemandResponse
+	49,  // 153: streamgate.Access.CreateNonce:output_type -> streamgate.Nonce
+	52,  // 154: streamgate.Access.SignIn:output_type -> streamgate.Login
+	54,  // 155: streamgate.Access.SignOut:output_type -> streamgate.SignOutResponse
+	52,  // 156: streamgate.Access.GetLogin:output_type -> streamgate.Login
+	56,  // 157: streamgate.Access.SetVideoRule:output_type -> streamgate.VideoRule
+	56,  // 158: streamgate.Access.GetVideoRule:output_type -> streamgate.VideoRule
+	60,  // 159: streamgate.Access.DeleteVideoRule:output_type -> streamgate.DeleteVideoRuleResponse
+	61,  // 160: streamgate.Access.PutRule:output_type -> streamgate.Rule
+	61,  // 161: streamgate.Access.GetRule:output_type -> streamgate.Rule
+	65,  // 162: streamgate.Access.ListRules:output_type -> streamgate.ListRulesResponse
+	67,  // 163: streamgate.Access.DeleteRule:output_type -> streamgate.DeleteRuleResponse
+	70,  // 164: streamgate.Access.SimulateRule:output_type -> streamgate.Decision
+	70,  // 165: streamgate.Access.CheckAccess:output_type -> streamgate.Decision
+	73,  // 166: streamgate.Access.CreateSession:output_type -> streamgate.Session
+	73,  // 167: streamgate.Access.RenewSession:output_type -> streamgate.Session
+	76,  // 168: streamgate.Access.LeaveSession:output_type -> streamgate.LeaveSessionResponse
+	78,  // 169: streamgate.Access.ListSessions:output_type -> streamgate.ListSessionsResponse
+	80,  // 170: streamgate.Access.EndSession:output_type -> streamgate.EndSessionResponse
+	82,  // 171: streamgate.Access.CreateCodes:output_type -> streamgate.Codes
+	84,  // 172: streamgate.Access.DeleteCodes:output_type -> streamgate.DeleteCodesResponse
+	85,  // 173: streamgate.Access.CreateKey:output_type -> streamgate.Key
+	88,  // 174: streamgate.Access.ListKeys:output_type -> streamgate.ListKeysResponse
+	90,  // 175: streamgate.Access.RevokeKey:output_type -> streamgate.RevokeKeyResponse
+	91,  // 176: streamgate.Webhooks.CreateWebhook:output_type -> streamgate.Webhook
+	91,  // 177: streamgate.Webhooks.GetWebhook:output_type -> streamgate.Webhook
+	95,  // 178: streamgate.Webhooks.ListWebhooks:output_type -> streamgate.ListWebhooksResponse
+	91,  // 179: streamgate.Webhooks.UpdateWebhook:output_type -> streamgate.Webhook
+	98,  // 180: streamgate.Webhooks.DeleteWebhook:output_type -> streamgate.DeleteWebhookResponse
+	91,  // 181: streamgate.Webhooks.RotateWebhook:output_type -> streamgate.Webhook
+	101, // 182: streamgate.Webhooks.TestWebhook:output_type -> streamgate.Delivery
+	103, // 183: streamgate.Webhooks.ListDeliveries:output_type -> streamgate.ListDeliveriesResponse
+	101, // 184: streamgate.Webhooks.Redeliver:output_type -> streamgate.Delivery
+	106, // 185: streamgate.Monitor.GetNode:output_type -> streamgate.Node
+	121, // [121:186] is the sub-list for method output_type
+	56,  // [56:121] is the sub-list for method input_type
+	56,  // [56:56] is the sub-list for extension type_name
+	56,  // [56:56] is the sub-list for extension extendee
+	0,   // [0:56] is the sub-list for field type_name
 }
 
 func init() { file_streamgate_proto_init() }
@@ -6534,15 +7553,17 @@ func file_streamgate_proto_init() {
 	file_streamgate_proto_msgTypes[33].OneofWrappers = []any{}
 	file_streamgate_proto_msgTypes[40].OneofWrappers = []any{}
 	file_streamgate_proto_msgTypes[45].OneofWrappers = []any{}
+	file_streamgate_proto_msgTypes[92].OneofWrappers = []any{}
+	file_streamgate_proto_msgTypes[96].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_streamgate_proto_rawDesc), len(file_streamgate_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   93,
+			NumMessages:   107,
 			NumExtensions: 0,
-			NumServices:   5,
+			NumServices:   6,
 		},
 		GoTypes:           file_streamgate_proto_goTypes,
 		DependencyIndexes: file_streamgate_proto_depIdxs,

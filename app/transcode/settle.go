@@ -93,6 +93,9 @@ func (s *Service) settleVideo(ctx context.Context, id string, state store.VideoS
 		if v.State == state || v.State == store.VideoReady || state == store.VideoProcessing {
 			return errUnchanged
 		}
+		if state == store.VideoReady {
+			v.Ready = time.Now().UTC()
+		}
 		v.State, v.Updated = state, time.Now().UTC()
 		if state == store.VideoReady { // what a task has left missing came all the same
 			v.Failure = nil
@@ -106,6 +109,7 @@ func (s *Service) settleVideo(ctx context.Context, id string, state store.VideoS
 		return fmt.Errorf("settle video %s: %w", id, err)
 	}
 	s.announceVideo(video)
+	s.announceState(video, store.Task{})
 	return nil
 }
 
@@ -197,7 +201,7 @@ func (s *Service) end(ctx context.Context, taskID string, state store.TaskState,
 	}
 	s.metrics.ended(task)
 	err = s.bury(ctx, task)
-	s.announce(ctx, endTopic(state), task)
+	s.announceEnd(ctx, task)
 	return task, errors.Join(err, s.admit(ctx))
 }
 
@@ -214,17 +218,6 @@ func (s *Service) bury(ctx context.Context, task store.Task) error {
 		s.endVideo(ctx, task)
 	}
 	return err
-}
-
-func endTopic(state store.TaskState) events.Topic[events.Task] {
-	switch state {
-	case store.TaskSucceeded:
-		return events.TaskCompleted
-	case store.TaskFailed:
-		return events.TaskFailed
-	default:
-		return events.TaskCancelled
-	}
 }
 
 // endVideo shows in the video that its task did not succeed. A video of which
@@ -250,4 +243,7 @@ func (s *Service) endVideo(ctx context.Context, task store.Task) {
 		return
 	}
 	s.announceVideo(video)
+	if video.State == store.VideoFailed {
+		s.announceState(video, task)
+	}
 }

@@ -128,6 +128,9 @@ func (db *DB) Catalog() store.Catalog {
 		SignOuts: &table[store.SignOut]{db: db, name: bucketSignOuts},
 		Cursors:  &table[store.ChainCursor]{db: db, name: bucketCursors},
 
+		Webhooks:   &table[store.Webhook]{db: db, name: bucketWebhooks},
+		Deliveries: &table[store.Delivery]{db: db, name: bucketDelivery},
+
 		Plans:   &plans{db},
 		Secrets: &secrets{db},
 	}

@@ -28,6 +28,8 @@ const (
 	bucketCodes    = "codes"
 	bucketSignOuts = "signouts"
 	bucketCursors  = "cursors"
+	bucketWebhooks = "webhooks"
+	bucketDelivery = "deliveries"
 	bucketPlans    = "plans"
 	bucketCells    = "cells"
 	bucketSecrets  = "secrets"
@@ -44,6 +46,7 @@ func buckets() []string {
 	for _, table := range []string{
 		bucketVideos, bucketTasks, bucketUploads, bucketKeys,
 		bucketRules, bucketSessions, bucketCodes, bucketSignOuts, bucketCursors,
+		bucketWebhooks, bucketDelivery,
 	} {
 		names = append(names, table, table+indexSuffix)
 	}
