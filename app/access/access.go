@@ -50,8 +50,6 @@ package access
 import (
 	"cmp"
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -59,20 +57,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"streamgate/app/events"
 	"streamgate/app/rpc"
 	"streamgate/store"
-)
-
-// KeyTTL is how long an accepted key is remembered without asking the store.
-const KeyTTL = 5 * time.Second
-
-// What Config's zero values mean.
-const (
-	DefaultSessionTTL   = 4 * time.Hour
-	DefaultTicketTTL    = 2 * time.Minute
-	DefaultRecheck      = time.Minute
-	DefaultMaxPerWallet = 3
 )
 
 // Config is what access needs. The fields up to Log are required.
@@ -91,59 +77,24 @@ type Config struct {
 	Sites func() []string
 	// Policy is how decisions are made.
 	Policy Policy
-	// PollInterval is how often a chain is looked at; nil or 0:
-	// DefaultPollInterval.
-	PollInterval func(chain uint64) time.Duration
-
-	// SessionTTL is how long a session lasts, whatever is renewed.
-	SessionTTL time.Duration
-	// TicketTTL is how long a viewer's ticket is good without renewal.
-	TicketTTL time.Duration
 	// LoginTTL is how long a sign-in lasts; 0 means DefaultLoginTTL.
 	LoginTTL time.Duration
-	// Recheck is the longest that a session goes on without its rule being
-	// asked again.
-	Recheck time.Duration
-	// MaxPerWallet and MaxPerVideo bound the sessions that play at the same
-	// time; of videos, 0 means no limit. A wallet's 0 means
-	// DefaultMaxPerWallet, less than 0 no limit.
-	MaxPerWallet, MaxPerVideo int
+
+	// These are as in ManagerConfig.
+	PollInterval                   func(chain uint64) time.Duration
+	SessionTTL, TicketTTL, Recheck time.Duration
+	MaxPerWallet, MaxPerVideo      int
 }
 
-func (c Config) withDefaults() Config {
-	c.SessionTTL = cmp.Or(c.SessionTTL, DefaultSessionTTL)
-	c.TicketTTL = min(cmp.Or(c.TicketTTL, DefaultTicketTTL), c.SessionTTL)
-	c.Recheck = cmp.Or(c.Recheck, DefaultRecheck)
-	c.MaxPerWallet = cmp.Or(c.MaxPerWallet, DefaultMaxPerWallet)
-	if c.Chains == nil {
-		c.Chains = Deny{}
-	}
-	if c.Sites == nil {
-		c.Sites = func() []string { return nil }
-	}
-	if c.PollInterval == nil {
-		c.PollInterval = func(uint64) time.Duration { return 0 }
-	}
-	return c
-}
-
-// pollInterval is how often a chain is looked at.
-func (c Config) pollInterval(chain uint64) time.Duration {
-	return cmp.Or(c.PollInterval(chain), DefaultPollInterval)
-}
-
-// Service is access.
+// Service is access: the identities and the sessions, whose methods it has, with
+// rules and decisions.
 type Service struct {
 	Config
-	known     *keyCache
-	signIn    *SignIn
-	facts     *FactReader
+	*Identities
+	*Manager
+	decider   *Decider
 	passwords *Passwords
-	book      *book
-	roster    *roster
-	concern   *concern
-	metrics   *metrics
-	logless   *logless
+	limits    *Limits
 }
 
 var (
@@ -157,79 +108,39 @@ const passwordSlots = 2
 
 // New returns access over its stores. Run keeps its sessions in order.
 func New(cfg Config) (*Service, error) {
-	cfg = cfg.withDefaults()
-	s := &Service{
-		Config: cfg, known: newKeyCache(), passwords: NewPasswords(passwordSlots),
-		signIn: NewSignIn(SignInConfig{Cache: cfg.Cache, Chains: cfg.Chains, Logins: cfg.Logins, LoginTTL: cfg.LoginTTL}),
-		facts:  NewFactReader(FactsConfig{Chains: cfg.Chains, PositiveTTL: cfg.Recheck / 2, PollInterval: cfg.pollInterval}),
-		book:   newBook(cfg.Catalog), roster: newRoster(), concern: newConcern(),
+	if cfg.Chains == nil {
+		cfg.Chains = Deny{}
 	}
+	cfg.Recheck = cmp.Or(cfg.Recheck, DefaultRecheck)
+	s := &Service{Config: cfg, passwords: NewPasswords(passwordSlots), limits: NewLimits(cfg.Cache)}
 	var err error
-	if s.metrics, err = newMetrics(cfg.Metrics, s.roster.count); err != nil {
-		return nil, fmt.Errorf("access metrics: %w", err)
+	if s.decider, err = NewDecider(DeciderConfig{
+		Catalog: cfg.Catalog, Policy: cfg.Policy, Metrics: cfg.Metrics,
+		Facts: FactsConfig{Chains: cfg.Chains, PositiveTTL: cfg.Recheck / 2, PollInterval: cfg.PollInterval},
+	}); err != nil {
+		return nil, err
 	}
-	s.logless = newLogless(s.metrics.logs)
-	s.Policy.NoLogs = s.logless.has
+	if s.Manager, err = NewManager(ManagerConfig{
+		Catalog: cfg.Catalog, Bus: cfg.Bus, Tickets: cfg.Tickets, Decider: s.decider, Passwords: s.passwords, Limits: s.limits,
+		Chains: cfg.Chains, Log: cfg.Log, Metrics: cfg.Metrics, PollInterval: cfg.PollInterval,
+		SessionTTL: cfg.SessionTTL, TicketTTL: cfg.TicketTTL, Recheck: cfg.Recheck,
+		MaxPerWallet: cfg.MaxPerWallet, MaxPerVideo: cfg.MaxPerVideo,
+	}); err != nil {
+		return nil, err
+	}
+	s.Identities = NewIdentities(IdentitiesConfig{
+		Catalog: cfg.Catalog, Cache: cfg.Cache, Chains: cfg.Chains, Logins: cfg.Logins, Limits: s.limits, Log: cfg.Log,
+		Sites: cfg.Sites, ChainName: cfg.Policy.Chain, LoginTTL: cfg.LoginTTL, KeyRevoked: s.Manager.EndOfKey,
+	})
 	return s, nil
 }
 
-// Run watches over the sessions until ctx ends: the sweep, and a watcher for
-// each chain.
+// Run watches over the sessions and forgets old sign-outs until ctx ends.
 func (s *Service) Run(ctx context.Context) error {
-	stop, err := s.listen()
-	if err != nil {
-		return err
-	}
-	defer stop()
-	if err := s.load(ctx); err != nil {
-		return fmt.Errorf("load the sessions: %w", err)
-	}
 	var loops sync.WaitGroup
 	defer loops.Wait()
-	for _, chain := range s.Chains.IDs() {
-		loops.Go(func() { newWatcher(s, chain).run(ctx) })
-	}
-	loops.Go(func() { s.followChanges(ctx) })
-	s.sweepUntil(ctx)
-	return nil
-}
-
-// listen notes what events say to have changed; the sweep acts on it.
-func (s *Service) listen() (stop func(), err error) {
-	var subs []*nats.Subscription
-	stop = func() {
-		for _, sub := range subs {
-			sub.Unsubscribe() //nolint:errcheck // the bus may be gone already
-		}
-	}
-	video := func(e events.Video) { s.changed(e.VideoID) }
-	var errs []error
-	for _, subscribe := range []func() (*nats.Subscription, error){
-		func() (*nats.Subscription, error) { return events.VideoChanged.Listen(s.Bus, video) },
-		func() (*nats.Subscription, error) { return events.VideoDeleted.Listen(s.Bus, video) },
-		func() (*nats.Subscription, error) {
-			return events.RulesChanged.Listen(s.Bus, func(events.Rules) { s.changed(everyVideo) })
-		},
-	} {
-		sub, err := subscribe()
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		subs = append(subs, sub)
-	}
-	if err := errors.Join(errs...); err != nil {
-		stop()
-		return nil, err
-	}
-	return stop, nil
-}
-
-// everyVideo stands for all of them.
-const everyVideo = ""
-
-// changed forgets a video's rule and has its sessions asked again.
-func (s *Service) changed(videoID string) {
-	s.book.forget(videoID)
-	s.concern.video(videoID)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	loops.Go(func() { s.Identities.Run(ctx) })
+	return s.Manager.Run(ctx)
 }

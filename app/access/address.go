@@ -4,8 +4,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-
-	"golang.org/x/crypto/sha3"
 )
 
 // ErrAddress means that a text is not an address.
@@ -71,15 +69,4 @@ func (a *Address) UnmarshalText(text []byte) error {
 	}
 	*a = parsed
 	return nil
-}
-
-// Keccak256 is Ethereum's hash: Keccak as it was before it became SHA-3.
-func Keccak256(data ...[]byte) [32]byte {
-	h := sha3.NewLegacyKeccak256()
-	for _, d := range data {
-		h.Write(d)
-	}
-	var sum [32]byte
-	h.Sum(sum[:0])
-	return sum
 }

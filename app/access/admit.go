@@ -14,8 +14,8 @@ import (
 )
 
 // CreateSession implements rpc.AccessHandler.
-func (s *Service) CreateSession(ctx context.Context, req *rpc.CreateSessionRequest) (*rpc.Session, error) {
-	v, err := s.Catalog.Videos.Get(ctx, req.VideoId)
+func (m *Manager) CreateSession(ctx context.Context, req *rpc.CreateSessionRequest) (*rpc.Session, error) {
+	v, err := m.Catalog.Videos.Get(ctx, req.VideoId)
 	if err != nil {
 		return nil, rpc.NotFound(err, "video", req.VideoId)
 	}
@@ -24,72 +24,72 @@ func (s *Service) CreateSession(ctx context.Context, req *rpc.CreateSessionReque
 			"The video could not be made; it has nothing to play.")
 	}
 	if rpc.Caller(ctx).Scope >= rpc.ScopeRead {
-		return s.preview(ctx, req)
+		return m.preview(ctx, req)
 	}
-	return s.admit(ctx, req)
+	return m.admit(ctx, req)
 }
 
 // preview makes the session of a key: a link for whoever gets it. The owner
 // may watch anything; as a wallet, what that wallet may watch.
-func (s *Service) preview(ctx context.Context, req *rpc.CreateSessionRequest) (*rpc.Session, error) {
-	viewer, err := parseViewer(req.Wallet, req.Vaults)
+func (m *Manager) preview(ctx context.Context, req *rpc.CreateSessionRequest) (*rpc.Session, error) {
+	viewer, err := ParseViewer(req.Wallet, req.Vaults)
 	if err != nil {
 		return nil, err
 	}
-	rec := s.newSession(req.VideoId, viewer)
+	rec := m.newSession(req.VideoId, viewer)
 	rec.KeyID, rec.Preview = rpc.Caller(ctx).KeyID, viewer.Wallet.IsZero()
 	if rec.KeyID == "" {
 		rec.KeyID = "operator" // by the admin socket
 	}
-	due := time.Now().Add(s.Recheck)
+	due := time.Now().Add(m.Recheck)
 	if !rec.Preview {
-		rule, err := s.ruleOf(ctx, req.VideoId)
+		rule, err := m.Decider.RuleOf(ctx, req.VideoId)
 		if err != nil {
 			return nil, err
 		}
-		d := s.decide(ctx, rule, viewer)
+		d := m.Decider.Decide(ctx, rule, viewer)
 		if !d.Admit {
-			return nil, refusal(d, viewer)
+			return nil, Refusal(d, viewer)
 		}
-		due = s.nextCheck(&d, time.Now())
+		due = m.nextCheck(&d, time.Now())
 		if err := remember(&rec, d.Memory); err != nil {
 			return nil, err
 		}
 	}
-	return s.open(ctx, &opening{rec: rec, due: due})
+	return m.open(ctx, &opening{rec: rec, due: due})
 }
 
 // admit makes a viewer's own session, if the video's rule admits them.
-func (s *Service) admit(ctx context.Context, req *rpc.CreateSessionRequest) (*rpc.Session, error) {
+func (m *Manager) admit(ctx context.Context, req *rpc.CreateSessionRequest) (*rpc.Session, error) {
 	if req.Wallet != "" {
 		return nil, rpc.Errorf(connect.CodePermissionDenied, "permission_denied",
 			"Viewing as a wallet needs a key; sign in to watch with your own.")
 	}
-	if err := s.question(ctx); err != nil {
+	if err := m.Limits.Question(ctx); err != nil {
 		return nil, err
 	}
-	rule, err := s.ruleOf(ctx, req.VideoId)
+	rule, err := m.Decider.RuleOf(ctx, req.VideoId)
 	if err != nil {
 		return nil, err
 	}
-	viewer, err := parseViewer(rpc.Caller(ctx).Wallet, req.Vaults)
+	viewer, err := ParseViewer(rpc.Caller(ctx).Wallet, req.Vaults)
 	if err != nil {
 		return nil, err
 	}
-	before, err := s.resumable(ctx, req, viewer)
+	before, err := m.resumable(ctx, req, viewer)
 	if err != nil {
 		return nil, err
 	}
-	d, code, err := s.judge(ctx, req, rule, &viewer, before)
+	d, code, err := m.judge(ctx, req, rule, &viewer, before)
 	if err != nil {
 		return nil, err
 	}
 	if !d.Admit {
-		return nil, refusal(d, viewer)
+		return nil, Refusal(d, viewer)
 	}
 	o := &opening{
-		rec: s.newSession(req.VideoId, viewer), due: s.nextCheck(&d, time.Now()),
-		most: limits{s.MaxPerWallet, s.MaxPerVideo}, before: before, rule: rule, viewer: viewer,
+		rec: m.newSession(req.VideoId, viewer), due: m.nextCheck(&d, time.Now()),
+		most: streamLimits{m.MaxPerWallet, m.MaxPerVideo}, before: before, rule: rule, viewer: viewer,
 	}
 	if code {
 		o.code = req.Code
@@ -101,52 +101,52 @@ func (s *Service) admit(ctx context.Context, req *rpc.CreateSessionRequest) (*rp
 	if err := remember(&o.rec, d.Memory); err != nil {
 		return nil, err
 	}
-	return s.open(ctx, o)
+	return m.open(ctx, o)
 }
 
 // judge decides about a viewer, with all that they prove. A code counts, and
 // code is true, only if they are not admitted without it: it would be used up.
-func (s *Service) judge(ctx context.Context, req *rpc.CreateSessionRequest, rule *Rule, viewer *Viewer, before *store.Session) (d Decision, code bool, err error) {
+func (m *Manager) judge(ctx context.Context, req *rpc.CreateSessionRequest, rule *Rule, viewer *Viewer, before *store.Session) (d Decision, code bool, err error) {
 	viewer.Proofs = map[string]Proof{}
 	if before != nil {
 		viewer.Proofs = proofsOf(before)
 	}
 	if req.Password != "" || req.Code != "" {
-		if err := s.attempt(ctx, req.VideoId); err != nil {
+		if err := m.Limits.Attempt(ctx, req.VideoId); err != nil {
 			return d, false, err
 		}
 	}
 	if req.Password != "" {
-		proved, err := s.passwords.Check(ctx, rule, req.Password)
+		proved, err := m.Passwords.Check(ctx, rule, req.Password)
 		if err != nil {
 			return d, false, err
 		}
 		better(viewer.Proofs, proved)
 	}
-	if d = s.decide(ctx, rule, *viewer); d.Admit || req.Code == "" {
+	if d = m.Decider.Decide(ctx, rule, *viewer); d.Admit || req.Code == "" {
 		return d, false, nil
 	}
-	proved, err := s.checkCode(ctx, rule, req.Code)
+	proved, err := m.checkCode(ctx, rule, req.Code)
 	if err != nil {
 		return d, false, err
 	}
 	better(viewer.Proofs, proved)
-	d = s.decide(ctx, rule, *viewer)
+	d = m.Decider.Decide(ctx, rule, *viewer)
 	return d, d.Admit, nil
 }
 
 // resumable returns the session that a viewer may go on with: one of theirs, of
 // the same video, that was not ended for a reason; nil if there is none, or none
 // any more.
-func (s *Service) resumable(ctx context.Context, req *rpc.CreateSessionRequest, viewer Viewer) (*store.Session, error) {
+func (m *Manager) resumable(ctx context.Context, req *rpc.CreateSessionRequest, viewer Viewer) (*store.Session, error) {
 	if req.Resume == "" {
 		return nil, nil
 	}
-	ticket, err := s.Tickets.genuine(req.Resume)
+	ticket, err := m.Tickets.genuine(req.Resume)
 	if err != nil || ticket.VideoID != req.VideoId {
 		return nil, nil
 	}
-	rec, err := s.Catalog.Sessions.Get(ctx, ticket.SessionID)
+	rec, err := m.Catalog.Sessions.Get(ctx, ticket.SessionID)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return nil, nil
@@ -187,11 +187,11 @@ func better(proofs, now map[string]Proof) {
 }
 
 // newSession is a session that begins now.
-func (s *Service) newSession(videoID string, viewer Viewer) store.Session {
+func (m *Manager) newSession(videoID string, viewer Viewer) store.Session {
 	now := time.Now().UTC()
 	rec := store.Session{
 		ID: store.NewID(), VideoID: videoID, State: store.SessionLive, Created: now,
-		Expires: now.Add(s.SessionTTL).Truncate(time.Second),
+		Expires: now.Add(m.SessionTTL).Truncate(time.Second),
 	}
 	if !viewer.Wallet.IsZero() {
 		rec.Wallet = viewer.Wallet.String()

@@ -16,15 +16,15 @@ import (
 )
 
 // CreateNonce implements rpc.AccessHandler.
-func (s *Service) CreateNonce(ctx context.Context, _ *rpc.CreateNonceRequest) (*rpc.Nonce, error) {
-	if err := s.signingIn(ctx); err != nil {
+func (i *Identities) CreateNonce(ctx context.Context, _ *rpc.CreateNonceRequest) (*rpc.Nonce, error) {
+	if err := i.Limits.SignIn(ctx); err != nil {
 		return nil, err
 	}
-	site, err := s.site(ctx)
+	site, err := i.site(ctx)
 	if err != nil {
 		return nil, err
 	}
-	nonce, err := s.signIn.Nonce(ctx)
+	nonce, err := i.signIn.Nonce(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -32,22 +32,22 @@ func (s *Service) CreateNonce(ctx context.Context, _ *rpc.CreateNonceRequest) (*
 	if u, err := url.Parse(site); err == nil {
 		out.Domain = u.Host
 	}
-	for _, id := range s.Chains.IDs() {
-		out.Chains = append(out.Chains, &rpc.Chain{Id: float64(id), Name: s.Policy.chain(id)})
+	for _, id := range i.Chains.IDs() {
+		out.Chains = append(out.Chains, &rpc.Chain{Id: float64(id), Name: i.ChainName(id)})
 	}
 	return out, nil
 }
 
 // SignIn implements rpc.AccessHandler.
-func (s *Service) SignIn(ctx context.Context, req *rpc.SignInRequest) (*rpc.Login, error) {
-	if err := s.signingIn(ctx); err != nil {
+func (i *Identities) SignIn(ctx context.Context, req *rpc.SignInRequest) (*rpc.Login, error) {
+	if err := i.Limits.SignIn(ctx); err != nil {
 		return nil, err
 	}
-	site, err := s.site(ctx)
+	site, err := i.site(ctx)
 	if err != nil {
 		return nil, err
 	}
-	login, token, err := s.signIn.Verify(ctx, site, req.Message, req.Signature)
+	login, token, err := i.signIn.Verify(ctx, site, req.Message, req.Signature)
 	if err != nil {
 		return nil, err
 	}
@@ -57,9 +57,9 @@ func (s *Service) SignIn(ctx context.Context, req *rpc.SignInRequest) (*rpc.Logi
 }
 
 // SignOut implements rpc.AccessHandler.
-func (s *Service) SignOut(ctx context.Context, _ *rpc.SignOutRequest) (*rpc.SignOutResponse, error) {
+func (i *Identities) SignOut(ctx context.Context, _ *rpc.SignOutRequest) (*rpc.SignOutResponse, error) {
 	if token := rpc.Caller(ctx).Login; token != "" {
-		if err := s.Logins.SignOut(ctx, token, time.Now()); err != nil {
+		if err := i.Logins.SignOut(ctx, token, time.Now()); err != nil {
 			return nil, err
 		}
 	}
@@ -67,12 +67,12 @@ func (s *Service) SignOut(ctx context.Context, _ *rpc.SignOutRequest) (*rpc.Sign
 }
 
 // GetLogin implements rpc.AccessHandler.
-func (s *Service) GetLogin(ctx context.Context, _ *rpc.GetLoginRequest) (*rpc.Login, error) {
+func (i *Identities) GetLogin(ctx context.Context, _ *rpc.GetLoginRequest) (*rpc.Login, error) {
 	token := rpc.Caller(ctx).Login
 	if token == "" {
 		return nil, rpc.Errorf(connect.CodeUnauthenticated, "not_signed_in", "Nobody has signed in with a wallet.")
 	}
-	login, err := s.Logins.Verify(ctx, token, time.Now())
+	login, err := i.Logins.Verify(ctx, token, time.Now())
 	if err != nil {
 		return nil, loginError(err)
 	}
@@ -81,9 +81,9 @@ func (s *Service) GetLogin(ctx context.Context, _ *rpc.GetLoginRequest) (*rpc.Lo
 
 // site is the base URL that messages must be for: the one by which the caller
 // reached us if it is one of ours, else the main one. A Host header cannot
-// make it another's.
-func (s *Service) site(ctx context.Context) (string, error) {
-	sites := s.Sites()
+// make it another'i.
+func (i *Identities) site(ctx context.Context) (string, error) {
+	sites := i.Sites()
 	if base := rpc.BaseURL(ctx); slices.Contains(sites, base) {
 		return base, nil
 	}
@@ -97,8 +97,8 @@ func (s *Service) site(ctx context.Context) (string, error) {
 func isLogin(bearer string) bool { return strings.HasPrefix(bearer, loginPrefix) }
 
 // authenticateLogin returns the wallet that a login's token stands for.
-func (s *Service) authenticateLogin(ctx context.Context, token string) (rpc.Identity, error) {
-	login, err := s.Logins.Verify(ctx, token, time.Now())
+func (i *Identities) authenticateLogin(ctx context.Context, token string) (rpc.Identity, error) {
+	login, err := i.Logins.Verify(ctx, token, time.Now())
 	if err != nil {
 		return rpc.Identity{}, loginError(err)
 	}
@@ -107,11 +107,11 @@ func (s *Service) authenticateLogin(ctx context.Context, token string) (rpc.Iden
 
 func loginError(err error) error {
 	switch {
-	case errors.Is(err, ErrExpired):
+	case errors.Is(err, ErrLoginExpired):
 		return rpc.Errorf(connect.CodeUnauthenticated, "login_expired", "The sign-in has expired: sign in again.")
 	case errors.Is(err, ErrSignedOut):
 		return rpc.Errorf(connect.CodeUnauthenticated, "signed_out", "The wallet has signed out: sign in again.")
-	case errors.Is(err, ErrInvalid):
+	case errors.Is(err, ErrLoginInvalid):
 		return rpc.Errorf(connect.CodeUnauthenticated, "invalid_login", "This is no sign-in of ours.")
 	}
 	return fmt.Errorf("check a sign-in: %w", err)

@@ -20,12 +20,12 @@ const (
 )
 
 // CreateCodes implements rpc.AccessHandler.
-func (s *Service) CreateCodes(ctx context.Context, req *rpc.CreateCodesRequest) (*rpc.Codes, error) {
+func (m *Manager) CreateCodes(ctx context.Context, req *rpc.CreateCodesRequest) (*rpc.Codes, error) {
 	if err := rpc.Require(ctx, rpc.ScopeOperator); err != nil {
 		return nil, err
 	}
 	if _, err := parseName(req.Pool, "pool"); err != nil {
-		return nil, rpc.Invalid("invalid_pool", "%s.", err)
+		return nil, rpc.Invalid("invalid_pool", "%m.", err)
 	}
 	if req.Count < 0 || req.Count > maxCodes {
 		return nil, rpc.Invalid("invalid_count", "The count is %d; it must be 1 to %d.", req.Count, maxCodes)
@@ -33,25 +33,25 @@ func (s *Service) CreateCodes(ctx context.Context, req *rpc.CreateCodesRequest) 
 	out := &rpc.Codes{Pool: req.Pool}
 	for range max(1, req.Count) {
 		code := rand.Text()[:codeLen]
-		err := s.Catalog.Codes.Create(ctx, store.Code{ID: codeID(code), Pool: req.Pool, Created: time.Now().UTC()})
+		err := m.Catalog.Codes.Create(ctx, store.Code{ID: codeID(code), Pool: req.Pool, Created: time.Now().UTC()})
 		if err != nil {
 			return nil, fmt.Errorf("create a code: %w", err)
 		}
 		out.Codes = append(out.Codes, code[:4]+"-"+code[4:8]+"-"+code[8:12]+"-"+code[12:])
 	}
-	s.Log.InfoContext(ctx, "codes created", "pool", req.Pool, "count", len(out.Codes))
+	m.Log.InfoContext(ctx, "codes created", "pool", req.Pool, "count", len(out.Codes))
 	return out, nil
 }
 
 // DeleteCodes implements rpc.AccessHandler.
-func (s *Service) DeleteCodes(ctx context.Context, req *rpc.DeleteCodesRequest) (*rpc.DeleteCodesResponse, error) {
+func (m *Manager) DeleteCodes(ctx context.Context, req *rpc.DeleteCodesRequest) (*rpc.DeleteCodesResponse, error) {
 	if err := rpc.Require(ctx, rpc.ScopeOperator); err != nil {
 		return nil, err
 	}
 	n := 0
-	for code, err := range store.All(ctx, s.Catalog.Codes, store.Query{Parent: req.Pool}) {
+	for code, err := range store.All(ctx, m.Catalog.Codes, store.Query{Parent: req.Pool}) {
 		if err == nil {
-			err = s.Catalog.Codes.Delete(ctx, code.ID)
+			err = m.Catalog.Codes.Delete(ctx, code.ID)
 		}
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return nil, fmt.Errorf("delete the codes of pool %s: %w", req.Pool, err)
@@ -61,10 +61,10 @@ func (s *Service) DeleteCodes(ctx context.Context, req *rpc.DeleteCodesRequest) 
 	if n == 0 {
 		return nil, rpc.NotFound(store.ErrNotFound, "pool", req.Pool)
 	}
-	if err := s.withdraw(ctx, req.Pool); err != nil {
+	if err := m.withdraw(ctx, req.Pool); err != nil {
 		return nil, fmt.Errorf("end the sessions of pool %s: %w", req.Pool, err)
 	}
-	s.Log.InfoContext(ctx, "codes deleted", "pool", req.Pool, "count", n)
+	m.Log.InfoContext(ctx, "codes deleted", "pool", req.Pool, "count", n)
 	return &rpc.DeleteCodesResponse{}, nil
 }
 
@@ -86,11 +86,11 @@ const maxCodeText = 64
 
 // checkCode tells what a code proves to each ticket leaf of an expanded rule.
 // Nothing is used up yet.
-func (s *Service) checkCode(ctx context.Context, rule *Rule, text string) (map[string]Proof, error) {
+func (m *Manager) checkCode(ctx context.Context, rule *Rule, text string) (map[string]Proof, error) {
 	var code store.Code
 	if len(text) <= maxCodeText {
 		var err error
-		if code, err = s.Catalog.Codes.Get(ctx, codeID(text)); err != nil && !errors.Is(err, store.ErrNotFound) {
+		if code, err = m.Catalog.Codes.Get(ctx, codeID(text)); err != nil && !errors.Is(err, store.ErrNotFound) {
 			return nil, fmt.Errorf("look up a code: %w", err)
 		}
 	}
@@ -118,8 +118,8 @@ func proofOf(code store.Code, ask *TicketCode) Proof {
 var errUsed = errors.New("the code has no use left")
 
 // redeem uses a code up once for the leaf of its pool; errUsed.
-func (s *Service) redeem(ctx context.Context, rule *Rule, text string) error {
-	_, err := s.Catalog.Codes.Update(ctx, codeID(text), func(code *store.Code) error {
+func (m *Manager) redeem(ctx context.Context, rule *Rule, text string) error {
+	_, err := m.Catalog.Codes.Update(ctx, codeID(text), func(code *store.Code) error {
 		uses := 0
 		rule.leaves(func(leaf *Rule) {
 			if leaf.Ticket != nil && leaf.Ticket.Pool == code.Pool {
@@ -139,11 +139,11 @@ func (s *Service) redeem(ctx context.Context, rule *Rule, text string) error {
 }
 
 // refund gives back the use of a code that brought nothing.
-func (s *Service) refund(ctx context.Context, text string) error {
+func (m *Manager) refund(ctx context.Context, text string) error {
 	if text == "" {
 		return nil
 	}
-	_, err := s.Catalog.Codes.Update(ctx, codeID(text), func(code *store.Code) error {
+	_, err := m.Catalog.Codes.Update(ctx, codeID(text), func(code *store.Code) error {
 		code.Used = max(0, code.Used-1)
 		return nil
 	})
@@ -155,9 +155,9 @@ func (s *Service) refund(ctx context.Context, text string) error {
 
 // withdraw ends the sessions that a pool's codes have opened, and takes from
 // those that are past what they have proved.
-func (s *Service) withdraw(ctx context.Context, pool string) error {
+func (m *Manager) withdraw(ctx context.Context, pool string) error {
 	key := (&TicketCode{Pool: pool}).ProofKey()
-	for rec, err := range store.All(ctx, s.Catalog.Sessions, store.Query{}) {
+	for rec, err := range store.All(ctx, m.Catalog.Sessions, store.Query{}) {
 		if err != nil {
 			return err
 		}
@@ -165,9 +165,9 @@ func (s *Service) withdraw(ctx context.Context, pool string) error {
 			continue
 		}
 		if rec.State == store.SessionLive {
-			err = s.end(ctx, rec.ID, &store.Failure{Code: reasonCodes, Message: "The ticket code has been withdrawn."})
+			err = m.end(ctx, rec.ID, &store.Failure{Code: reasonCodes, Message: "The ticket code has been withdrawn."})
 		} else {
-			_, err = s.Catalog.Sessions.Update(ctx, rec.ID, func(rec *store.Session) error {
+			_, err = m.Catalog.Sessions.Update(ctx, rec.ID, func(rec *store.Session) error {
 				delete(rec.Proofs, key)
 				return nil
 			})

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"math/big"
 	"slices"
 	"strconv"
@@ -40,7 +41,8 @@ func (p Policy) grace(chain uint64) time.Duration {
 	return p.Grace(chain)
 }
 
-func (p Policy) chain(id uint64) string {
+// Chain names a chain in sentences.
+func (p Policy) Chain(id uint64) string {
 	if p.ChainName != nil {
 		if name := p.ChainName(id); name != "" {
 			return name
@@ -276,7 +278,7 @@ func (e *evaluation) holding(x *Explanation) {
 		x.Age = max(0, e.now.Sub(x.Read))
 	}
 	if x.Problem == "" && e.policy.NoLogs != nil && e.policy.NoLogs(x.rule.Holding.Chain) {
-		x.Problem = problemNoLogs
+		x.Problem = ProblemNoLogs
 	}
 	e.remember(x)
 }
@@ -361,6 +363,9 @@ func (e *evaluation) amount(x *Explanation, holder Address, counts bool) (Result
 	return Fail, ReasonNotHolder
 }
 
+// ProblemNoLogs stands beside facts of a chain whose endpoints list no logs.
+const ProblemNoLogs = "the chain's endpoints list no logs (eth_getLogs), so that a sale is noticed only when the viewer's holdings are read again, at each new block"
+
 // worse picks between two reasons why a fact is unknown: the one that does not
 // pass by itself, so that no grace is given for a contract's misbehaviour.
 func worse(a, b Reason) Reason {
@@ -379,7 +384,7 @@ func (e *evaluation) fact(x *Explanation, chain uint64, q Question) (*big.Int, R
 	value, ok := e.facts[keyOf(chain, q)]
 	if !ok || value.Err != nil || value.Amount == nil {
 		reason := ReasonChainUnreachable
-		if ok && isChainUnknown(value.Err) {
+		if ok && errors.Is(value.Err, ErrChainUnknown) {
 			reason = ReasonChainUnknown
 		}
 		x.Problem = string(reason)
@@ -413,4 +418,17 @@ func memoryKey(r *Rule) string {
 	}
 	sum := sha256.Sum256(b)
 	return hex.EncodeToString(sum[:12])
+}
+
+// Graced returns a chain whose earlier answer stands in the explanation.
+func (x *Explanation) Graced() (chain uint64, ok bool) {
+	if x.Grace {
+		return x.rule.Holding.Chain, true
+	}
+	for i := range x.Parts {
+		if chain, ok = x.Parts[i].Graced(); ok {
+			return chain, true
+		}
+	}
+	return 0, false
 }

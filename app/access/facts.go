@@ -405,7 +405,7 @@ func (k FactKey) changedBy(contract Address) bool {
 func (r *FactReader) Kind(ctx context.Context, chain uint64, contract Address) (RuleKind, error) {
 	q721 := Question{Fact: FactIs721, Contract: contract}
 	q1155 := Question{Fact: FactIs1155, Contract: contract}
-	facts := r.Facts(ctx, map[uint64][]Need{chain: {{q721, one()}, {q1155, one()}}})
+	facts := r.Facts(ctx, map[uint64][]Need{chain: {{q721, big.NewInt(1)}, {q1155, big.NewInt(1)}}})
 	is721, is1155 := facts[keyOf(chain, q721)], facts[keyOf(chain, q1155)]
 	switch {
 	case is721.Err != nil:

@@ -194,7 +194,7 @@ func TestFactsUnreadable(t *testing.T) {
 		if v := ask(t.Context(), r, q, 1); v.Err != nil {
 			t.Errorf("a failure was kept: %+v", v)
 		}
-		other := r.Facts(t.Context(), map[uint64][]Need{5: {{q, one()}}})[keyOf(5, q)]
+		other := r.Facts(t.Context(), map[uint64][]Need{5: {{q, big.NewInt(1)}}})[keyOf(5, q)]
 		if !errors.Is(other.Err, ErrChainUnknown) {
 			t.Errorf("an unknown chain: %+v", other)
 		}

@@ -2,6 +2,7 @@ package access
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/big"
 	"sync"
@@ -130,7 +131,7 @@ func TestDeny(t *testing.T) {
 		"ancestors": second(Deny{}.Ancestors(t.Context(), 1, Block{}, 1)),
 		"transfers": second(Deny{}.Transfers(t.Context(), 1, 1, Block{Number: 2}, nil)),
 	} {
-		if !isChainUnknown(err) {
+		if !errors.Is(err, ErrChainUnknown) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -26,7 +26,7 @@ const (
 )
 
 // CreateKey implements rpc.AccessHandler.
-func (s *Service) CreateKey(ctx context.Context, req *rpc.CreateKeyRequest) (*rpc.Key, error) {
+func (i *Identities) CreateKey(ctx context.Context, req *rpc.CreateKeyRequest) (*rpc.Key, error) {
 	if err := rpc.Require(ctx, rpc.ScopeAdmin); err != nil {
 		return nil, err
 	}
@@ -41,22 +41,22 @@ func (s *Service) CreateKey(ctx context.Context, req *rpc.CreateKeyRequest) (*rp
 		ID: store.NewID(), Name: req.Name, Scope: req.Scope,
 		Hash: hashSecret(random), Created: time.Now().UTC(),
 	}
-	if err := s.Catalog.Keys.Create(ctx, key); err != nil {
+	if err := i.Catalog.Keys.Create(ctx, key); err != nil {
 		return nil, fmt.Errorf("create key: %w", err)
 	}
-	s.Log.InfoContext(ctx, "key created", "key_id", key.ID, "scope", key.Scope)
+	i.Log.InfoContext(ctx, "key created", "key_id", key.ID, "scope", key.Scope)
 	out := viewKey(key)
 	out.Secret = keyPrefix + key.ID + "_" + random
 	return out, nil
 }
 
 // ListKeys implements rpc.AccessHandler.
-func (s *Service) ListKeys(ctx context.Context, _ *rpc.ListKeysRequest) (*rpc.ListKeysResponse, error) {
+func (i *Identities) ListKeys(ctx context.Context, _ *rpc.ListKeysRequest) (*rpc.ListKeysResponse, error) {
 	if err := rpc.Require(ctx, rpc.ScopeAdmin); err != nil {
 		return nil, err
 	}
 	out := &rpc.ListKeysResponse{}
-	for k, err := range store.All(ctx, s.Catalog.Keys, store.Query{}) {
+	for k, err := range store.All(ctx, i.Catalog.Keys, store.Query{}) {
 		if err != nil {
 			return nil, fmt.Errorf("list keys: %w", err)
 		}
@@ -66,48 +66,35 @@ func (s *Service) ListKeys(ctx context.Context, _ *rpc.ListKeysRequest) (*rpc.Li
 }
 
 // RevokeKey implements rpc.AccessHandler.
-func (s *Service) RevokeKey(ctx context.Context, req *rpc.RevokeKeyRequest) (*rpc.RevokeKeyResponse, error) {
+func (i *Identities) RevokeKey(ctx context.Context, req *rpc.RevokeKeyRequest) (*rpc.RevokeKeyResponse, error) {
 	if err := rpc.Require(ctx, rpc.ScopeAdmin); err != nil {
 		return nil, err
 	}
-	if err := s.Catalog.Keys.Delete(ctx, req.Id); err != nil {
+	if err := i.Catalog.Keys.Delete(ctx, req.Id); err != nil {
 		return nil, rpc.NotFound(err, "key", req.Id)
 	}
-	s.known.forget(req.Id)
-	s.Log.InfoContext(ctx, "key revoked", "key_id", req.Id)
-	return &rpc.RevokeKeyResponse{}, s.endOfKey(ctx, req.Id)
-}
-
-// endOfKey ends the sessions that a key has made.
-func (s *Service) endOfKey(ctx context.Context, id string) error {
-	for rec, err := range store.All(ctx, s.Catalog.Sessions, store.Query{State: string(store.SessionLive)}) {
-		if err == nil && rec.KeyID == id {
-			err = s.end(ctx, rec.ID, &store.Failure{Code: reasonKey, Message: "The key that made this link has been revoked."})
-		}
-		if err != nil {
-			return fmt.Errorf("end the sessions of key %s: %w", id, err)
-		}
-	}
-	return nil
+	i.known.forget(req.Id)
+	i.Log.InfoContext(ctx, "key revoked", "key_id", req.Id)
+	return &rpc.RevokeKeyResponse{}, i.KeyRevoked(ctx, req.Id)
 }
 
 // Authenticate returns who sent a bearer key, or the token of a wallet's login.
 // A key that is malformed, unknown or revoked is the coded error invalid_key; a
 // login that is over, login_expired or signed_out.
-func (s *Service) Authenticate(ctx context.Context, bearer string) (rpc.Identity, error) {
+func (i *Identities) Authenticate(ctx context.Context, bearer string) (rpc.Identity, error) {
 	if isLogin(bearer) {
-		return s.authenticateLogin(ctx, bearer)
+		return i.authenticateLogin(ctx, bearer)
 	}
 	id, random, ok := splitKey(bearer)
 	if !ok {
 		return rpc.Identity{}, errKey()
 	}
 	hash := hashSecret(bearer)
-	if who, ok := s.known.get([sha256.Size]byte(hash), time.Now()); ok {
+	if who, ok := i.known.get([sha256.Size]byte(hash), time.Now()); ok {
 		return who, nil
 	}
-	generation := s.known.generation()
-	key, err := s.Catalog.Keys.Get(ctx, id)
+	generation := i.known.generation()
+	key, err := i.Catalog.Keys.Get(ctx, id)
 	if errors.Is(err, store.ErrNotFound) {
 		return rpc.Identity{}, errKey()
 	}
@@ -119,7 +106,7 @@ func (s *Service) Authenticate(ctx context.Context, bearer string) (rpc.Identity
 		return rpc.Identity{}, errKey()
 	}
 	who := rpc.Identity{KeyID: key.ID, Scope: scope}
-	s.known.put([sha256.Size]byte(hash), who, generation, time.Now())
+	i.known.put([sha256.Size]byte(hash), who, generation, time.Now())
 	return who, nil
 }
 

@@ -16,8 +16,15 @@ import (
 	"streamgate/store"
 )
 
-// ErrSignedOut means that the login was good, and has been ended.
-var ErrSignedOut = errors.New("signed out")
+// The outcomes of Logins.Verify other than success.
+var (
+	// ErrLoginInvalid: the token was not signed by this deployment.
+	ErrLoginInvalid = errors.New("invalid login")
+	// ErrLoginExpired: the login was good until its time.
+	ErrLoginExpired = errors.New("login expired")
+	// ErrSignedOut: the login was good, and has been ended.
+	ErrSignedOut = errors.New("signed out")
+)
 
 // Login is a wallet that has signed in.
 type Login struct {
@@ -95,7 +102,7 @@ func (l *Logins) mac(body []byte) []byte {
 }
 
 // Verify returns the login of a token that this deployment has issued, unless
-// it has expired or was signed out: ErrInvalid, ErrExpired, ErrSignedOut. If
+// it has expired or was signed out: ErrLoginInvalid, ErrLoginExpired, ErrSignedOut. If
 // the store cannot be asked, its error is returned: in doubt nobody is in.
 func (l *Logins) Verify(ctx context.Context, token string, now time.Time) (Login, error) {
 	login, err := l.parse(token)
@@ -103,7 +110,7 @@ func (l *Logins) Verify(ctx context.Context, token string, now time.Time) (Login
 		return Login{}, err
 	}
 	if !now.Before(login.Expires) {
-		return Login{}, ErrExpired
+		return Login{}, ErrLoginExpired
 	}
 	_, err = l.outs.Get(ctx, login.ID)
 	switch {
@@ -118,13 +125,13 @@ func (l *Logins) Verify(ctx context.Context, token string, now time.Time) (Login
 func (l *Logins) parse(token string) (Login, error) {
 	text, ok := strings.CutPrefix(token, loginPrefix)
 	if !ok || len(text) != l.encoding.EncodedLen(loginBody+loginMAC) {
-		return Login{}, ErrInvalid
+		return Login{}, ErrLoginInvalid
 	}
 	b, err := l.encoding.DecodeString(text)
 	// The decoder passes over line ends: the length tells.
 	if err != nil || len(b) != loginBody+loginMAC || b[0] != loginVersion ||
 		!hmac.Equal(l.mac(b[:loginBody]), b[loginBody:]) {
-		return Login{}, ErrInvalid
+		return Login{}, ErrLoginInvalid
 	}
 	return Login{
 		ID:      hex.EncodeToString(b[loginBody-loginID : loginBody]),
@@ -148,8 +155,8 @@ func (l *Logins) SignOut(ctx context.Context, token string, now time.Time) error
 	return nil
 }
 
-// bury forgets the sign-outs of logins that have expired.
-func (l *Logins) bury(ctx context.Context, now time.Time) error {
+// removeExpired forgets the sign-outs of logins that have expired.
+func (l *Logins) removeExpired(ctx context.Context, now time.Time) error {
 	for out, err := range store.All(ctx, l.outs, store.Query{}) {
 		if err == nil && !now.Before(out.Expires) {
 			err = l.outs.Delete(ctx, out.ID)

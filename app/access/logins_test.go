@@ -23,7 +23,7 @@ func TestLogins(t *testing.T) {
 	if got, err := l.Verify(t.Context(), token, now); err != nil || got != login {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if _, err := l.Verify(t.Context(), token, login.Expires); !errors.Is(err, ErrExpired) {
+	if _, err := l.Verify(t.Context(), token, login.Expires); !errors.Is(err, ErrLoginExpired) {
 		t.Errorf("at its end: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -72,7 +72,7 @@ func TestSignOutsAreForgotten(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := l.bury(t.Context(), time.Now().Add(time.Minute)); err != nil {
+	if err := l.removeExpired(t.Context(), time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	left, _, err := l.outs.List(t.Context(), store.Query{})
@@ -86,30 +86,25 @@ func loginsToken(t *testing.T, key string) string {
 	return token
 }
 
-// No other token than the issued one stands for a login, and a ticket never
-// does, even under the same key.
+// No other token than the issued one stands for a login.
 func TestLoginsTampered(t *testing.T) {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_\n="
 	l, token := loginsWith([]byte("key"), nil), loginsToken(t, "key")
 	for i := range token {
 		for _, c := range alphabet {
 			bad := token[:i] + string(c) + token[i+1:]
-			if _, err := l.parse(bad); bad != token && !errors.Is(err, ErrInvalid) {
+			if _, err := l.parse(bad); bad != token && !errors.Is(err, ErrLoginInvalid) {
 				t.Fatalf("character %d as %q: %v", i, c, err)
 			}
 		}
 	}
-	ticket := ticketsWith([]byte("key")).Sign(Ticket{SessionID: strings.Repeat("s", 20), VideoID: strings.Repeat("v", 24), Expires: time.Unix(2_000_000_000, 0)})
 	for _, bad := range []string{
 		"", "sw_", token[3:], "sg_" + token[3:], token[:len(token)-1], token + "A", token[:20] + "\n" + token[20:],
-		strings.Repeat("A", 1<<20), ticket, "sw_" + ticket, loginsToken(t, "other key"),
+		strings.Repeat("A", 1<<20), loginsToken(t, "other key"),
 	} {
-		if _, err := l.parse(bad); !errors.Is(err, ErrInvalid) {
+		if _, err := l.parse(bad); !errors.Is(err, ErrLoginInvalid) {
 			t.Errorf("%.40q: %v", bad, err)
 		}
-	}
-	if _, err := ticketsWith([]byte("key")).Verify(token[3:], time.Unix(0, 0)); !errors.Is(err, ErrInvalid) {
-		t.Errorf("a login as a ticket: %v", err)
 	}
 }
 
@@ -125,7 +120,7 @@ func FuzzLogin(f *testing.F) {
 	})
 }
 
-// All nodes of a deployment have one key, and it is not that of the tickets.
+// All nodes of a deployment have one key.
 func TestLoginsKey(t *testing.T) {
 	db, err := bolt.Open(filepath.Join(t.TempDir(), "db"), bolt.Options{})
 	if err != nil {
@@ -141,9 +136,5 @@ func TestLoginsKey(t *testing.T) {
 	login, token := nodes[0].Issue(addr(t, alice), 1, time.Now().Add(time.Hour))
 	if got, err := nodes[1].Verify(t.Context(), token, time.Now()); err != nil || got != login {
 		t.Errorf("on another node: %+v, %v", got, err)
-	}
-	ticketKey, err := db.Catalog().Secrets.Secret(t.Context(), ticketKeyName, func() []byte { return []byte("none yet") })
-	if err != nil || string(ticketKey) == string(nodes[0].key) {
-		t.Errorf("the tickets' key, %v", err)
 	}
 }

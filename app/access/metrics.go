@@ -6,24 +6,18 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// metrics tell how the gate is used. No label tells one video or wallet from
+// metrics tell how sessions go. No label tells one video or wallet from
 // another.
 type metrics struct {
-	decisions *prometheus.CounterVec
-	ended     *prometheus.CounterVec
-	lag       prometheus.Histogram
-	logs      *prometheus.GaugeVec
+	ended *prometheus.CounterVec
+	lag   prometheus.Histogram
 }
 
 func newMetrics(reg prometheus.Registerer, playing func() int) (*metrics, error) {
 	const ns, sub = "streamgate", "access"
 	m := &metrics{
-		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: ns, Subsystem: sub,
-			Name: "decisions_total", Help: "Decisions about viewers, by reason; admitted for those let in."}, []string{"reason"}),
 		ended: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: ns, Subsystem: sub,
 			Name: "sessions_ended_total", Help: "Playback sessions that were ended, by reason."}, []string{"reason"}),
-		logs: prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: ns, Subsystem: sub,
-			Name: "chain_logs", Help: "1 if the chain's endpoints list logs (eth_getLogs), 0 if its sessions are asked again at each new block instead."}, []string{"chain"}),
 		lag: prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: ns, Subsystem: sub,
 			Name: "revocation_lag_seconds", Help: "From the time of a block that took a viewer's access to the end of the session.",
 			Buckets: []float64{.1, .25, .5, 1, 2, 4, 8, 12, 16, 24, 36, 60, 120, 300}}),
@@ -33,20 +27,12 @@ func newMetrics(reg prometheus.Registerer, playing func() int) (*metrics, error)
 	}
 	sessions := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: ns, Subsystem: sub,
 		Name: "sessions", Help: "Playback sessions that are live."}, func() float64 { return float64(playing()) })
-	for _, c := range []prometheus.Collector{m.decisions, m.ended, m.lag, m.logs, sessions} {
+	for _, c := range []prometheus.Collector{m.ended, m.lag, sessions} {
 		if err := reg.Register(c); err != nil {
 			return nil, err
 		}
 	}
 	return m, nil
-}
-
-func (m *metrics) decided(d *Decision) {
-	reason := "admitted"
-	if !d.Admit {
-		reason = string(d.Reason)
-	}
-	m.decisions.WithLabelValues(reason).Inc()
 }
 
 // lagged notes how long after a block a session ended. A block's time is that

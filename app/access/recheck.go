@@ -3,6 +3,7 @@ package access
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"math/big"
 	"slices"
@@ -26,8 +27,8 @@ const (
 // before sessions end for it: an endpoint stumbles, or lags a block behind.
 var tries = [...]time.Duration{250 * time.Millisecond, 500 * time.Millisecond, time.Second}
 
-// verdict is why a session must end.
-type verdict struct {
+// outcome is why a session must end.
+type outcome struct {
 	failure  *store.Failure
 	decision *Decision // nil if it was none
 }
@@ -36,18 +37,18 @@ type verdict struct {
 // admitted. ended is called for each of them, after it has ended and by many at
 // once; it may be nil. It tells whether all of them could be asked; what could
 // not be is logged.
-func (s *Service) recheck(ctx context.Context, list []*playing, ended func(*playing)) bool {
+func (m *Manager) recheck(ctx context.Context, list []*liveSession, ended func(*liveSession)) bool {
 	var failed atomic.Bool
 	pauses := tries[:]
 	for part := range slices.Chunk(list, recheckBatch) {
-		why, unsure, err := s.ask(ctx, part, pauses)
+		why, unsure, err := m.ask(ctx, part, pauses)
 		if unsure {
 			pauses = nil // the others need not wait for the same chain
 		}
 		if err != nil {
 			failed.Store(true)
 			if ctx.Err() == nil {
-				s.Log.Error("sessions could not be checked; they will be asked again", "count", len(part), "err", err)
+				m.Log.Error("sessions could not be checked; they will be asked again", "count", len(part), "err", err)
 			}
 			continue
 		}
@@ -55,9 +56,9 @@ func (s *Service) recheck(ctx context.Context, list []*playing, ended func(*play
 		ends.SetLimit(endsAtOnce)
 		for p, v := range why {
 			ends.Go(func() error {
-				if err := s.end(ctx, p.id, v.failure); err != nil {
+				if err := m.end(ctx, p.id, v.failure); err != nil {
 					failed.Store(true)
-					s.Log.Error("a session could not be ended; it will be asked again", "session", p.id, "err", err)
+					m.Log.Error("a session could not be ended; it will be asked again", "session", p.id, "err", err)
 				} else if ended != nil {
 					ended(p)
 				}
@@ -72,8 +73,8 @@ func (s *Service) recheck(ctx context.Context, list []*playing, ended func(*play
 // ask decides about live sessions: why has those that must end. Those whose
 // chain gives no answer are asked again after each of the pauses; unsure tells
 // that there are some to the end.
-func (s *Service) ask(ctx context.Context, list []*playing, pauses []time.Duration) (why map[*playing]*verdict, unsure bool, err error) {
-	why, open, err := s.askOnce(ctx, list)
+func (m *Manager) ask(ctx context.Context, list []*liveSession, pauses []time.Duration) (why map[*liveSession]*outcome, unsure bool, err error) {
+	why, open, err := m.askOnce(ctx, list)
 	for i := 0; i < len(pauses) && err == nil && len(open) > 0; i++ {
 		select {
 		case <-time.After(pauses[i]):
@@ -83,38 +84,37 @@ func (s *Service) ask(ctx context.Context, list []*playing, pauses []time.Durati
 		for _, p := range open {
 			delete(why, p)
 		}
-		var again map[*playing]*verdict
-		again, open, err = s.askOnce(ctx, open)
+		var again map[*liveSession]*outcome
+		again, open, err = m.askOnce(ctx, open)
 		maps.Copy(why, again)
 	}
 	return why, len(open) > 0, err
 }
 
 // askOnce is ask; unsure are those of why whose chain gave no answer.
-func (s *Service) askOnce(ctx context.Context, list []*playing) (why map[*playing]*verdict, unsure []*playing, err error) {
-	why = map[*playing]*verdict{}
-	rules := map[*playing]*Rule{}
+func (m *Manager) askOnce(ctx context.Context, list []*liveSession) (why map[*liveSession]*outcome, unsure []*liveSession, err error) {
+	why = map[*liveSession]*outcome{}
+	ruleOf := map[*liveSession]*Rule{}
 	for _, p := range list {
-		rule, failure, err := s.ruleFor(ctx, p)
+		rule, failure, err := m.ruleFor(ctx, p)
 		switch {
 		case err != nil:
 			return nil, nil, err
 		case failure != nil:
-			why[p] = &verdict{failure: failure}
+			why[p] = &outcome{failure: failure}
 		default:
-			rules[p] = rule
+			ruleOf[p] = rule
 		}
 	}
-	facts := s.factsFor(ctx, rules)
+	facts := m.factsFor(ctx, ruleOf)
 	now := time.Now()
-	for p, rule := range rules {
-		d := Decide(rule, s.roster.viewerOf(p), facts, s.Policy, now)
-		s.metrics.decided(&d)
+	for p, rule := range ruleOf {
+		d := m.Decider.FromFacts(rule, m.live.viewerOf(p), facts, now)
 		if d.Admit {
-			s.roster.decided(p, d.Memory, s.nextCheck(&d, now))
+			m.live.decided(p, d.Memory, m.nextCheck(&d, now))
 			continue
 		}
-		why[p] = &verdict{failureOf(&d), &d}
+		why[p] = &outcome{failureOf(&d), &d}
 		if d.Reason == ReasonChainUnreachable {
 			unsure = append(unsure, p)
 		}
@@ -124,53 +124,40 @@ func (s *Service) askOnce(ctx context.Context, list []*playing) (why map[*playin
 
 // nextCheck is when a decision is to be made again, if nothing happens before:
 // soon, if it stands on what a chain said before it could not be reached.
-func (s *Service) nextCheck(d *Decision, now time.Time) time.Time {
-	due := now.Add(s.Recheck)
+func (m *Manager) nextCheck(d *Decision, now time.Time) time.Time {
+	due := now.Add(m.Recheck)
 	if !d.Until.IsZero() && d.Until.Before(due) {
 		due = d.Until
 	}
-	if chain, ok := d.Tree.graced(); ok {
-		if soon := now.Add(s.pollInterval(chain)); soon.Before(due) {
+	if chain, ok := d.Tree.Graced(); ok {
+		if soon := now.Add(m.pollInterval(chain)); soon.Before(due) {
 			due = soon
 		}
 	}
 	return due
 }
 
-// graced returns a chain whose earlier answer stands in the explanation.
-func (x *Explanation) graced() (chain uint64, ok bool) {
-	if x.Grace {
-		return x.rule.Holding.Chain, true
-	}
-	for i := range x.Parts {
-		if chain, ok = x.Parts[i].graced(); ok {
-			return chain, true
-		}
-	}
-	return 0, false
-}
-
 // ruleFor returns the rule by which a session goes on, or why it cannot.
-func (s *Service) ruleFor(ctx context.Context, p *playing) (*Rule, *store.Failure, error) {
-	e, err := s.book.get(ctx, p.videoID)
+func (m *Manager) ruleFor(ctx context.Context, p *liveSession) (*Rule, *store.Failure, error) {
+	e, err := m.Decider.Rules.Of(ctx, p.videoID)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return nil, &store.Failure{Code: reasonDeleted, Message: "The video has been removed."}, nil
 	case err != nil:
 		return nil, nil, err
-	case e.public || p.preview:
-		return public(), nil, nil
-	case e.rule == nil:
-		return nil, &store.Failure{Code: reasonPrivate, Message: "The video has been made private."}, nil
+	case e.Public || p.preview:
+		return PublicRule(), nil, nil
+	case e.Rule == nil:
+		return nil, &store.Failure{Code: ReasonPrivate, Message: "The video has been made private."}, nil
 	}
-	return e.rule, nil, nil
+	return e.Rule, nil, nil
 }
 
 // factsFor reads what the decisions need, each fact once, all chains at once.
-func (s *Service) factsFor(ctx context.Context, rules map[*playing]*Rule) Facts {
+func (m *Manager) factsFor(ctx context.Context, ruleOf map[*liveSession]*Rule) Facts {
 	needs, at := map[uint64][]Need{}, map[FactKey]int{}
-	for p, rule := range rules {
-		for chain, list := range Questions(rule, s.roster.viewerOf(p)) {
+	for p, rule := range ruleOf {
+		for chain, list := range Questions(rule, m.live.viewerOf(p)) {
 			for _, need := range list {
 				key := keyOf(chain, need.Question)
 				i, known := at[key]
@@ -183,17 +170,24 @@ func (s *Service) factsFor(ctx context.Context, rules map[*playing]*Rule) Facts 
 			}
 		}
 	}
-	return s.facts.Facts(ctx, needs)
+	return m.Decider.Facts.Facts(ctx, needs)
 }
 
 // concerned lists the sessions whose rules name a chain.
-func (s *Service) concerned(ctx context.Context, chain uint64) []*playing {
-	var list []*playing
-	for _, p := range s.roster.all() {
-		e, err := s.book.get(ctx, p.videoID)
-		if err != nil || e.rule != nil && slices.Contains(e.rule.chains(), chain) {
+func (m *Manager) concerned(ctx context.Context, chain uint64) []*liveSession {
+	var list []*liveSession
+	for _, p := range m.live.all() {
+		e, err := m.Decider.Rules.Of(ctx, p.videoID)
+		if err != nil || e.Rule != nil && slices.Contains(e.Rule.chains(), chain) {
 			list = append(list, p)
 		}
 	}
 	return list
+}
+
+// failureOf is why a decision ends a session.
+func failureOf(d *Decision) *store.Failure {
+	return &store.Failure{
+		Code: string(d.Reason), Message: fmt.Sprintf("Your access has ended. %s", d.Sentence), Admits: d.Admits,
+	}
 }

@@ -59,6 +59,9 @@ type Rule struct {
 	Ref string
 }
 
+// PublicRule admits everybody.
+func PublicRule() *Rule { return &Rule{Kind: KindPublic} }
+
 // Holding is what a wallet must have on a chain.
 type Holding struct {
 	Chain    uint64     // EIP-155

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"connectrpc.com/connect"
@@ -76,7 +75,7 @@ func (s *Service) setVideoRule(ctx context.Context, videoID string, stored []byt
 		return rpc.NotFound(err, "video", videoID)
 	}
 	s.Log.InfoContext(ctx, "rule changed", "video", videoID, "gated", stored != nil)
-	s.changed(videoID)
+	s.Changed(videoID)
 	events.VideoChanged.Announce(s.Bus, s.Log, events.Video{VideoID: videoID, State: string(video.State)})
 	return nil
 }
@@ -98,7 +97,7 @@ func (s *Service) PutRule(ctx context.Context, req *rpc.PutRuleRequest) (*rpc.Ru
 		if name == req.Name {
 			return &Rule{Kind: KindRule, Ref: name}, nil
 		}
-		return s.book.named(ctx, name)
+		return s.decider.Rules.Named(ctx, name)
 	}
 	rule, stored, err := s.prepare(ctx, req.Rule, rec.Rule, lookup)
 	if err != nil {
@@ -171,7 +170,7 @@ func (s *Service) DeleteRule(ctx context.Context, req *rpc.DeleteRuleRequest) (*
 // concerns takes as long to find out.
 func (s *Service) rulesChanged(ctx context.Context, name string) {
 	s.Log.InfoContext(ctx, "named rule changed", "rule", name)
-	s.changed(everyVideo)
+	s.Changed(EveryVideo)
 	events.RulesChanged.Announce(s.Bus, s.Log, events.Rules{Name: name})
 }
 
@@ -179,7 +178,7 @@ func (s *Service) rulesChanged(ctx context.Context, name string) {
 type lookup = func(name string) (*Rule, error)
 
 func (s *Service) named(ctx context.Context) lookup {
-	return func(name string) (*Rule, error) { return s.book.named(ctx, name) }
+	return func(name string) (*Rule, error) { return s.decider.Rules.Named(ctx, name) }
 }
 
 // prepare reads a rule that comes from outside and makes it fit to be stored:
@@ -213,55 +212,10 @@ func (s *Service) expand(rule *Rule, find lookup) (*Rule, error) {
 	if err != nil {
 		return nil, ruleError(err)
 	}
-	if err := s.plausible(expanded, ""); err != nil {
+	if err := expanded.Check(s.Chains.IDs()); err != nil {
 		return nil, ruleError(err)
 	}
-	if passwords, pools := expanded.asks(); passwords > 1 || pools > 1 {
-		return nil, ruleError(ruleErrorf("", "nobody could be admitted: a viewer enters one password and one code, but the rule asks for more of them at once"))
-	}
 	return expanded, nil
-}
-
-// asks counts the passwords and the pools of codes that a viewer needs at once.
-func (r *Rule) asks() (passwords, pools int) {
-	switch r.Kind {
-	case KindPassword:
-		return 1, 0
-	case KindTicketCode:
-		return 0, 1
-	}
-	codes := map[string]bool{}
-	for i := range r.Parts {
-		part := &r.Parts[i]
-		pw, pl := part.asks()
-		switch {
-		case r.Kind == KindAny && i > 0:
-			passwords, pools = min(passwords, pw), min(pools, pl)
-			continue
-		case part.Kind == KindTicketCode && codes[part.Ticket.Pool]:
-			pl = 0 // the same code serves
-		case part.Kind == KindTicketCode:
-			codes[part.Ticket.Pool] = true
-		}
-		passwords, pools = passwords+pw, pools+pl
-	}
-	return passwords, pools
-}
-
-func (s *Service) plausible(r *Rule, at string) error {
-	place := at + "/" + string(r.Kind)
-	if r.Kind == KindRule && len(r.Parts) == 0 {
-		return ruleErrorf(place, "there is no rule %s", r.Ref)
-	}
-	if r.Holding != nil && !slices.Contains(s.Chains.IDs(), r.Holding.Chain) {
-		return ruleErrorf(place+"/chain", "chain %d is not configured here; there are %v", r.Holding.Chain, s.Chains.IDs())
-	}
-	for i := range r.Parts {
-		if err := s.plausible(&r.Parts[i], partPlace(r.Kind, place, i)); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // readRule parses a rule as it came over the API.
@@ -269,18 +223,20 @@ func (s *Service) readRule(ctx context.Context, given *structpb.Struct) (*Rule, 
 	if given == nil {
 		return nil, rpc.Invalid("invalid_rule", "The rule is missing.")
 	}
-	if err := checkNumbers(structpb.NewStructValue(given), ""); err != nil {
-		return nil, ruleError(err)
-	}
-	if err := s.tellKinds(ctx, given, "", 0); err != nil {
-		return nil, ruleError(err)
-	}
-	data, err := given.MarshalJSON()
-	if err != nil {
-		return nil, rpc.Invalid("invalid_rule", "The rule cannot be read.")
-	}
-	rule, err := ParseRule(data)
+	rule, err := RuleFromStruct(given, s.Chains.IDs(), func(chain uint64, contract Address) (RuleKind, error) {
+		return s.contractKind(ctx, chain, contract)
+	})
 	return rule, ruleError(err)
+}
+
+// contractKind asks a contract whether it is an erc721 or an erc1155.
+func (s *Service) contractKind(ctx context.Context, chain uint64, contract Address) (RuleKind, error) {
+	kind, err := s.decider.Facts.Kind(ctx, chain, contract)
+	if errors.Is(err, ErrChainUnreachable) {
+		return "", rpc.Errorf(connect.CodeUnavailable, "chain_unreachable",
+			"%s cannot be reached to ask what %s is: write erc721 or erc1155, or try again.", s.Policy.Chain(chain), contract)
+	}
+	return kind, err
 }
 
 // ruleError is a *RuleError as the API shows it; other errors pass.

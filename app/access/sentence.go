@@ -1,7 +1,6 @@
 package access
 
 import (
-	"errors"
 	"fmt"
 	"math/big"
 	"slices"
@@ -9,12 +8,10 @@ import (
 	"time"
 )
 
-func isChainUnknown(err error) bool { return errors.Is(err, ErrChainUnknown) }
-
 // wants says what a holding leaf asks for, to stand after "hold" or "holds".
 func wants(r *Rule, policy Policy) string {
 	h := r.Holding
-	chain := policy.chain(h.Chain)
+	chain := policy.Chain(h.Chain)
 	switch {
 	case r.Kind == KindNative:
 		return fmt.Sprintf("at least %s on %s", coins(h.Min), chain)
@@ -73,11 +70,11 @@ func (e *evaluation) sentence(x *Explanation) string {
 	case ReasonNotHolder:
 		return fmt.Sprintf("The wallet %s does not hold %s.", e.viewer.Wallet, x.Wants)
 	case ReasonChainUnreachable:
-		return fmt.Sprintf("What the wallet holds cannot be checked now, because %s cannot be reached.", e.policy.chain(x.rule.Holding.Chain))
+		return fmt.Sprintf("What the wallet holds cannot be checked now, because %s cannot be reached.", e.policy.Chain(x.rule.Holding.Chain))
 	case ReasonChainUnknown:
-		return fmt.Sprintf("The rule names %s, which is not configured here.", e.policy.chain(x.rule.Holding.Chain))
+		return fmt.Sprintf("The rule names %s, which is not configured here.", e.policy.Chain(x.rule.Holding.Chain))
 	case ReasonContractProblem:
-		return fmt.Sprintf("The contract %s on %s gives no usable answer.", x.rule.Holding.Contract, e.policy.chain(x.rule.Holding.Chain))
+		return fmt.Sprintf("The contract %s on %s gives no usable answer.", x.rule.Holding.Contract, e.policy.Chain(x.rule.Holding.Chain))
 	case ReasonNotListed:
 		return fmt.Sprintf("The wallet %s is not on the list of those who may watch.", e.viewer.Wallet)
 	case ReasonExcluded:
@@ -197,7 +194,7 @@ func (e *evaluation) step(x *Explanation, want Result) (step, bool) {
 	case KindERC721, KindERC1155, KindERC20, KindNative:
 		switch {
 		case x.Reason == ReasonChainUnreachable:
-			return step{text: "try again when " + e.policy.chain(r.Holding.Chain) + " can be reached"}, true
+			return step{text: "try again when " + e.policy.Chain(r.Holding.Chain) + " can be reached"}, true
 		case x.Reason == ReasonChainUnknown, x.Reason == ReasonContractProblem:
 			return step{}, false
 		case want == Pass:

@@ -26,49 +26,49 @@ const (
 )
 
 // RenewSession implements rpc.AccessHandler.
-func (s *Service) RenewSession(ctx context.Context, req *rpc.RenewSessionRequest) (*rpc.Session, error) {
-	ticket, rec, err := s.sessionOf(ctx, req.Token)
+func (m *Manager) RenewSession(ctx context.Context, req *rpc.RenewSessionRequest) (*rpc.Session, error) {
+	ticket, rec, err := m.sessionOf(ctx, req.Token)
 	if err != nil {
 		return nil, err
 	}
 	if rec.State != store.SessionLive {
 		return nil, over(&rec)
 	}
-	if time.Since(s.issued(&rec)) < renewPause {
-		return s.issue(ctx, &rec), nil // the newest is as good
+	if time.Since(m.issued(&rec)) < renewPause {
+		return m.issue(ctx, &rec), nil // the newest is as good
 	}
 	if !ticket.Expires.Equal(rec.Ticket) { // one session is one player
 		return nil, rpc.Errorf(connect.CodeUnauthenticated, "ticket_renewed", "Another player goes on with this session: open a new one.")
 	}
 	ctx = context.WithoutCancel(ctx)
-	p, err := s.onRoster(&rec)
+	p, err := m.watched(&rec)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.stillAdmitted(ctx, p); err != nil {
+	if err := m.stillAdmitted(ctx, p); err != nil {
 		return nil, err
 	}
-	memory, err := json.Marshal(s.roster.viewerOf(p).Earlier)
+	memory, err := json.Marshal(m.live.viewerOf(p).Earlier)
 	if err != nil {
 		return nil, fmt.Errorf("renew session %s: %w", rec.ID, err)
 	}
-	_, err = s.Catalog.Sessions.Update(ctx, rec.ID, func(now *store.Session) error {
+	_, err = m.Catalog.Sessions.Update(ctx, rec.ID, func(now *store.Session) error {
 		if rec = *now; rec.State != store.SessionLive {
 			return errOver
 		}
-		now.Ticket, now.Memory = s.ticketEnd(now), memory
+		now.Ticket, now.Memory = m.ticketEnd(now), memory
 		rec = *now
 		return nil
 	})
 	switch {
 	case errors.Is(err, errOver), errors.Is(err, store.ErrNotFound):
-		s.roster.drop(rec.ID)
+		m.live.drop(rec.ID)
 		return nil, over(&rec)
 	case err != nil:
 		return nil, fmt.Errorf("renew session %s: %w", rec.ID, err)
 	}
-	s.roster.renewed(rec.ID, rec.Ticket)
-	return s.issue(ctx, &rec), nil
+	m.live.renewed(rec.ID, rec.Ticket)
+	return m.issue(ctx, &rec), nil
 }
 
 // renewPause is how long after a ticket was issued its session gets no other:
@@ -76,32 +76,32 @@ func (s *Service) RenewSession(ctx context.Context, req *rpc.RenewSessionRequest
 const renewPause = 5 * time.Second
 
 // issued is when a session's newest ticket was.
-func (s *Service) issued(rec *store.Session) time.Time { return rec.Ticket.Add(-s.TicketTTL) }
+func (m *Manager) issued(rec *store.Session) time.Time { return rec.Ticket.Add(-m.TicketTTL) }
 
-// onRoster returns a live session of the roster; one that another node has made
+// watched returns a live session of those that are watched; one that another node has made
 // is put there.
-func (s *Service) onRoster(rec *store.Session) (*playing, error) {
-	if p := s.roster.get(rec.ID); p != nil {
+func (m *Manager) watched(rec *store.Session) (*liveSession, error) {
+	if p := m.live.get(rec.ID); p != nil {
 		return p, nil
 	}
-	p, err := playingOf(rec)
+	p, err := liveSessionOf(rec)
 	if err != nil {
 		return nil, err
 	}
 	if rec.KeyID != "" {
-		s.roster.put(p)
+		m.live.put(p)
 		return p, nil
 	}
-	most := limits{s.MaxPerWallet, s.MaxPerVideo}
-	return p, crowded(s.roster.enter(p, most, time.Now()), most)
+	most := streamLimits{m.MaxPerWallet, m.MaxPerVideo}
+	return p, limitError(m.live.enter(p, most, time.Now()), most)
 }
 
 // errOver: the session has ended meanwhile.
 var errOver = errors.New("the session is over")
 
 // stillAdmitted asks a session's rule, and ends the session if it says no.
-func (s *Service) stillAdmitted(ctx context.Context, p *playing) error {
-	why, _, err := s.ask(ctx, []*playing{p}, tries[:])
+func (m *Manager) stillAdmitted(ctx context.Context, p *liveSession) error {
+	why, _, err := m.ask(ctx, []*liveSession{p}, tries[:])
 	if err != nil {
 		return err
 	}
@@ -109,30 +109,30 @@ func (s *Service) stillAdmitted(ctx context.Context, p *playing) error {
 	if v == nil {
 		return nil
 	}
-	if err := s.end(ctx, p.id, v.failure); err != nil {
+	if err := m.end(ctx, p.id, v.failure); err != nil {
 		return err
 	}
 	if v.decision != nil {
-		return refusal(*v.decision, s.roster.viewerOf(p))
+		return Refusal(*v.decision, m.live.viewerOf(p))
 	}
 	return sessionEnded(v.failure)
 }
 
 // LeaveSession implements rpc.AccessHandler.
-func (s *Service) LeaveSession(ctx context.Context, req *rpc.LeaveSessionRequest) (*rpc.LeaveSessionResponse, error) {
-	_, rec, err := s.sessionOf(ctx, req.Token)
+func (m *Manager) LeaveSession(ctx context.Context, req *rpc.LeaveSessionRequest) (*rpc.LeaveSessionResponse, error) {
+	_, rec, err := m.sessionOf(ctx, req.Token)
 	if err != nil {
 		return nil, err
 	}
 	if rec.KeyID != "" || rec.Preview { // a link that others may be using
 		return &rpc.LeaveSessionResponse{}, nil
 	}
-	err = s.end(ctx, rec.ID, &store.Failure{Code: reasonLeft, Message: "The viewer has left."})
+	err = m.end(ctx, rec.ID, &store.Failure{Code: reasonLeft, Message: "The viewer has left."})
 	return &rpc.LeaveSessionResponse{}, err
 }
 
 // ListSessions implements rpc.AccessHandler.
-func (s *Service) ListSessions(ctx context.Context, req *rpc.ListSessionsRequest) (*rpc.ListSessionsResponse, error) {
+func (m *Manager) ListSessions(ctx context.Context, req *rpc.ListSessionsRequest) (*rpc.ListSessionsResponse, error) {
 	if err := rpc.Require(ctx, rpc.ScopeOperator); err != nil {
 		return nil, err
 	}
@@ -146,7 +146,7 @@ func (s *Service) ListSessions(ctx context.Context, req *rpc.ListSessionsRequest
 		return nil, rpc.Invalid("invalid_state", "There is no session state %q; there are live, ended and past.", req.State)
 	}
 	q.Parent, q.State = req.VideoId, req.State
-	recs, next, err := s.Catalog.Sessions.List(ctx, q)
+	recs, next, err := m.Catalog.Sessions.List(ctx, q)
 	if err != nil {
 		return nil, rpc.ListError(err, "sessions")
 	}
@@ -158,22 +158,22 @@ func (s *Service) ListSessions(ctx context.Context, req *rpc.ListSessionsRequest
 }
 
 // EndSession implements rpc.AccessHandler.
-func (s *Service) EndSession(ctx context.Context, req *rpc.EndSessionRequest) (*rpc.EndSessionResponse, error) {
+func (m *Manager) EndSession(ctx context.Context, req *rpc.EndSessionRequest) (*rpc.EndSessionResponse, error) {
 	if err := rpc.Require(ctx, rpc.ScopeOperator); err != nil {
 		return nil, err
 	}
-	if _, err := s.Catalog.Sessions.Get(ctx, req.Id); err != nil {
+	if _, err := m.Catalog.Sessions.Get(ctx, req.Id); err != nil {
 		return nil, rpc.NotFound(err, "session", req.Id)
 	}
-	err := s.end(ctx, req.Id, &store.Failure{Code: reasonOperator, Message: "The operator has ended this session."})
+	err := m.end(ctx, req.Id, &store.Failure{Code: reasonOperator, Message: "The operator has ended this session."})
 	return &rpc.EndSessionResponse{}, err
 }
 
 // end ends a session everywhere: first in the store, then by an event. Of one
-// that is over or gone already nothing changes. It stays on the roster until it
+// that is over or gone already nothing changes. It stays among the live sessions until it
 // has ended, and once begun does not depend on the caller waiting.
-func (s *Service) end(ctx context.Context, id string, why *store.Failure) error {
-	rec, err := s.Catalog.Sessions.Update(context.WithoutCancel(ctx), id, func(rec *store.Session) error {
+func (m *Manager) end(ctx context.Context, id string, why *store.Failure) error {
+	rec, err := m.Catalog.Sessions.Update(context.WithoutCancel(ctx), id, func(rec *store.Session) error {
 		if rec.State != store.SessionLive {
 			return errOver
 		}
@@ -184,30 +184,30 @@ func (s *Service) end(ctx context.Context, id string, why *store.Failure) error 
 	if err != nil && !gone {
 		return fmt.Errorf("end session %s: %w", id, err)
 	}
-	s.roster.drop(id)
+	m.live.drop(id)
 	if !gone {
-		s.announceEnd(&rec, why.Code)
+		m.announceEnd(&rec, why.Code)
 	}
 	return nil
 }
 
 // announceEnd counts the end of a session, and tells the streaming nodes.
-func (s *Service) announceEnd(rec *store.Session, reason string) {
-	s.metrics.ended.WithLabelValues(reason).Inc()
-	events.SessionEnded.Announce(s.Bus, s.Log, events.Session{SessionID: rec.ID, VideoID: rec.VideoID, Reason: reason})
+func (m *Manager) announceEnd(rec *store.Session, reason string) {
+	m.metrics.ended.WithLabelValues(reason).Inc()
+	events.SessionEnded.Announce(m.Bus, m.Log, events.Session{SessionID: rec.ID, VideoID: rec.VideoID, Reason: reason})
 }
 
 // sessionOf returns the session of a ticket that is good: ticket_expired,
 // ticket_invalid.
-func (s *Service) sessionOf(ctx context.Context, token string) (Ticket, store.Session, error) {
-	ticket, err := s.Tickets.Verify(token, time.Now())
+func (m *Manager) sessionOf(ctx context.Context, token string) (Ticket, store.Session, error) {
+	ticket, err := m.Tickets.Verify(token, time.Now())
 	switch {
 	case errors.Is(err, ErrExpired):
 		return ticket, store.Session{}, rpc.Errorf(connect.CodeUnauthenticated, "ticket_expired", "This session has expired: open a new one.")
 	case err != nil:
 		return ticket, store.Session{}, rpc.Errorf(connect.CodeUnauthenticated, "ticket_invalid", "This is not a valid ticket: open a session.")
 	}
-	rec, err := s.Catalog.Sessions.Get(ctx, ticket.SessionID)
+	rec, err := m.Catalog.Sessions.Get(ctx, ticket.SessionID)
 	if errors.Is(err, store.ErrNotFound) {
 		return ticket, rec, rpc.Errorf(connect.CodeUnauthenticated, "ticket_expired", "This session is over: open a new one.")
 	}
@@ -228,11 +228,11 @@ func sessionEnded(why *store.Failure) error {
 
 // ticketEnd is when a ticket that is issued now expires. A link that a key has
 // made is for players that cannot renew: its ticket is the session.
-func (s *Service) ticketEnd(rec *store.Session) time.Time {
+func (m *Manager) ticketEnd(rec *store.Session) time.Time {
 	if rec.KeyID != "" || rec.Preview {
 		return rec.Expires
 	}
-	end := time.Now().UTC().Add(s.TicketTTL).Truncate(time.Second)
+	end := time.Now().UTC().Add(m.TicketTTL).Truncate(time.Second)
 	if end.After(rec.Expires) {
 		end = rec.Expires
 	}
@@ -240,9 +240,9 @@ func (s *Service) ticketEnd(rec *store.Session) time.Time {
 }
 
 // issue signs a session's ticket, and says where to play.
-func (s *Service) issue(ctx context.Context, rec *store.Session) *rpc.Session {
+func (m *Manager) issue(ctx context.Context, rec *store.Session) *rpc.Session {
 	out := viewSession(rec)
-	out.Token = s.Tickets.Sign(Ticket{SessionID: rec.ID, VideoID: rec.VideoID, Expires: rec.Ticket})
+	out.Token = m.Tickets.Sign(Ticket{SessionID: rec.ID, VideoID: rec.VideoID, Expires: rec.Ticket})
 	play := rpc.BaseURL(ctx) + "/s/" + out.Token + "/"
 	out.HlsUrl, out.DashUrl, out.WatchUrl = play+"master.m3u8", play+"manifest.mpd", play
 	return out
@@ -261,7 +261,7 @@ func viewSession(rec *store.Session) *rpc.Session {
 
 // viewerOf is who plays a recorded session.
 func viewerOf(rec *store.Session) (Viewer, error) {
-	viewer, err := parseViewer(rec.Wallet, rec.Vaults)
+	viewer, err := ParseViewer(rec.Wallet, rec.Vaults)
 	if err != nil {
 		return viewer, fmt.Errorf("session %s: %w", rec.ID, err)
 	}
@@ -280,4 +280,17 @@ func proofsOf(rec *store.Session) map[string]Proof {
 		proofs[key] = Proof(proof)
 	}
 	return proofs
+}
+
+// EndOfKey ends the sessions that a key has made.
+func (m *Manager) EndOfKey(ctx context.Context, id string) error {
+	for rec, err := range store.All(ctx, m.Catalog.Sessions, store.Query{State: string(store.SessionLive)}) {
+		if err == nil && rec.KeyID == id {
+			err = m.end(ctx, rec.ID, &store.Failure{Code: reasonKey, Message: "The key that made this link has been revoked."})
+		}
+		if err != nil {
+			return fmt.Errorf("end the sessions of key %s: %w", id, err)
+		}
+	}
+	return nil
 }

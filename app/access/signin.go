@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -189,10 +188,4 @@ func (s *SignIn) checkSignature(ctx context.Context, m *siweMessage, message str
 			"The signature cannot be checked now, because its chain cannot be reached: try again soon.")
 	}
 	return fmt.Errorf("verify a signature: %w", err)
-}
-
-// PersonalHash is the hash that a wallet signs for a text (EIP-191, version
-// 0x45: personal_sign).
-func PersonalHash(message string) [32]byte {
-	return Keccak256([]byte("\x19Ethereum Signed Message:\n"+strconv.Itoa(len(message))), []byte(message))
 }

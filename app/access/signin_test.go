@@ -306,13 +306,6 @@ func TestSIWEExamples(t *testing.T) {
 
 // personal_sign's hash as every library computes it: the text's length is of
 // its bytes, in decimal digits.
-func TestPersonalHash(t *testing.T) {
-	hash := PersonalHash("Hello World")
-	if got := hex.EncodeToString(hash[:]); got != "a1de988600a42c4b4ab089b619297c17d53cffae5d5120d82d8a92d0bb3b78f2" {
-		t.Error(got)
-	}
-}
-
 // Whatever is accepted says each thing once, on a line of its own.
 func FuzzSIWE(f *testing.F) {
 	s := newSignInTest(f)

@@ -94,3 +94,20 @@ func FuzzVerify(f *testing.F) {
 		}
 	})
 }
+
+// Every node of a deployment has the same key.
+func TestTicketKeyIsShared(t *testing.T) {
+	m := newManager(t)
+	again, err := NewTickets(t.Context(), m.Catalog.Secrets)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token := m.Tickets.Sign(Ticket{SessionID: "s", VideoID: "v", Expires: time.Unix(1<<40, 0)})
+	if _, err := again.Verify(token, time.Now()); err != nil {
+		t.Error(err)
+	}
+	_, err = ticketsWith([]byte("another deployment's")).Verify(token, time.Now())
+	if !errors.Is(err, ErrInvalid) {
+		t.Errorf("foreign token: %v", err)
+	}
+}

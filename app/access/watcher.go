@@ -34,7 +34,7 @@ const (
 // watcher follows the logs of one chain: whoever may have lost or gained what
 // a rule needs is asked again at once.
 type watcher struct {
-	s       *Service
+	m       *Manager
 	chain   uint64
 	at      *Block    // whose logs have had their effect; nil: not known yet
 	lagging time.Time // since when looks have shown an older head; zero: they do not
@@ -43,13 +43,13 @@ type watcher struct {
 	last map[Transfer]struct{} // those of the newest block that had their effect
 }
 
-func newWatcher(s *Service, chain uint64) *watcher { return &watcher{s: s, chain: chain} }
+func newWatcher(m *Manager, chain uint64) *watcher { return &watcher{m: m, chain: chain} }
 
 func (w *watcher) id() string { return strconv.FormatUint(w.chain, 10) }
 
 // run looks at the chain until ctx ends.
 func (w *watcher) run(ctx context.Context) {
-	every := w.s.pollInterval(w.chain)
+	every := w.m.pollInterval(w.chain)
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
@@ -79,8 +79,8 @@ func (w *watcher) run(ctx context.Context) {
 // askAll asks every session that stands on the chain afresh: what its logs
 // would have told is not known.
 func (w *watcher) askAll(ctx context.Context) {
-	w.s.facts.Expire(w.chain)
-	w.s.recheck(ctx, w.s.concerned(ctx, w.chain), nil)
+	w.m.Decider.Facts.Expire(w.chain)
+	w.m.recheck(ctx, w.m.concerned(ctx, w.chain), nil)
 }
 
 // note logs when a chain goes away and when it comes back; endpoints count
@@ -88,9 +88,9 @@ func (w *watcher) askAll(ctx context.Context) {
 func (w *watcher) note(err error) {
 	switch {
 	case err != nil && !w.down:
-		w.s.Log.Warn("a chain cannot be watched", "chain", w.chain, "err", err)
+		w.m.Log.Warn("a chain cannot be watched", "chain", w.chain, "err", err)
 	case err == nil && w.down:
-		w.s.Log.Info("the chain can be watched again", "chain", w.chain)
+		w.m.Log.Info("the chain can be watched again", "chain", w.chain)
 	}
 	w.down = err != nil
 }
@@ -129,21 +129,21 @@ func (w *watcher) look(ctx context.Context) error {
 // needs them.
 func (w *watcher) follow(ctx context.Context) (Followed, error) {
 	if w.at != nil {
-		contracts, used, err := w.s.book.watched(ctx, w.chain)
+		contracts, used, err := w.m.Decider.Rules.Contracts(ctx, w.chain)
 		if err != nil {
 			return Followed{}, err
 		}
 		if used {
-			return w.s.Chains.Follow(ctx, w.chain, w.at.Number+1, contracts)
+			return w.m.Chains.Follow(ctx, w.chain, w.at.Number+1, contracts)
 		}
 	}
-	head, err := w.s.Chains.Head(ctx, w.chain)
+	head, err := w.m.Chains.Head(ctx, w.chain)
 	return Followed{Head: head}, err
 }
 
 // begin reads where the last watcher of the chain was; the first begins now.
 func (w *watcher) begin(ctx context.Context, head Block) error {
-	cursor, err := w.s.Catalog.Cursors.Get(ctx, w.id())
+	cursor, err := w.m.Catalog.Cursors.Get(ctx, w.id())
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		w.at = &head
@@ -169,7 +169,7 @@ func (w *watcher) onBranch(ctx context.Context, seen Followed) (bool, error) {
 		return !head.Time.After(w.at.Time) && time.Since(w.lagging) <= maxLag, nil
 	}
 	w.lagging = time.Time{}
-	read, split := w.s.facts.Unproven(w.chain, head)
+	read, split := w.m.Decider.Facts.Unproven(w.chain, head)
 	if split || len(read) > 0 && read[0].Number+maxCatchUp < head.Number { // by one who is far behind
 		return false, nil
 	}
@@ -184,7 +184,7 @@ func (w *watcher) onBranch(ctx context.Context, seen Followed) (bool, error) {
 		if ok, err := w.ancestors(ctx, head, part); err != nil || !ok {
 			return false, err
 		}
-		w.s.facts.Proven(w.chain, part...)
+		w.m.Decider.Facts.Proven(w.chain, part...)
 	}
 	return true, nil
 }
@@ -207,7 +207,7 @@ func (w *watcher) ancestors(ctx context.Context, head Block, blocks []Block) (bo
 	if len(asked) == 0 {
 		return true, nil
 	}
-	found, err := w.s.Chains.Ancestors(ctx, w.chain, head, numbers...)
+	found, err := w.m.Chains.Ancestors(ctx, w.chain, head, numbers...)
 	if err != nil {
 		return false, err
 	}
@@ -224,11 +224,11 @@ func (w *watcher) ancestors(ctx context.Context, head Block, blocks []Block) (bo
 // goes on from a little below the head, so that an endpoint that is a block
 // behind can still answer.
 func (w *watcher) startOver(ctx context.Context, head Block, why string) error {
-	found, err := w.s.Chains.Ancestors(ctx, w.chain, head, head.Number-min(head.Number, startBehind))
+	found, err := w.m.Chains.Ancestors(ctx, w.chain, head, head.Number-min(head.Number, startBehind))
 	if err != nil {
 		return err
 	}
-	w.s.Log.Warn("what was read of a chain is forgotten", "chain", w.chain, "why", why, "from", w.at.Number, "to", head.Number)
+	w.m.Log.Warn("what was read of a chain is forgotten", "chain", w.chain, "why", why, "from", w.at.Number, "to", head.Number)
 	w.anybody(ctx, found[0], head)
 	w.lagging = time.Time{}
 	return w.move(ctx, found[0])
@@ -237,23 +237,23 @@ func (w *watcher) startOver(ctx context.Context, head Block, why string) error {
 // anybody asks every session that stands on the chain, of which nothing that
 // was read before base is believed.
 func (w *watcher) anybody(ctx context.Context, base, head Block) {
-	w.s.facts.Reset(w.chain, base.Number)
-	w.recheck(ctx, w.s.concerned(ctx, w.chain), nil, head)
+	w.m.Decider.Facts.Reset(w.chain, base.Number)
+	w.recheck(ctx, w.m.concerned(ctx, w.chain), nil, head)
 }
 
 // catchUp takes in the logs up to the head, some blocks at a time.
 func (w *watcher) catchUp(ctx context.Context, seen Followed) error {
 	head := seen.Head
 	if seen.Whole && w.at.Number < head.Number {
-		w.s.facts.Seen(w.chain, head.Number)
+		w.m.Decider.Facts.Seen(w.chain, head.Number)
 		w.logs(false, nil)
 		w.effect(ctx, seen.Transfers, head)
 		return w.move(ctx, head)
 	}
 	for w.at.Number < head.Number {
 		end := head
-		if head.Number-w.at.Number > catchUpStep && !w.s.logless.has(w.chain) {
-			found, err := w.s.Chains.Ancestors(ctx, w.chain, head, w.at.Number+catchUpStep)
+		if head.Number-w.at.Number > catchUpStep && !w.m.Decider.NoLogs(w.chain) {
+			found, err := w.m.Chains.Ancestors(ctx, w.chain, head, w.at.Number+catchUpStep)
 			if err != nil {
 				return err
 			}
@@ -271,15 +271,15 @@ func (w *watcher) catchUp(ctx context.Context, seen Followed) error {
 
 // takeIn gives the logs up to a block their effect.
 func (w *watcher) takeIn(ctx context.Context, end Block) error {
-	contracts, used, err := w.s.book.watched(ctx, w.chain)
+	contracts, used, err := w.m.Decider.Rules.Contracts(ctx, w.chain)
 	if err != nil {
 		return err
 	}
-	w.s.facts.Seen(w.chain, end.Number)
+	w.m.Decider.Facts.Seen(w.chain, end.Number)
 	if !used {
 		return nil
 	}
-	transfers, err := w.s.Chains.Transfers(ctx, w.chain, w.at.Number+1, end, contracts)
+	transfers, err := w.m.Chains.Transfers(ctx, w.chain, w.at.Number+1, end, contracts)
 	if errors.Is(err, ErrNoLogs) {
 		w.logs(true, err)
 		w.askAll(ctx)
@@ -295,14 +295,14 @@ func (w *watcher) takeIn(ctx context.Context, end Block) error {
 
 // logs notes whether the chain's endpoints list logs.
 func (w *watcher) logs(none bool, err error) {
-	if !w.s.logless.set(w.chain, none) {
+	if !w.m.Decider.SetNoLogs(w.chain, none) {
 		return
 	}
 	if none {
-		w.s.Log.Warn("No endpoint of the chain lists logs (eth_getLogs); its sessions are asked again at each new block. Add an endpoint that lists logs to chains[].urls.", "chain", w.chain, "err", err)
+		w.m.Log.Warn("No endpoint of the chain lists logs (eth_getLogs); its sessions are asked again at each new block. Add an endpoint that lists logs to chains[].urls.", "chain", w.chain, "err", err)
 		return
 	}
-	w.s.Log.Info("The chain's endpoints list logs.", "chain", w.chain)
+	w.m.Log.Info("The chain's endpoints list logs.", "chain", w.chain)
 }
 
 // effect has those asked again whom transfers up to a block concern; those of
@@ -327,7 +327,7 @@ func (w *watcher) effect(ctx context.Context, transfers []Transfer, end Block) {
 			if who.IsZero() {
 				continue
 			}
-			w.s.facts.Invalidate(w.chain, t.Block, t.Contract, who)
+			w.m.Decider.Facts.Invalidate(w.chain, t.Block, t.Contract, who)
 			touched[who] = struct{}{}
 			if blocks[who] == 0 {
 				blocks[who] = t.Block
@@ -335,17 +335,17 @@ func (w *watcher) effect(ctx context.Context, transfers []Transfer, end Block) {
 		}
 	}
 	if len(touched) > 0 {
-		w.recheck(ctx, w.s.roster.ofWallets(touched), blocks, end)
+		w.recheck(ctx, w.m.live.ofWallets(touched), blocks, end)
 	}
 }
 
 // recheck asks sessions again of which a change is known, so that no grace
 // covers it, and measures how long after its block each of them ended.
-func (w *watcher) recheck(ctx context.Context, list []*playing, blocks map[Address]uint64, head Block) {
-	w.s.roster.unremember(list)
+func (w *watcher) recheck(ctx context.Context, list []*liveSession, blocks map[Address]uint64, head Block) {
+	w.m.live.forgetEarlier(list)
 	var mu sync.Mutex
 	ends := map[uint64][]time.Time{} // by block
-	all := w.s.recheck(ctx, list, func(p *playing) {
+	all := w.m.recheck(ctx, list, func(p *liveSession) {
 		number := head.Number
 		for _, wallet := range p.wallets {
 			if b, ok := blocks[wallet]; ok {
@@ -358,20 +358,20 @@ func (w *watcher) recheck(ctx context.Context, list []*playing, blocks map[Addre
 	})
 	if !all {
 		for _, p := range list {
-			w.s.concern.note(p.videoID)
+			w.m.pending.note(p.videoID)
 		}
 	}
 	for number, times := range ends {
 		block := head
 		if number != head.Number {
-			found, err := w.s.Chains.Ancestors(ctx, w.chain, head, number)
+			found, err := w.m.Chains.Ancestors(ctx, w.chain, head, number)
 			if err != nil {
 				continue // nothing but a measurement is lost
 			}
 			block = found[0]
 		}
 		for _, ended := range times {
-			w.s.metrics.lagged(block.Time, ended)
+			w.m.metrics.lagged(block.Time, ended)
 		}
 	}
 }
@@ -379,17 +379,17 @@ func (w *watcher) recheck(ctx context.Context, list []*playing, blocks map[Addre
 // move remembers where we are, for the next start too.
 func (w *watcher) move(ctx context.Context, head Block) error {
 	cursor := store.ChainCursor{ID: w.id(), Block: head.Number, Hash: head.Hash[:]}
-	_, err := w.s.Catalog.Cursors.Update(ctx, w.id(), func(c *store.ChainCursor) error {
+	_, err := w.m.Catalog.Cursors.Update(ctx, w.id(), func(c *store.ChainCursor) error {
 		*c = cursor
 		return nil
 	})
 	if errors.Is(err, store.ErrNotFound) {
-		err = w.s.Catalog.Cursors.Create(ctx, cursor)
+		err = w.m.Catalog.Cursors.Create(ctx, cursor)
 	}
 	if err != nil {
 		return fmt.Errorf("remember the block of chain %d: %w", w.chain, err)
 	}
 	w.at = &head
-	w.s.facts.Proven(w.chain, head)
+	w.m.Decider.Facts.Proven(w.chain, head)
 	return nil
 }

@@ -2,231 +2,15 @@ package access
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
-	"fmt"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"streamgate/app/rpc"
-	"streamgate/store"
 )
-
-// chainFilm is a chain as a watcher sees it: blocks with their transfers, on
-// branches.
-type chainFilm struct {
-	*fakeChains
-	mu      sync.Mutex
-	blocks  []Block // by number
-	logs    map[[32]byte][]Transfer
-	asked   []string // the ranges of which logs were asked
-	broken  error    // of Transfers
-	gone    error    // of Head
-	whole   bool     // Follow brings logs
-	stumble bool     // the next Transfers fails
-	pruned  uint64   // the blocks below are not there any more
-}
-
-func newChainFilm() *chainFilm {
-	c := &chainFilm{fakeChains: newFakeChains(), logs: map[[32]byte][]Transfer{}}
-	c.grow(0, 100)
-	return c
-}
-
-// grow adds blocks of a branch up to number.
-func (c *chainFilm) grow(branch byte, number uint64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for n := uint64(len(c.blocks)); n <= number; n++ {
-		b := Block{Number: n, Time: time.Now()}
-		b.Hash[0] = branch
-		binary.BigEndian.PutUint64(b.Hash[24:], n+1)
-		if n > 0 {
-			b.Parent = c.blocks[n-1].Hash
-		}
-		c.blocks = append(c.blocks, b)
-	}
-	c.fakeChains.mu.Lock()
-	c.block = number
-	c.fakeChains.mu.Unlock()
-}
-
-// transfer makes a block in which a token changes hands.
-func (c *chainFilm) transfer(from, to Address) {
-	c.grow(0, uint64(len(c.blocks)))
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	head := c.blocks[len(c.blocks)-1]
-	contract, _ := ParseAddress(nft)
-	c.logs[head.Hash] = append(c.logs[head.Hash], Transfer{Block: head.Number, Contract: contract, From: from, To: to})
-}
-
-// undo takes back the blocks from number on.
-func (c *chainFilm) undo(number uint64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.blocks = c.blocks[:number]
-}
-
-// Read reads at the newest block, as endpoints do.
-func (c *chainFilm) Read(ctx context.Context, chain uint64, questions []Question) (Reading, error) {
-	r, err := c.fakeChains.Read(ctx, chain, questions)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if n := r.Block.Number; n < uint64(len(c.blocks)) {
-		r.Block = c.blocks[n]
-	}
-	return r, err
-}
-
-// fail has heads, readings and logs fail from now on.
-func (c *chainFilm) fail(err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.broken, c.gone = err, err
-	c.fakeChains.mu.Lock()
-	defer c.fakeChains.mu.Unlock()
-	c.err = err
-}
-
-func (c *chainFilm) Head(context.Context, uint64) (Block, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.blocks[len(c.blocks)-1], c.gone
-}
-
-// Follow has the logs if there are any and chainFilm.whole says so.
-func (c *chainFilm) Follow(ctx context.Context, chain, from uint64, contracts []Address) (Followed, error) {
-	head, err := c.Head(ctx, chain)
-	f := Followed{Head: head}
-	if err != nil || !c.whole || head.Number < from || head.Number > from+catchUpStep {
-		return f, err
-	}
-	before, err := c.Ancestors(ctx, chain, head, from-1)
-	if err != nil {
-		return f, nil
-	}
-	if f.Transfers, err = c.Transfers(ctx, chain, from, head, contracts); err == nil {
-		f.Before, f.Whole = before[0], true
-		f.Transfers = append(slices.Clone(c.logs[f.Before.Hash]), f.Transfers...)
-	}
-	return f, nil
-}
-
-func (c *chainFilm) Ancestors(_ context.Context, _ uint64, head Block, numbers ...uint64) (list []Block, err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.has(head) {
-		return nil, ErrChainUnreachable
-	}
-	for _, n := range numbers {
-		if n < c.pruned {
-			return nil, ErrChainUnreachable
-		}
-		list = append(list, c.blocks[n])
-	}
-	return list, nil
-}
-
-func (c *chainFilm) has(b Block) bool {
-	return b.Number < uint64(len(c.blocks)) && c.blocks[b.Number].Hash == b.Hash
-}
-
-func (c *chainFilm) Transfers(_ context.Context, _, from uint64, to Block, contracts []Address) (list []Transfer, err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if stumbled := c.stumble; stumbled || !c.has(to) {
-		c.stumble = false
-		return nil, ErrChainUnreachable
-	}
-	c.asked = append(c.asked, fmt.Sprintf("%d-%d of %d", from, to.Number, len(contracts)))
-	for n := from; n <= to.Number; n++ {
-		list = append(list, c.logs[c.blocks[n].Hash]...)
-	}
-	return list, c.broken
-}
-
-// gateTest is a service with a video for holders on such a chain.
-type gateTest struct {
-	*testing.T
-	*Service
-	chain *chainFilm
-	watch *watcher
-}
-
-func newGateTest(t *testing.T, change ...func(*Config)) *gateTest {
-	t.Helper()
-	g := &gateTest{T: t, chain: newChainFilm()}
-	g.Service = newService(t, append([]func(*Config){func(c *Config) {
-		c.Chains, c.Metrics = g.chain, prometheus.NewPedanticRegistry()
-	}}, change...)...)
-	g.watch = newWatcher(g.Service, 1)
-	g.video("film", `{"erc721":{"chain":1,"contract":"NFT"}}`)
-	g.look()
-	return g
-}
-
-func (g *gateTest) ok(err error) {
-	g.Helper()
-	if err != nil {
-		g.Fatal(err)
-	}
-}
-
-func (g *gateTest) video(id, rule string) {
-	g.Helper()
-	r := parse(g.T, rule)
-	g.ok(g.passwords.Seal(g.Context(), r))
-	stored, err := r.Stored()
-	g.ok(err)
-	g.ok(g.Catalog.Videos.Create(g.Context(), store.Video{ID: id, State: store.VideoReady, Rule: stored}))
-}
-
-func (g *gateTest) look() {
-	g.Helper()
-	g.ok(g.watch.look(g.Context()))
-}
-
-// holds says how many tokens a wallet has from now on.
-func (g *gateTest) holds(wallet string, tokens int64) {
-	g.Helper()
-	g.chain.set(1, holds(g.T, wallet), tokens)
-}
-
-// as is the context of a viewer who has signed in; of nobody, for "".
-func (g *gateTest) as(wallet string) context.Context {
-	return rpc.WithIdentity(g.Context(), rpc.Identity{Wallet: wallet, Client: "192.0.2.1"})
-}
-
-func (g *gateTest) session(wallet string) *rpc.Session {
-	g.Helper()
-	out, err := g.CreateSession(g.as(wallet), &rpc.CreateSessionRequest{VideoId: "film"})
-	g.ok(err)
-	return out
-}
-
-// state is where a session stands: live, or why it ended.
-func (g *gateTest) state(id string) string {
-	g.Helper()
-	rec, err := g.Catalog.Sessions.Get(g.Context(), id)
-	g.ok(err)
-	if rec.State == store.SessionLive {
-		return "live"
-	}
-	return rec.Failure.Code
-}
-
-func (g *gateTest) wantState(id, want string) {
-	g.Helper()
-	if got := g.state(id); got != want {
-		g.Errorf("the session is %s, want %s", got, want)
-	}
-}
 
 func TestWatcherFollowsTransfers(t *testing.T) {
 	g := newGateTest(t)
@@ -246,7 +30,7 @@ func TestWatcherFollowsTransfers(t *testing.T) {
 	if got := g.chain.reads - reads; got != 1 {
 		t.Errorf("%d readings for one seller", got)
 	}
-	if n := testutil.CollectAndCount(g.metrics.lag); n != 1 {
+	if n := testutil.CollectAndCount(g.Manager.metrics.lag); n != 1 {
 		t.Errorf("%d lags", n)
 	}
 	reads = g.chain.reads
@@ -281,7 +65,7 @@ func TestWatcherMissesNothing(t *testing.T) {
 	}
 
 	// The next start goes on where this one was.
-	again := newWatcher(g.Service, 1)
+	again := newWatcher(g.Manager, 1)
 	g.chain.grow(0, 115)
 	g.ok(again.look(t.Context()))
 	if last := g.chain.asked[len(g.chain.asked)-1]; last != "111-115 of 1" {
@@ -408,16 +192,17 @@ func TestBlockIsReadFirst(t *testing.T) {
 	a := g.session(alice)
 	for number := uint64(101); number < 400; number += 3 { // read in the first of three blocks
 		g.chain.grow(0, number)
-		g.facts.Invalidate(1, 0, addr(t, nft), addr(t, alice))
-		g.recheck(t.Context(), g.roster.all(), nil)
+		g.Decider.Facts.Invalidate(1, 0, addr(t, nft), addr(t, alice))
+		g.recheck(t.Context(), g.live.all(), nil)
 		g.chain.grow(0, number+2)
 		g.holds(alice, 0) // which no log tells
 		g.look()
 		g.holds(alice, 1)
 	}
 	g.wantState(a.Id, "live")
-	if n := len(g.facts.branch(1).hashes); n > branchDepth+2 {
-		t.Errorf("%d blocks are remembered", n)
+	head, _ := g.chain.Head(t.Context(), 1)
+	if blocks, split := g.Decider.Facts.Unproven(1, head); len(blocks) > 0 || split {
+		t.Errorf("%d blocks were not found, split %v", len(blocks), split)
 	}
 }
 
@@ -452,7 +237,7 @@ func TestWatcherEndpointThatLags(t *testing.T) {
 
 // TestWatcherLooksAgain: a stumble costs no poll interval.
 func TestWatcherLooksAgain(t *testing.T) {
-	g := newGateTest(t, func(c *Config) { c.PollInterval = func(uint64) time.Duration { return time.Hour } })
+	g := newGateTest(t, func(c *setup) { c.PollInterval = func(uint64) time.Duration { return time.Hour } })
 	g.holds(alice, 1)
 	s := g.session(alice)
 	g.holds(alice, 0)
@@ -475,7 +260,7 @@ func TestWatcherLooksAgain(t *testing.T) {
 // TestPrunedBlocks: blocks that no endpoint has any more stop no watcher.
 func TestPrunedBlocks(t *testing.T) {
 	g := newGateTest(t)
-	g.facts.branch(1).read(Block{Number: 50, Hash: [32]byte{1}}) // by an endpoint that was far behind
+	g.Decider.Facts.Unproven(1, Block{Number: 50, Hash: [32]byte{1}}) // by an endpoint that was far behind
 	g.chain.grow(0, 50+maxCatchUp+1)
 	g.chain.pruned = 10_000
 	g.look()
@@ -496,9 +281,9 @@ func TestChainThatStumbles(t *testing.T) {
 	g.holds(alice, 1)
 	a := g.session(alice)
 	stumble := func(times int) {
-		g.facts.Reset(1, 0)
+		g.Decider.Facts.Reset(1, 0)
 		g.chain.stumbles = times
-		g.recheck(t.Context(), g.roster.all(), nil)
+		g.recheck(t.Context(), g.live.all(), nil)
 	}
 	stumble(len(tries))
 	g.wantState(a.Id, "live")
@@ -546,12 +331,12 @@ func TestChainWithoutLogs(t *testing.T) {
 	g.holds(alice, 1)
 	g.holds(bob, 1)
 	a, b := g.session(alice), g.session(bob)
-	listed := func() float64 { return testutil.ToFloat64(g.metrics.logs.WithLabelValues("1")) }
+	listed := func() float64 { return g.gauge("streamgate_access_chain_logs") }
 	problem := func() string {
 		g.Helper()
 		rule := parse(t, `{"erc721":{"chain":1,"contract":"NFT"}}`)
 		viewer := Viewer{Wallet: addr(t, bob)}
-		return Decide(rule, viewer, g.facts.Facts(t.Context(), Questions(rule, viewer)), g.Policy, time.Now()).Tree.Problem
+		return g.Decider.Decide(t.Context(), rule, viewer).Tree.Problem
 	}
 	g.chain.grow(0, 101)
 	g.look()
@@ -565,7 +350,7 @@ func TestChainWithoutLogs(t *testing.T) {
 	g.look()
 	g.wantState(a.Id, "not_a_holder")
 	g.wantState(b.Id, "live")
-	if listed() != 0 || problem() != problemNoLogs {
+	if listed() != 0 || problem() != ProblemNoLogs {
 		t.Errorf("without: %v, %q", listed(), problem())
 	}
 	if g.watch.at.Number != 102 {
@@ -590,7 +375,7 @@ func TestChainIsGone(t *testing.T) {
 	}{"deny": {0, "chain_unreachable"}, "grace": {time.Hour, "live"}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			g := newGateTest(t, func(cfg *Config) {
+			g := newGateTest(t, func(cfg *setup) {
 				cfg.PollInterval = func(uint64) time.Duration { return poll }
 				cfg.Policy.Grace = func(uint64) time.Duration { return c.grace }
 			})

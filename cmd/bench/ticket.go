@@ -93,7 +93,7 @@ func checkTickets(t *testing.B, tickets *access.Tickets, ended *access.Ended, to
 
 // endSessions stores sessions that have ended, and returns what a streaming
 // node knows of them.
-func endSessions(ctx context.Context, sessions store.Table[store.Session]) (*access.Ended, error) {
+func endSessions(ctx context.Context, table store.Table[store.Session]) (*access.Ended, error) {
 	good := time.Now().Add(time.Hour)
 	why := &store.Failure{Code: "not_a_holder", Message: "Your access has ended."}
 	var last string
@@ -102,12 +102,12 @@ func endSessions(ctx context.Context, sessions store.Table[store.Session]) (*acc
 	for range endedSessions {
 		last = store.NewID()
 		rec := store.Session{ID: last, VideoID: "film", State: store.SessionEnded, Ticket: good, Expires: good, Failure: why}
-		group.Go(func() error { return sessions.Create(ctx, rec) })
+		group.Go(func() error { return table.Create(ctx, rec) })
 	}
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	ended, err := access.NewEnded(ctx, sessions, nil, nil)
+	ended, err := access.NewEnded(ctx, table, nil, nil)
 	if err == nil && ended.Why(last) == nil {
 		err = errors.New("a session that has ended is not known to have")
 	}

@@ -10,48 +10,48 @@ import (
 )
 
 // playing is a live session as this node watches over it.
-type playing struct {
+type liveSession struct {
 	id, videoID string
 	preview     bool
 	byKey       bool      // a key made it: no limit counts it
 	wallet      Address   // who plays; zero for nobody
 	wallets     []Address // on whose holdings it stands
 
-	// Guarded by the roster.
+	// Guarded by liveSessions.mu.
 	viewer Viewer    // Earlier is the memory of the last decision
 	ticket time.Time // when its newest ticket expires
 	due    time.Time // when its rule is to be asked again
 }
 
-// roster is the live sessions, and finds them by what may end them.
-type roster struct {
+// liveSessions is the live sessions, and finds them by what may end them.
+type liveSessions struct {
 	mu       sync.Mutex
-	byID     map[string]*playing
-	byVideo  map[string]map[*playing]struct{}
-	byWallet map[Address]map[*playing]struct{}
+	byID     map[string]*liveSession
+	byVideo  map[string]map[*liveSession]struct{}
+	byWallet map[Address]map[*liveSession]struct{}
 }
 
-func newRoster() *roster {
-	return &roster{
-		byID: map[string]*playing{}, byVideo: map[string]map[*playing]struct{}{},
-		byWallet: map[Address]map[*playing]struct{}{},
+func newLiveSessions() *liveSessions {
+	return &liveSessions{
+		byID: map[string]*liveSession{}, byVideo: map[string]map[*liveSession]struct{}{},
+		byWallet: map[Address]map[*liveSession]struct{}{},
 	}
 }
 
-func (r *roster) count() int {
+func (r *liveSessions) count() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.byID)
 }
 
-// crowd says which limit a session would break.
-type crowd int
+// limitReached says which limit a session would break.
+type limitReached int
 
 const (
-	crowdNone crowd = iota
-	crowdNode
-	crowdVideo
-	crowdWallet
+	withinLimits limitReached = iota
+	nodeLimit
+	videoLimit
+	walletLimit
 )
 
 // maxSessions bounds the live sessions of all videos: each takes about 1 kB of
@@ -59,28 +59,28 @@ const (
 const maxSessions = 200_000
 
 // limits bound the sessions that play at the same time; less than 1: no limit.
-type limits struct{ wallet, video int }
+type streamLimits struct{ wallet, video int }
 
 // enter adds a session, unless one of the limits is reached; sessions whose
 // ticket has expired do not count.
-func (r *roster) enter(p *playing, most limits, now time.Time) crowd {
+func (r *liveSessions) enter(p *liveSession, most streamLimits, now time.Time) limitReached {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.byID) >= maxSessions {
-		return crowdNode
+		return nodeLimit
 	}
 	if most.video > 0 && alive(r.byVideo[p.videoID], now) >= most.video {
-		return crowdVideo
+		return videoLimit
 	}
 	if most.wallet > 0 && !p.wallet.IsZero() && r.streams(p.wallet, now) >= most.wallet {
-		return crowdWallet
+		return walletLimit
 	}
 	r.add(p)
-	return crowdNone
+	return withinLimits
 }
 
 // streams counts what a wallet plays itself; a vault's does not count.
-func (r *roster) streams(wallet Address, now time.Time) int {
+func (r *liveSessions) streams(wallet Address, now time.Time) int {
 	n := 0
 	for p := range r.byWallet[wallet] {
 		if p.wallet == wallet && !p.byKey && now.Before(p.ticket) {
@@ -90,7 +90,7 @@ func (r *roster) streams(wallet Address, now time.Time) int {
 	return n
 }
 
-func alive(set map[*playing]struct{}, now time.Time) int {
+func alive(set map[*liveSession]struct{}, now time.Time) int {
 	n := 0
 	for p := range set {
 		if now.Before(p.ticket) && !p.byKey {
@@ -102,7 +102,7 @@ func alive(set map[*playing]struct{}, now time.Time) int {
 
 // put adds a session that is there already, whatever the limits, and tells
 // whether it was new. One that is known stays as it is.
-func (r *roster) put(p *playing) bool {
+func (r *liveSessions) put(p *liveSession) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.byID[p.id] != nil {
@@ -112,16 +112,16 @@ func (r *roster) put(p *playing) bool {
 	return true
 }
 
-func (r *roster) add(p *playing) {
+func (r *liveSessions) add(p *liveSession) {
 	r.byID[p.id] = p
-	enlist(r.byVideo, p.videoID, p)
+	addTo(r.byVideo, p.videoID, p)
 	for _, wallet := range p.wallets {
-		enlist(r.byWallet, wallet, p)
+		addTo(r.byWallet, wallet, p)
 	}
 }
 
 // drop removes a session, if it is there.
-func (r *roster) drop(id string) {
+func (r *liveSessions) drop(id string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	p := r.byID[id]
@@ -129,20 +129,20 @@ func (r *roster) drop(id string) {
 		return
 	}
 	delete(r.byID, id)
-	strike(r.byVideo, p.videoID, p)
+	removeFrom(r.byVideo, p.videoID, p)
 	for _, wallet := range p.wallets {
-		strike(r.byWallet, wallet, p)
+		removeFrom(r.byWallet, wallet, p)
 	}
 }
 
-func enlist[K comparable](index map[K]map[*playing]struct{}, key K, p *playing) {
+func addTo[K comparable](index map[K]map[*liveSession]struct{}, key K, p *liveSession) {
 	if index[key] == nil {
-		index[key] = map[*playing]struct{}{}
+		index[key] = map[*liveSession]struct{}{}
 	}
 	index[key][p] = struct{}{}
 }
 
-func strike[K comparable](index map[K]map[*playing]struct{}, key K, p *playing) {
+func removeFrom[K comparable](index map[K]map[*liveSession]struct{}, key K, p *liveSession) {
 	delete(index[key], p)
 	if len(index[key]) == 0 {
 		delete(index, key)
@@ -150,31 +150,31 @@ func strike[K comparable](index map[K]map[*playing]struct{}, key K, p *playing) 
 }
 
 // get returns a session; nil if it is not live.
-func (r *roster) get(id string) *playing {
+func (r *liveSessions) get(id string) *liveSession {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.byID[id]
 }
 
 // all lists every session.
-func (r *roster) all() []*playing {
+func (r *liveSessions) all() []*liveSession {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Collect(maps.Values(r.byID))
 }
 
 // ofVideo lists those of a video.
-func (r *roster) ofVideo(videoID string) []*playing {
+func (r *liveSessions) ofVideo(videoID string) []*liveSession {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Collect(maps.Keys(r.byVideo[videoID]))
 }
 
 // ofWallets lists those that stand on any of the wallets, each once.
-func (r *roster) ofWallets(wallets map[Address]struct{}) []*playing {
+func (r *liveSessions) ofWallets(wallets map[Address]struct{}) []*liveSession {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	found := map[*playing]struct{}{}
+	found := map[*liveSession]struct{}{}
 	for wallet := range wallets {
 		maps.Copy(found, r.byWallet[wallet])
 	}
@@ -182,7 +182,7 @@ func (r *roster) ofWallets(wallets map[Address]struct{}) []*playing {
 }
 
 // due lists those to be asked again, and those whose time is over.
-func (r *roster) due(now time.Time) (ask, over []*playing) {
+func (r *liveSessions) due(now time.Time) (ask, over []*liveSession) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, p := range r.byID {
@@ -198,15 +198,15 @@ func (r *roster) due(now time.Time) (ask, over []*playing) {
 
 // decided notes the outcome of a decision: what to remember of it, and when to
 // ask again.
-func (r *roster) decided(p *playing, memory map[string]Earlier, due time.Time) {
+func (r *liveSessions) decided(p *liveSession, memory map[string]Earlier, due time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	p.viewer.Earlier, p.due = memory, due
 }
 
-// unremember takes from sessions what they could stand on while a chain cannot
+// forgetEarlier takes from sessions what they could stand on while a chain cannot
 // be reached: it is known to have changed.
-func (r *roster) unremember(list []*playing) {
+func (r *liveSessions) forgetEarlier(list []*liveSession) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, p := range list {
@@ -215,7 +215,7 @@ func (r *roster) unremember(list []*playing) {
 }
 
 // renewed notes a fresh ticket.
-func (r *roster) renewed(id string, ticket time.Time) {
+func (r *liveSessions) renewed(id string, ticket time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if p := r.byID[id]; p != nil {
@@ -224,16 +224,16 @@ func (r *roster) renewed(id string, ticket time.Time) {
 }
 
 // viewerOf returns who plays, with the memory of the last decision.
-func (r *roster) viewerOf(p *playing) Viewer {
+func (r *liveSessions) viewerOf(p *liveSession) Viewer {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return p.viewer
 }
 
-// playingOf reads a session's record.
-func playingOf(rec *store.Session) (*playing, error) {
+// liveSessionOf reads a session's record.
+func liveSessionOf(rec *store.Session) (*liveSession, error) {
 	viewer, err := viewerOf(rec)
-	return &playing{
+	return &liveSession{
 		id: rec.ID, videoID: rec.VideoID, preview: rec.Preview, byKey: rec.KeyID != "",
 		wallet: viewer.Wallet, wallets: viewer.holders(), viewer: viewer, ticket: rec.Ticket,
 	}, err

@@ -1,16 +1,36 @@
 package access
 
 import (
-	"context"
 	"errors"
 	"math"
 	"strconv"
 
-	"connectrpc.com/connect"
 	"google.golang.org/protobuf/types/known/structpb"
-
-	"streamgate/app/rpc"
 )
+
+// RuleFromStruct reads a rule as it came over the API: ParseRule, and contract
+// leaves, of which kindOf says what the contract is ("" if it does not say).
+// chains are those that are configured. *RuleError, and what kindOf returns.
+func RuleFromStruct(given *structpb.Struct, chains []uint64, kindOf func(chain uint64, contract Address) (RuleKind, error)) (*Rule, error) {
+	if err := checkNumbers(structpb.NewStructValue(given), ""); err != nil {
+		return nil, err
+	}
+	k := kindReader{chains, kindOf}
+	if err := k.node(given, "", 0); err != nil {
+		return nil, err
+	}
+	data, err := given.MarshalJSON()
+	if err != nil {
+		return nil, ruleErrorf("", "it cannot be written as JSON (%v)", err)
+	}
+	return ParseRule(data)
+}
+
+// kindReader finds out what the contracts of contract leaves are.
+type kindReader struct {
+	chains []uint64
+	kindOf func(chain uint64, contract Address) (RuleKind, error)
+}
 
 // kindContract is a leaf that only says where the tokens are: what they are is
 // told by the contract (ERC-165), once, when the rule is saved.
@@ -40,9 +60,9 @@ func checkNumbers(v *structpb.Value, at string) error {
 	return nil
 }
 
-// tellKinds turns each contract leaf into an erc721 or erc1155. What is no
+// node turns each contract leaf into an erc721 or erc1155. What is no
 // rule is left for ParseRule to refuse.
-func (s *Service) tellKinds(ctx context.Context, node *structpb.Struct, at string, depth int) error {
+func (k *kindReader) node(node *structpb.Struct, at string, depth int) error {
 	if depth > MaxRuleDepth || len(node.GetFields()) != 1 {
 		return nil
 	}
@@ -51,14 +71,14 @@ func (s *Service) tellKinds(ctx context.Context, node *structpb.Struct, at strin
 		switch key {
 		case string(KindAll), string(KindAny):
 			for i, part := range value.GetListValue().GetValues() {
-				if err := s.tellKinds(ctx, part.GetStructValue(), place+"/"+strconv.Itoa(i), depth+1); err != nil {
+				if err := k.node(part.GetStructValue(), place+"/"+strconv.Itoa(i), depth+1); err != nil {
 					return err
 				}
 			}
 		case string(KindNot):
-			return s.tellKinds(ctx, value.GetStructValue(), place, depth+1)
+			return k.node(value.GetStructValue(), place, depth+1)
 		case kindContract:
-			kind, err := s.tellKind(ctx, value, place)
+			kind, err := k.leaf(value, place)
 			if err != nil {
 				return err
 			}
@@ -69,7 +89,8 @@ func (s *Service) tellKinds(ctx context.Context, node *structpb.Struct, at strin
 	return nil
 }
 
-func (s *Service) tellKind(ctx context.Context, value *structpb.Value, at string) (RuleKind, error) {
+// leaf asks what the contract of a leaf is.
+func (k *kindReader) leaf(value *structpb.Value, at string) (RuleKind, error) {
 	fields := value.GetStructValue().GetFields()
 	chain := fields["chain"].GetNumberValue()
 	contract, err := parseAddressAt(fields["contract"].GetStringValue(), at+"/contract")
@@ -79,13 +100,10 @@ func (s *Service) tellKind(ctx context.Context, value *structpb.Value, at string
 	if chain < 1 {
 		return "", ruleErrorf(at+"/chain", "it must be a chain id (EIP-155)")
 	}
-	kind, err := s.facts.Kind(ctx, uint64(chain), contract)
+	kind, err := k.kindOf(uint64(chain), contract)
 	switch {
-	case isChainUnknown(err):
-		return "", ruleErrorf(at+"/chain", "chain %d is not configured here; there are %v", uint64(chain), s.Chains.IDs())
-	case errors.Is(err, ErrChainUnreachable):
-		return "", rpc.Errorf(connect.CodeUnavailable, "chain_unreachable",
-			"%s cannot be reached to ask what %s is: write erc721 or erc1155, or try again.", s.Policy.chain(uint64(chain)), contract)
+	case errors.Is(err, ErrChainUnknown):
+		return "", ruleErrorf(at+"/chain", "chain %d is not configured here; there are %v", uint64(chain), k.chains)
 	case err != nil:
 		return "", err
 	case kind == "":

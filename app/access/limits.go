@@ -8,6 +8,7 @@ import (
 	"connectrpc.com/connect"
 
 	"streamgate/app/rpc"
+	"streamgate/store"
 )
 
 // limit is a bucket: so many at once, then so many a minute.
@@ -31,11 +32,18 @@ var (
 	clientSignIns = limit{200, 600}
 )
 
-// attempt spends one try at a video's passwords and codes: too_many_attempts.
-func (s *Service) attempt(ctx context.Context, videoID string) error {
-	wait, err := s.spend(ctx, "attempt/"+videoID+"/"+rpc.Caller(ctx).Client, clientAttempts)
+// Limits bounds what callers without a key may ask for. The counts are in the
+// deployment's cache.
+type Limits struct{ cache store.Cache }
+
+// NewLimits returns the limits of a deployment.
+func NewLimits(cache store.Cache) *Limits { return &Limits{cache} }
+
+// Attempt spends one try at a video's passwords and codes: too_many_attempts.
+func (l *Limits) Attempt(ctx context.Context, videoID string) error {
+	wait, err := l.spend(ctx, "attempt/"+videoID+"/"+rpc.Caller(ctx).Client, clientAttempts)
 	if err == nil && wait == 0 {
-		wait, err = s.spend(ctx, "attempt/"+videoID, videoAttempts)
+		wait, err = l.spend(ctx, "attempt/"+videoID, videoAttempts)
 	}
 	if err == nil && wait > 0 {
 		err = rpc.RetryErrorf(wait, connect.CodeResourceExhausted, "too_many_attempts", "Too many tries; wait %s and try again.", wait)
@@ -43,31 +51,31 @@ func (s *Service) attempt(ctx context.Context, videoID string) error {
 	return err
 }
 
-// question spends one of the decisions of a caller without a key: rate_limited.
-func (s *Service) question(ctx context.Context) error {
+// Question spends one of the decisions of a caller without a key: rate_limited.
+func (l *Limits) Question(ctx context.Context) error {
 	who := rpc.Caller(ctx)
 	if who.Scope != rpc.ScopeNone {
 		return nil
 	}
 	// Wallets are free: a client with many of them is still one.
-	err := s.limited(ctx, "question/client/"+who.Client, viewerQuestions)
+	err := l.limited(ctx, "question/client/"+who.Client, viewerQuestions)
 	if err == nil && who.Wallet != "" {
-		err = s.limited(ctx, "question/"+who.Wallet, viewerQuestions)
+		err = l.limited(ctx, "question/"+who.Wallet, viewerQuestions)
 	}
 	return err
 }
 
-// signingIn spends one of a client's nonces or sign-ins: rate_limited.
-func (s *Service) signingIn(ctx context.Context) error {
+// SignIn spends one of a client's nonces or sign-ins: rate_limited.
+func (l *Limits) SignIn(ctx context.Context) error {
 	who := rpc.Caller(ctx)
 	if who.Scope != rpc.ScopeNone {
 		return nil
 	}
-	return s.limited(ctx, "sign-in/"+who.Client, clientSignIns)
+	return l.limited(ctx, "sign-in/"+who.Client, clientSignIns)
 }
 
-func (s *Service) limited(ctx context.Context, key string, l limit) error {
-	wait, err := s.spend(ctx, key, l)
+func (l *Limits) limited(ctx context.Context, key string, most limit) error {
+	wait, err := l.spend(ctx, key, most)
 	if err == nil && wait > 0 {
 		err = rpc.RetryErrorf(wait, connect.CodeResourceExhausted, "rate_limited", "Too many requests; wait %s and try again.", wait)
 	}
@@ -76,8 +84,8 @@ func (s *Service) limited(ctx context.Context, key string, l limit) error {
 
 // spend takes one from a bucket, or tells how long until there is one, in
 // whole seconds. If the cache cannot be asked there is none.
-func (s *Service) spend(ctx context.Context, key string, l limit) (wait time.Duration, err error) {
-	ok, wait, err := s.Cache.Allow(ctx, key, l.perMin/60, l.burst)
+func (l *Limits) spend(ctx context.Context, key string, most limit) (wait time.Duration, err error) {
+	ok, wait, err := l.cache.Allow(ctx, key, most.perMin/60, most.burst)
 	switch {
 	case err != nil:
 		return 0, fmt.Errorf("count the attempts: %w", err)
