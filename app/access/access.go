@@ -2,44 +2,32 @@
 //
 // # What
 //
-// Service implements rpc.AccessHandler:
+// Service implements rpc.AccessHandler by joining its packages, whose imports run
+// only from left to right:
 //
-//   - API keys (keys.go), and sign-in with Ethereum (auth.go over signin.go,
-//     siwe.go, logins.go).
-//   - Rules: what a rule is (rule*.go, schema.go, password.go), named rules
-//     and those of videos (rules.go), as they are in force (book.go).
-//   - Decisions: pure, from facts (decide.go, question.go, reason.go,
-//     sentence.go); what chains say (chain.go, facts.go, deny.go; package evm
-//     asks real ones); shown in decisions.go.
-//   - Playback sessions: who gets one (admit.go, open.go), how it goes on
-//     (sessions.go, roster.go), ticket codes (codes.go), limits (attempts.go).
-//   - Revocation: a watcher for each chain (watcher.go) and a sweep (sweep.go)
-//     ask who plays again (recheck.go).
+//	access → sessions → decisions → rules → eth
+//	access → identities → eth         sessions, identities → limits
 //
-// Tickets (tickets.go) are the sessions' signed tokens: whoever has the signing
-// key checks one without any I/O. Ended (ended.go) are the sessions whose
-// tickets are refused all the same; every streaming node has one.
+//   - eth: addresses, and what may be asked of blockchains (evm asks real ones).
+//   - rules: the language of rules, and decisions from facts; no I/O.
+//   - decisions: the rules in force, facts read from chains, decisions by both.
+//   - identities: API keys, and wallets that sign in.
+//   - sessions: playback sessions, their tickets, and the watchers that end them.
+//   - limits: how often those without a key may try.
+//
+// Here are the rules of videos and named rules as the API has them (rules.go), and
+// decisions that are only asked for (decisions.go).
 //
 // # Usage
 //
 //	svc, err := access.New(access.Config{Catalog: …, Tickets: tickets, Log: log})
 //	go svc.Run(ctx)
 //	id, err := svc.Authenticate(ctx, "sg_…")   // the gateway does
-//	t, err := tickets.Verify(token, time.Now()) // a streaming node does
-//	why := ended.Why(t.SessionID)
 //
 // # Guarantees
 //
-// In doubt the gate stays shut: what is unknown is never a pass. A session is
-// asked again at once when a log names one of its wallets, when its rule
-// changes, when time may have changed the decision, and at least once in
-// Config.Recheck. Its end is in the store before it is announced; a node that
-// missed the announcement learns it within a poll.
-//
-// A key's secret is shown once and kept only as a SHA-256 hash, compared in
-// constant time; it carries 130 random bits, so that a slow hash would add
-// nothing. A key revoked on this node is refused at once, on another node
-// within KeyTTL. No secret, password, signature or token is ever logged.
+// In doubt the gate stays shut: what is unknown is never a pass. The packages
+// state theirs. No secret, password, signature or token is ever logged.
 //
 // # Testing
 //
@@ -57,6 +45,12 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"streamgate/app/access/decisions"
+	"streamgate/app/access/eth"
+	"streamgate/app/access/identities"
+	"streamgate/app/access/limits"
+	"streamgate/app/access/rules"
+	"streamgate/app/access/sessions"
 	"streamgate/app/rpc"
 	"streamgate/store"
 )
@@ -66,9 +60,9 @@ type Config struct {
 	Catalog store.Catalog
 	Cache   store.Cache // nonces, sign-outs, limits of attempts
 	Bus     *nats.Conn
-	Tickets *Tickets
-	Logins  *Logins
-	Chains  Chains // Deny where none is configured
+	Tickets *sessions.Tickets
+	Logins  *identities.Logins
+	Chains  eth.Chains // Deny where none is configured
 	Log     *slog.Logger
 	Metrics prometheus.Registerer // nil: no metrics
 
@@ -76,7 +70,7 @@ type Config struct {
 	// for one of them. The first is the main one.
 	Sites func() []string
 	// Policy is how decisions are made.
-	Policy Policy
+	Policy rules.Policy
 	// LoginTTL is how long a sign-in lasts; 0 means DefaultLoginTTL.
 	LoginTTL time.Duration
 
@@ -90,11 +84,11 @@ type Config struct {
 // rules and decisions.
 type Service struct {
 	Config
-	*Identities
-	*Manager
-	decider   *Decider
-	passwords *Passwords
-	limits    *Limits
+	*identities.Service
+	*sessions.Manager
+	decider   *decisions.Decider
+	passwords *rules.Passwords
+	limits    *limits.Limits
 }
 
 var (
@@ -109,18 +103,18 @@ const passwordSlots = 2
 // New returns access over its stores. Run keeps its sessions in order.
 func New(cfg Config) (*Service, error) {
 	if cfg.Chains == nil {
-		cfg.Chains = Deny{}
+		cfg.Chains = eth.Deny{}
 	}
-	cfg.Recheck = cmp.Or(cfg.Recheck, DefaultRecheck)
-	s := &Service{Config: cfg, passwords: NewPasswords(passwordSlots), limits: NewLimits(cfg.Cache)}
+	cfg.Recheck = cmp.Or(cfg.Recheck, sessions.DefaultRecheck)
+	s := &Service{Config: cfg, passwords: rules.NewPasswords(passwordSlots), limits: limits.New(cfg.Cache)}
 	var err error
-	if s.decider, err = NewDecider(DeciderConfig{
+	if s.decider, err = decisions.New(decisions.Config{
 		Catalog: cfg.Catalog, Policy: cfg.Policy, Metrics: cfg.Metrics,
-		Facts: FactsConfig{Chains: cfg.Chains, PositiveTTL: cfg.Recheck / 2, PollInterval: cfg.PollInterval},
+		Facts: decisions.FactReaderConfig{Chains: cfg.Chains, PositiveTTL: cfg.Recheck / 2, PollInterval: cfg.PollInterval},
 	}); err != nil {
 		return nil, err
 	}
-	if s.Manager, err = NewManager(ManagerConfig{
+	if s.Manager, err = sessions.New(sessions.Config{
 		Catalog: cfg.Catalog, Bus: cfg.Bus, Tickets: cfg.Tickets, Decider: s.decider, Passwords: s.passwords, Limits: s.limits,
 		Chains: cfg.Chains, Log: cfg.Log, Metrics: cfg.Metrics, PollInterval: cfg.PollInterval,
 		SessionTTL: cfg.SessionTTL, TicketTTL: cfg.TicketTTL, Recheck: cfg.Recheck,
@@ -128,7 +122,7 @@ func New(cfg Config) (*Service, error) {
 	}); err != nil {
 		return nil, err
 	}
-	s.Identities = NewIdentities(IdentitiesConfig{
+	s.Service = identities.New(identities.Config{
 		Catalog: cfg.Catalog, Cache: cfg.Cache, Chains: cfg.Chains, Logins: cfg.Logins, Limits: s.limits, Log: cfg.Log,
 		Sites: cfg.Sites, ChainName: cfg.Policy.Chain, LoginTTL: cfg.LoginTTL, KeyRevoked: s.Manager.EndOfKey,
 	})
@@ -141,6 +135,6 @@ func (s *Service) Run(ctx context.Context) error {
 	defer loops.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	loops.Go(func() { s.Identities.Run(ctx) })
+	loops.Go(func() { s.Service.Run(ctx) })
 	return s.Manager.Run(ctx)
 }

@@ -9,6 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"streamgate/app/access/eth"
+	"streamgate/app/access/eth/ethtest"
+	"streamgate/app/access/identities"
+	"streamgate/app/access/sessions"
 	"streamgate/app/apptest"
 	"streamgate/app/rpc"
 	"streamgate/store"
@@ -26,12 +30,12 @@ func newService(t *testing.T, change ...func(*Config)) *Service {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	tickets, err := NewTickets(t.Context(), db.Catalog().Secrets)
+	tickets, err := sessions.NewTickets(t.Context(), db.Catalog().Secrets)
 	if err != nil {
 		t.Fatal(err)
 	}
 	cache := memory.NewCache(memory.Options{})
-	logins, err := NewLogins(t.Context(), db.Catalog())
+	logins, err := identities.NewLogins(t.Context(), db.Catalog())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,7 +167,7 @@ func TestCreateSession(t *testing.T) {
 		!ticket.Expires.Equal(session.ExpiresAt.AsTime()) {
 		t.Errorf("Verify = %+v, %v", ticket, err)
 	}
-	if left := time.Until(ticket.Expires); left > DefaultSessionTTL || left < DefaultSessionTTL-time.Minute {
+	if left := time.Until(ticket.Expires); left > sessions.DefaultSessionTTL || left < sessions.DefaultSessionTTL-time.Minute {
 		t.Errorf("expires in %v", left)
 	}
 	_, err = s.CreateSession(ctx, &rpc.CreateSessionRequest{VideoId: "failed"})
@@ -247,26 +251,34 @@ func (k oneKey) Secret(_ context.Context, name string, _ func() []byte) ([]byte,
 // its own, and would be refused even under the same.
 func TestTicketsAndLoginsDiffer(t *testing.T) {
 	var names []string
-	tickets, err := NewTickets(t.Context(), oneKey{&names})
+	tickets, err := sessions.NewTickets(t.Context(), oneKey{&names})
 	fatal(t, err)
-	logins, err := NewLogins(t.Context(), store.Catalog{Secrets: oneKey{&names}})
+	logins, err := identities.NewLogins(t.Context(), store.Catalog{Secrets: oneKey{&names}})
 	fatal(t, err)
 	if len(names) != 2 || names[0] == names[1] {
 		t.Errorf("the keys are %v", names)
 	}
 	end := time.Unix(2_000_000_000, 0)
 	// As many bytes as a login has.
-	ticket := tickets.Sign(Ticket{SessionID: strings.Repeat("s", 20), VideoID: strings.Repeat("v", 23), Expires: end})
-	_, login := logins.Issue(Address{1}, 1, end)
+	ticket := tickets.Sign(sessions.Ticket{SessionID: strings.Repeat("s", 20), VideoID: strings.Repeat("v", 23), Expires: end})
+	_, login := logins.Issue(eth.Address{1}, 1, end)
 	if len("sw_"+ticket) != len(login) {
 		t.Errorf("a ticket has %d characters, a login %d", len(ticket), len(login))
 	}
 	for _, token := range []string{ticket, "sw_" + ticket} {
-		if _, err := logins.Verify(t.Context(), token, time.Now()); !errors.Is(err, ErrLoginInvalid) {
+		if _, err := logins.Verify(t.Context(), token, time.Now()); !errors.Is(err, identities.ErrInvalid) {
 			t.Errorf("a ticket as a login: %v", err)
 		}
 	}
-	if _, err := tickets.Verify(login[3:], time.Now()); !errors.Is(err, ErrInvalid) {
+	if _, err := tickets.Verify(login[3:], time.Now()); !errors.Is(err, sessions.ErrInvalid) {
 		t.Errorf("a login as a ticket: %v", err)
 	}
 }
+
+// alice and bob are wallets.
+const (
+	alice = ethtest.Alice
+	bob   = ethtest.Bob
+)
+
+func admin(t *testing.T) context.Context { return rpc.System(t.Context()) }

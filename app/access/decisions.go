@@ -3,6 +3,7 @@ package access
 import (
 	"context"
 
+	"streamgate/app/access/decisions"
 	"streamgate/app/rpc"
 )
 
@@ -13,7 +14,7 @@ func (s *Service) CheckAccess(ctx context.Context, req *rpc.CheckAccessRequest) 
 	if wallet == "" {
 		wallet = who.Wallet
 	}
-	viewer, err := ParseViewer(wallet, req.Vaults)
+	viewer, err := decisions.ParseViewer(wallet, req.Vaults)
 	if err != nil {
 		return nil, err
 	}
@@ -29,7 +30,7 @@ func (s *Service) CheckAccess(ctx context.Context, req *rpc.CheckAccessRequest) 
 	if err != nil {
 		return nil, err
 	}
-	return View(s.decider.Decide(ctx, rule, viewer), viewer), nil
+	return decisions.View(s.decider.Decide(ctx, rule, viewer), viewer), nil
 }
 
 // SimulateRule implements rpc.AccessHandler.
@@ -37,7 +38,7 @@ func (s *Service) SimulateRule(ctx context.Context, req *rpc.SimulateRuleRequest
 	if err := rpc.Require(ctx, rpc.ScopeOperator); err != nil {
 		return nil, err
 	}
-	viewer, err := ParseViewer(req.Wallet, req.Vaults)
+	viewer, err := decisions.ParseViewer(req.Wallet, req.Vaults)
 	if err != nil {
 		return nil, err
 	}
@@ -49,5 +50,5 @@ func (s *Service) SimulateRule(ctx context.Context, req *rpc.SimulateRuleRequest
 	if err != nil {
 		return nil, err
 	}
-	return View(s.decider.Decide(ctx, expanded, viewer), viewer), nil
+	return decisions.View(s.decider.Decide(ctx, expanded, viewer), viewer), nil
 }
