@@ -80,7 +80,7 @@ func serveRuleSchema(w http.ResponseWriter, _ *http.Request) {
 	w.Write([]byte(rules.Schema())) // the client may have gone
 }
 
-// ticketGate makes the tickets of package access what package stream asks for.
+// ticketGate makes the tickets of package sessions what package stream asks for.
 type ticketGate struct {
 	tickets *sessions.Tickets
 	ended   *sessions.Ended

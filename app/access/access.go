@@ -71,10 +71,10 @@ type Config struct {
 	Sites func() []string
 	// Policy is how decisions are made.
 	Policy rules.Policy
-	// LoginTTL is how long a sign-in lasts; 0 means DefaultLoginTTL.
+	// LoginTTL is how long a sign-in lasts; 0 means identities.DefaultLoginTTL.
 	LoginTTL time.Duration
 
-	// These are as in ManagerConfig.
+	// These are as in sessions.Config.
 	PollInterval                   func(chain uint64) time.Duration
 	SessionTTL, TicketTTL, Recheck time.Duration
 	MaxPerWallet, MaxPerVideo      int

@@ -242,7 +242,7 @@ func (s *Service) contractKind(ctx context.Context, chain uint64, contract eth.A
 	return kind, err
 }
 
-// ruleError is a *RuleError as the API shows it; other errors pass.
+// ruleError is a *rules.Error as the API shows it; other errors pass.
 func ruleError(err error) error {
 	var bad *rules.Error
 	if errors.As(err, &bad) {

@@ -32,7 +32,7 @@ import (
 	"streamgate/store"
 )
 
-// DeciderConfig is what a Decider needs.
+// Config is what a Decider needs.
 type Config struct {
 	Catalog store.Catalog
 	Policy  rules.Policy // NoLogs is set by the decider
@@ -51,7 +51,7 @@ type Decider struct {
 	metrics *prometheus.CounterVec
 }
 
-// NewDecider returns a decider that knows nothing yet.
+// New returns a decider that knows nothing yet.
 func New(cfg Config) (*Decider, error) {
 	d := &Decider{
 		Facts: NewFactReader(cfg.Facts), Rules: NewRuleCache(cfg.Catalog), policy: cfg.Policy, noLogs: newNoLogs(),

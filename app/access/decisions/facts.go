@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// The defaults of FactsConfig.
+// The defaults of FactReaderConfig.
 const (
 	DefaultPositiveTTL  = time.Minute
 	DefaultPollInterval = 12 * time.Second
@@ -24,7 +24,7 @@ const (
 // many); see Invalidate.
 const maxFloors = 10_000
 
-// FactsConfig is what a FactReader needs.
+// FactReaderConfig is what a FactReader needs.
 type FactReaderConfig struct {
 	Chains eth.Chains
 	// PositiveTTL is how long an answer that helps the viewer is believed

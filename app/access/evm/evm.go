@@ -1,5 +1,5 @@
 // Package evm asks EVM chains over JSON-RPC: who holds what, who signed, what
-// was transferred. It implements access.Chains.
+// was transferred. It implements eth.Chains.
 //
 // # What
 //
@@ -24,7 +24,7 @@
 // a Reading are of one block, named by its hash. A contract that reverts, burns
 // gas, or answers rubbish or too much is an answer about that contract and no
 // fault of the endpoint, so that nobody's contract can shut the chain for
-// others. What cannot be answered is access.ErrChainUnreachable, never a guess.
+// others. What cannot be answered is eth.ErrChainUnreachable, never a guess.
 // An endpoint that takes no batches or small ones, that refuses for the number
 // of requests, or that knows no block by its hash is used as it is, more slowly
 // (send.go, budget.go, batch.go). Requests, responses, batches and time are bounded. URLs, which carry keys, are in no error, log
@@ -140,10 +140,10 @@ func New(cfg Config) (*Chains, error) {
 	return c, nil
 }
 
-// IDs implements access.Chains.
+// IDs implements eth.Chains.
 func (c *Chains) IDs() []uint64 { return slices.Sorted(maps.Keys(c.chains)) }
 
-// Read implements access.Chains. It reads at the newest block that has the
+// Read implements eth.Chains. It reads at the newest block that has the
 // configured confirmations.
 func (c *Chains) Read(ctx context.Context, chain uint64, questions []eth.Question) (eth.Reading, error) {
 	if len(questions) > maxQuestions {
@@ -162,7 +162,7 @@ func (c *Chains) Read(ctx context.Context, chain uint64, questions []eth.Questio
 	return r, one.unreachable("read", err)
 }
 
-// VerifySignature implements access.Chains. A contract wallet is asked at the
+// VerifySignature implements eth.Chains. A contract wallet is asked at the
 // newest block, whatever the confirmations: a key that was taken out of a
 // wallet must not sign in. An account with delegated code (EIP-7702) is also
 // its key's.
@@ -174,7 +174,7 @@ func (c *Chains) VerifySignature(ctx context.Context, chain uint64, signer eth.A
 	return one.unreachable("verify a signature", one.verify(ctx, signer, hash, signature))
 }
 
-// Head implements access.Chains.
+// Head implements eth.Chains.
 func (c *Chains) Head(ctx context.Context, chain uint64) (eth.Block, error) {
 	one, err := c.chain(chain)
 	if err != nil {
@@ -184,7 +184,7 @@ func (c *Chains) Head(ctx context.Context, chain uint64) (eth.Block, error) {
 	return b, one.unreachable("ask for the head", err)
 }
 
-// Follow implements access.Chains.
+// Follow implements eth.Chains.
 func (c *Chains) Follow(ctx context.Context, chain uint64, from uint64, contracts []eth.Address) (eth.Followed, error) {
 	one, err := c.chain(chain)
 	if err != nil {
@@ -194,7 +194,7 @@ func (c *Chains) Follow(ctx context.Context, chain uint64, from uint64, contract
 	return seen, one.unreachable("ask for the head", err)
 }
 
-// Ancestors implements access.Chains.
+// Ancestors implements eth.Chains.
 func (c *Chains) Ancestors(ctx context.Context, chain uint64, head eth.Block, numbers ...uint64) ([]eth.Block, error) {
 	one, err := c.chain(chain)
 	if err != nil {
@@ -206,7 +206,7 @@ func (c *Chains) Ancestors(ctx context.Context, chain uint64, head eth.Block, nu
 	return list, one.unreachable(fmt.Sprintf("ask for blocks before %d", head.Number), err)
 }
 
-// Transfers implements access.Chains. A Transfer with neither From nor To says
+// Transfers implements eth.Chains. A Transfer with neither From nor To says
 // that anybody's holding may have changed: the contract logged more than can
 // be listed, or what cannot be read.
 func (c *Chains) Transfers(ctx context.Context, chain uint64, from uint64, to eth.Block, contracts []eth.Address) ([]eth.Transfer, error) {

@@ -85,7 +85,7 @@ func (f *fault) unhealthy() bool {
 	}
 }
 
-// Is makes a fault access.ErrNoLogs, if it is one.
+// Is makes a fault eth.ErrNoLogs, if it is one.
 func (f *fault) Is(target error) bool { return target == eth.ErrNoLogs && f.reason == reasonNoLogs }
 
 func is(err error, r reason) bool {

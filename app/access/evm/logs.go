@@ -35,7 +35,7 @@ type event struct {
 	index uint64
 }
 
-// transfers implements access.Chains.Transfers: chunk by chunk, each of one
+// transfers implements eth.Chains.Transfers: chunk by chunk, each of one
 // endpoint or agreed upon by a quorum.
 func (c *chain) transfers(ctx context.Context, from uint64, to eth.Block, contracts []eth.Address) ([]eth.Transfer, error) {
 	if from > to.Number {

@@ -34,7 +34,7 @@ const (
 	verdictNoCode
 )
 
-// verify implements access.Chains.VerifySignature.
+// verify implements eth.Chains.VerifySignature.
 func (c *chain) verify(ctx context.Context, signer eth.Address, hash [32]byte, signature []byte) error {
 	if len(signature) > maxSignature {
 		return eth.ErrSignature

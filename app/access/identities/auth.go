@@ -81,7 +81,7 @@ func (i *Service) GetLogin(ctx context.Context, _ *rpc.GetLoginRequest) (*rpc.Lo
 
 // site is the base URL that messages must be for: the one by which the caller
 // reached us if it is one of ours, else the main one. A Host header cannot
-// make it another'i.
+// make it another's.
 func (i *Service) site(ctx context.Context) (string, error) {
 	sites := i.Sites()
 	if base := rpc.BaseURL(ctx); slices.Contains(sites, base) {

@@ -37,7 +37,7 @@ const KeyTTL = 5 * time.Second
 // removed.
 const expiryInterval = 30 * time.Second
 
-// IdentitiesConfig is what Identities need. The fields up to Log are required.
+// Config is what a Service needs. The fields up to Log are required.
 type Config struct {
 	Catalog store.Catalog
 	Cache   store.Cache // nonces
@@ -57,14 +57,14 @@ type Config struct {
 	KeyRevoked func(ctx context.Context, keyID string) error
 }
 
-// Identities knows API keys and wallets that have signed in.
+// Service knows API keys and wallets that have signed in.
 type Service struct {
 	Config
 	known  *keyCache
 	signIn *SignIn
 }
 
-// NewIdentities returns the identities of a deployment.
+// New returns the identities of a deployment.
 func New(cfg Config) *Service {
 	if cfg.Sites == nil {
 		cfg.Sites = func() []string { return nil }

@@ -19,9 +19,9 @@ import (
 
 // The outcomes of Logins.Verify other than success.
 var (
-	// ErrLoginInvalid: the token was not signed by this deployment.
+	// ErrInvalid: the token was not signed by this deployment.
 	ErrInvalid = errors.New("invalid login")
-	// ErrLoginExpired: the login was good until its time.
+	// ErrExpired: the login was good until its time.
 	ErrExpired = errors.New("login expired")
 	// ErrSignedOut: the login was good, and has been ended.
 	ErrSignedOut = errors.New("signed out")
@@ -103,7 +103,7 @@ func (l *Logins) mac(body []byte) []byte {
 }
 
 // Verify returns the login of a token that this deployment has issued, unless
-// it has expired or was signed out: ErrLoginInvalid, ErrLoginExpired, ErrSignedOut. If
+// it has expired or was signed out: ErrInvalid, ErrExpired, ErrSignedOut. If
 // the store cannot be asked, its error is returned: in doubt nobody is in.
 func (l *Logins) Verify(ctx context.Context, token string, now time.Time) (Login, error) {
 	login, err := l.parse(token)

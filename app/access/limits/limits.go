@@ -38,7 +38,7 @@ var (
 // deployment's cache.
 type Limits struct{ cache store.Cache }
 
-// NewLimits returns the limits of a deployment.
+// New returns the limits of a deployment.
 func New(cache store.Cache) *Limits { return &Limits{cache} }
 
 // Attempt spends one try at a video's passwords and codes: too_many_attempts.

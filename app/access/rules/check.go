@@ -3,7 +3,7 @@ package rules
 import "slices"
 
 // Check refuses an expanded rule that refers to what is not there, a named rule
-// or a chain, or asks for more than one viewer can enter. *RuleError.
+// or a chain, or asks for more than one viewer can enter. *Error.
 func (r *Rule) Check(chains []uint64) error {
 	if err := r.possible(chains, ""); err != nil {
 		return err

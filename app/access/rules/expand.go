@@ -12,7 +12,7 @@ var ErrNoRule = errors.New("no such rule")
 // Expand returns the rule with every reference looked up, at any depth:
 // lookup returns a named rule, or ErrNoRule. A reference to a missing rule
 // stays without parts, and Decide treats it as unknown. What refers to itself
-// or grows over the limits is a *RuleError.
+// or grows over the limits is a *Error.
 func (r *Rule) Expand(lookup func(name string) (*Rule, error)) (*Rule, error) {
 	e := expander{lookup: lookup}
 	out, err := e.expand(*r, "", nil)

@@ -10,12 +10,12 @@ import (
 	"time"
 )
 
-// ParseRule reads a rule that comes from outside, strictly: *RuleError names
+// Parse reads a rule that comes from outside, strictly: *Error names
 // the place and what is wrong. A password comes as plain text, to be hashed by
 // Seal; {"password":{}} stands for the one the rule had before (Keep).
 func Parse(data []byte) (*Rule, error) { return parseRule(data, false) }
 
-// LoadRule reads what Rule.Stored has written.
+// Load reads what Rule.Stored has written.
 func Load(data []byte) (*Rule, error) { return parseRule(data, true) }
 
 func parseRule(data []byte, stored bool) (*Rule, error) {
@@ -217,7 +217,7 @@ func parseWindow(value any, at string) (*TimeWindow, error) {
 	return w, f.err
 }
 
-// parseName reads the name of a rule or a pool.
+// ParseName reads the name of a rule or a pool.
 func ParseName(value any, at string) (string, error) {
 	name, _ := value.(string)
 	strange := strings.ContainsFunc(name, func(c rune) bool {

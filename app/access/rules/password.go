@@ -33,7 +33,7 @@ const (
 	maxPassword = 128
 )
 
-// Password is a password leaf. Its plain text is only there between ParseRule
+// Password is a password leaf. Its plain text is only there between Parse
 // and Seal, and nothing prints it.
 type Password struct {
 	plain string
@@ -148,7 +148,7 @@ func splitHash(hash string) (salt, sum []byte, ok bool) {
 
 // Keep gives each {"password":{}} of a rule the password that stood at the
 // same place in the rule it replaces (nil if there was none), or else the only
-// one there was. *RuleError.
+// one there was. *Error.
 func (r *Rule) Keep(before *Rule) error {
 	old := map[string]*Password{}
 	if before != nil {

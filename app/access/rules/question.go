@@ -97,7 +97,7 @@ func Questions(rule *Rule, viewer Viewer) map[uint64][]Need {
 	return out
 }
 
-// holders are the wallets that may satisfy a rule for the viewer: their own,
+// Holders are the wallets that may satisfy a rule for the viewer: their own,
 // then the vaults, each once.
 func (v Viewer) Holders() []eth.Address {
 	if v.Wallet.IsZero() {

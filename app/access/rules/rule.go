@@ -53,7 +53,7 @@ const (
 // may have together with those it refers to.
 const maxExpanded = 4
 
-// RuleKind is what a node of a rule is: the one key of its JSON object.
+// Kind is what a node of a rule is: the one key of its JSON object.
 type Kind string
 
 // The kinds of node.
@@ -89,7 +89,7 @@ type Rule struct {
 	Ref string
 }
 
-// PublicRule admits everybody.
+// Public admits everybody.
 func Public() *Rule { return &Rule{Kind: KindPublic} }
 
 // Holding is what a wallet must have on a chain.
@@ -111,7 +111,7 @@ type TimeWindow struct {
 	From, Until time.Time
 }
 
-// RuleError says what is wrong with a rule, and where: At is a JSON pointer
+// Error says what is wrong with a rule, and where: At is a JSON pointer
 // (RFC 6901) into the document, "" for its root.
 type Error struct {
 	At      string
@@ -138,7 +138,7 @@ var ErrUnsealed = errors.New("the rule's passwords are not hashed yet")
 func (r Rule) MarshalJSON() ([]byte, error) { return r.encode(false) }
 
 // Stored returns the canonical form with the hashes of passwords, which only
-// the store may see. LoadRule reads it. ErrUnsealed.
+// the store may see. Load reads it. ErrUnsealed.
 func (r Rule) Stored() ([]byte, error) { return r.encode(true) }
 
 // encode writes a one-key object.
@@ -253,7 +253,7 @@ func (r *Rule) tokenIDs() []*big.Int {
 	return r.Holding.IDs
 }
 
-// leaves calls visit for every node without parts of its own, in order.
+// Leaves calls visit for every node without parts of its own, in order.
 func (r *Rule) Leaves(visit func(*Rule)) {
 	if len(r.Parts) == 0 {
 		visit(r)
@@ -263,7 +263,7 @@ func (r *Rule) Leaves(visit func(*Rule)) {
 	}
 }
 
-// chains lists the chains that an expanded rule names.
+// Chains lists the chains that an expanded rule names.
 func (r *Rule) Chains() (list []uint64) {
 	r.Leaves(func(leaf *Rule) {
 		if leaf.Holding != nil {

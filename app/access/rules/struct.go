@@ -9,9 +9,9 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 )
 
-// RuleFromStruct reads a rule as it came over the API: ParseRule, and contract
+// FromStruct reads a rule as it came over the API: Parse, and contract
 // leaves, of which kindOf says what the contract is ("" if it does not say).
-// chains are those that are configured. *RuleError, and what kindOf returns.
+// chains are those that are configured. *Error, and what kindOf returns.
 func FromStruct(given *structpb.Struct, chains []uint64, kindOf func(chain uint64, contract eth.Address) (Kind, error)) (*Rule, error) {
 	if err := checkNumbers(structpb.NewStructValue(given), ""); err != nil {
 		return nil, err
@@ -62,7 +62,7 @@ func checkNumbers(v *structpb.Value, at string) error {
 }
 
 // node turns each contract leaf into an erc721 or erc1155. What is no
-// rule is left for ParseRule to refuse.
+// rule is left for Parse to refuse.
 func (k *kindReader) node(node *structpb.Struct, at string, depth int) error {
 	if depth > MaxDepth || len(node.GetFields()) != 1 {
 		return nil

@@ -26,7 +26,7 @@ func (m *Manager) CreateCodes(ctx context.Context, req *rpc.CreateCodesRequest) 
 		return nil, err
 	}
 	if _, err := rules.ParseName(req.Pool, "pool"); err != nil {
-		return nil, rpc.Invalid("invalid_pool", "%m.", err)
+		return nil, rpc.Invalid("invalid_pool", "%s.", err)
 	}
 	if req.Count < 0 || req.Count > maxCodes {
 		return nil, rpc.Invalid("invalid_count", "The count is %d; it must be 1 to %d.", req.Count, maxCodes)

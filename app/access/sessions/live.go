@@ -11,7 +11,7 @@ import (
 	"streamgate/store"
 )
 
-// playing is a live session as this node watches over it.
+// liveSession is a live session as this node watches over it.
 type liveSession struct {
 	id, videoID string
 	preview     bool

@@ -53,7 +53,7 @@ import (
 	"streamgate/store"
 )
 
-// What ManagerConfig's zero values mean.
+// What Config's zero values mean.
 const (
 	DefaultSessionTTL   = 4 * time.Hour
 	DefaultTicketTTL    = 2 * time.Minute
@@ -61,7 +61,7 @@ const (
 	DefaultMaxPerWallet = 3
 )
 
-// ManagerConfig is what a Manager needs. The fields up to Log are required.
+// Config is what a Manager needs. The fields up to Log are required.
 type Config struct {
 	Catalog   store.Catalog
 	Bus       *nats.Conn
@@ -113,7 +113,7 @@ type Manager struct {
 	metrics *metrics
 }
 
-// NewManager returns a manager over its stores. Run keeps its sessions in order.
+// New returns a manager over its stores. Run keeps its sessions in order.
 func New(cfg Config) (*Manager, error) {
 	m := &Manager{Config: cfg.withDefaults(), live: newLiveSessions(), pending: newPending()}
 	var err error
