@@ -5,15 +5,15 @@
 // Service implements rpc.AccessHandler by joining its packages, whose imports run
 // only from left to right:
 //
-//	access → sessions → decisions → rules → eth
-//	access → identities → eth         sessions, identities → limits
+//		access → sessions → decisions → rules → eth
+//		access → identities → eth         sessions, identities → limits
 //
-//   - eth: addresses, and what may be asked of blockchains (evm asks real ones).
-//   - rules: the language of rules, and decisions from facts; no I/O.
-//   - decisions: the rules in force, facts read from chains, decisions by both.
-//   - identities: API keys, and wallets that sign in.
-//   - sessions: playback sessions, their tickets, and the watchers that end them.
-//   - limits: how often those without a key may try.
+//	  - eth: addresses, and what may be asked of blockchains (evm asks real ones).
+//	  - rules: the language of rules, and decisions from facts; no I/O.
+//	  - decisions: the rules in force, facts read from chains, decisions by both.
+//	  - identities: API keys, and wallets that sign in.
+//	  - sessions: playback sessions, their tickets, and the watchers that end them.
+//	  - limits: how often those without a key may try.
 //
 // Here are the rules of videos and named rules as the API has them (rules.go), and
 // decisions that are only asked for (decisions.go).

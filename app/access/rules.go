@@ -88,8 +88,8 @@ func (s *Service) PutRule(ctx context.Context, req *rpc.PutRuleRequest) (*rpc.Ru
 	if err := rpc.Require(ctx, rpc.ScopeOperator); err != nil {
 		return nil, err
 	}
-	if _, err := rules.ParseName(req.Name, "name"); err != nil {
-		return nil, rpc.Invalid("invalid_name", "%s.", err)
+	if !rules.ValidName(req.Name) {
+		return nil, rpc.Invalid("invalid_name", "The name is %.64q; it must be %s.", req.Name, rules.NameForm)
 	}
 	rec, err := s.Catalog.Rules.Get(ctx, req.Name)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
@@ -224,7 +224,7 @@ func (s *Service) expand(rule *rules.Rule, find lookup) (*rules.Rule, error) {
 // readRule parses a rule as it came over the API.
 func (s *Service) readRule(ctx context.Context, given *structpb.Struct) (*rules.Rule, error) {
 	if given == nil {
-		return nil, rpc.Invalid("invalid_rule", "The rule is missing.")
+		return nil, rpc.Invalid("invalid_rule", "The rule is missing: give one, such as {\"public\": true}.")
 	}
 	rule, err := rules.FromStruct(given, s.Chains.IDs(), func(chain uint64, contract eth.Address) (rules.Kind, error) {
 		return s.contractKind(ctx, chain, contract)

@@ -55,7 +55,7 @@ func (b *branch) pass(at eth.Block) {
 	})
 }
 
-// opens lists the blocks below a number that are yet to be found on the branch.
+// unproven lists the blocks below a number that are yet to be found on the branch.
 func (b *branch) unproven(below uint64) []eth.Block {
 	var list []eth.Block
 	for _, n := range slices.Sorted(maps.Keys(b.open)) {

@@ -72,7 +72,7 @@ type account struct {
 	holder eth.Address
 }
 
-// flight is a read under way; values is there once done is closed.
+// pendingRead is a read under way; values is there once done is closed.
 type pendingRead struct {
 	done   chan struct{}
 	values map[rules.FactKey]rules.FactValue
@@ -168,7 +168,7 @@ func (r *FactReader) pollInterval(chain uint64) time.Duration {
 	return DefaultPollInterval
 }
 
-// fly asks the chain, keeps the answers and wakes those who wait.
+// readChain asks the chain, keeps the answers and wakes those who wait.
 func (r *FactReader) readChain(ctx context.Context, chain uint64, questions []eth.Question, keys []rules.FactKey, f *pendingRead) {
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.ReadTimeout)
 	defer cancel()
@@ -186,7 +186,7 @@ func (r *FactReader) readChain(ctx context.Context, chain uint64, questions []et
 		}
 		value := values[i]
 		if value.Err == nil {
-			value = r.judge(key, value)
+			value = r.checkFloor(key, value)
 		}
 		f.values[key] = value
 		if current && value.Err == nil && value.Block >= r.heads[chain] {
@@ -222,9 +222,9 @@ func (r *FactReader) ask(ctx context.Context, chain uint64, questions []eth.Ques
 	return values
 }
 
-// judge refuses an answer from before a change that is known of: an endpoint
+// checkFloor refuses an answer from before a change that is known of: an endpoint
 // that lags behind would say that who sold still holds.
-func (r *FactReader) judge(key rules.FactKey, v rules.FactValue) rules.FactValue {
+func (r *FactReader) checkFloor(key rules.FactKey, v rules.FactValue) rules.FactValue {
 	if v.Amount == nil {
 		return rules.FactValue{Err: fmt.Errorf("chain %d gave no answer that is agreed upon: %w", key.Chain, eth.ErrChainUnreachable)}
 	}

@@ -34,9 +34,9 @@ func ParseViewer(wallet string, vaults []string) (rules.Viewer, error) {
 	return v, nil
 }
 
-// chainReturns is after how long it is worth asking again about a chain that
+// chainRetryAfter is after how long it is worth asking again about a chain that
 // could not be reached.
-const chainReturns = 5 * time.Second
+const chainRetryAfter = 5 * time.Second
 
 // Refusal is what a viewer who is not admitted is told.
 func Refusal(d rules.Decision, viewer rules.Viewer) error {
@@ -49,7 +49,7 @@ func Refusal(d rules.Decision, viewer rules.Viewer) error {
 	}
 	err := rpc.Errorf(code, string(d.Reason), "%s", d.Sentence)
 	if code == connect.CodeUnavailable {
-		err = rpc.RetryErrorf(chainReturns, code, string(d.Reason), "%s", d.Sentence)
+		err = rpc.RetryErrorf(chainRetryAfter, code, string(d.Reason), "%s", d.Sentence)
 	}
 	return rpc.WithDecision(err, View(d, viewer))
 }

@@ -70,7 +70,7 @@ func (i *Service) SignOut(ctx context.Context, _ *rpc.SignOutRequest) (*rpc.Sign
 func (i *Service) GetLogin(ctx context.Context, _ *rpc.GetLoginRequest) (*rpc.Login, error) {
 	token := rpc.Caller(ctx).Login
 	if token == "" {
-		return nil, rpc.Errorf(connect.CodeUnauthenticated, "not_signed_in", "Nobody has signed in with a wallet.")
+		return nil, rpc.Errorf(connect.CodeUnauthenticated, "not_signed_in", "Nobody has signed in with a wallet: sign in first.")
 	}
 	login, err := i.Logins.Verify(ctx, token, time.Now())
 	if err != nil {
@@ -112,7 +112,7 @@ func loginError(err error) error {
 	case errors.Is(err, ErrSignedOut):
 		return rpc.Errorf(connect.CodeUnauthenticated, "signed_out", "The wallet has signed out: sign in again.")
 	case errors.Is(err, ErrInvalid):
-		return rpc.Errorf(connect.CodeUnauthenticated, "invalid_login", "This is no sign-in of ours.")
+		return rpc.Errorf(connect.CodeUnauthenticated, "invalid_login", "The sign-in was not made here: sign in again.")
 	}
 	return fmt.Errorf("check a sign-in: %w", err)
 }

@@ -91,7 +91,7 @@ func (s *SignIn) Verify(ctx context.Context, base, message, signature string) (L
 		return Login{}, "", err
 	}
 	if !slices.Contains(s.cfg.Chains.IDs(), m.Chain) {
-		return Login{}, "", refuse("chain_not_configured", "Wallets cannot sign in on this chain here.")
+		return Login{}, "", refuse("chain_not_configured", "Wallets cannot sign in on this chain here: switch to one of %v.", s.cfg.Chains.IDs())
 	}
 	if err := checkTimes(m, now); err != nil {
 		return Login{}, "", err
@@ -138,19 +138,19 @@ func checkTimes(m *siweMessage, now time.Time) error {
 	case now.Sub(m.IssuedAt) > maxIssuedAge:
 		return refuse("issued_too_long_ago", "The message was issued more than %v ago: sign a new one.", maxIssuedAge)
 	case !m.Expires.IsZero() && !m.Expires.After(m.IssuedAt):
-		return refuse("expires_before_issue", "The message expires before it was issued.")
+		return refuse("expires_before_issue", "The message expires before it was issued: sign a new one.")
 	// A token's time is whole seconds: what is left must not round to nothing.
 	case !m.Expires.IsZero() && !now.Before(m.Expires.Truncate(time.Second)):
 		return refuse("message_expired", "The message has expired: sign a new one.")
 	case !m.NotBefore.IsZero() && now.Before(m.NotBefore):
-		return refuse("message_not_yet_valid", "The message is not valid yet.")
+		return refuse("message_not_yet_valid", "The message is not valid yet: sign a new one.")
 	}
 	return nil
 }
 
 func decodeSignature(text string) ([]byte, error) {
 	if len(text) > 2+2*maxSignature {
-		return nil, refuse("signature_too_long", "The signature is longer than %d bytes.", maxSignature)
+		return nil, refuse("signature_too_long", "The signature is longer than %d bytes: sign again.", maxSignature)
 	}
 	digits, ok := strings.CutPrefix(text, "0x")
 	sig, err := hex.DecodeString(digits)
@@ -163,7 +163,7 @@ func decodeSignature(text string) ([]byte, error) {
 // spend takes the nonce, so that nobody else can.
 func (s *SignIn) spend(ctx context.Context, nonce string) error {
 	if !isNonce(nonce) {
-		return refuse("nonce_malformed", "The nonce is not one of ours.")
+		return refuse("nonce_malformed", "The nonce was not given out here: ask for a new one.")
 	}
 	_, err := s.cfg.Cache.Take(ctx, nonceKey(nonce))
 	if errors.Is(err, store.ErrNotFound) {
@@ -181,9 +181,9 @@ func (s *SignIn) checkSignature(ctx context.Context, m *siweMessage, message str
 	case err == nil:
 		return nil
 	case errors.Is(err, eth.ErrSignature):
-		return refuse("signature_wrong", "The signature is not that of %s.", m.Address)
+		return refuse("signature_wrong", "The signature is not that of %s: sign with that wallet.", m.Address)
 	case errors.Is(err, eth.ErrChainUnknown):
-		return refuse("chain_not_configured", "Wallets cannot sign in on this chain here.")
+		return refuse("chain_not_configured", "Wallets cannot sign in on this chain here: switch to one of %v.", s.cfg.Chains.IDs())
 	case errors.Is(err, eth.ErrChainUnreachable):
 		return rpc.Errorf(connect.CodeUnavailable, "chain_unreachable",
 			"The signature cannot be checked now, because its chain cannot be reached: try again soon.")

@@ -60,7 +60,7 @@ func parseSIWE(text string) (*siweMessage, error) {
 		return nil, explain(text)
 	}
 	if parsed.String() != text {
-		return nil, refuse("message_not_canonical", "The message is not written as EIP-4361 has it.")
+		return nil, refuse("message_not_canonical", "The message has something that EIP-4361 does not: write it exactly as that has it.")
 	}
 	return read(parsed, scheme)
 }
@@ -68,7 +68,7 @@ func parseSIWE(text string) (*siweMessage, error) {
 // plausible refuses what need not be parsed.
 func plausible(text string) error {
 	if len(text) > maxMessage {
-		return refuse("message_too_long", "The message is longer than %d bytes.", maxMessage)
+		return refuse("message_too_long", "The message is longer than %d bytes: shorten it.", maxMessage)
 	}
 	strange := strings.ContainsFunc(text, func(c rune) bool { return c != '\n' && (c < ' ' || c > '~') })
 	if strange {
@@ -98,7 +98,7 @@ func explain(text string) error {
 	}
 	for _, line := range lines {
 		if version, ok := strings.CutPrefix(line, "Version: "); ok && version != "1" {
-			return refuse("version_unsupported", "Only version 1 of EIP-4361 is known.")
+			return refuse("version_unsupported", "The version is another than 1, the only one of EIP-4361: write 1.")
 		}
 		if chain, ok := strings.CutPrefix(line, "Chain ID: "); ok {
 			if _, err := strconv.ParseUint(chain, 10, 63); err != nil {
@@ -106,7 +106,7 @@ func explain(text string) error {
 			}
 		}
 		if nonce, ok := strings.CutPrefix(line, "Nonce: "); ok && !isNonce(nonce) {
-			return refuse("nonce_malformed", "The nonce is not one of ours.")
+			return refuse("nonce_malformed", "The nonce was not given out here: ask for a new one.")
 		}
 		for _, field := range []string{"Issued At: ", "Expiration Time: ", "Not Before: "} {
 			if text, ok := strings.CutPrefix(line, field); ok && !isTime(text) {
@@ -114,7 +114,7 @@ func explain(text string) error {
 			}
 		}
 	}
-	return refuse("message_malformed", "The message is not one of EIP-4361.")
+	return refuse("message_malformed", "The message cannot be read: write it as EIP-4361 has it.")
 }
 
 func isTime(text string) bool {
@@ -130,16 +130,16 @@ func read(parsed *siwe.Message, scheme string) (*siweMessage, error) {
 		Chain: uint64(max(0, parsed.GetChainID())), Nonce: parsed.GetNonce(),
 	}
 	if s := parsed.GetStatement(); s != nil && len(*s) > maxStatement {
-		return nil, refuse("statement_too_long", "The statement is longer than %d bytes.", maxStatement)
+		return nil, refuse("statement_too_long", "The statement is longer than %d bytes: shorten it.", maxStatement)
 	}
 	if id := parsed.GetRequestID(); id != nil && len(*id) > maxRequestID {
-		return nil, refuse("request_id_too_long", "The request id is longer than %d bytes.", maxRequestID)
+		return nil, refuse("request_id_too_long", "The request id is longer than %d bytes: shorten it.", maxRequestID)
 	}
 	if len(parsed.GetResources()) > maxResources {
-		return nil, refuse("too_many_resources", "The message names more than %d resources.", maxResources)
+		return nil, refuse("too_many_resources", "The message names more than %d resources: name fewer.", maxResources)
 	}
 	if m.Address.IsZero() {
-		return nil, refuse("address_zero", "The zero address belongs to nobody.")
+		return nil, refuse("address_zero", "The zero address belongs to nobody: sign in with a wallet of yours.")
 	}
 	issued := parsed.GetIssuedAt()
 	for _, field := range []struct {

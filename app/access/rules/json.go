@@ -42,7 +42,7 @@ func readJSON(data []byte) (any, error) {
 
 func readValue(dec *json.Decoder, at string, depth int) (any, error) {
 	if depth > maxJSONDepth {
-		return nil, errorf(at, "it is nested too deep")
+		return nil, errorf(at, "it is nested deeper than %d levels", maxJSONDepth)
 	}
 	token, err := dec.Token()
 	if err != nil {
@@ -67,7 +67,7 @@ func readObject(dec *json.Decoder, at string, depth int) (any, error) {
 		}
 		place := at + "/" + pointerToken(key)
 		if _, twice := object[key]; twice {
-			return nil, errorf(place, "it is given twice")
+			return nil, errorf(place, "it is given twice; remove one")
 		}
 		if object[key], err = readValue(dec, place, depth+1); err != nil {
 			return nil, err

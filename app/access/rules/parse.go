@@ -91,7 +91,7 @@ func (p *parser) kind(kind Kind, value any, at string, depth int) (Rule, error) 
 			err = errorf(at, "it must be true; to admit nobody in particular, name who is admitted")
 		}
 	case KindRule:
-		rule.Ref, err = ParseName(value, at)
+		rule.Ref, err = parseName(value, at)
 	default:
 		err = errorf(at, "there is no such rule; there are all, any, not, contract, erc721, erc1155, erc20, native, wallets, password, ticket_code, time_window, public and rule")
 	}
@@ -184,7 +184,7 @@ func parseWallets(value any, at string) ([]eth.Address, error) {
 			return nil, err
 		}
 		if seen[wallet] {
-			return nil, errorf(place, "this wallet is listed twice")
+			return nil, errorf(place, "this wallet is listed twice; remove one")
 		}
 		seen[wallet] = true
 		wallets = append(wallets, wallet)
@@ -196,7 +196,7 @@ func parseTicketCode(value any, at string) (*TicketCode, error) {
 	f := fieldsOf(value, at, "pool", "uses")
 	code := &TicketCode{Uses: 1}
 	if f.err == nil {
-		code.Pool, f.err = ParseName(f.object["pool"], at+"/pool")
+		code.Pool, f.err = parseName(f.object["pool"], at+"/pool")
 	}
 	if f.has("uses") {
 		code.Uses = int(f.integer("uses", MaxTicketUses))
@@ -217,14 +217,21 @@ func parseWindow(value any, at string) (*TimeWindow, error) {
 	return w, f.err
 }
 
-// ParseName reads the name of a rule or a pool.
-func ParseName(value any, at string) (string, error) {
-	name, _ := value.(string)
+// NameForm says how the names of rules and pools are written.
+const NameForm = "a name of 1 to 64 letters, digits, - and _"
+
+// ValidName tells whether a text may be the name of a rule or a pool: NameForm.
+func ValidName(name string) bool {
 	strange := strings.ContainsFunc(name, func(c rune) bool {
 		return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' && c != '_'
 	})
-	if name == "" || len(name) > 64 || strange {
-		return "", errorf(at, "it must be a name of 1 to 64 letters, digits, - and _")
+	return name != "" && len(name) <= 64 && !strange
+}
+
+func parseName(value any, at string) (string, error) {
+	name, _ := value.(string)
+	if !ValidName(name) {
+		return "", errorf(at, "it must be %s", NameForm)
 	}
 	return name, nil
 }
@@ -239,7 +246,7 @@ func parseAddressAt(value any, at string) (eth.Address, error) {
 		return eth.Address{}, errorf(at, "%v", err)
 	}
 	if a.IsZero() {
-		return eth.Address{}, errorf(at, "the zero address belongs to nobody")
+		return eth.Address{}, errorf(at, "the zero address belongs to nobody; name another")
 	}
 	return a, nil
 }
@@ -342,7 +349,7 @@ func (f *fields) tokenIDs(key string) []*big.Int {
 			return nil
 		}
 		if seen[id.String()] {
-			f.fail(place, "this token is listed twice")
+			f.fail(place, "this token is listed twice; remove one")
 		}
 		seen[id.String()] = true
 		ids = append(ids, id)

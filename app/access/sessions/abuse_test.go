@@ -45,14 +45,14 @@ func (h *hook) Update(ctx context.Context, id string, fn func(*store.Session) er
 	return h.Table.Update(ctx, id, fn)
 }
 
-func newHookedTest(t *testing.T) (*gateTest, *hook) {
+func newHookedTest(t *testing.T) (*sessionTest, *hook) {
 	t.Helper()
 	h := &hook{}
-	g := newGateTest(t, func(c *setup) { h.Table, c.Catalog.Sessions = c.Catalog.Sessions, h })
+	g := newSessionTest(t, func(c *setup) { h.Table, c.Catalog.Sessions = c.Catalog.Sessions, h })
 	return g, h
 }
 
-func (g *gateTest) code(pool string) string {
+func (g *sessionTest) code(pool string) string {
 	g.Helper()
 	out, err := g.CreateCodes(rpc.System(g.Context()), &rpc.CreateCodesRequest{Pool: pool})
 	g.ok(err)
@@ -62,7 +62,7 @@ func (g *gateTest) code(pool string) string {
 // One code of one use is one viewer: whoever else has seen the ticket does not
 // get in by it, and the operator can take it back.
 func TestOneCodeIsOneViewer(t *testing.T) {
-	g := newGateTest(t)
+	g := newSessionTest(t)
 	g.video("gala", `{"ticket_code":{"pool":"gala"}}`)
 	enter := func(code, resume string) (*rpc.Session, error) {
 		return g.CreateSession(g.as(""), &rpc.CreateSessionRequest{VideoId: "gala", Code: code, Resume: resume})
@@ -152,22 +152,22 @@ func TestLeavingIsDoneOrNot(t *testing.T) {
 	h.beforeUpdate = nil
 	g.holds(alice, 0)
 	g.chain.transfer(addr(t, alice), addr(t, bob))
-	g.look()
+	g.poll()
 	g.wantState(s.Id, "not_a_holder")
 }
 
 // Grace is for a chain that cannot be reached, not for a sale that was seen.
 func TestKnownSaleHasNoGrace(t *testing.T) {
-	g := newGateTest(t, func(c *setup) { c.Policy.Grace = func(uint64) time.Duration { return time.Hour } })
+	g := newSessionTest(t, func(c *setup) { c.Policy.Grace = func(uint64) time.Duration { return time.Hour } })
 	g.holds(alice, 1)
 	g.holds(bob, 1)
 	a, b := g.session(alice), g.session(bob)
 	g.chain.transfer(addr(t, alice), addr(t, cold))
-	g.chain.Stumbles = len(tries) + 1
-	g.look()
+	g.chain.Stumbles = len(retryPauses) + 1
+	g.poll()
 	g.wantState(a.Id, "chain_unreachable")
 	g.Decider.Facts.Reset(1, 0)
-	g.chain.Stumbles = len(tries) + 1
+	g.chain.Stumbles = len(retryPauses) + 1
 	g.recheck(t.Context(), g.live.all(), nil)
 	g.wantState(b.Id, "live")
 	if wait := time.Until(g.live.get(b.Id).due); wait > g.pollInterval(1) {
@@ -177,7 +177,7 @@ func TestKnownSaleHasNoGrace(t *testing.T) {
 
 // One rule that cannot be read admits nobody, and keeps nobody else waiting.
 func TestRuleThatCannotBeRead(t *testing.T) {
-	g := newGateTest(t)
+	g := newSessionTest(t)
 	g.holds(alice, 1)
 	a := g.session(alice)
 	g.video("bad", `{"public":true}`)
@@ -189,39 +189,39 @@ func TestRuleThatCannotBeRead(t *testing.T) {
 	})
 	g.ok(err)
 	g.Changed("bad")
-	g.askConcerned(t.Context())
+	g.recheckPending(t.Context())
 	g.wantState(b.Id, "rule_missing")
 	g.holds(alice, 0)
 	g.chain.transfer(addr(t, alice), addr(t, bob))
-	g.look()
+	g.poll()
 	g.wantState(a.Id, "not_a_holder")
 }
 
 // A reorganisation is a floor: what an endpoint says from before it is refused.
 func TestReadingFromBehindAReorganisation(t *testing.T) {
-	g := newGateTest(t)
+	g := newSessionTest(t)
 	g.holds(alice, 1)
 	g.chain.grow(0, 104)
-	g.look()
+	g.poll()
 	a := g.session(alice)
 	g.chain.undo(103)
 	g.chain.grow(1, 105)
 	g.chain.Chains.Mu.Lock()
 	g.chain.Block = 102 // where the endpoint is that reads
 	g.chain.Chains.Mu.Unlock()
-	g.look()
+	g.poll()
 	g.wantState(a.Id, "chain_unreachable")
 }
 
 // A chain that began anew, a little behind, is not lagging for ever.
 func TestChainThatBeganAnew(t *testing.T) {
-	g := newGateTest(t)
+	g := newSessionTest(t)
 	g.chain.transfer(addr(t, alice), addr(t, bob))
-	g.look()
+	g.poll()
 	g.chain.undo(0)
 	g.chain.grow(1, 60)
 	g.holds(bob, 1)
-	g.look()
+	g.poll()
 	g.session(bob)
 }
 

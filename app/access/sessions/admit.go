@@ -123,7 +123,7 @@ func (m *Manager) judge(ctx context.Context, req *rpc.CreateSessionRequest, rule
 		if err != nil {
 			return d, false, err
 		}
-		better(viewer.Proofs, proved)
+		addProofs(viewer.Proofs, proved)
 	}
 	if d = m.Decider.Decide(ctx, rule, *viewer); d.Admit || req.Code == "" {
 		return d, false, nil
@@ -132,7 +132,7 @@ func (m *Manager) judge(ctx context.Context, req *rpc.CreateSessionRequest, rule
 	if err != nil {
 		return d, false, err
 	}
-	better(viewer.Proofs, proved)
+	addProofs(viewer.Proofs, proved)
 	d = m.Decider.Decide(ctx, rule, *viewer)
 	return d, d.Admit, nil
 }
@@ -179,8 +179,8 @@ func canResume(rec *store.Session) bool {
 	return true
 }
 
-// better adds what was proved now: a wrong word takes nothing back.
-func better(proofs, now map[string]rules.Proof) {
+// addProofs adds what was proved now: a wrong word takes nothing back.
+func addProofs(proofs, now map[string]rules.Proof) {
 	for key, proof := range now {
 		if proofs[key] != rules.ProofGood {
 			proofs[key] = proof

@@ -25,8 +25,8 @@ func (m *Manager) CreateCodes(ctx context.Context, req *rpc.CreateCodesRequest) 
 	if err := rpc.Require(ctx, rpc.ScopeOperator); err != nil {
 		return nil, err
 	}
-	if _, err := rules.ParseName(req.Pool, "pool"); err != nil {
-		return nil, rpc.Invalid("invalid_pool", "%s.", err)
+	if !rules.ValidName(req.Pool) {
+		return nil, rpc.Invalid("invalid_pool", "The pool is %.64q; it must be %s.", req.Pool, rules.NameForm)
 	}
 	if req.Count < 0 || req.Count > maxCodes {
 		return nil, rpc.Invalid("invalid_count", "The count is %d; it must be 1 to %d.", req.Count, maxCodes)
@@ -98,7 +98,7 @@ func (m *Manager) checkCode(ctx context.Context, rule *rules.Rule, text string) 
 	proofs := map[string]rules.Proof{}
 	rule.Leaves(func(leaf *rules.Rule) {
 		if leaf.Ticket != nil { // of two leaves of a pool, the easier counts for both
-			better(proofs, map[string]rules.Proof{leaf.Ticket.ProofKey(): proofOf(code, leaf.Ticket)})
+			addProofs(proofs, map[string]rules.Proof{leaf.Ticket.ProofKey(): proofOf(code, leaf.Ticket)})
 		}
 	})
 	return proofs, nil

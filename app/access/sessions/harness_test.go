@@ -69,9 +69,9 @@ func newDecider(t *testing.T, cfg decisions.Config) *decisions.Decider {
 	return d
 }
 
-// chainFilm is a chain as a watcher sees it: blocks with their transfers, on
+// scriptedChain is a chain as a watcher sees it: blocks with their transfers, on
 // branches.
-type chainFilm struct {
+type scriptedChain struct {
 	*ethtest.Chains
 	mu      sync.Mutex
 	blocks  []eth.Block // by number
@@ -84,14 +84,14 @@ type chainFilm struct {
 	pruned  uint64   // the blocks below are not there any more
 }
 
-func newChainFilm() *chainFilm {
-	c := &chainFilm{Chains: ethtest.NewChains(), logs: map[[32]byte][]eth.Transfer{}}
+func newScriptedChain() *scriptedChain {
+	c := &scriptedChain{Chains: ethtest.NewChains(), logs: map[[32]byte][]eth.Transfer{}}
 	c.grow(0, 100)
 	return c
 }
 
 // grow adds blocks of a branch up to number.
-func (c *chainFilm) grow(branch byte, number uint64) {
+func (c *scriptedChain) grow(branch byte, number uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for n := uint64(len(c.blocks)); n <= number; n++ {
@@ -109,7 +109,7 @@ func (c *chainFilm) grow(branch byte, number uint64) {
 }
 
 // transfer makes a block in which a token changes hands.
-func (c *chainFilm) transfer(from, to eth.Address) {
+func (c *scriptedChain) transfer(from, to eth.Address) {
 	c.grow(0, uint64(len(c.blocks)))
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -119,14 +119,14 @@ func (c *chainFilm) transfer(from, to eth.Address) {
 }
 
 // undo takes back the blocks from number on.
-func (c *chainFilm) undo(number uint64) {
+func (c *scriptedChain) undo(number uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.blocks = c.blocks[:number]
 }
 
 // Read reads at the newest block, as endpoints do.
-func (c *chainFilm) Read(ctx context.Context, chain uint64, questions []eth.Question) (eth.Reading, error) {
+func (c *scriptedChain) Read(ctx context.Context, chain uint64, questions []eth.Question) (eth.Reading, error) {
 	r, err := c.Chains.Read(ctx, chain, questions)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -137,7 +137,7 @@ func (c *chainFilm) Read(ctx context.Context, chain uint64, questions []eth.Ques
 }
 
 // fail has heads, readings and logs fail from now on.
-func (c *chainFilm) fail(err error) {
+func (c *scriptedChain) fail(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.broken, c.gone = err, err
@@ -146,14 +146,14 @@ func (c *chainFilm) fail(err error) {
 	c.Err = err
 }
 
-func (c *chainFilm) Head(context.Context, uint64) (eth.Block, error) {
+func (c *scriptedChain) Head(context.Context, uint64) (eth.Block, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.blocks[len(c.blocks)-1], c.gone
 }
 
-// Follow has the logs if there are any and chainFilm.whole says so.
-func (c *chainFilm) Follow(ctx context.Context, chain, from uint64, contracts []eth.Address) (eth.Followed, error) {
+// Follow has the logs if there are any and scriptedChain.whole says so.
+func (c *scriptedChain) Follow(ctx context.Context, chain, from uint64, contracts []eth.Address) (eth.Followed, error) {
 	head, err := c.Head(ctx, chain)
 	f := eth.Followed{Head: head}
 	if err != nil || !c.whole || head.Number < from || head.Number > from+catchUpStep {
@@ -170,7 +170,7 @@ func (c *chainFilm) Follow(ctx context.Context, chain, from uint64, contracts []
 	return f, nil
 }
 
-func (c *chainFilm) Ancestors(_ context.Context, _ uint64, head eth.Block, numbers ...uint64) (list []eth.Block, err error) {
+func (c *scriptedChain) Ancestors(_ context.Context, _ uint64, head eth.Block, numbers ...uint64) (list []eth.Block, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.has(head) {
@@ -185,11 +185,11 @@ func (c *chainFilm) Ancestors(_ context.Context, _ uint64, head eth.Block, numbe
 	return list, nil
 }
 
-func (c *chainFilm) has(b eth.Block) bool {
+func (c *scriptedChain) has(b eth.Block) bool {
 	return b.Number < uint64(len(c.blocks)) && c.blocks[b.Number].Hash == b.Hash
 }
 
-func (c *chainFilm) Transfers(_ context.Context, _, from uint64, to eth.Block, contracts []eth.Address) (list []eth.Transfer, err error) {
+func (c *scriptedChain) Transfers(_ context.Context, _, from uint64, to eth.Block, contracts []eth.Address) (list []eth.Transfer, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if stumbled := c.stumble; stumbled || !c.has(to) {
@@ -203,35 +203,35 @@ func (c *chainFilm) Transfers(_ context.Context, _, from uint64, to eth.Block, c
 	return list, c.broken
 }
 
-// gateTest is a manager with a video for holders on such a chain.
-type gateTest struct {
+// sessionTest is a manager with a video for holders on such a chain.
+type sessionTest struct {
 	*testing.T
 	*Manager
-	chain   *chainFilm
+	chain   *scriptedChain
 	watch   *watcher
 	metrics *prometheus.Registry
 }
 
-func newGateTest(t *testing.T, change ...func(*setup)) *gateTest {
+func newSessionTest(t *testing.T, change ...func(*setup)) *sessionTest {
 	t.Helper()
-	g := &gateTest{T: t, chain: newChainFilm(), metrics: prometheus.NewPedanticRegistry()}
+	g := &sessionTest{T: t, chain: newScriptedChain(), metrics: prometheus.NewPedanticRegistry()}
 	g.Manager = newManager(t, append([]func(*setup){func(c *setup) {
 		c.Chains, c.Metrics = g.chain, g.metrics
 	}}, change...)...)
 	g.watch = newWatcher(g.Manager, 1)
 	g.video("film", `{"erc721":{"chain":1,"contract":"NFT"}}`)
-	g.look()
+	g.poll()
 	return g
 }
 
-func (g *gateTest) ok(err error) {
+func (g *sessionTest) ok(err error) {
 	g.Helper()
 	if err != nil {
 		g.Fatal(err)
 	}
 }
 
-func (g *gateTest) video(id, rule string) {
+func (g *sessionTest) video(id, rule string) {
 	g.Helper()
 	r := parse(g.T, rule)
 	g.ok(g.Passwords.Seal(g.Context(), r))
@@ -240,23 +240,23 @@ func (g *gateTest) video(id, rule string) {
 	g.ok(g.Catalog.Videos.Create(g.Context(), store.Video{ID: id, State: store.VideoReady, Rule: stored}))
 }
 
-func (g *gateTest) look() {
+func (g *sessionTest) poll() {
 	g.Helper()
-	g.ok(g.watch.look(g.Context()))
+	g.ok(g.watch.poll(g.Context()))
 }
 
 // holds says how many tokens a wallet has from now on.
-func (g *gateTest) holds(wallet string, tokens int64) {
+func (g *sessionTest) holds(wallet string, tokens int64) {
 	g.Helper()
 	g.chain.Set(1, holds(g.T, wallet), tokens)
 }
 
 // as is the context of a viewer who has signed in; of nobody, for "".
-func (g *gateTest) as(wallet string) context.Context {
+func (g *sessionTest) as(wallet string) context.Context {
 	return rpc.WithIdentity(g.Context(), rpc.Identity{Wallet: wallet, Client: "192.0.2.1"})
 }
 
-func (g *gateTest) session(wallet string) *rpc.Session {
+func (g *sessionTest) session(wallet string) *rpc.Session {
 	g.Helper()
 	out, err := g.CreateSession(g.as(wallet), &rpc.CreateSessionRequest{VideoId: "film"})
 	g.ok(err)
@@ -264,7 +264,7 @@ func (g *gateTest) session(wallet string) *rpc.Session {
 }
 
 // state is where a session stands: live, or why it ended.
-func (g *gateTest) state(id string) string {
+func (g *sessionTest) state(id string) string {
 	g.Helper()
 	rec, err := g.Catalog.Sessions.Get(g.Context(), id)
 	g.ok(err)
@@ -274,7 +274,7 @@ func (g *gateTest) state(id string) string {
 	return rec.Failure.Code
 }
 
-func (g *gateTest) wantState(id, want string) {
+func (g *sessionTest) wantState(id, want string) {
 	g.Helper()
 	if got := g.state(id); got != want {
 		g.Errorf("the session is %s, want %s", got, want)
@@ -282,7 +282,7 @@ func (g *gateTest) wantState(id, want string) {
 }
 
 // gauge is the value of a metric that has one series.
-func (g *gateTest) gauge(name string) float64 {
+func (g *sessionTest) gauge(name string) float64 {
 	g.Helper()
 	families, err := g.metrics.Gather()
 	g.ok(err)

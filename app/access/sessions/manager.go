@@ -139,7 +139,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	for _, chain := range m.Chains.IDs() {
 		loops.Go(func() { newWatcher(m, chain).run(ctx) })
 	}
-	loops.Go(func() { m.followChanges(ctx) })
+	loops.Go(func() { m.recheckChanged(ctx) })
 	m.sweepUntil(ctx)
 	return nil
 }

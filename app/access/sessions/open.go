@@ -43,7 +43,7 @@ func (m *Manager) open(ctx context.Context, o *opening) (*rpc.Session, error) {
 		return nil, err
 	}
 	if err := m.place(ctx, p, o); err != nil {
-		return nil, errors.Join(err, m.giveBack(ctx, o.before))
+		return nil, errors.Join(err, m.restore(ctx, o.before))
 	}
 	if o.before != nil {
 		m.announceEnd(o.before, reasonResumed)
@@ -72,20 +72,20 @@ func (m *Manager) place(ctx context.Context, p *liveSession, o *opening) error {
 	return nil
 }
 
-// placeFrees is after how long it is worth asking for a place again.
-const placeFrees = 30 * time.Second
+// placeRetryAfter is after how long it is worth asking for a place again.
+const placeRetryAfter = 30 * time.Second
 
 // limitError is the refusal of a session for which there is no place.
 func limitError(c limitReached, most streamLimits) error {
 	switch c {
 	case nodeLimit:
-		return rpc.RetryErrorf(placeFrees, connect.CodeResourceExhausted, "too_many_sessions",
+		return rpc.RetryErrorf(placeRetryAfter, connect.CodeResourceExhausted, "too_many_sessions",
 			"Too many people are watching here: try again later.")
 	case walletLimit:
-		return rpc.RetryErrorf(placeFrees, connect.CodeResourceExhausted, "too_many_streams",
+		return rpc.RetryErrorf(placeRetryAfter, connect.CodeResourceExhausted, "too_many_streams",
 			"This wallet is watching %d videos already, which is the most: end one of them, or wait a little after closing it.", most.wallet)
 	case videoLimit:
-		return rpc.RetryErrorf(placeFrees, connect.CodeResourceExhausted, "too_many_viewers",
+		return rpc.RetryErrorf(placeRetryAfter, connect.CodeResourceExhausted, "too_many_viewers",
 			"This video has %d viewers already, which is the most: try again later.", most.video)
 	}
 	return nil
@@ -116,8 +116,8 @@ func (m *Manager) takeOver(ctx context.Context, before *store.Session) error {
 	return nil
 }
 
-// giveBack undoes takeOver.
-func (m *Manager) giveBack(ctx context.Context, before *store.Session) error {
+// restore undoes takeOver.
+func (m *Manager) restore(ctx context.Context, before *store.Session) error {
 	if before == nil {
 		return nil
 	}

@@ -25,9 +25,9 @@ const (
 	endsAtOnce = 64
 )
 
-// tries are the pauses after which a chain that gave no answer is asked again
+// retryPauses are the pauses after which a chain that gave no answer is asked again
 // before sessions end for it: an endpoint stumbles, or lags a block behind.
-var tries = [...]time.Duration{250 * time.Millisecond, 500 * time.Millisecond, time.Second}
+var retryPauses = [...]time.Duration{250 * time.Millisecond, 500 * time.Millisecond, time.Second}
 
 // outcome is why a session must end.
 type outcome struct {
@@ -41,7 +41,7 @@ type outcome struct {
 // not be is logged.
 func (m *Manager) recheck(ctx context.Context, list []*liveSession, ended func(*liveSession)) bool {
 	var failed atomic.Bool
-	pauses := tries[:]
+	pauses := retryPauses[:]
 	for part := range slices.Chunk(list, recheckBatch) {
 		why, unsure, err := m.ask(ctx, part, pauses)
 		if unsure {

@@ -103,7 +103,7 @@ var errOver = errors.New("the session is over")
 
 // stillAdmitted asks a session's rule, and ends the session if it says no.
 func (m *Manager) stillAdmitted(ctx context.Context, p *liveSession) error {
-	why, _, err := m.ask(ctx, []*liveSession{p}, tries[:])
+	why, _, err := m.ask(ctx, []*liveSession{p}, retryPauses[:])
 	if err != nil {
 		return err
 	}

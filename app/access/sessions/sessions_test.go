@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -17,7 +18,7 @@ import (
 )
 
 func TestRenew(t *testing.T) {
-	g := newGateTest(t, func(c *setup) { c.TicketTTL, c.SessionTTL = time.Minute, 90*time.Second })
+	g := newSessionTest(t, func(c *setup) { c.TicketTTL, c.SessionTTL = time.Minute, 90*time.Second })
 	g.holds(alice, 1)
 	s := g.session(alice)
 	if left := time.Until(s.ExpiresAt.AsTime()); left > time.Minute || left < 50*time.Second {
@@ -65,7 +66,7 @@ func TestRenew(t *testing.T) {
 }
 
 // aged makes a session's newest ticket older, and returns it.
-func (g *gateTest) aged(id string, by time.Duration) string {
+func (g *sessionTest) aged(id string, by time.Duration) string {
 	g.Helper()
 	rec, err := g.Catalog.Sessions.Update(g.Context(), id, func(rec *store.Session) error {
 		rec.Ticket = rec.Ticket.Add(-by)
@@ -78,13 +79,13 @@ func (g *gateTest) aged(id string, by time.Duration) string {
 // TestSoldWhileAdmitted: a transfer between the decision and the session's
 // place among the live sessions is not missed.
 func TestSoldWhileAdmitted(t *testing.T) {
-	g := newGateTest(t)
+	g := newSessionTest(t)
 	g.holds(alice, 1)
 	viewer := rules.Viewer{Wallet: addr(t, alice)}
 	rec := g.newSession("film", viewer)
 	g.holds(alice, 0)
 	g.chain.transfer(addr(t, alice), addr(t, bob))
-	g.look() // and finds nobody
+	g.poll() // and finds nobody
 	_, err := g.open(t.Context(), &opening{rec: rec, due: time.Now().Add(time.Hour)})
 	wantReason(t, err, "not_a_holder")
 	g.wantState(rec.ID, "not_a_holder")
@@ -94,7 +95,7 @@ func TestSoldWhileAdmitted(t *testing.T) {
 }
 
 func TestViewAsWallet(t *testing.T) {
-	g := newGateTest(t)
+	g := newSessionTest(t)
 	g.holds(alice, 1)
 	key := rpc.WithIdentity(t.Context(), rpc.Identity{Scope: rpc.ScopeRead, KeyID: "k"})
 	_, err := g.CreateSession(key, &rpc.CreateSessionRequest{VideoId: "film", Wallet: bob})
@@ -111,7 +112,7 @@ func TestViewAsWallet(t *testing.T) {
 	}
 	g.holds(alice, 0)
 	g.chain.transfer(addr(t, alice), addr(t, bob))
-	g.look()
+	g.poll()
 	g.wantState(as.Id, "not_a_holder")
 	g.wantState(preview.Id, "live")
 	_, err = g.CreateSession(g.as(bob), &rpc.CreateSessionRequest{VideoId: "film", Wallet: alice})
@@ -119,7 +120,7 @@ func TestViewAsWallet(t *testing.T) {
 }
 
 func TestResumeIsTheViewersOwn(t *testing.T) {
-	g := newGateTest(t)
+	g := newSessionTest(t)
 	g.video("locked", `{"password":"open sesame"}`)
 	g.video("other", `{"password":"open sesame"}`)
 	enter := func(video, wallet, password, resume string) (*rpc.Session, error) {
@@ -150,7 +151,7 @@ func TestResumeIsTheViewersOwn(t *testing.T) {
 
 // TestOneCodeAdmitsOne: of many who enter it at the same time.
 func TestOneCodeAdmitsOne(t *testing.T) {
-	g := newGateTest(t)
+	g := newSessionTest(t)
 	g.video("gala", `{"ticket_code":{"pool":"gala"}}`)
 	codes, err := g.CreateCodes(rpc.System(t.Context()), &rpc.CreateCodesRequest{Pool: "gala"})
 	g.ok(err)
@@ -186,7 +187,7 @@ func TestOneCodeAdmitsOne(t *testing.T) {
 
 // TestLimitsHoldAmongMany: the limits are not passed by being quick.
 func TestLimitsHoldAmongMany(t *testing.T) {
-	g := newGateTest(t, func(c *setup) { c.MaxPerVideo = 5; c.MaxPerWallet = 2 })
+	g := newSessionTest(t, func(c *setup) { c.MaxPerVideo = 5; c.MaxPerWallet = 2 })
 	for _, wallet := range []string{alice, bob, cold} {
 		g.holds(wallet, 1)
 	}
@@ -212,7 +213,7 @@ func TestLimitsHoldAmongMany(t *testing.T) {
 // TestOverIsForgotten: a session whose ticket was not renewed is over, and its
 // record goes; unless its viewer has proved something.
 func TestOverIsForgotten(t *testing.T) {
-	g := newGateTest(t)
+	g := newSessionTest(t)
 	g.video("locked", `{"password":"open sesame"}`)
 	g.holds(alice, 1)
 	plain := g.session(alice)
@@ -248,7 +249,7 @@ func TestOverIsForgotten(t *testing.T) {
 
 // TestEndedIsHeard, and found in the store by a node that did not hear.
 func TestEndedIsHeard(t *testing.T) {
-	g := newGateTest(t)
+	g := newSessionTest(t)
 	g.holds(alice, 1)
 	a, b := g.session(alice), g.session(alice)
 	hears, err := NewEnded(t.Context(), g.Catalog.Sessions, g.Bus, slog.New(slog.DiscardHandler))
@@ -292,7 +293,7 @@ func TestEndedIsHeard(t *testing.T) {
 
 // TestRunTakesOver: the sessions of the node before are asked at the start.
 func TestRunTakesOver(t *testing.T) {
-	g := newGateTest(t)
+	g := newSessionTest(t)
 	g.holds(alice, 1)
 	s := g.session(alice)
 	g.holds(alice, 0) // sold while no node ran
@@ -311,4 +312,17 @@ func TestRunTakesOver(t *testing.T) {
 	g.wantState(s.Id, "not_a_holder")
 	stop()
 	g.ok(<-done)
+}
+
+func TestCodesRefused(t *testing.T) {
+	m := newManager(t)
+	for want, req := range map[string]*rpc.CreateCodesRequest{
+		`The pool is "a b"; it must be a name of 1 to 64 letters, digits, - and _.`: {Pool: "a b"},
+		"The count is 1001; it must be 1 to 1000.":                                  {Pool: "a", Count: 1001},
+	} {
+		_, err := m.CreateCodes(admin(t), req)
+		if err == nil || !strings.HasSuffix(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
 }

@@ -86,8 +86,8 @@ func (m *Manager) load(ctx context.Context) error {
 	return nil
 }
 
-// followChanges asks those whom a change concerns, until ctx ends.
-func (m *Manager) followChanges(ctx context.Context) {
+// recheckChanged asks those whom a change concerns, until ctx ends.
+func (m *Manager) recheckChanged(ctx context.Context) {
 	again := time.NewTicker(sweepEvery) // for what could not be asked
 	defer again.Stop()
 	for {
@@ -97,11 +97,11 @@ func (m *Manager) followChanges(ctx context.Context) {
 		case <-m.pending.wake:
 		case <-again.C:
 		}
-		m.askConcerned(ctx)
+		m.recheckPending(ctx)
 	}
 }
 
-func (m *Manager) askConcerned(ctx context.Context) {
+func (m *Manager) recheckPending(ctx context.Context) {
 	for id := range m.pending.take() {
 		list := m.live.ofVideo(id)
 		if id == decisions.EveryVideo {
@@ -151,7 +151,7 @@ func (m *Manager) expire(ctx context.Context, p *liveSession) {
 	}
 	m.live.drop(p.id)
 	if err == nil {
-		err = m.pass(ctx, &rec)
+		err = m.retire(ctx, &rec)
 	}
 	if err != nil && !errors.Is(err, store.ErrNotFound) && ctx.Err() == nil {
 		m.Log.Warn("a session that is over stays in the store for now", "session", p.id, "err", err)
@@ -168,16 +168,16 @@ func (m *Manager) removeOver(ctx context.Context) error {
 		if now.Before(rec.Ticket) {
 			continue
 		}
-		if err := m.pass(ctx, &rec); err != nil && !errors.Is(err, store.ErrNotFound) {
+		if err := m.retire(ctx, &rec); err != nil && !errors.Is(err, store.ErrNotFound) {
 			return err
 		}
 	}
 	return nil
 }
 
-// pass removes the record of a session whose tickets have all expired, or
+// retire removes the record of a session whose tickets have all expired, or
 // keeps it as past for what its viewer has proved.
-func (m *Manager) pass(ctx context.Context, rec *store.Session) error {
+func (m *Manager) retire(ctx context.Context, rec *store.Session) error {
 	if len(rec.Proofs) == 0 || !time.Now().Before(rec.Expires) {
 		return m.Catalog.Sessions.Delete(ctx, rec.ID)
 	}

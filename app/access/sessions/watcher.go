@@ -27,9 +27,9 @@ const (
 	maxLag = 2 * time.Minute
 	// proveStep is how many blocks are looked for together.
 	proveStep = 20
-	// lookAgain is after what time a look that failed is tried again, once: the
+	// pollRetry is after what time a look that failed is tried again, once: the
 	// next request may reach a server that has the block.
-	lookAgain = 250 * time.Millisecond
+	pollRetry = 250 * time.Millisecond
 )
 
 // watcher follows the logs of one chain: whoever may have lost or gained what
@@ -54,12 +54,12 @@ func (w *watcher) run(ctx context.Context) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
-		err := w.look(ctx)
+		err := w.poll(ctx)
 		if err != nil {
 			select {
 			case <-ctx.Done():
-			case <-time.After(min(lookAgain, every)):
-				err = w.look(ctx)
+			case <-time.After(min(pollRetry, every)):
+				err = w.poll(ctx)
 			}
 		}
 		if ctx.Err() != nil {
@@ -96,9 +96,9 @@ func (w *watcher) note(err error) {
 	w.down = err != nil
 }
 
-// look follows the chain up to its head. What fails is done again next time:
+// poll follows the chain up to its head. What fails is done again next time:
 // the cursor moves last.
-func (w *watcher) look(ctx context.Context) error {
+func (w *watcher) poll(ctx context.Context) error {
 	seen, err := w.follow(ctx)
 	if err != nil {
 		return err
@@ -230,14 +230,14 @@ func (w *watcher) startOver(ctx context.Context, head eth.Block, why string) err
 		return err
 	}
 	w.m.Log.Warn("what was read of a chain is forgotten", "chain", w.chain, "why", why, "from", w.at.Number, "to", head.Number)
-	w.anybody(ctx, found[0], head)
+	w.recheckAll(ctx, found[0], head)
 	w.lagging = time.Time{}
 	return w.move(ctx, found[0])
 }
 
-// anybody asks every session that stands on the chain, of which nothing that
+// recheckAll asks every session that stands on the chain, of which nothing that
 // was read before base is believed.
-func (w *watcher) anybody(ctx context.Context, base, head eth.Block) {
+func (w *watcher) recheckAll(ctx context.Context, base, head eth.Block) {
 	w.m.Decider.Facts.Reset(w.chain, base.Number)
 	w.recheck(ctx, w.m.concerned(ctx, w.chain), nil, head)
 }
@@ -248,7 +248,7 @@ func (w *watcher) catchUp(ctx context.Context, seen eth.Followed) error {
 	if seen.Whole && w.at.Number < head.Number {
 		w.m.Decider.Facts.Seen(w.chain, head.Number)
 		w.logs(false, nil)
-		w.effect(ctx, seen.Transfers, head)
+		w.apply(ctx, seen.Transfers, head)
 		return w.move(ctx, head)
 	}
 	for w.at.Number < head.Number {
@@ -290,7 +290,7 @@ func (w *watcher) takeIn(ctx context.Context, end eth.Block) error {
 		return err
 	}
 	w.logs(false, nil)
-	w.effect(ctx, transfers, end)
+	w.apply(ctx, transfers, end)
 	return nil
 }
 
@@ -306,9 +306,9 @@ func (w *watcher) logs(none bool, err error) {
 	w.m.Log.Info("The chain's endpoints list logs.", "chain", w.chain)
 }
 
-// effect has those asked again whom transfers up to a block concern; those of
+// apply has those asked again whom transfers up to a block concern; those of
 // the block before which have had their effect are left out.
-func (w *watcher) effect(ctx context.Context, transfers []eth.Transfer, end eth.Block) {
+func (w *watcher) apply(ctx context.Context, transfers []eth.Transfer, end eth.Block) {
 	had := w.last
 	w.last = map[eth.Transfer]struct{}{}
 	touched := map[eth.Address]struct{}{}
@@ -321,7 +321,7 @@ func (w *watcher) effect(ctx context.Context, transfers []eth.Transfer, end eth.
 			continue
 		}
 		if t.From.IsZero() && t.To.IsZero() {
-			w.anybody(ctx, end, end)
+			w.recheckAll(ctx, end, end)
 			return
 		}
 		for _, who := range []eth.Address{t.From, t.To} {

@@ -15,18 +15,18 @@ import (
 )
 
 func TestWatcherFollowsTransfers(t *testing.T) {
-	g := newGateTest(t)
+	g := newSessionTest(t)
 	g.holds(alice, 1)
 	g.holds(bob, 1)
 	a, b := g.session(alice), g.session(bob)
-	g.look()
+	g.poll()
 	g.wantState(a.Id, "live")
 
 	g.holds(alice, 0) // what was read before stands, until a log says otherwise
 	g.chain.transfer(addr(t, alice), addr(t, cold))
 	g.wantState(a.Id, "live")
 	reads := g.chain.Reads
-	g.look()
+	g.poll()
 	g.wantState(a.Id, "not_a_holder")
 	g.wantState(b.Id, "live")
 	if got := g.chain.Reads - reads; got != 1 {
@@ -36,31 +36,31 @@ func TestWatcherFollowsTransfers(t *testing.T) {
 		t.Errorf("%d lags", n)
 	}
 	reads = g.chain.Reads
-	g.look() // nothing new
+	g.poll() // nothing new
 	if g.chain.Reads != reads {
 		t.Error("the chain is read though nothing has happened")
 	}
 
 	g.holds(bob, 0)
 	g.chain.transfer(eth.Address{}, eth.Address{}) // a log that cannot be read
-	g.look()
+	g.poll()
 	g.wantState(b.Id, "not_a_holder")
 }
 
 func TestWatcherMissesNothing(t *testing.T) {
-	g := newGateTest(t)
+	g := newSessionTest(t)
 	g.holds(alice, 1)
 	a := g.session(alice)
 	g.holds(alice, 0)
 	g.chain.transfer(addr(t, alice), addr(t, bob))
 	g.chain.broken = eth.ErrChainUnreachable
-	if err := g.watch.look(t.Context()); !errors.Is(err, eth.ErrChainUnreachable) {
+	if err := g.watch.poll(t.Context()); !errors.Is(err, eth.ErrChainUnreachable) {
 		t.Errorf("look: %v", err)
 	}
 	g.wantState(a.Id, "live")
 	g.chain.broken = nil
 	g.chain.grow(0, 110)
-	g.look()
+	g.poll()
 	g.wantState(a.Id, "not_a_holder")
 	if last := g.chain.asked[len(g.chain.asked)-1]; last != "101-110 of 1" {
 		t.Errorf("asked %v", g.chain.asked)
@@ -69,36 +69,36 @@ func TestWatcherMissesNothing(t *testing.T) {
 	// The next start goes on where this one was.
 	again := newWatcher(g.Manager, 1)
 	g.chain.grow(0, 115)
-	g.ok(again.look(t.Context()))
+	g.ok(again.poll(t.Context()))
 	if last := g.chain.asked[len(g.chain.asked)-1]; last != "111-115 of 1" {
 		t.Errorf("after a restart %v", g.chain.asked)
 	}
 }
 
 func TestWatcherReorganisation(t *testing.T) {
-	for name, reorg := range map[string]func(*chainFilm){
-		"the head is another":        func(c *chainFilm) { c.undo(105); c.grow(1, 105) },
-		"the parent is another":      func(c *chainFilm) { c.undo(104); c.grow(1, 106) },
-		"deep":                       func(c *chainFilm) { c.undo(20); c.grow(1, 130) },
-		"a chain that began anew":    func(c *chainFilm) { c.undo(0); c.grow(1, 3) },
-		"away for longer than ever":  func(c *chainFilm) { c.grow(0, 105+maxCatchUp+1) },
-		"shorter, then another head": func(c *chainFilm) { c.undo(103); c.grow(1, 105) },
+	for name, reorg := range map[string]func(*scriptedChain){
+		"the head is another":        func(c *scriptedChain) { c.undo(105); c.grow(1, 105) },
+		"the parent is another":      func(c *scriptedChain) { c.undo(104); c.grow(1, 106) },
+		"deep":                       func(c *scriptedChain) { c.undo(20); c.grow(1, 130) },
+		"a chain that began anew":    func(c *scriptedChain) { c.undo(0); c.grow(1, 3) },
+		"away for longer than ever":  func(c *scriptedChain) { c.grow(0, 105+maxCatchUp+1) },
+		"shorter, then another head": func(c *scriptedChain) { c.undo(103); c.grow(1, 105) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			g := newGateTest(t)
+			g := newSessionTest(t)
 			g.holds(alice, 1)
 			g.holds(bob, 1)
 			a, b := g.session(alice), g.session(bob)
 			g.holds(alice, 0)
 			g.chain.grow(0, 104)
 			g.chain.transfer(addr(t, alice), addr(t, cold)) // in block 105
-			g.look()
+			g.poll()
 			g.wantState(a.Id, "not_a_holder")
 
 			g.holds(alice, 1) // the transfer never was; another one did happen
 			g.holds(bob, 0)
 			reorg(g.chain)
-			g.look()
+			g.poll()
 			g.wantState(b.Id, "not_a_holder")
 			g.session(alice)
 		})
@@ -108,21 +108,21 @@ func TestWatcherReorganisation(t *testing.T) {
 // TestUnseenBlockIsUndone: who was let in by a block that was undone before the
 // watcher looked is asked again.
 func TestUnseenBlockIsUndone(t *testing.T) {
-	for name, undone := range map[string]func(*gateTest){
-		"as high as before": func(g *gateTest) { g.chain.undo(101); g.chain.grow(1, 101) },
-		"higher":            func(g *gateTest) { g.chain.undo(101); g.chain.grow(1, 104) },
+	for name, undone := range map[string]func(*sessionTest){
+		"as high as before": func(g *sessionTest) { g.chain.undo(101); g.chain.grow(1, 101) },
+		"higher":            func(g *sessionTest) { g.chain.undo(101); g.chain.grow(1, 104) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			g := newGateTest(t)
+			g := newSessionTest(t)
 			g.holds(bob, 1)
 			g.chain.transfer(addr(t, alice), addr(t, bob)) // in block 101
 			s := g.session(bob)
 			undone(g)
 			g.holds(bob, 0)
-			g.look()
+			g.poll()
 			g.wantState(s.Id, "not_a_holder")
 			asked := g.chain.Reads
-			g.look() // all is well now
+			g.poll() // all is well now
 			if g.chain.Reads != asked {
 				t.Error("it is asked again and again")
 			}
@@ -132,54 +132,54 @@ func TestUnseenBlockIsUndone(t *testing.T) {
 
 // TestHeadIsUndoneHalfWay: what a head has proved falls with it.
 func TestHeadIsUndoneHalfWay(t *testing.T) {
-	g := newGateTest(t)
+	g := newSessionTest(t)
 	g.holds(bob, 1)
 	g.chain.transfer(addr(t, alice), addr(t, bob)) // in block 101
 	s := g.session(bob)
 	g.chain.grow(0, 102)
 	g.chain.broken = eth.ErrChainUnreachable
-	if g.watch.look(t.Context()) == nil {
+	if g.watch.poll(t.Context()) == nil {
 		t.Fatal("there were logs")
 	}
 	g.chain.broken = nil
 	g.chain.undo(101)
 	g.chain.grow(1, 103)
 	g.holds(bob, 0)
-	g.look()
+	g.poll()
 	g.wantState(s.Id, "not_a_holder")
 }
 
 // TestLaggingHeadProvesNothing: of an endpoint on a branch of its own, not
 // even what was read there.
 func TestLaggingHeadProvesNothing(t *testing.T) {
-	g := newGateTest(t)
+	g := newSessionTest(t)
 	g.chain.grow(0, 102)
-	g.look()
+	g.poll()
 	main := slices.Clone(g.chain.blocks)
 	g.chain.undo(101)
 	g.chain.grow(1, 101)
 	g.holds(bob, 1)
 	s := g.session(bob)
-	g.look()
+	g.poll()
 	g.chain.blocks = main
 	g.chain.grow(0, 103)
 	g.holds(bob, 0)
-	g.look()
+	g.poll()
 	g.wantState(s.Id, "not_a_holder")
 }
 
 // TestStartingOverWithALag: an endpoint that is a block or two behind ends
 // nobody's session.
 func TestStartingOverWithALag(t *testing.T) {
-	g := newGateTest(t)
+	g := newSessionTest(t)
 	g.holds(alice, 1)
 	s := g.session(alice)
 	g.chain.grow(0, 105)
-	g.look()
+	g.poll()
 	g.chain.undo(103)
 	g.chain.grow(1, 106)
 	g.chain.Block = 104 // where it is read
-	g.look()
+	g.poll()
 	g.wantState(s.Id, "live")
 	if g.watch.at.Number != 106 {
 		t.Errorf("the watcher is at %d", g.watch.at.Number)
@@ -189,7 +189,7 @@ func TestStartingOverWithALag(t *testing.T) {
 // TestBlockIsReadFirst: that a block is read before the watcher looks at it is
 // no reason to ask everybody.
 func TestBlockIsReadFirst(t *testing.T) {
-	g := newGateTest(t)
+	g := newSessionTest(t)
 	g.holds(alice, 1)
 	a := g.session(alice)
 	for number := uint64(101); number < 400; number += 3 { // read in the first of three blocks
@@ -198,7 +198,7 @@ func TestBlockIsReadFirst(t *testing.T) {
 		g.recheck(t.Context(), g.live.all(), nil)
 		g.chain.grow(0, number+2)
 		g.holds(alice, 0) // which no log tells
-		g.look()
+		g.poll()
 		g.holds(alice, 1)
 	}
 	g.wantState(a.Id, "live")
@@ -211,27 +211,27 @@ func TestBlockIsReadFirst(t *testing.T) {
 // TestWatcherEndpointThatLags: it lets nobody in by what it does not know yet,
 // however often it is looked at; only in the end it is another branch.
 func TestWatcherEndpointThatLags(t *testing.T) {
-	g := newGateTest(t)
+	g := newSessionTest(t)
 	g.holds(alice, 1)
 	g.chain.transfer(addr(t, alice), addr(t, bob)) // in block 101
-	g.look()
+	g.poll()
 	whole := slices.Clone(g.chain.blocks)
 	g.chain.undo(101) // as an endpoint says that does not have it
 	g.chain.Block = 100
 	for range 100 {
-		g.look()
+		g.poll()
 	}
 	_, err := g.CreateSession(g.as(alice), &rpc.CreateSessionRequest{VideoId: "film"})
 	if code, _ := rpc.Reason(err); code != "chain_unreachable" {
 		t.Errorf("who sold is told %q", code)
 	}
 	g.watch.lagging = time.Now().Add(-maxLag)
-	g.look()
+	g.poll()
 	if g.watch.at.Number != 100 {
 		t.Errorf("after long, the watcher is at %d", g.watch.at.Number)
 	}
 	g.chain.blocks = whole
-	g.look()
+	g.poll()
 	if g.watch.at.Number != 101 || !g.watch.lagging.IsZero() {
 		t.Errorf("the watcher is at %d, lagging since %v", g.watch.at.Number, g.watch.lagging)
 	}
@@ -239,7 +239,7 @@ func TestWatcherEndpointThatLags(t *testing.T) {
 
 // TestWatcherLooksAgain: a stumble costs no poll interval.
 func TestWatcherLooksAgain(t *testing.T) {
-	g := newGateTest(t, func(c *setup) { c.PollInterval = func(uint64) time.Duration { return time.Hour } })
+	g := newSessionTest(t, func(c *setup) { c.PollInterval = func(uint64) time.Duration { return time.Hour } })
 	g.holds(alice, 1)
 	s := g.session(alice)
 	g.holds(alice, 0)
@@ -261,17 +261,17 @@ func TestWatcherLooksAgain(t *testing.T) {
 
 // TestPrunedBlocks: blocks that no endpoint has any more stop no watcher.
 func TestPrunedBlocks(t *testing.T) {
-	g := newGateTest(t)
+	g := newSessionTest(t)
 	g.Decider.Facts.Unproven(1, eth.Block{Number: 50, Hash: [32]byte{1}}) // by an endpoint that was far behind
 	g.chain.grow(0, 50+maxCatchUp+1)
 	g.chain.pruned = 10_000
-	g.look()
+	g.poll()
 	if want := uint64(50 + maxCatchUp + 1); g.watch.at.Number != want {
 		t.Errorf("the watcher is at %d, want %d", g.watch.at.Number, want)
 	}
 	g.chain.grow(0, g.watch.at.Number+maxCatchUp+1)
 	g.chain.pruned = g.watch.at.Number + 1
-	g.look()
+	g.poll()
 	if g.watch.at.Number < g.chain.pruned {
 		t.Errorf("the watcher is at %d, which is not there any more", g.watch.at.Number)
 	}
@@ -279,7 +279,7 @@ func TestPrunedBlocks(t *testing.T) {
 
 // TestChainThatStumbles: a few failures end nobody, many in a row do.
 func TestChainThatStumbles(t *testing.T) {
-	g := newGateTest(t)
+	g := newSessionTest(t)
 	g.holds(alice, 1)
 	a := g.session(alice)
 	stumble := func(times int) {
@@ -287,26 +287,26 @@ func TestChainThatStumbles(t *testing.T) {
 		g.chain.Stumbles = times
 		g.recheck(t.Context(), g.live.all(), nil)
 	}
-	stumble(len(tries))
+	stumble(len(retryPauses))
 	g.wantState(a.Id, "live")
-	stumble(len(tries) + 1)
+	stumble(len(retryPauses) + 1)
 	g.wantState(a.Id, "chain_unreachable")
 }
 
 // TestFollowedLogs: logs that come along with the head have the effect of those
 // that are asked for, once.
 func TestFollowedLogs(t *testing.T) {
-	g := newGateTest(t)
+	g := newSessionTest(t)
 	g.chain.whole = true
 	g.holds(alice, 1)
 	g.holds(bob, 1)
 	a, b := g.session(alice), g.session(bob)
-	g.look()
+	g.poll()
 	g.holds(alice, 0)
 	g.chain.transfer(addr(t, alice), addr(t, cold))
 	g.chain.grow(0, 105)
 	g.chain.transfer(addr(t, bob), addr(t, bob))
-	g.look()
+	g.poll()
 	g.wantState(a.Id, "not_a_holder")
 	g.wantState(b.Id, "live")
 	if g.watch.at.Number != 106 {
@@ -314,7 +314,7 @@ func TestFollowedLogs(t *testing.T) {
 	}
 	reads := g.chain.Reads
 	g.chain.grow(0, 107)
-	g.look() // block 106 comes again
+	g.poll() // block 106 comes again
 	if g.chain.Reads != reads {
 		t.Error("who was asked already is asked again")
 	}
@@ -322,14 +322,14 @@ func TestFollowedLogs(t *testing.T) {
 	g.holds(bob, 0)
 	g.chain.undo(105)
 	g.chain.grow(1, 110)
-	g.look()
+	g.poll()
 	g.wantState(b.Id, "not_a_holder")
 }
 
 // TestChainWithoutLogs: where nobody lists logs, who plays is asked again at
 // each block, and the decision and the metrics say so.
 func TestChainWithoutLogs(t *testing.T) {
-	g := newGateTest(t)
+	g := newSessionTest(t)
 	g.holds(alice, 1)
 	g.holds(bob, 1)
 	a, b := g.session(alice), g.session(bob)
@@ -341,7 +341,7 @@ func TestChainWithoutLogs(t *testing.T) {
 		return g.Decider.Decide(t.Context(), rule, viewer).Tree.Problem
 	}
 	g.chain.grow(0, 101)
-	g.look()
+	g.poll()
 	if listed() != 1 || problem() != "" {
 		t.Errorf("with logs: %v, %q", listed(), problem())
 	}
@@ -349,7 +349,7 @@ func TestChainWithoutLogs(t *testing.T) {
 	g.chain.broken = errors.Join(eth.ErrChainUnreachable, eth.ErrNoLogs)
 	g.holds(alice, 0)
 	g.chain.grow(0, 102)
-	g.look()
+	g.poll()
 	g.wantState(a.Id, "not_a_holder")
 	g.wantState(b.Id, "live")
 	if listed() != 0 || problem() != rules.ProblemNoLogs {
@@ -361,7 +361,7 @@ func TestChainWithoutLogs(t *testing.T) {
 
 	g.chain.broken = nil
 	g.chain.grow(0, 103)
-	g.look()
+	g.poll()
 	if listed() != 1 || problem() != "" {
 		t.Errorf("with logs again: %v, %q", listed(), problem())
 	}
@@ -377,7 +377,7 @@ func TestChainIsGone(t *testing.T) {
 	}{"deny": {0, "chain_unreachable"}, "grace": {time.Hour, "live"}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			g := newGateTest(t, func(cfg *setup) {
+			g := newSessionTest(t, func(cfg *setup) {
 				cfg.PollInterval = func(uint64) time.Duration { return poll }
 				cfg.Policy.Grace = func(uint64) time.Duration { return c.grace }
 			})
