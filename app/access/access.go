@@ -124,7 +124,7 @@ func New(cfg Config) (*Service, error) {
 	}
 	s.Service = identities.New(identities.Config{
 		Catalog: cfg.Catalog, Cache: cfg.Cache, Chains: cfg.Chains, Logins: cfg.Logins, Limits: s.limits, Log: cfg.Log,
-		Sites: cfg.Sites, ChainName: cfg.Policy.Chain, LoginTTL: cfg.LoginTTL, KeyRevoked: s.Manager.EndOfKey,
+		Sites: cfg.Sites, ChainName: cfg.Policy.Chain, LoginTTL: cfg.LoginTTL, KeyRevoked: s.EndOfKey,
 	})
 	return s, nil
 }

@@ -9,7 +9,7 @@ import (
 // ErrAddress means that a text is not an address.
 var ErrAddress = errors.New("invalid address")
 
-// addressLen is the length of an address in text: 0x and 40 hex digits.
+// AddressLen is the length of an address in text: 0x and 40 hex digits.
 const AddressLen = 2 + 2*len(Address{})
 
 // ParseAddress reads an address: 0x and 40 hex digits, in lower case, in upper

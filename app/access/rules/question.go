@@ -50,6 +50,7 @@ type FactKey struct {
 	ID                      [32]byte // big endian
 }
 
+// KeyOf names the fact that a question of a chain asks for.
 func KeyOf(chain uint64, q eth.Question) FactKey {
 	k := FactKey{Chain: chain, Fact: q.Fact, Contract: q.Contract, Holder: q.Holder, Vault: q.Vault}
 	if q.ID != nil && q.ID.Sign() >= 0 && q.ID.BitLen() <= 256 {

@@ -206,9 +206,9 @@ func TestReadingFromBehindAReorganisation(t *testing.T) {
 	a := g.session(alice)
 	g.chain.undo(103)
 	g.chain.grow(1, 105)
-	g.chain.Chains.Mu.Lock()
+	g.chain.Mu.Lock()
 	g.chain.Block = 102 // where the endpoint is that reads
-	g.chain.Chains.Mu.Unlock()
+	g.chain.Mu.Unlock()
 	g.poll()
 	g.wantState(a.Id, "chain_unreachable")
 }

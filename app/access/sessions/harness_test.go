@@ -103,9 +103,9 @@ func (c *scriptedChain) grow(branch byte, number uint64) {
 		}
 		c.blocks = append(c.blocks, b)
 	}
-	c.Chains.Mu.Lock()
+	c.Mu.Lock()
 	c.Block = number
-	c.Chains.Mu.Unlock()
+	c.Mu.Unlock()
 }
 
 // transfer makes a block in which a token changes hands.
@@ -141,8 +141,8 @@ func (c *scriptedChain) fail(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.broken, c.gone = err, err
-	c.Chains.Mu.Lock()
-	defer c.Chains.Mu.Unlock()
+	c.Mu.Lock()
+	defer c.Mu.Unlock()
 	c.Err = err
 }
 

@@ -58,16 +58,19 @@ type Chains struct {
 
 var _ eth.Chains = (*Chains)(nil)
 
+// NewChains returns the chains 1 and 10, at block 100, where nobody has anything.
 func NewChains() *Chains {
 	return &Chains{ids: []uint64{1, 10}, Block: 100, amounts: map[string]int64{}, problems: map[string]string{}}
 }
 
+// Set says how much a question is answered with from now on.
 func (f *Chains) Set(chain uint64, q eth.Question, amount int64) {
 	f.Mu.Lock()
 	defer f.Mu.Unlock()
 	f.amounts[key(chain, q)] = amount
 }
 
+// IDs implements eth.Chains.
 func (f *Chains) IDs() []uint64 { return f.ids }
 
 func (f *Chains) known(chain uint64) error {
@@ -79,6 +82,7 @@ func (f *Chains) known(chain uint64) error {
 	return fmt.Errorf("chain %d: %w", chain, eth.ErrChainUnknown)
 }
 
+// Read implements eth.Chains.
 func (f *Chains) Read(ctx context.Context, chain uint64, questions []eth.Question) (eth.Reading, error) {
 	f.Mu.Lock()
 	defer f.Mu.Unlock()
@@ -127,14 +131,17 @@ func (f *Chains) VerifySignature(_ context.Context, chain uint64, signer eth.Add
 	return nil
 }
 
+// Head implements eth.Chains.
 func (f *Chains) Head(context.Context, uint64) (eth.Block, error) {
 	return eth.Block{Number: f.Block}, nil
 }
 
+// Follow implements eth.Chains: the head alone.
 func (f *Chains) Follow(context.Context, uint64, uint64, []eth.Address) (eth.Followed, error) {
 	return eth.Followed{Head: eth.Block{Number: f.Block}}, nil
 }
 
+// Ancestors implements eth.Chains: any blocks are.
 func (f *Chains) Ancestors(_ context.Context, _ uint64, _ eth.Block, numbers ...uint64) (list []eth.Block, err error) {
 	for _, n := range numbers {
 		list = append(list, eth.Block{Number: n})
@@ -142,6 +149,7 @@ func (f *Chains) Ancestors(_ context.Context, _ uint64, _ eth.Block, numbers ...
 	return list, nil
 }
 
+// Transfers implements eth.Chains: there are none.
 func (f *Chains) Transfers(context.Context, uint64, uint64, eth.Block, []eth.Address) ([]eth.Transfer, error) {
 	return nil, nil
 }
