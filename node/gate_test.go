@@ -22,7 +22,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/types/known/structpb"
 
-	"streamgate/app/access"
+	"streamgate/app/access/eth"
 	"streamgate/app/apptest"
 	"streamgate/app/rpc"
 	"streamgate/cmd/devchain/devnet"
@@ -197,7 +197,7 @@ func (g *gateTest) signIn(wallet common.Address, sign signer) answer {
 	message := fmt.Sprintf("%s wants you to sign in with your Ethereum account:\n%s\n\nWatch with this wallet.\n\n"+
 		"URI: %s\nVersion: 1\nChain ID: %d\nNonce: %s\nIssued At: %s",
 		nonce.Domain, wallet.Hex(), nonce.URI, g.chain.ChainID, nonce.Nonce, time.Now().UTC().Format(time.RFC3339))
-	sig, err := sign(access.PersonalHash(message))
+	sig, err := sign(eth.PersonalHash(message))
 	g.ok(err)
 	return g.call("POST", "/api/v1/auth/verify", "", fields{"message": message, "signature": "0x" + common.Bytes2Hex(sig)})
 }

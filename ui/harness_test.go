@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"streamgate/app/access"
+	"streamgate/app/access/sessions"
 	"streamgate/app/apptest"
 	"streamgate/app/rpc"
 	"streamgate/assets"
@@ -59,9 +59,9 @@ func (ownKey) Secret(_ context.Context, _ string, make func() []byte) ([]byte, e
 	return make(), nil
 }
 
-func newTickets(t *testing.T) *access.Tickets {
+func newTickets(t *testing.T) *sessions.Tickets {
 	t.Helper()
-	tickets, err := access.NewTickets(t.Context(), ownKey{})
+	tickets, err := sessions.NewTickets(t.Context(), ownKey{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +76,7 @@ type site struct {
 	ui      *UI
 	mux     *http.ServeMux
 	library *shelf
-	tickets *access.Tickets
+	tickets *sessions.Tickets
 	log     *apptest.Log
 }
 

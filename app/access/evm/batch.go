@@ -4,7 +4,7 @@ import (
 	"context"
 	"slices"
 
-	"streamgate/app/access"
+	"streamgate/app/access/eth"
 )
 
 const (
@@ -25,7 +25,7 @@ const (
 
 // at names a block by its hash for eth_call and its like (EIP-1898). A block
 // that is no longer canonical is an error, not an old answer.
-func at(b access.Block) any {
+func at(b eth.Block) any {
 	return map[string]any{"blockHash": encodeHex(b.Hash[:]), "requireCanonical": true}
 }
 
@@ -33,7 +33,7 @@ func at(b access.Block) any {
 // knows blocks by their number only, by its number, between two looks at it
 // that show the same block. The look before is that in which the endpoint said
 // that b is its newest, if it was that.
-func (e *endpoint) pinned(ctx context.Context, b access.Block, do func(block any) error) error {
+func (e *endpoint) pinned(ctx context.Context, b eth.Block, do func(block any) error) error {
 	if !e.numbers.Load() {
 		if err := do(at(b)); !is(err, reasonParams) {
 			return err
@@ -57,12 +57,12 @@ func (e *endpoint) pinned(ctx context.Context, b access.Block, do func(block any
 }
 
 // stands is nil if the endpoint has b at its number.
-func (e *endpoint) stands(ctx context.Context, b access.Block) error {
+func (e *endpoint) stands(ctx context.Context, b eth.Block) error {
 	return e.ask(ctx, func(replies []reply) error { return e.onBranch(b, replies[0]) }, blockCall(quantity(b.Number)))
 }
 
 // answers reads the answers to all questions at one block of one endpoint.
-func (c *chain) answers(ctx context.Context, e *endpoint, b access.Block, questions []access.Question) ([]access.Answer, error) {
+func (c *chain) answers(ctx context.Context, e *endpoint, b eth.Block, questions []eth.Question) ([]eth.Answer, error) {
 	var todo []probe
 	for _, q := range questions {
 		todo = append(todo, probes(q, c.cfg.DelegateRegistry)...)
@@ -75,7 +75,7 @@ func (c *chain) answers(ctx context.Context, e *endpoint, b access.Block, questi
 	if err != nil {
 		return nil, err
 	}
-	list := make([]access.Answer, len(questions))
+	list := make([]eth.Answer, len(questions))
 	for i, q := range questions {
 		n := len(probes(q, c.cfg.DelegateRegistry))
 		list[i], got = answer(q, got[:n]), got[n:]
@@ -215,7 +215,7 @@ func (p probe) call(block any) call {
 	return ethCall(p.to, p.data, callGas, block)
 }
 
-func ethCall(to access.Address, data []byte, gas uint64, block any) call {
+func ethCall(to eth.Address, data []byte, gas uint64, block any) call {
 	return call{method: "eth_call", params: []any{map[string]string{
 		"to": encodeHex(to[:]), "data": encodeHex(data), "gas": quantity(gas),
 	}, block}}
@@ -275,7 +275,7 @@ func (e *endpoint) explain(ctx context.Context, block any, todo []probe, got []o
 }
 
 // code asks for the code of an account.
-func (e *endpoint) code(ctx context.Context, a access.Address, block any) ([]byte, error) {
+func (e *endpoint) code(ctx context.Context, a eth.Address, block any) ([]byte, error) {
 	var code []byte
 	err := e.ask(ctx, func(replies []reply) (err error) {
 		code, err = e.readCode(replies[0])
@@ -284,7 +284,7 @@ func (e *endpoint) code(ctx context.Context, a access.Address, block any) ([]byt
 	return code, err
 }
 
-func codeCall(a access.Address, block any) call {
+func codeCall(a eth.Address, block any) call {
 	return call{method: "eth_getCode", params: []any{encodeHex(a[:]), block}}
 }
 
@@ -307,7 +307,7 @@ type result3 struct {
 
 // packAggregate3 encodes the calls (address target, bool allowFailure, bytes
 // callData)[]; all may fail.
-func packAggregate3(multicall access.Address, part []probe) []byte {
+func packAggregate3(multicall eth.Address, part []probe) []byte {
 	heads, tails := []byte{}, []byte{}
 	for _, p := range part {
 		to, data := p.to, p.data

@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"streamgate/app/access"
+	"streamgate/app/access/eth"
 )
 
 const (
@@ -88,7 +88,7 @@ func (k *check) note(what string, works bool, mend, format string, args ...any) 
 
 // head asks for the chain id and the newest block; ok says whether it is worth
 // going on.
-func (k *check) head(ctx context.Context) (head access.Block, ok bool) {
+func (k *check) head(ctx context.Context) (head eth.Block, ok bool) {
 	head, err := k.e.newest(ctx)
 	switch {
 	case is(err, reasonChain):
@@ -136,7 +136,7 @@ func (k *check) batches(ctx context.Context) {
 }
 
 // calls reads an account's balance and code at the head, by hash or number.
-func (k *check) calls(ctx context.Context, head access.Block) {
+func (k *check) calls(ctx context.Context, head eth.Block) {
 	todo := []probe{{to: k.c.cfg.DelegateRegistry, data: selCheckContract.pack(word{}, word{}, word{}, word{})}, {to: k.c.cfg.DelegateRegistry}}
 	err := k.e.pinned(ctx, head, func(block any) error {
 		return k.e.batch(ctx, block, todo, []int{0, 1}, make([]outcome, 2))
@@ -169,7 +169,7 @@ func (k *check) multicall(ctx context.Context) {
 // wallets runs the check of a contract wallet's signature, which takes the
 // most gas.
 func (k *check) wallets(ctx context.Context) {
-	data, err := packValidator(access.Address{}, [32]byte{}, wrapper{})
+	data, err := packValidator(eth.Address{}, [32]byte{}, wrapper{})
 	if err == nil {
 		_, err = k.e.validate(ctx, data, "latest")
 	}
@@ -183,8 +183,8 @@ func (k *check) wallets(ctx context.Context) {
 
 // logs asks for the logs of the newest block, then of as many as the watcher
 // asks for at most.
-func (k *check) logs(ctx context.Context, head access.Block) {
-	of := []access.Address{k.c.cfg.DelegateRegistry}
+func (k *check) logs(ctx context.Context, head eth.Block) {
+	of := []eth.Address{k.c.cfg.DelegateRegistry}
 	if _, err := k.e.getLogs(ctx, head.Number, head.Number, head, of); err != nil {
 		k.note("logs", true, "Use an endpoint that answers eth_getLogs; one of several is enough.",
 			"Logs cannot be read, so that sessions are asked again at each new block instead, which takes more requests: %s.", detail(err))

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"streamgate/app/access"
+	"streamgate/app/access/eth"
 	"streamgate/app/access/evm"
 )
 
@@ -42,7 +42,7 @@ func TestCheck(t *testing.T) {
 		"no logs":        {mode: logless, note: "logs", says: "asked again at each new block"},
 		"few logs":       {mode: fewLogs, says: "fewer are asked for"},
 		"no hashes":      {refuse: noObjects, note: "contract calls", says: "but not by hash"},
-		"no multicall":   {change: func(cfg *evm.ChainConfig) { cfg.Multicall = access.Address{1} }, note: "multicall", says: "no Multicall3 at 0x01"},
+		"no multicall":   {change: func(cfg *evm.ChainConfig) { cfg.Multicall = eth.Address{1} }, note: "multicall", says: "no Multicall3 at 0x01"},
 		"ids as strings": {mode: stringIDs},
 		"429": {refuse: func(w http.ResponseWriter, _ []anyCall, _ bool) bool {
 			if odd.Add(1)%2 == 0 {

@@ -13,7 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"streamgate/app/access"
+	"streamgate/app/access/eth"
 )
 
 const (
@@ -42,15 +42,15 @@ type endpoint struct {
 	metrics gauge
 	log     *slog.Logger
 
-	guess     atomic.Pointer[pair]         // the last block that was believed of it
-	said      atomic.Pointer[access.Block] // its newest block, when it last said
-	stale     atomic.Bool                  // its newest block was too old
-	checked   atomic.Int64                 // Unix time in nanoseconds when the chain id was right
-	multicall atomic.Int32                 // what is known of multicall's code: see batch.go
-	span      atomic.Uint64                // blocks that a request for logs spanned lately: see logs.go
-	maxCalls  atomic.Int32                 // calls that it takes in one request; 0: it has refused none
-	lacksLogs atomic.Bool                  // it listed no logs when it was asked last
-	numbers   atomic.Bool                  // it knows blocks by their number only: see pinned
+	guess     atomic.Pointer[pair]      // the last block that was believed of it
+	said      atomic.Pointer[eth.Block] // its newest block, when it last said
+	stale     atomic.Bool               // its newest block was too old
+	checked   atomic.Int64              // Unix time in nanoseconds when the chain id was right
+	multicall atomic.Int32              // what is known of multicall's code: see batch.go
+	span      atomic.Uint64             // blocks that a request for logs spanned lately: see logs.go
+	maxCalls  atomic.Int32              // calls that it takes in one request; 0: it has refused none
+	lacksLogs atomic.Bool               // it listed no logs when it was asked last
+	numbers   atomic.Bool               // it knows blocks by their number only: see pinned
 }
 
 func newEndpoint(cfg ChainConfig, raw, name string, m *metrics, log *slog.Logger) *endpoint {
@@ -190,8 +190,8 @@ type wireBlock struct {
 }
 
 // block asks for the header of a block, by its quantity.
-func (e *endpoint) block(ctx context.Context, number string) (access.Block, error) {
-	var b access.Block
+func (e *endpoint) block(ctx context.Context, number string) (eth.Block, error) {
+	var b eth.Block
 	err := e.ask(ctx, func(replies []reply) (err error) {
 		b, err = e.readBlock(number, replies[0])
 		return err
@@ -201,8 +201,8 @@ func (e *endpoint) block(ctx context.Context, number string) (access.Block, erro
 
 // newest asks for the newest block. If that is too old, the endpoint no longer
 // follows its chain, and is asked for nothing else until it does.
-func (e *endpoint) newest(ctx context.Context) (access.Block, error) {
-	var b access.Block
+func (e *endpoint) newest(ctx context.Context) (eth.Block, error) {
+	var b eth.Block
 	err := e.askAnyway(ctx, func(replies []reply) (err error) {
 		if b, err = e.readBlock("latest", replies[0]); err != nil {
 			return err
@@ -233,8 +233,8 @@ func (e *endpoint) noteStale(stale bool, age time.Duration) {
 
 // ancestors asks for blocks of the branch that ends in head. The head is asked
 // for along with them: an endpoint on another branch would answer otherwise.
-func (e *endpoint) ancestors(ctx context.Context, head access.Block, numbers []uint64) ([]access.Block, error) {
-	list := make([]access.Block, 0, len(numbers))
+func (e *endpoint) ancestors(ctx context.Context, head eth.Block, numbers []uint64) ([]eth.Block, error) {
+	list := make([]eth.Block, 0, len(numbers))
 	for part := range slices.Chunk(numbers, maxBatch-1) {
 		calls := []call{blockCall(quantity(head.Number))}
 		for _, n := range part {
@@ -262,7 +262,7 @@ func (e *endpoint) ancestors(ctx context.Context, head access.Block, numbers []u
 
 // onBranch reads the reply to a call for the head's block, which must be the
 // head.
-func (e *endpoint) onBranch(head access.Block, r reply) error {
+func (e *endpoint) onBranch(head eth.Block, r reply) error {
 	b, err := e.readBlock(quantity(head.Number), r)
 	if err == nil && b.Hash != head.Hash {
 		err = e.fault(reasonMissing, "block "+quantity(head.Number)+" of that branch")
@@ -275,19 +275,19 @@ func blockCall(number string) call {
 }
 
 // readBlock reads the reply to blockCall.
-func (e *endpoint) readBlock(number string, r reply) (access.Block, error) {
+func (e *endpoint) readBlock(number string, r reply) (eth.Block, error) {
 	if r.err != nil {
-		return access.Block{}, e.refused(r.err)
+		return eth.Block{}, e.refused(r.err)
 	}
 	if string(r.result) == "null" {
-		return access.Block{}, e.fault(reasonMissing, "block "+number)
+		return eth.Block{}, e.fault(reasonMissing, "block "+number)
 	}
 	var b wireBlock
 	if err := json.Unmarshal(r.result, &b); err != nil || b.Number == nil || b.Hash == nil || b.Parent == nil || b.Time == nil {
-		return access.Block{}, e.garbage("the answer for block %s is not a block", number)
+		return eth.Block{}, e.garbage("the answer for block %s is not a block", number)
 	}
 	if got := quantity(uint64(*b.Number)); number != "latest" && got != number {
-		return access.Block{}, e.garbage("block %s instead of %s", got, number)
+		return eth.Block{}, e.garbage("block %s instead of %s", got, number)
 	}
-	return access.Block{Number: uint64(*b.Number), Hash: *b.Hash, Parent: *b.Parent, Time: time.Unix(int64(*b.Time), 0)}, nil
+	return eth.Block{Number: uint64(*b.Number), Hash: *b.Hash, Parent: *b.Parent, Time: time.Unix(int64(*b.Time), 0)}, nil
 }

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"streamgate/app/access"
+	"streamgate/app/access/eth"
 	"streamgate/app/access/evm"
 	"streamgate/cmd/devchain/devnet"
 )
@@ -20,10 +20,10 @@ import (
 func useAll(t *testing.T, n *devnet.Net, chains *evm.Chains) {
 	t.Helper()
 	ctx := t.Context()
-	questions := []access.Question{
-		{Fact: access.FactERC721, Contract: at(n.NFT), Holder: at(n.Holder.Address)},
-		{Fact: access.FactERC721, Contract: at(n.NFT), Holder: at(n.Stranger.Address)},
-		{Fact: access.FactNative, Holder: at(n.Holder.Address)},
+	questions := []eth.Question{
+		{Fact: eth.FactERC721, Contract: at(n.NFT), Holder: at(n.Holder.Address)},
+		{Fact: eth.FactERC721, Contract: at(n.NFT), Holder: at(n.Stranger.Address)},
+		{Fact: eth.FactNative, Holder: at(n.Holder.Address)},
 	}
 	for len(questions) < 60 {
 		questions = append(questions, questions[0])
@@ -35,7 +35,7 @@ func useAll(t *testing.T, n *devnet.Net, chains *evm.Chains) {
 	signature := made(n.Holder.Sign([32]byte{1}))(t)
 	must(t, chains.VerifySignature(ctx, n.ChainID, at(n.Holder.Address), [32]byte{1}, signature))
 	head := made(chains.Head(ctx, n.ChainID))(t)
-	list := made(chains.Transfers(ctx, n.ChainID, 0, head, []access.Address{at(n.NFT)}))(t)
+	list := made(chains.Transfers(ctx, n.ChainID, 0, head, []eth.Address{at(n.NFT)}))(t)
 	if len(list) != 1 || list[0].To != at(n.Holder.Address) {
 		t.Errorf("transfers %v", list)
 	}
@@ -83,7 +83,7 @@ func TestBatchLimit(t *testing.T) {
 				return false
 			})
 			cfg := configOf(n, p.URL)
-			cfg.Multicall = access.Address{1}
+			cfg.Multicall = eth.Address{1}
 			chains := newChains(t, cfg)
 			useAll(t, n, chains)
 			learning := refused.Load()

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"streamgate/app/access"
+	"streamgate/app/access/eth"
 )
 
 // reason is why an endpoint gave no answer that can be used; the label of a
@@ -85,8 +85,8 @@ func (f *fault) unhealthy() bool {
 	}
 }
 
-// Is makes a fault access.ErrNoLogs, if it is one.
-func (f *fault) Is(target error) bool { return target == access.ErrNoLogs && f.reason == reasonNoLogs }
+// Is makes a fault eth.ErrNoLogs, if it is one.
+func (f *fault) Is(target error) bool { return target == eth.ErrNoLogs && f.reason == reasonNoLogs }
 
 func is(err error, r reason) bool {
 	var f *fault

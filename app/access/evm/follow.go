@@ -4,34 +4,34 @@ import (
 	"context"
 	"encoding/json"
 
-	"streamgate/app/access"
+	"streamgate/app/access/eth"
 )
 
 // follow asks all endpoints for their newest block and, at the same time, the
 // one that was ahead last for the logs up to its newest. Those count if it is
 // ahead still; else, and with a quorum or confirmations, there is the head
 // alone.
-func (c *chain) follow(ctx context.Context, from uint64, contracts []access.Address) (access.Followed, error) {
+func (c *chain) follow(ctx context.Context, from uint64, contracts []eth.Address) (eth.Followed, error) {
 	e := c.ahead()[0]
 	said, of := e.said.Load(), c.logged(contracts)
 	if c.cfg.Quorum > 1 || c.cfg.Confirmations > 0 || said == nil || from == 0 || said.Number < from-1 ||
 		said.Number-from+1 >= c.cfg.MaxLogRange || len(of) > maxAddresses || e.lacksLogs.Load() || !e.breaker.closed() {
 		head, err := c.head(ctx)
-		return access.Followed{Head: head}, err
+		return eth.Followed{Head: head}, err
 	}
-	logs := make(chan access.Followed, 1)
+	logs := make(chan eth.Followed, 1)
 	go func() { logs <- e.since(context.WithoutCancel(ctx), from, of) }()
 	heads, err := c.sampler.sample(ctx)
 	if err != nil {
-		return access.Followed{}, err
+		return eth.Followed{}, err
 	}
 	ahead := heads.order()[0]
 	if _, answers := heads[e]; !answers {
-		return access.Followed{Head: heads[ahead]}, nil
+		return eth.Followed{Head: heads[ahead]}, nil
 	}
 	seen := <-logs
 	if !seen.Whole || seen.Head.Number < heads[ahead].Number {
-		return access.Followed{Head: heads[ahead]}, nil
+		return eth.Followed{Head: heads[ahead]}, nil
 	}
 	e.guess.Store(&pair{seen.Head, seen.Head})
 	return seen, nil
@@ -40,8 +40,8 @@ func (c *chain) follow(ctx context.Context, from uint64, contracts []access.Addr
 // since asks for the newest block, the block before from and the logs after
 // it, in one request. The logs of that block come along: an endpoint that
 // answers the calls of a batch at the same time may lack its newest logs.
-func (e *endpoint) since(ctx context.Context, from uint64, of []access.Address) access.Followed {
-	seen := access.Followed{}
+func (e *endpoint) since(ctx context.Context, from uint64, of []eth.Address) eth.Followed {
+	seen := eth.Followed{}
 	_ = e.ask(ctx, func(replies []reply) (err error) { // what it does not answer is asked for again
 		if seen.Head, err = e.readBlock("latest", replies[0]); err != nil {
 			return err
@@ -73,7 +73,7 @@ func (e *endpoint) since(ctx context.Context, from uint64, of []access.Address) 
 
 // upTo leaves out the logs after head, which came up meanwhile; same says
 // whether those of the head's number are of the head.
-func upTo(logs []wireLog, head access.Block) (list []wireLog, same bool) {
+func upTo(logs []wireLog, head eth.Block) (list []wireLog, same bool) {
 	for _, l := range logs {
 		switch {
 		case l.Block == nil || uint64(*l.Block) < head.Number:

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"streamgate/app/access"
+	"streamgate/app/access/eth"
 )
 
 // together answers requests only when so many are under way at the same time:
@@ -75,7 +75,7 @@ func TestOneRoundTrip(t *testing.T) {
 		head := made(chains.Head(ctx, n.ChainID))(t)
 		must(t, n.Transfer721(ctx, n.Stranger, n.Buyer.Address, id))
 		gate.expect(2)
-		seen := made(chains.Follow(ctx, n.ChainID, head.Number+1, []access.Address{at(n.NFT)}))(t)
+		seen := made(chains.Follow(ctx, n.ChainID, head.Number+1, []eth.Address{at(n.NFT)}))(t)
 		if !seen.Whole || seen.Head.Number != head.Number+1 || seen.Before != head || seen.Transfers[len(seen.Transfers)-1].To != at(n.Buyer.Address) {
 			t.Errorf("seen %+v", seen)
 		}
@@ -93,7 +93,7 @@ func TestFollow(t *testing.T) {
 	ctx := t.Context()
 	id := made(n.Mint721(ctx, n.Stranger.Address))(t)
 	must(t, n.Mine(ctx, 3))
-	of := []access.Address{at(n.NFT)}
+	of := []eth.Address{at(n.NFT)}
 	for name, c := range map[string]struct {
 		mode   mode
 		refuse refusal

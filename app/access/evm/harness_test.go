@@ -16,7 +16,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"streamgate/app/access"
+	"streamgate/app/access/eth"
 	"streamgate/app/access/evm"
 	"streamgate/cmd/devchain/devnet"
 )
@@ -50,7 +50,7 @@ func made[T any](v T, err error) func(*testing.T) T {
 func configOf(n *devnet.Net, urls ...string) evm.ChainConfig {
 	return evm.ChainConfig{
 		ID: n.ChainID, Name: "dev", URLs: urls, Timeout: 2 * time.Second, Cooldown: 20 * time.Millisecond,
-		Multicall: access.Address(n.Multicall), DelegateRegistry: access.Address(n.Registry),
+		Multicall: eth.Address(n.Multicall), DelegateRegistry: eth.Address(n.Registry),
 	}
 }
 

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"slices"
 
-	"streamgate/app/access"
+	"streamgate/app/access/eth"
 )
 
 const (
@@ -31,13 +31,13 @@ type wireLog struct {
 
 // event is a Transfer and its place in the block.
 type event struct {
-	access.Transfer
+	eth.Transfer
 	index uint64
 }
 
-// transfers implements access.Chains.Transfers: chunk by chunk, each of one
+// transfers implements eth.Chains.Transfers: chunk by chunk, each of one
 // endpoint or agreed upon by a quorum.
-func (c *chain) transfers(ctx context.Context, from uint64, to access.Block, contracts []access.Address) ([]access.Transfer, error) {
+func (c *chain) transfers(ctx context.Context, from uint64, to eth.Block, contracts []eth.Address) ([]eth.Transfer, error) {
 	if from > to.Number {
 		return nil, nil
 	}
@@ -45,7 +45,7 @@ func (c *chain) transfers(ctx context.Context, from uint64, to access.Block, con
 		return nil, fmt.Errorf("%d blocks at once; %d is the most", to.Number-from+1, maxTransferBlocks)
 	}
 	of := c.logged(contracts)
-	var list []access.Transfer
+	var list []eth.Transfer
 	for start := from; start <= to.Number; start += c.cfg.MaxLogRange {
 		end := min(start+c.cfg.MaxLogRange-1, to.Number)
 		events, _, err := agree(ctx, c, c.ahead(), func(ctx context.Context, e *endpoint) ([]event, error) {
@@ -63,15 +63,15 @@ func (c *chain) transfers(ctx context.Context, from uint64, to access.Block, con
 
 // logged are the contracts whose logs are asked for: those, and the delegate
 // registry.
-func (c *chain) logged(contracts []access.Address) []access.Address {
+func (c *chain) logged(contracts []eth.Address) []eth.Address {
 	of := append(slices.Clone(contracts), c.cfg.DelegateRegistry)
-	slices.SortFunc(of, func(a, b access.Address) int { return slices.Compare(a[:], b[:]) })
+	slices.SortFunc(of, func(a, b eth.Address) int { return slices.Compare(a[:], b[:]) })
 	return slices.Compact(of)
 }
 
 // events collects the events of the blocks, in order. The span of blocks of
 // one request halves when the endpoint finds it too long and grows again.
-func (e *endpoint) events(ctx context.Context, from, to uint64, last access.Block, of []access.Address) ([]event, error) {
+func (e *endpoint) events(ctx context.Context, from, to uint64, last eth.Block, of []eth.Address) ([]event, error) {
 	var list []event
 	span := to - from + 1
 	if learned := e.span.Load(); learned > 0 {
@@ -104,7 +104,7 @@ func sortEvents(list []event) {
 }
 
 // eventsOfAll asks for some addresses at a time.
-func (e *endpoint) eventsOfAll(ctx context.Context, from, to uint64, last access.Block, of []access.Address) ([]event, error) {
+func (e *endpoint) eventsOfAll(ctx context.Context, from, to uint64, last eth.Block, of []eth.Address) ([]event, error) {
 	var list []event
 	for part := range slices.Chunk(of, maxAddresses) {
 		some, err := e.eventsOf(ctx, from, to, last, part)
@@ -119,7 +119,7 @@ func (e *endpoint) eventsOfAll(ctx context.Context, from, to uint64, last access
 // eventsOf is one request. In a single block that is too much for one answer
 // the addresses are halved; what a single contract logs too much of in a
 // single block becomes one Transfer of anybody.
-func (e *endpoint) eventsOf(ctx context.Context, from, to uint64, last access.Block, of []access.Address) ([]event, error) {
+func (e *endpoint) eventsOf(ctx context.Context, from, to uint64, last eth.Block, of []eth.Address) ([]event, error) {
 	list, err := e.getLogs(ctx, from, to, last, of)
 	switch {
 	case !tooMuch(err) || from < to:
@@ -133,7 +133,7 @@ func (e *endpoint) eventsOf(ctx context.Context, from, to uint64, last access.Bl
 		right, err := e.eventsOf(ctx, from, to, last, of[half:])
 		return append(left, right...), err
 	default:
-		return []event{{Transfer: access.Transfer{Block: from, Contract: of[0]}}}, nil
+		return []event{{Transfer: eth.Transfer{Block: from, Contract: of[0]}}}, nil
 	}
 }
 
@@ -143,7 +143,7 @@ func tooMuch(err error) bool { return is(err, reasonTooLarge) || is(err, reasonT
 // getLogs asks for the last block of all along with the logs: an endpoint that
 // does not have it yet, or is on another branch, would leave logs out in
 // silence.
-func (e *endpoint) getLogs(ctx context.Context, from, to uint64, last access.Block, of []access.Address) ([]event, error) {
+func (e *endpoint) getLogs(ctx context.Context, from, to uint64, last eth.Block, of []eth.Address) ([]event, error) {
 	var list []event
 	err := e.ask(ctx, func(replies []reply) error {
 		if err := e.onBranch(last, replies[0]); err != nil {
@@ -165,7 +165,7 @@ func (e *endpoint) getLogs(ctx context.Context, from, to uint64, last access.Blo
 }
 
 // logsCall comes after the calls for the blocks to which the logs belong.
-func logsCall(from, to string, of []access.Address) call {
+func logsCall(from, to string, of []eth.Address) call {
 	addresses := make([]string, len(of))
 	for i, a := range of {
 		addresses[i] = encodeHex(a[:])
@@ -186,13 +186,13 @@ func (e *endpoint) refusedLogs(err *rpcError, several bool) error {
 }
 
 // readLogs makes events of logs and refuses those that were not asked for.
-func (e *endpoint) readLogs(logs []wireLog, from, to uint64, of []access.Address) ([]event, error) {
+func (e *endpoint) readLogs(logs []wireLog, from, to uint64, of []eth.Address) ([]event, error) {
 	list := make([]event, 0, len(logs))
 	for _, l := range logs {
 		if l.Address == nil || l.Block == nil || l.Index == nil || len(l.Topics) == 0 || l.Removed {
 			return nil, e.garbage("the answer to eth_getLogs has a log without its address, block, index or topics")
 		}
-		block, contract := uint64(*l.Block), access.Address(*l.Address)
+		block, contract := uint64(*l.Block), eth.Address(*l.Address)
 		if block < from || block > to || !slices.Contains(of, contract) {
 			return nil, e.garbage("a log that was not asked for")
 		}

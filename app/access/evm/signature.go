@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"streamgate/app/access"
+	"streamgate/app/access/eth"
 )
 
 const (
@@ -34,14 +34,14 @@ const (
 	verdictNoCode
 )
 
-// verify implements access.Chains.VerifySignature.
-func (c *chain) verify(ctx context.Context, signer access.Address, hash [32]byte, signature []byte) error {
+// verify implements eth.Chains.VerifySignature.
+func (c *chain) verify(ctx context.Context, signer eth.Address, hash [32]byte, signature []byte) error {
 	if len(signature) > maxSignature {
-		return access.ErrSignature
+		return eth.ErrSignature
 	}
 	w, wrapped, err := unwrap6492(signature)
 	if err != nil {
-		return access.ErrSignature
+		return eth.ErrSignature
 	}
 	if recovered, ok := recoverSigner(hash, signature); !wrapped && ok && recovered == signer {
 		return c.verifyKey(ctx, signer, hash, w)
@@ -52,7 +52,7 @@ func (c *chain) verify(ctx context.Context, signer access.Address, hash [32]byte
 // verifyKey lets the key's own signature stand, unless there is a contract at
 // its address, which then decides. Delegated code (EIP-7702) takes nothing
 // from the key.
-func (c *chain) verifyKey(ctx context.Context, signer access.Address, hash [32]byte, w wrapper) error {
+func (c *chain) verifyKey(ctx context.Context, signer eth.Address, hash [32]byte, w wrapper) error {
 	code, err := c.code(ctx, signer)
 	switch {
 	case err != nil:
@@ -66,7 +66,7 @@ func (c *chain) verifyKey(ctx context.Context, signer access.Address, hash [32]b
 
 // code returns an account's code at the newest block, which with a quorum is
 // one that all know.
-func (c *chain) code(ctx context.Context, of access.Address) ([]byte, error) {
+func (c *chain) code(ctx context.Context, of eth.Address) ([]byte, error) {
 	if c.cfg.Quorum == 1 {
 		return c.coder.code(ctx, of)
 	}
@@ -86,7 +86,7 @@ func (c *chain) code(ctx context.Context, of access.Address) ([]byte, error) {
 
 // verifyContract asks the wallet, in one eth_call that makes it first if the
 // wrapper says how.
-func (c *chain) verifyContract(ctx context.Context, signer access.Address, hash [32]byte, w wrapper) error {
+func (c *chain) verifyContract(ctx context.Context, signer eth.Address, hash [32]byte, w wrapper) error {
 	data, err := packValidator(signer, hash, w)
 	if err != nil {
 		return err
@@ -112,16 +112,16 @@ func (c *chain) verifyContract(ctx context.Context, signer access.Address, hash 
 		return err
 	}
 	if v != verdictValid {
-		return access.ErrSignature
+		return eth.ErrSignature
 	}
 	return nil
 }
 
 // tip is the newest block that all of a quorum know.
-func (c *chain) tip(ctx context.Context) (access.Block, error) {
+func (c *chain) tip(ctx context.Context) (eth.Block, error) {
 	heads, err := c.sampler.sample(ctx)
 	if err != nil {
-		return access.Block{}, err
+		return eth.Block{}, err
 	}
 	return c.agreedHead(ctx, heads, 0)
 }
@@ -145,7 +145,7 @@ func (e *endpoint) validate(ctx context.Context, data []byte, block any) (v verd
 
 // packValidator makes the validator's code with its constructor's arguments:
 // (address signer, bytes32 hash, bytes signature, address factory, bytes prepare).
-func packValidator(signer access.Address, hash [32]byte, w wrapper) ([]byte, error) {
+func packValidator(signer eth.Address, hash [32]byte, w wrapper) ([]byte, error) {
 	code, err := hex.DecodeString(strings.TrimSpace(validatorHex))
 	if err != nil {
 		return nil, err

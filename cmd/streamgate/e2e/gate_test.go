@@ -18,7 +18,7 @@ import (
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 
-	"streamgate/app/access"
+	"streamgate/app/access/eth"
 	"streamgate/cmd/devchain/devnet"
 )
 
@@ -145,7 +145,7 @@ func signAs(accounts []devnet.Account, asked toSign) (string, error) {
 	}
 	for _, a := range accounts {
 		if a.Name == asked.Name {
-			signature, err := a.Sign(access.PersonalHash(string(message)))
+			signature, err := a.Sign(eth.PersonalHash(string(message)))
 			return fmt.Sprintf("0x%x", signature), err
 		}
 	}
