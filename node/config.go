@@ -20,6 +20,7 @@ import (
 type Config struct {
 	Deployment Deployment `yaml:"deployment"`
 	APIGateway APIGateway `yaml:"api_gateway"`
+	CORS       CORS       `yaml:"cors"`
 	Transcoder Transcoder `yaml:"transcoder"`
 	Upload     Upload     `yaml:"upload"`
 	Streaming  Streaming  `yaml:"streaming"`
@@ -75,6 +76,14 @@ type Embed struct {
 	// AllowedOrigins are the sites that may show the player in a frame, like
 	// https://blog.example.org or https://*.example.org; "*" is every site.
 	// Default: none, browsers then refuse.
+	AllowedOrigins []string `yaml:"allowed_origins"`
+}
+
+// CORS says which other sites' pages may call the API.
+type CORS struct {
+	// AllowedOrigins are their origins, for example https://app.example.org, or
+	// "*" for all: for the API, uploads, events and RPC, with a key. A login's
+	// cookie never counts there. Default: none.
 	AllowedOrigins []string `yaml:"allowed_origins"`
 }
 
@@ -290,6 +299,7 @@ func Default() *Config {
 			},
 			Profiles: map[string]media.Profile{rpc.DefaultProfile: media.DefaultProfile()},
 		},
+		CORS:      CORS{AllowedOrigins: []string{}},
 		Upload:    Upload{MaxSize: 50 << 30, ExpireAfter: 24 * time.Hour, MinFreeDisk: 1 << 30},
 		Streaming: Streaming{SessionTTL: 4 * time.Hour, Hold: 9 * time.Second},
 		Access: Access{

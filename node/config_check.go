@@ -22,6 +22,9 @@ func (c *Config) Validate() error {
 	v := &checker{}
 	v.oneOf("deployment.mode", c.Deployment.Mode, ModeMonolith, ModeCluster)
 	c.APIGateway.check(v)
+	for _, o := range c.CORS.AllowedOrigins {
+		v.origin("cors.allowed_origins", o)
+	}
 	c.Transcoder.check(v)
 	v.atLeast("upload.max_size", c.Upload.MaxSize, 1)
 	v.between("upload.expire_after", c.Upload.ExpireAfter, time.Minute, 365*24*time.Hour)
@@ -220,6 +223,16 @@ func (v *checker) address(key, addr string) {
 	_, port, err := net.SplitHostPort(addr)
 	if n, perr := strconv.Atoi(port); err != nil || perr != nil || n < 0 || n > 65535 {
 		v.fault(key, addr, "write an address and a port, like 127.0.0.1:6060")
+	}
+}
+
+// origin is a site as browsers name it: scheme, host and, if it is not the
+// scheme's own, port. "*" is all of them.
+func (v *checker) origin(key, text string) {
+	u, err := url.Parse(text)
+	if text != "*" && (err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" ||
+		u.Scheme+"://"+u.Host != text || strings.Contains(text, "*") || strings.ToLower(text) != text) {
+		v.fault(key, text, "write origins like https://app.example.org, without a path, or * for all")
 	}
 }
 

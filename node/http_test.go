@@ -201,3 +201,18 @@ func TestLogFormats(t *testing.T) {
 		}
 	}
 }
+
+// An address that is in use for a moment, by what a killed node leaves, is
+// waited for.
+func TestListenWaits(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(3*listenEvery, func() { taken.Close() })
+	ln, err := listen(t.Context(), "api_gateway.host", taken.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln.Close()
+}

@@ -102,9 +102,33 @@ func sendSoon(ctx context.Context, c net.Conn) context.Context {
 	return ctx
 }
 
+// listenWait is how long an address may be in use at the start: a child that a
+// killed node was just starting holds the node's listeners for a moment.
+const (
+	listenWait  = time.Second
+	listenEvery = 20 * time.Millisecond
+)
+
+// bind binds addr, and waits for it a little.
+func bind(ctx context.Context, addr string) (net.Listener, error) {
+	again := time.NewTicker(listenEvery)
+	defer again.Stop()
+	for until := time.Now().Add(listenWait); ; {
+		ln, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+		if !errors.Is(err, syscall.EADDRINUSE) || time.Now().After(until) {
+			return ln, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-again.C:
+		}
+	}
+}
+
 // listen binds addr; its error names the key and the mend.
 func listen(ctx context.Context, key, addr string) (net.Listener, error) {
-	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+	ln, err := bind(ctx, addr)
 	switch {
 	case err == nil:
 		return ln, nil

@@ -41,9 +41,11 @@ func (u *UI) Routes(mux *http.ServeMux) {
 	mux.Handle("GET "+assets.Prefix, u.Assets)
 	mux.HandleFunc("GET /{$}", u.home)                   // what can be watched here
 	mux.HandleFunc("GET /watch/{id}", u.watchVideo)      // a public video, or the gate of one
+	mux.HandleFunc("GET /watch/{id}/{$}", withoutSlash)  // as some write it
 	mux.HandleFunc("GET /s/{token}/{$}", u.watchSession) // a video with a session's ticket
 	mux.HandleFunc("GET /embed/{id}", u.embedVideo)      // the player alone, for frames of other sites
 	mux.HandleFunc("GET /oembed", u.oembed)              // what sites ask that show a link to a video
+	mux.HandleFunc("/", u.nothing(mux))                  // what is none of all that
 }
 
 // policy is the Content-Security-Policy of every page that sets no other.

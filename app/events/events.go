@@ -62,6 +62,16 @@ var (
 // Public are the subjects that GET /api/v1/events streams.
 func Public() []string { return []string{"transcode.task.>", "upload.>", "video.>", "access.>"} }
 
+// PublicTypes are the topics under Public.
+func PublicTypes() []string {
+	return []string{
+		TaskSubmitted.Subject, TaskStarted.Subject, TaskProgress.Subject, TaskCompleted.Subject, TaskFailed.Subject,
+		TaskRetried.Subject, TaskPaused.Subject, TaskResumed.Subject, TaskCancelled.Subject,
+		UploadProgress.Subject, UploadCompleted.Subject, UploadExpired.Subject,
+		VideoChanged.Subject, VideoDeleted.Subject, SessionEnded.Subject, RulesChanged.Subject,
+	}
+}
+
 // Task is the payload of the transcode.task topics.
 type Task struct {
 	TaskID   string    `json:"task_id"`

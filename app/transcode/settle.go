@@ -94,6 +94,9 @@ func (s *Service) settleVideo(ctx context.Context, id string, state store.VideoS
 			return errUnchanged
 		}
 		v.State, v.Updated = state, time.Now().UTC()
+		if state == store.VideoReady { // what a task has left missing came all the same
+			v.Failure = nil
+		}
 		return nil
 	})
 	switch {
@@ -225,9 +228,14 @@ func endTopic(state store.TaskState) events.Topic[events.Task] {
 }
 
 // endVideo shows in the video that its task did not succeed. A video of which
-// nothing can be played has failed; the media of a refused source is removed.
-// A video that has a newer task is that one's.
+// nothing can be played has failed; the media of a refused source is removed,
+// and first, so that whoever dies between leaves a video that heal looks at. A
+// video that has a newer task is that one's.
 func (s *Service) endVideo(ctx context.Context, task store.Task) {
+	if seen, err := s.Catalog.Videos.Get(ctx, task.VideoID); err == nil &&
+		seen.Ended(task) && seen.DurationSeconds == 0 && refused(seen.Failure) {
+		s.removeMedia(ctx, seen.ID)
+	}
 	video, err := s.Catalog.Videos.Update(ctx, task.VideoID, func(v *store.Video) error {
 		if !v.Ended(task) {
 			return errUnchanged
@@ -240,9 +248,6 @@ func (s *Service) endVideo(ctx context.Context, task store.Task) {
 			s.Log.Error("fail a video", "video", task.VideoID, "err", err)
 		}
 		return
-	}
-	if video.DurationSeconds == 0 && refused(video.Failure) {
-		s.removeMedia(ctx, video.ID)
 	}
 	s.announceVideo(video)
 }

@@ -26,12 +26,12 @@ const (
 
 // Finding is what a check found about one thing that an endpoint must do.
 type Finding struct {
-	Chain    string // its name
-	Endpoint string // its host
-	What     string // in a word or two
-	Works    bool   // the gate works with it
-	State    string // what was found, a sentence
-	Mend     string // what would mend or better it; "" if nothing need be
+	Chain    string `json:"chain"`          // its name
+	Endpoint string `json:"endpoint"`       // its host
+	What     string `json:"what"`           // in a word or two
+	Works    bool   `json:"works"`          // the gate works with it
+	State    string `json:"state"`          // what was found, a sentence
+	Mend     string `json:"mend,omitempty"` // what would mend or better it; "" if nothing need be
 }
 
 // Check tries each endpoint of a chain for all that the gate needs of it, all
