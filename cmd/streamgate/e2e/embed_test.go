@@ -51,7 +51,7 @@ func (b *tab) target(kind, address string) target.ID {
 		b.t.Fatal(err)
 	}
 	for _, info := range all {
-		if string(info.Type) == kind && strings.HasPrefix(info.URL, address) {
+		if info.Type == kind && strings.HasPrefix(info.URL, address) {
 			return info.TargetID
 		}
 	}
