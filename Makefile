@@ -173,7 +173,7 @@ install-protoc:
 
 .PHONY: install-test
 install-test:
-	$(call packages,ffmpeg:ffmpeg chromium:chromium gcc:gcc curl:curl jq:jq)
+	$(call packages,ffmpeg:ffmpeg chromium:chromium gcc:gcc curl:curl jq:jq nginx:nginx caddy:caddy)
 
 .PHONY: install-bench
 install-bench:

@@ -35,8 +35,10 @@ func TestWhatIsNotThere(t *testing.T) {
 
 func TestSlashAtTheEnd(t *testing.T) {
 	s := newSite(t, film())
-	w := s.ask(http.MethodGet, "/watch/film/?t=75")
-	if got := w.Header().Get("Location"); w.Code != http.StatusPermanentRedirect || got != "../film?t=75" {
-		t.Errorf("%d to %q", w.Code, got)
+	for _, path := range []string{"/watch/film/?t=75", "/embed/film/?t=75"} {
+		w := s.ask(http.MethodGet, path)
+		if got := w.Header().Get("Location"); w.Code != http.StatusPermanentRedirect || got != "../film?t=75" {
+			t.Errorf("%s: %d to %q", path, w.Code, got)
+		}
 	}
 }

@@ -44,8 +44,9 @@ func (u *UI) Routes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /watch/{id}/{$}", withoutSlash)  // as some write it
 	mux.HandleFunc("GET /s/{token}/{$}", u.watchSession) // a video with a session's ticket
 	mux.HandleFunc("GET /embed/{id}", u.embedVideo)      // the player alone, for frames of other sites
-	mux.HandleFunc("GET /oembed", u.oembed)              // what sites ask that show a link to a video
-	mux.HandleFunc("/", u.nothing(mux))                  // what is none of all that
+	mux.HandleFunc("GET /embed/{id}/{$}", withoutSlash)
+	mux.HandleFunc("GET /oembed", u.oembed) // what sites ask that show a link to a video
+	mux.HandleFunc("/", u.nothing(mux))     // what is none of all that
 }
 
 // policy is the Content-Security-Policy of every page that sets no other.

@@ -22,7 +22,7 @@ func blog(t *testing.T) (origin string, page func(frame string) string) {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, `<!doctype html><title>A blog</title><link rel="icon" href="data:,"><h1>A blog</h1>
-			<iframe src="%s" width="800" height="450" allow="autoplay; fullscreen"></iframe>`, r.URL.Query().Get("frame"))
+			<iframe src="%s" width="800" height="450" style="border:0; max-width:100%%" allow="autoplay; fullscreen"></iframe>`, r.URL.Query().Get("frame"))
 	}))
 	t.Cleanup(server.Close)
 	origin = strings.Replace(server.URL, "127.0.0.1", "localhost", 1)
@@ -51,7 +51,7 @@ func (b *tab) target(kind, address string) target.ID {
 		b.t.Fatal(err)
 	}
 	for _, info := range all {
-		if string(info.Type) == kind && strings.HasPrefix(info.URL, address) {
+		if info.Type == kind && strings.HasPrefix(info.URL, address) {
 			return info.TargetID
 		}
 	}
@@ -135,7 +135,7 @@ func TestEmbedGate(t *testing.T) {
 	b := openTab(t, page(address))
 	frame := b.attach("iframe", address)
 	frame.reads("Sign in with your wallet to watch.")
-	eval[any](frame, `window.mark = 1`)
+	b.shoot("embed-gate")
 	frame.press("Open a window to sign in")
 	window := b.attach("page", n.url+"/watch/"+p.VideoID)
 	window.until("the window is loaded", `document.querySelector('.gate')?.ariaBusy === 'false'`, 30*time.Second)
