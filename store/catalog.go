@@ -19,6 +19,12 @@ type Catalog struct {
 	SignOuts Table[SignOut]
 	Cursors  Table[ChainCursor]
 
+	People          Table[Person]
+	SetupLinks      Table[SetupLink]
+	ConsoleSessions Table[ConsoleSession]
+	Audit           Table[AuditEntry]
+	AuditHeads      Table[AuditHead]
+
 	Plans   Plans
 	Secrets Secrets
 }

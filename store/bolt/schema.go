@@ -28,6 +28,11 @@ const (
 	bucketCodes    = "codes"
 	bucketSignOuts = "signouts"
 	bucketCursors  = "cursors"
+	bucketPeople   = "people"
+	bucketSetup    = "setuplinks"
+	bucketConsole  = "consolesessions"
+	bucketAudit    = "audit"
+	bucketHeads    = "auditheads"
 	bucketPlans    = "plans"
 	bucketCells    = "cells"
 	bucketSecrets  = "secrets"
@@ -44,6 +49,7 @@ func buckets() []string {
 	for _, table := range []string{
 		bucketVideos, bucketTasks, bucketUploads, bucketKeys,
 		bucketRules, bucketSessions, bucketCodes, bucketSignOuts, bucketCursors,
+		bucketPeople, bucketSetup, bucketConsole, bucketAudit, bucketHeads,
 	} {
 		names = append(names, table, table+indexSuffix)
 	}
