@@ -24,6 +24,7 @@ type Config struct {
 	Upload     Upload     `yaml:"upload"`
 	Streaming  Streaming  `yaml:"streaming"`
 	Access     Access     `yaml:"access"`
+	Console    Console    `yaml:"console"`
 	// Chains are the blockchains (EVM) that rules may name. Default: none;
 	// wallets can then not sign in. As a variable or on the command line: YAML
 	// on one line.
@@ -189,6 +190,15 @@ type Access struct {
 	DemoChain string `yaml:"demo_chain"`
 }
 
+// Console is the operator's pages, under /console/ of the public port.
+type Console struct {
+	// Enabled serves them. Default: true.
+	Enabled bool `yaml:"enabled"`
+	// SessionTTL is how long a person stays signed in without using the console.
+	// Default: 12h.
+	SessionTTL time.Duration `yaml:"session_ttl"`
+}
+
 // Chain is a blockchain that rules may name.
 type Chain struct {
 	// ID is its chain id (EIP-155), for example 1.
@@ -286,6 +296,7 @@ func Default() *Config {
 			TicketTTL: 2 * time.Minute, LoginTTL: 24 * time.Hour,
 			MaxStreamsPerWallet: 3, RecheckInterval: time.Minute,
 		},
+		Console: Console{Enabled: true, SessionTTL: 12 * time.Hour},
 		Chains:  []Chain{},
 		Monitor: Monitor{Listen: "127.0.0.1:6060"},
 		Log:     Log{Level: "info", Format: "auto"},

@@ -2,17 +2,43 @@ package node
 
 import (
 	"context"
+	"fmt"
+	"net/http"
+	"time"
 
+	"streamgate/app/access"
+	"streamgate/app/console"
 	"streamgate/assets"
 	"streamgate/ui"
+	pages "streamgate/ui/console"
 )
 
-// console serves the pages for people.
-type console struct{}
+// auditing keeps the audit log, to which the services' changes go whoever makes
+// them: what serves callers takes the services from recorded.
+type auditing struct{}
 
-func (console) Name() string { return "console" }
+func (auditing) Name() string { return "audit" }
 
-func (console) Start(_ context.Context, k *Kernel) error {
+func (auditing) Start(_ context.Context, k *Kernel) error {
+	k.audit = console.NewLog(k.Stores.Catalog)
+	return nil
+}
+
+func (auditing) Stop(context.Context) error { return nil }
+
+// recorded are the peers as callers get them: their changes go to the audit log.
+func (k *Kernel) recorded() *Peers {
+	p := k.Peers
+	p.Library, p.Transcoder, p.Access = k.audit.Library(p.Library), k.audit.Transcoder(p.Transcoder), k.audit.Access(p.Access)
+	return &p
+}
+
+// consoling serves the pages for people: viewers' and the operator's.
+type consoling struct{ pages *pages.Console }
+
+func (*consoling) Name() string { return "console" }
+
+func (c *consoling) Start(ctx context.Context, k *Kernel) error {
 	set, err := assets.Load()
 	if err != nil {
 		return err
@@ -20,7 +46,91 @@ func (console) Start(_ context.Context, k *Kernel) error {
 	ui.New(ui.Config{
 		Library: k.Peers.Library, Ticket: k.tickets.Verify, Assets: set, DemoChain: k.Config.Access.DemoChain, Log: k.Log.With("service", "ui"),
 	}).Routes(k.Mux)
+	if !k.Config.Console.Enabled {
+		return nil
+	}
+	return c.startPages(ctx, k, set)
+}
+
+func (c *consoling) startPages(ctx context.Context, k *Kernel, set *assets.Set) error {
+	log := k.Log.With("service", "console")
+	people := console.New(console.Config{
+		Catalog: k.Stores.Catalog, Cache: k.Stores.Cache, Audit: k.audit, Log: log, SessionTTL: k.Config.Console.SessionTTL,
+	})
+	trusted, err := k.Config.APIGateway.trustedProxies()
+	if err != nil {
+		return err
+	}
+	still, err := k.stills(ctx)
+	if err != nil {
+		return err
+	}
+	peers := k.recorded()
+	c.pages, err = pages.New(pages.Config{
+		Library: peers.Library, Transcoder: peers.Transcoder, Access: peers.Access, Monitor: peers.Monitor,
+		People: people, Audit: k.audit, Bus: k.Bus, Assets: set,
+		Uploads: k.Mounts["/api/v1/uploads/"], PutSource: k.Mounts["PUT /api/v1/videos/{id}/source"].ServeHTTP, Still: still,
+		Settings: k.Config.settings, Chains: k.chainStates,
+		PublicURL: k.Config.APIGateway.PublicURL, TrustedProxies: trusted, Log: log,
+	})
+	if err != nil {
+		return err
+	}
+	c.pages.Routes(k.Mux)
+	k.people = people
+	// Event streams end as soon as the node begins to stop: they would hold up
+	// the servers.
+	context.AfterFunc(k.Draining(), c.pages.Close)
+	k.Go("console sessions", people.Run)
 	return nil
 }
 
-func (console) Stop(context.Context) error { return nil }
+func (c *consoling) Stop(context.Context) error {
+	if c.pages != nil {
+		c.pages.Close()
+	}
+	return nil
+}
+
+// stillTicket is how long a ticket for one still is good.
+const stillTicket = time.Minute
+
+// stills serves images of videos to those who have signed in to the console,
+// whatever the videos' rules: with a ticket that never leaves the node.
+func (k *Kernel) stills(ctx context.Context) (func(http.ResponseWriter, *http.Request, string, string), error) {
+	tickets, err := access.NewTickets(ctx, k.Stores.Catalog.Secrets)
+	if err != nil {
+		return nil, err
+	}
+	return func(w http.ResponseWriter, r *http.Request, videoID, name string) {
+		ticket := tickets.Sign(access.Ticket{SessionID: "console", VideoID: videoID, Expires: time.Now().Add(stillTicket)})
+		inner := r.Clone(r.Context())
+		inner.URL.Path, inner.URL.RawPath = "/s/"+ticket+"/"+name, ""
+		k.media.ServeHTTP(w, inner)
+	}, nil
+}
+
+// SetupLink makes a link that lets its first user become admin of the console,
+// once, within a day; one that was made before no longer counts.
+func (n *Node) SetupLink(ctx context.Context) (string, error) {
+	if n.kernel.people == nil {
+		return "", fmt.Errorf("this node has no console: set console.enabled to true")
+	}
+	token, err := n.kernel.people.SetupToken(ctx)
+	if err != nil {
+		return "", err
+	}
+	return n.kernel.PublicURL() + console.SetupPath + token, nil
+}
+
+// FirstLink is SetupLink while nobody can sign in yet, and "" afterwards.
+func (n *Node) FirstLink(ctx context.Context) (string, error) {
+	if n.kernel.people == nil {
+		return "", nil
+	}
+	empty, err := n.kernel.people.Empty(ctx)
+	if err != nil || !empty {
+		return "", err
+	}
+	return n.SetupLink(ctx)
+}

@@ -19,8 +19,9 @@ func (edge) Start(ctx context.Context, k *Kernel) error {
 	if err != nil {
 		return err
 	}
+	services := k.recorded().services()
 	g, err := gateway.New(gateway.Config{
-		Services: k.Peers.services(), Mounts: k.Mounts, Auth: k.Auth, Cache: k.Stores.Cache, Bus: k.Bus,
+		Services: services, Mounts: k.Mounts, Auth: k.Auth, Cache: k.Stores.Cache, Bus: k.Bus,
 		PublicURL: cfg.PublicURL, TrustedProxies: trusted,
 		RequestsPerSecond: cfg.RateLimit.RequestsPerSecond, Burst: cfg.RateLimit.Burst,
 		Timeout: cfg.Timeout, Log: k.Log.With("service", "gateway"),
@@ -30,7 +31,7 @@ func (edge) Start(ctx context.Context, k *Kernel) error {
 	}
 	err = k.Serve(ctx, Server{
 		Name: "grpc", Key: "api_gateway.grpc_port", Addr: cfg.addr(cfg.GRPCPort),
-		Handler: gateway.NewRPC(gateway.RPCConfig{Services: k.Peers.services(), Auth: k.Auth, PublicURL: cfg.PublicURL, Log: k.Log}),
+		Handler: gateway.NewRPC(gateway.RPCConfig{Services: services, Auth: k.Auth, PublicURL: cfg.PublicURL, Log: k.Log}),
 	})
 	if err != nil {
 		return err

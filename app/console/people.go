@@ -169,3 +169,20 @@ func clip(text string, limit int) string {
 	}
 	return text
 }
+
+// Confirm checks the password that a person has, before it is replaced:
+// wrong_password, too_many_attempts.
+func (s *Service) Confirm(ctx context.Context, name, password string) error {
+	if err := s.attempt(ctx, name, rpc.Caller(ctx).Client); err != nil {
+		return err
+	}
+	p, err := s.Catalog.People.Get(ctx, name)
+	if err != nil {
+		return rpc.NotFound(err, "person", name)
+	}
+	ok, err := s.matches(ctx, password, p.Password)
+	if err == nil && !ok {
+		err = rpc.Errorf(connect.CodeUnauthenticated, "wrong_password", "That is not the password you have.")
+	}
+	return err
+}
