@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"path"
 	"time"
 
 	"streamgate/app/access"
@@ -31,6 +32,28 @@ func (k *Kernel) recorded() *Peers {
 	p := k.Peers
 	p.Library, p.Transcoder, p.Access = k.audit.Library(p.Library), k.audit.Transcoder(p.Transcoder), k.audit.Access(p.Access)
 	return &p
+}
+
+// recordUploads appends the uploads that callers begin or break off: these come
+// over HTTP and not through a service.
+func (k *Kernel) recordUploads(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		rec := &recorder{ResponseWriter: w}
+		next.ServeHTTP(rec, r)
+		c := console.Change{Action: "upload.create", Object: path.Base(w.Header().Get("Location"))}
+		switch {
+		case rec.status == http.StatusCreated:
+		case rec.status == http.StatusAccepted && r.Method == http.MethodPut:
+			c.Object = r.PathValue("id")
+		case rec.status == http.StatusNoContent && r.Method == http.MethodDelete:
+			c.Action, c.Object = "upload.delete", path.Base(r.URL.Path)
+		default:
+			return
+		}
+		if err := k.audit.Append(r.Context(), c); err != nil { // the answer has gone
+			k.Log.Error("an upload is not in the audit log", "action", c.Action, "id", c.Object, "err", err)
+		}
+	})
 }
 
 // consoling serves the pages for people: viewers' and the operator's.

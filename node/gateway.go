@@ -20,6 +20,9 @@ func (edge) Start(ctx context.Context, k *Kernel) error {
 		return err
 	}
 	services := k.recorded().services()
+	for pattern, h := range k.Mounts {
+		k.Mounts[pattern] = k.recordUploads(h)
+	}
 	g, err := gateway.New(gateway.Config{
 		Services: services, Mounts: k.Mounts, Auth: k.Auth, Cache: k.Stores.Cache, Bus: k.Bus,
 		PublicURL: cfg.PublicURL, TrustedProxies: trusted,

@@ -40,7 +40,7 @@ func frame(v frameView, body templ.Component) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 2, "<body><a class=\"skip\" href=\"#page\">To the content</a><div id=\"hints\" hx-sse:connect=\"/console/events\" hx-swap=\"none\" hidden></div><header class=\"top\"><a class=\"brand\" href=\"/console/\">StreamGate</a><form class=\"find\" method=\"get\" action=\"/console/find\" role=\"search\"><label class=\"unseen\" for=\"find\">Find a video or task by title or id</label> <input id=\"find\" name=\"q\" type=\"search\" placeholder=\"Find by title or id  (/)\" maxlength=\"200\"></form><details class=\"you\"><summary><span class=\"person\">")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 2, "<body><a class=\"skip\" href=\"#page\">To the content</a><div id=\"hints\" hx-sse:connect=\"/console/events\" hx-swap=\"none\" hidden></div><header class=\"top\"><a class=\"brand\" href=\"/console/\">StreamGate</a><form class=\"find\" method=\"get\" action=\"/console/find\" role=\"search\" aria-label=\"Find anything\"><label class=\"unseen\" for=\"find\">Find a video or task by title or id</label> <input id=\"find\" name=\"q\" type=\"search\" placeholder=\"Find by title or id  (/)\" maxlength=\"200\"></form><details class=\"you\"><summary><span class=\"person\">")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

@@ -172,7 +172,7 @@ func auditPage(v auditView) templ.Component {
 				return templ_7745c5c3_Err
 			}
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 12, "<form method=\"get\" action=\"/console/audit\" class=\"filters\" role=\"search\"><label class=\"unseen\" for=\"kind\">Kind</label> <select id=\"kind\" name=\"kind\"><option value=\"\">every kind</option> ")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 12, "<form method=\"get\" action=\"/console/audit\" class=\"filters\"><label class=\"unseen\" for=\"kind\">Kind</label> <select id=\"kind\" name=\"kind\"><option value=\"\">every kind</option> ")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

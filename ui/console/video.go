@@ -213,7 +213,7 @@ func (v *visit) showDelete(status int, typed, problem string) {
 		v.fail(err)
 		return
 	}
-	view := deleteView{ID: id, Title: video.Title, Bytes: size(video.SizeBytes).Short, Typed: typed, Error: problem}
+	view := deleteView{ID: id, Title: strings.TrimSpace(printable(video.Title)), Bytes: size(video.SizeBytes).Short, Typed: printable(typed), Error: problem}
 	sessions, err := v.Access.ListSessions(v.ctx, &rpc.ListSessionsRequest{VideoId: id, State: "live", Limit: 200})
 	if err != nil {
 		v.fail(err)
@@ -231,7 +231,7 @@ func (v *visit) deleteVideo() {
 		v.fail(err)
 		return
 	}
-	if typed := v.r.PostFormValue("title"); strings.TrimSpace(typed) != strings.TrimSpace(video.Title) {
+	if typed := v.r.PostFormValue("title"); strings.TrimSpace(printable(typed)) != strings.TrimSpace(printable(video.Title)) {
 		v.showDelete(http.StatusUnprocessableEntity, typed, "That is not the title: nothing was deleted.")
 		return
 	}

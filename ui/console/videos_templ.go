@@ -41,7 +41,7 @@ func videosPage(v videosView) templ.Component {
 				return templ_7745c5c3_Err
 			}
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 2, "<form method=\"get\" action=\"/console/videos\" class=\"filters\" role=\"search\"><label class=\"unseen\" for=\"q\">Search titles and ids</label> <input id=\"q\" name=\"q\" type=\"search\" value=\"")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 2, "<form method=\"get\" action=\"/console/videos\" class=\"filters\"><label class=\"unseen\" for=\"q\">Search titles and ids</label> <input id=\"q\" name=\"q\" type=\"search\" value=\"")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

@@ -1,0 +1,225 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+)
+
+// The first admin of the tests.
+const (
+	adminName     = "ada"
+	adminPassword = "a long enough password"
+)
+
+// setupLink is the link that the node's log tells of.
+func (n *node) setupLink() string {
+	n.t.Helper()
+	m := regexp.MustCompile(`"link":"([^"]+)"`).FindStringSubmatch(n.waitFor(`"link":`))
+	if m == nil {
+		n.t.Fatal("the log has no set-up link")
+	}
+	return m[1]
+}
+
+// waitFor returns the log once it has the text.
+func (n *node) waitFor(text string) string {
+	n.t.Helper()
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); {
+		if said := n.log.String(); strings.Contains(said, text) {
+			return said
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	n.t.Fatalf("the log has no %s", text)
+	return ""
+}
+
+// open goes to a page of the node, and waits for its scripts.
+func (b *tab) open(url string) {
+	b.t.Helper()
+	if err := chromedp.Do(b.ctx, chromedp.Navigate(url)); err != nil {
+		b.t.Fatalf("open %s: %v", url, err)
+	}
+}
+
+// follow clicks on something and waits for the page that it leads to.
+func (b *tab) follow(selector string) {
+	b.t.Helper()
+	eval[any](b, `window.left = false; return null`)
+	eval[any](b, fmt.Sprintf(`
+		const e = document.querySelector(%q);
+		if (!e) throw new Error('nothing is ' + %[1]q + ' at ' + location.pathname);
+		setTimeout(() => e.click(), 0); return null`, selector))
+	b.until("the page that follows "+selector, `document.readyState === 'complete' && window.left === undefined`, 30*time.Second)
+}
+
+// fill types into a field.
+func (b *tab) fill(selector, text string) {
+	b.t.Helper()
+	eval[any](b, fmt.Sprintf(`document.querySelector(%q).value = %q; return null`, selector, text))
+}
+
+// setUp makes the first admin and signs in.
+func (b *tab) setUp() {
+	b.fill("#name", adminName)
+	b.fill("#password", adminPassword)
+	b.fill("#again", adminPassword)
+	b.follow("button.primary")
+	b.until("the overview", `location.pathname === '/console/'`, 30*time.Second)
+}
+
+// TestConsoleStory: set up the first admin, upload, watch it being made, rename
+// it, delete it, and find all of it in the audit log.
+func TestConsoleStory(t *testing.T) {
+	n := startNode(t)
+	b := openTabFor(t, n.setupLink(), 9*time.Minute)
+	b.look("setup")
+	b.setUp()
+	b.look("overview-empty")
+
+	b.open(n.url + "/console/videos")
+	b.choose("#file", ffmpeg(t, "harbour.mkv", "-f lavfi -i testsrc2=size=1280x720:rate=25:duration=40 "+
+		"-f lavfi -i sine=frequency=330:sample_rate=48000:duration=40 -c:v mpeg4 -q:v 6 -g 100 -bf 2 -c:a aac -b:a 96k"))
+	eval[any](b, `document.querySelector('#upload form').requestSubmit(); return null`)
+	b.until("the upload has arrived", `document.querySelector('.transfers')?.textContent.includes('arrived')`, 60*time.Second)
+	b.until("the video is in the list, without a reload", `document.querySelector('#videos .shelf a')`, 30*time.Second)
+	b.look("videos")
+	video := eval[string](b, `return document.querySelector('#videos .shelf a').getAttribute('href')`)
+
+	b.open(n.url + video)
+	b.until("its task", `document.querySelector('a[href^="/console/tasks/"]')`, 30*time.Second)
+	task := eval[string](b, `return document.querySelector('a[href^="/console/tasks/"]').getAttribute('href')`)
+	b.open(n.url + task)
+	b.until("the first cells are ready", `document.querySelectorAll('.map .cell.ready').length > 0`, 60*time.Second)
+	first := eval[int](b, `return document.querySelectorAll('.map .cell.ready').length`)
+	b.look("task")
+	for _, p := range []string{"queue", "workers", ""} {
+		b.open(n.url + "/console/" + p)
+		b.look("busy-" + p)
+	}
+	b.open(n.url + task)
+	b.until("more cells are ready, without a reload", fmt.Sprintf(`document.querySelectorAll('.map .cell.ready').length > %d`, first), 90*time.Second)
+	b.until("it is done", `document.querySelector('.state.succeeded')`, 150*time.Second)
+	b.look("task-done")
+
+	b.open(n.url + video)
+	b.until("the player", `document.querySelector('iframe')?.contentDocument?.querySelector('video')`, 30*time.Second)
+	b.look("video")
+	b.fill("#new-title", `Harbour <b>at</b> night`)
+	b.follow("#rename button")
+	if got := eval[string](b, `return document.querySelector('h1').textContent`); got != `Harbour <b>at</b> night` {
+		t.Errorf("it is called %q", got)
+	}
+	b.open(n.url + video + "/delete")
+	b.look("delete")
+	b.fill("#title", "something else")
+	b.follow("button.danger")
+	b.until("a wrong title is refused", `document.querySelector('.said.bad')`, 10*time.Second)
+	b.fill("#title", `Harbour <b>at</b> night`)
+	b.follow("form.stack button.danger")
+	b.until("it is gone", `location.pathname === '/console/videos' && document.querySelector('.said')`, 30*time.Second)
+
+	b.open(n.url + "/console/audit")
+	said := eval[string](b, `return document.querySelector('table').textContent`)
+	for _, want := range []string{"person ada", "video.update", "Harbour", "video.delete", "person.create", "upload.create"} {
+		if !strings.Contains(said, want) {
+			t.Errorf("the audit log does not tell of %s:\n%s", want, said)
+		}
+	}
+	b.follow("main button")
+	b.until("the chain is whole", `document.querySelector('.said')?.textContent.includes('whole')`, 10*time.Second)
+	b.look("audit")
+	for _, p := range []string{"access", "keys", "people", "settings", "you", "find?q=nothing"} {
+		b.open(n.url + "/console/" + p)
+		b.look(strings.Split(p, "?")[0])
+	}
+	b.expectQuiet()
+}
+
+// choose puts a file into a field.
+func (b *tab) choose(selector, path string) {
+	b.t.Helper()
+	if err := chromedp.Do(b.ctx, chromedp.SetUploadFiles(chromedp.CSS(selector), []string{path})); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// look checks a page as people see it, light and dark, narrow and wide: axe
+// finds nothing, and nothing is wider than the window. CONSOLE_SHOTS names a
+// folder for the pictures.
+func (b *tab) look(name string) {
+	b.t.Helper()
+	for _, width := range []int64{360, 768, 1440} {
+		for _, scheme := range []string{"light", "dark"} {
+			b.shape(scheme, width)
+			if over := eval[int](b, `return document.documentElement.scrollWidth - innerWidth`); over > 0 {
+				b.t.Errorf("%s at %d px is %d px too wide: %s", name, width, over, eval[string](b, `
+					return [...document.querySelectorAll('main *')].filter(e => e.getBoundingClientRect().right > innerWidth + 1)
+						.slice(0, 5).map(e => e.tagName + '.' + e.className).join(', ')`))
+			}
+			b.picture(fmt.Sprintf("%s-%s-%d", name, scheme, width))
+			if width == 360 || width == 1440 && scheme == "dark" {
+				b.axe(fmt.Sprintf("%s, %s, %d px", name, scheme, width))
+			}
+		}
+	}
+	b.shape("light", 1280)
+}
+
+func (b *tab) shape(scheme string, width int64) {
+	b.t.Helper()
+	err := chromedp.Do(b.ctx, chromedp.EmulateViewport(width, 900), func(ctx context.Context, t *chromedp.Target) (chromedp.Void, error) {
+		_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
+		})
+		return chromedp.Void{}, err
+	})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func (b *tab) picture(name string) {
+	b.t.Helper()
+	dir := os.Getenv("CONSOLE_SHOTS")
+	if dir == "" {
+		return
+	}
+	png, err := chromedp.Run(b.ctx, chromedp.CaptureScreenshot())
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, name+".png"), png, 0o600)
+	}
+	if err != nil {
+		b.t.Errorf("picture of %s: %v", name, err)
+	}
+}
+
+// axe runs axe-core on the page as it is, in a world of its own: the page's
+// policy stays as it is.
+func (b *tab) axe(what string) {
+	b.t.Helper()
+	source, err := os.ReadFile(filepath.Join("..", "..", "..", "assets", "node_modules", "axe-core", "axe.min.js"))
+	if err != nil {
+		b.t.Fatalf("axe-core: %v; run make assets", err)
+	}
+	if !eval[bool](b, `return !!window.axe`) {
+		if _, err := chromedp.Run(b.ctx, chromedp.Evaluate[any](string(source)+";null")); err != nil {
+			b.t.Fatalf("load axe-core: %v", err)
+		}
+	}
+	for _, v := range eval[[]string](b, `
+		const found = await axe.run(document, {iframes: false, runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']});
+		return found.violations.map(v => v.id + ': ' + v.nodes.slice(0, 3).map(n => n.html.slice(0, 160) + ' ' + (n.any[0]?.message || n.all[0]?.message || n.none[0]?.message || '')).join(' | '))`) {
+		b.t.Errorf("%s: %s", what, v)
+	}
+}
