@@ -134,7 +134,6 @@ func (db *DB) Catalog() store.Catalog {
 		Audit:           &table[store.AuditEntry]{db: db, name: bucketAudit},
 		AuditHeads:      &table[store.AuditHead]{db: db, name: bucketHeads},
 
-
 		Plans:   &plans{db},
 		Secrets: &secrets{db},
 	}

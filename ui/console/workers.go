@@ -39,8 +39,11 @@ func newWorkerCard(w *rpc.Worker, videos map[string]*rpc.Video) workerCard {
 		c.Title = printable(v.Title)
 	}
 	c.Job = w.Kind
-	if w.ToSegment > w.FromSegment {
+	switch {
+	case w.ToSegment > w.FromSegment+1:
 		c.Job += fmt.Sprintf(", segments %d–%d", w.FromSegment, w.ToSegment-1)
+	case w.ToSegment > w.FromSegment:
+		c.Job += fmt.Sprintf(", segment %d", w.FromSegment)
 	}
 	c.Progress, c.Speed, c.ETA = percent(w.Progress), speed(w.Speed), eta(w.Eta)
 	c.Began, c.PID, c.Command, c.Log = agoOf(w.StartedAt), w.Pid, printable(w.Command), printable(w.Log)
