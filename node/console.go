@@ -15,13 +15,14 @@ import (
 )
 
 // auditing keeps the audit log, to which the services' changes go whoever makes
-// them: what serves callers takes the services from recorded.
+// them, and remembers the last decisions: what serves callers takes the services
+// from recorded.
 type auditing struct{}
 
 func (auditing) Name() string { return "audit" }
 
 func (auditing) Start(_ context.Context, k *Kernel) error {
-	k.audit = console.NewLog(k.Stores.Catalog)
+	k.audit, k.decisions = console.NewLog(k.Stores.Catalog), &console.Decisions{}
 	return nil
 }
 
@@ -30,7 +31,8 @@ func (auditing) Stop(context.Context) error { return nil }
 // recorded are the peers as callers get them: their changes go to the audit log.
 func (k *Kernel) recorded() *Peers {
 	p := k.Peers
-	p.Library, p.Transcoder, p.Access = k.audit.Library(p.Library), k.audit.Transcoder(p.Transcoder), k.audit.Access(p.Access)
+	p.Library, p.Transcoder = k.audit.Library(p.Library), k.audit.Transcoder(p.Transcoder)
+	p.Access = k.decisions.Access(k.audit.Access(p.Access))
 	return &p
 }
 
@@ -93,7 +95,7 @@ func (c *consoling) startPages(ctx context.Context, k *Kernel, set *assets.Set) 
 		Library: peers.Library, Transcoder: peers.Transcoder, Access: peers.Access, Monitor: peers.Monitor,
 		People: people, Audit: k.audit, Bus: k.Bus, Assets: set,
 		Uploads: k.Mounts["/api/v1/uploads/"], PutSource: k.Mounts["PUT /api/v1/videos/{id}/source"].ServeHTTP, Still: still,
-		Settings: k.Config.settings, Chains: k.chainStates,
+		Decisions: k.decisions.Last, Settings: k.Config.settings, Chains: k.chainStates,
 		PublicURL: k.Config.APIGateway.PublicURL, TrustedProxies: trusted, Log: log,
 	})
 	if err != nil {

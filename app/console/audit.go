@@ -211,6 +211,10 @@ func name(who rpc.Identity) string {
 // difference keeps, of two JSON objects, the fields that differ.
 func difference(before, after any) (b, a json.RawMessage) {
 	old, now := fields(before), fields(after)
+	for _, key := range []string{"updated_at", "watch_url"} { // they tell nothing
+		delete(old, key)
+		delete(now, key)
+	}
 	if old == nil || now == nil {
 		return encode(old), encode(now)
 	}

@@ -34,6 +34,9 @@ type Config struct {
 	// Still serves an image of a video whoever may watch it.
 	Still func(w http.ResponseWriter, r *http.Request, videoID, name string)
 
+	// Decisions are the last ones about who may watch, newest first.
+	Decisions func() []console.Decision
+
 	Settings func() []Setting    // what is in force
 	Chains   func() []ChainState // how the chains' endpoints are
 

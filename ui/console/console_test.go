@@ -160,7 +160,8 @@ func newSite(t *testing.T) *site {
 	c, err := New(Config{
 		Library: s, Transcoder: s, Access: s, Monitor: s, People: people, Audit: audit, Bus: apptest.NewBus(t), Assets: set,
 		Uploads: none, PutSource: none, Still: func(http.ResponseWriter, *http.Request, string, string) {},
-		Settings: func() []Setting { return []Setting{{Key: "a", Value: "b"}} }, Chains: func() []ChainState { return nil }, Log: log,
+		Decisions: func() []console.Decision { return []console.Decision{{VideoID: "film", Why: hostile}} },
+		Settings:  func() []Setting { return []Setting{{Key: "a", Value: "b"}} }, Chains: func() []ChainState { return nil }, Log: log,
 	})
 	if err != nil {
 		t.Fatal(err)

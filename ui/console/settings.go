@@ -30,8 +30,11 @@ type auditView struct {
 type auditRow struct {
 	Number, Who, Client, Action, Object, Href, Hash string
 	At                                              stamp
-	Lines                                           []string // "title: a → b"
+	Lines, More                                     []string // "title: a → b"
 }
+
+// shownLines is how many lines of a change are shown at once.
+const shownLines = 4
 
 // auditKinds are what the log can be narrowed by.
 var auditKinds = []string{
@@ -61,6 +64,9 @@ func newAuditRow(e store.AuditEntry) auditRow {
 	row := auditRow{
 		Number: strings.TrimLeft(e.ID, "0"), Who: e.Who, Client: e.Client, Action: e.Action, Object: printable(e.Object),
 		Hash: e.Hash[:min(len(e.Hash), 12)], At: ago(e.At), Lines: lines(e.Before, e.After),
+	}
+	if len(row.Lines) > shownLines {
+		row.Lines, row.More = row.Lines[:shownLines], row.Lines[shownLines:]
 	}
 	switch e.Kind {
 	case "video":
