@@ -11,7 +11,7 @@ DATA     ?= $(shell mktemp -d -u /tmp/streamgate-demo.XXXXXX)
 FUZZTIME ?= 20s
 VIDEO    ?=
 
-GENERATED := app/rpc/streamgate.pb.go app/rpc/streamgate.connect.go app/gateway/openapi.json ui/*_templ.go \
+GENERATED := app/rpc/streamgate.pb.go app/rpc/streamgate.connect.go app/gateway/openapi.json ui/*_templ.go ui/console/*_templ.go \
 	cmd/devchain/contracts app/access/evm/validator.hex
 
 .PHONY: help
@@ -32,7 +32,7 @@ bin/streamgate-monolith: bin/streamgate
 	@ln -sf streamgate $@
 
 .PHONY: bin/streamgate
-bin/streamgate: assets/dist/hls.min.js
+bin/streamgate: assets
 	@CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o $@ ./cmd/streamgate
 
 .PHONY: bin/devchain
@@ -53,11 +53,13 @@ assets/node_modules/.package-lock.json: assets/package-lock.json assets/package.
 	@cd assets && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error
 	touch node_modules/.package-lock.json
 
-assets/dist/hls.min.js: assets/node_modules/.package-lock.json
-	@mkdir -p assets/dist && cp assets/node_modules/hls.js/dist/hls.min.js $@
+SCRIPTS := hls.js/dist/hls.min.js htmx.org/dist/htmx.min.js htmx.org/dist/ext/hx-sse.min.js tus-js-client/dist/tus.min.js
+
+assets/dist/.copied: assets/node_modules/.package-lock.json
+	@mkdir -p assets/dist && cp $(addprefix assets/node_modules/,$(SCRIPTS)) assets/dist/ && touch $@
 
 .PHONY: assets
-assets: assets/dist/hls.min.js ## fetch the scripts that pages load
+assets: assets/dist/.copied ## fetch the scripts that pages load
 
 .PHONY: generate
 generate: generate-rpc generate-ui generate-contracts ## write the generated code again

@@ -20,19 +20,24 @@ import (
 
 // types is what browsers must be told of each file.
 var types = map[string]string{
-	"hls.min.js":   "text/javascript; charset=utf-8",
-	"api.js":       "text/javascript; charset=utf-8",
-	"session.js":   "text/javascript; charset=utf-8",
-	"memory.js":    "text/javascript; charset=utf-8",
-	"mediakeys.js": "text/javascript; charset=utf-8",
-	"share.js":     "text/javascript; charset=utf-8",
-	"watch.js":     "text/javascript; charset=utf-8",
-	"wallet.js":    "text/javascript; charset=utf-8",
-	"gate.js":      "text/javascript; charset=utf-8",
-	"demo.js":      "text/javascript; charset=utf-8",
-	"watch.css":    "text/css; charset=utf-8",
-	"gate.css":     "text/css; charset=utf-8",
-	"icon.svg":     "image/svg+xml",
+	"hls.min.js":    "text/javascript; charset=utf-8",
+	"api.js":        "text/javascript; charset=utf-8",
+	"session.js":    "text/javascript; charset=utf-8",
+	"memory.js":     "text/javascript; charset=utf-8",
+	"mediakeys.js":  "text/javascript; charset=utf-8",
+	"share.js":      "text/javascript; charset=utf-8",
+	"watch.js":      "text/javascript; charset=utf-8",
+	"wallet.js":     "text/javascript; charset=utf-8",
+	"gate.js":       "text/javascript; charset=utf-8",
+	"demo.js":       "text/javascript; charset=utf-8",
+	"watch.css":     "text/css; charset=utf-8",
+	"gate.css":      "text/css; charset=utf-8",
+	"icon.svg":      "image/svg+xml",
+	"htmx.min.js":   "text/javascript; charset=utf-8",
+	"hx-sse.min.js": "text/javascript; charset=utf-8",
+	"tus.min.js":    "text/javascript; charset=utf-8",
+	"console.js":    "text/javascript; charset=utf-8",
+	"console.css":   "text/css; charset=utf-8",
 }
 
 func load(t *testing.T) *Set {

@@ -26,6 +26,7 @@ type Config struct {
 	Streaming  Streaming  `yaml:"streaming"`
 	Access     Access     `yaml:"access"`
 	Embed      Embed      `yaml:"embed"`
+	Console    Console    `yaml:"console"`
 	// Chains are the blockchains (EVM) that rules may name. Default: none;
 	// wallets can then not sign in. As a variable or on the command line: YAML
 	// on one line.
@@ -209,6 +210,15 @@ type Access struct {
 	DemoChain string `yaml:"demo_chain"`
 }
 
+// Console is the operator's pages, under /console/ of the public port.
+type Console struct {
+	// Enabled serves them. Default: true.
+	Enabled bool `yaml:"enabled"`
+	// SessionTTL is how long a person stays signed in without using the console.
+	// Default: 12h.
+	SessionTTL time.Duration `yaml:"session_ttl"`
+}
+
 // Chain is a blockchain that rules may name.
 type Chain struct {
 	// ID is its chain id (EIP-155), for example 1.
@@ -317,6 +327,7 @@ func Default() *Config {
 			MaxStreamsPerWallet: 3, RecheckInterval: time.Minute,
 		},
 		Embed:   Embed{AllowedOrigins: []string{}},
+		Console: Console{Enabled: true, SessionTTL: 12 * time.Hour},
 		Chains:  []Chain{},
 		Monitor: Monitor{Listen: "127.0.0.1:6060"},
 		Log:     Log{Level: "info", Format: "auto"},

@@ -33,6 +33,7 @@ func (c *Config) Validate() error {
 	v.between("streaming.hold", c.Streaming.Hold, 0, 9500*time.Millisecond)
 	c.Access.check(v)
 	c.Embed.check(v)
+	v.between("console.session_ttl", c.Console.SessionTTL, time.Minute, 90*24*time.Hour)
 	if len(c.Chains) > 0 && len(c.APIGateway.TrustedProxies) > 0 && c.APIGateway.PublicURL == "" {
 		v.fault("api_gateway.public_url", "", "behind a proxy, wallets sign in for the site of that name: write its whole URL")
 	}

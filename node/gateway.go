@@ -19,8 +19,12 @@ func (edge) Start(ctx context.Context, k *Kernel) error {
 	if err != nil {
 		return err
 	}
+	services := k.recorded().services()
+	for pattern, h := range k.Mounts {
+		k.Mounts[pattern] = k.recordUploads(h)
+	}
 	g, err := gateway.New(gateway.Config{
-		Services: k.Peers.services(), Mounts: k.Mounts, Auth: k.Auth, Cache: k.Stores.Cache, Bus: k.Bus,
+		Services: services, Mounts: k.Mounts, Auth: k.Auth, Cache: k.Stores.Cache, Bus: k.Bus,
 		PublicURL: cfg.PublicURL, TrustedProxies: trusted, AllowedOrigins: k.Config.CORS.AllowedOrigins,
 		RequestsPerSecond: cfg.RateLimit.RequestsPerSecond, Burst: cfg.RateLimit.Burst,
 		Timeout: cfg.Timeout, Log: k.Log.With("service", "gateway"),
@@ -31,7 +35,7 @@ func (edge) Start(ctx context.Context, k *Kernel) error {
 	err = k.Serve(ctx, Server{
 		Name: "grpc", Key: "api_gateway.grpc_port", Addr: cfg.addr(cfg.GRPCPort),
 		Handler: gateway.NewRPC(gateway.RPCConfig{
-			Services: k.Peers.services(), Auth: k.Auth, PublicURL: cfg.PublicURL,
+			Services: services, Auth: k.Auth, PublicURL: cfg.PublicURL,
 			AllowedOrigins: k.Config.CORS.AllowedOrigins, Log: k.Log,
 		}),
 	})

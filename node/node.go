@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"go.opentelemetry.io/otel/trace/noop"
 
+	"streamgate/app/rpc"
 	"streamgate/store"
 )
 
@@ -116,7 +117,19 @@ func (n *Node) Start(ctx context.Context) error {
 	go n.notify.beat(n.alive)
 	n.kernel.Log.Info("ready", "took", time.Since(n.kernel.Started).Round(time.Millisecond),
 		"url", n.kernel.PublicURL(), "operator", n.Addr("operator"), "data", n.kernel.DataDir)
+	n.inviteFirst(ctx)
 	return nil
+}
+
+// inviteFirst tells how the first admin is made, while there is none. Whoever
+// reads the log of a node may be its admin.
+func (n *Node) inviteFirst(ctx context.Context) {
+	link, err := n.FirstLink(rpc.System(ctx))
+	if err != nil {
+		n.kernel.Log.Error("make the link for the first admin of the console", "err", err)
+	} else if link != "" {
+		n.kernel.Log.Info("nobody can sign in to the console yet: make the first admin with this link, once, within a day", "link", link)
+	}
 }
 
 func (n *Node) startPart(ctx context.Context, p part) error {

@@ -68,6 +68,7 @@ func table() []part {
 		{&tools{}, all, brief},        // ffmpeg
 		{&bus{}, all, brief},          // events
 		{&stores{}, all, brief},       // records, queue, media, cache
+		{auditing{}, all, brief},      // who changed what
 		{&registration{}, all, brief}, // left only when the jobs below have ended
 
 		{&transcoder{}, []Role{RoleTranscoder}, jobsEnd},
@@ -78,7 +79,7 @@ func table() []part {
 		{&streaming{}, []Role{RoleStreaming}, brief}, // demands cells of the transcoder
 		{monitoring{}, []Role{RoleMonitor}, brief},
 		{edge{}, []Role{RoleGateway}, brief}, // REST and RPC over all of the above
-		{console{}, []Role{RoleGateway}, brief},
+		{&consoling{}, []Role{RoleGateway}, brief},
 
 		{admin{}, all, brief},                  // the operator's socket; needs the lock of the stores
 		{public{}, []Role{RoleGateway}, brief}, // accepts last, stops accepting first

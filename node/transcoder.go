@@ -44,7 +44,7 @@ func (t *transcoder) Start(ctx context.Context, k *Kernel) error {
 	err = k.Serve(ctx, Server{
 		Name: "transcoder grpc", Key: "transcoder.grpc_port", Addr: k.Config.APIGateway.addr(cfg.GRPCPort),
 		Handler: gateway.NewRPC(gateway.RPCConfig{
-			Services: []gateway.Service{gateway.Transcoder(service)},
+			Services: []gateway.Service{gateway.Transcoder(k.audit.Transcoder(service))},
 			Auth:     lateAuth{k},
 			Open:     []string{rpc.TranscoderGetMetricsProcedure},
 			Log:      k.Log,

@@ -19,8 +19,13 @@ type Catalog struct {
 	SignOuts Table[SignOut]
 	Cursors  Table[ChainCursor]
 
-	Webhooks   Table[Webhook]
-	Deliveries Table[Delivery]
+	Webhooks        Table[Webhook]
+	Deliveries      Table[Delivery]
+	People          Table[Person]
+	SetupLinks      Table[SetupLink]
+	ConsoleSessions Table[ConsoleSession]
+	Audit           Table[AuditEntry]
+	AuditHeads      Table[AuditHead]
 
 	Plans   Plans
 	Secrets Secrets

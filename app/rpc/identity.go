@@ -41,6 +41,8 @@ type Identity struct {
 	// Wallet has signed in (EIP-55), by the login of this token, which is a
 	// secret; both "" for callers without one.
 	Wallet, Login string
+	// Person has signed in to the console; "" for other callers.
+	Person string
 	// Client is from where the caller comes, as far as limits tell callers
 	// apart: an IPv4 address, an IPv6 /64, or "".
 	Client string

@@ -54,6 +54,8 @@ const (
 	LibraryCreateVideoProcedure = "/streamgate.Library/CreateVideo"
 	// LibraryGetVideoProcedure is the fully-qualified name of the Library's GetVideo RPC.
 	LibraryGetVideoProcedure = "/streamgate.Library/GetVideo"
+	// LibraryGetCellsProcedure is the fully-qualified name of the Library's GetCells RPC.
+	LibraryGetCellsProcedure = "/streamgate.Library/GetCells"
 	// LibraryListVideosProcedure is the fully-qualified name of the Library's ListVideos RPC.
 	LibraryListVideosProcedure = "/streamgate.Library/ListVideos"
 	// LibraryUpdateVideoProcedure is the fully-qualified name of the Library's UpdateVideo RPC.
@@ -192,6 +194,9 @@ type LibraryClient interface {
 	CreateVideo(context.Context, *CreateVideoRequest) (*Video, error)
 	// GetVideo returns one video. Scope: read.
 	GetVideo(context.Context, *GetVideoRequest) (*Video, error)
+	// GetCells tells which cells of a video exist: what its chunk map is drawn
+	// from. not_planned until there is a plan. Scope: read.
+	GetCells(context.Context, *GetCellsRequest) (*Cells, error)
 	// ListVideos returns videos, newest first. Scope: read.
 	ListVideos(context.Context, *ListVideosRequest) (*ListVideosResponse, error)
 	// UpdateVideo changes the title or the visibility. Scope: operator.
@@ -225,6 +230,13 @@ func NewLibraryClient(httpClient connect.HTTPClient, baseURL string, opts ...con
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
+		getCells: connect.NewClient[GetCellsRequest, Cells](
+			httpClient,
+			baseURL+LibraryGetCellsProcedure,
+			connect.WithSchema(libraryMethods.ByName("GetCells")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
 		listVideos: connect.NewClient[ListVideosRequest, ListVideosResponse](
 			httpClient,
 			baseURL+LibraryListVideosProcedure,
@@ -251,6 +263,7 @@ func NewLibraryClient(httpClient connect.HTTPClient, baseURL string, opts ...con
 type libraryClient struct {
 	createVideo *connect.Client[CreateVideoRequest, Video]
 	getVideo    *connect.Client[GetVideoRequest, Video]
+	getCells    *connect.Client[GetCellsRequest, Cells]
 	listVideos  *connect.Client[ListVideosRequest, ListVideosResponse]
 	updateVideo *connect.Client[UpdateVideoRequest, Video]
 	deleteVideo *connect.Client[DeleteVideoRequest, DeleteVideoResponse]
@@ -268,6 +281,15 @@ func (c *libraryClient) CreateVideo(ctx context.Context, req *CreateVideoRequest
 // GetVideo calls streamgate.Library.GetVideo.
 func (c *libraryClient) GetVideo(ctx context.Context, req *GetVideoRequest) (*Video, error) {
 	response, err := c.getVideo.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// GetCells calls streamgate.Library.GetCells.
+func (c *libraryClient) GetCells(ctx context.Context, req *GetCellsRequest) (*Cells, error) {
+	response, err := c.getCells.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -308,6 +330,9 @@ type LibraryHandler interface {
 	CreateVideo(context.Context, *CreateVideoRequest) (*Video, error)
 	// GetVideo returns one video. Scope: read.
 	GetVideo(context.Context, *GetVideoRequest) (*Video, error)
+	// GetCells tells which cells of a video exist: what its chunk map is drawn
+	// from. not_planned until there is a plan. Scope: read.
+	GetCells(context.Context, *GetCellsRequest) (*Cells, error)
 	// ListVideos returns videos, newest first. Scope: read.
 	ListVideos(context.Context, *ListVideosRequest) (*ListVideosResponse, error)
 	// UpdateVideo changes the title or the visibility. Scope: operator.
@@ -337,6 +362,13 @@ func NewLibraryHandler(svc LibraryHandler, opts ...connect.HandlerOption) (strin
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
+	libraryGetCellsHandler := connect.NewUnaryHandlerSimple(
+		LibraryGetCellsProcedure,
+		svc.GetCells,
+		connect.WithSchema(libraryMethods.ByName("GetCells")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
 	libraryListVideosHandler := connect.NewUnaryHandlerSimple(
 		LibraryListVideosProcedure,
 		svc.ListVideos,
@@ -362,6 +394,8 @@ func NewLibraryHandler(svc LibraryHandler, opts ...connect.HandlerOption) (strin
 			libraryCreateVideoHandler.ServeHTTP(w, r)
 		case LibraryGetVideoProcedure:
 			libraryGetVideoHandler.ServeHTTP(w, r)
+		case LibraryGetCellsProcedure:
+			libraryGetCellsHandler.ServeHTTP(w, r)
 		case LibraryListVideosProcedure:
 			libraryListVideosHandler.ServeHTTP(w, r)
 		case LibraryUpdateVideoProcedure:
@@ -383,6 +417,10 @@ func (UnimplementedLibraryHandler) CreateVideo(context.Context, *CreateVideoRequ
 
 func (UnimplementedLibraryHandler) GetVideo(context.Context, *GetVideoRequest) (*Video, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("streamgate.Library.GetVideo is not implemented"))
+}
+
+func (UnimplementedLibraryHandler) GetCells(context.Context, *GetCellsRequest) (*Cells, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("streamgate.Library.GetCells is not implemented"))
 }
 
 func (UnimplementedLibraryHandler) ListVideos(context.Context, *ListVideosRequest) (*ListVideosResponse, error) {

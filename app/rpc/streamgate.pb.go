@@ -512,6 +512,247 @@ func (x *Rendition) GetCopy() bool {
 	return false
 }
 
+type GetCellsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	VideoId       string                 `protobuf:"bytes,1,opt,name=video_id,proto3" json:"video_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetCellsRequest) Reset() {
+	*x = GetCellsRequest{}
+	mi := &file_streamgate_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetCellsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetCellsRequest) ProtoMessage() {}
+
+func (x *GetCellsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetCellsRequest.ProtoReflect.Descriptor instead.
+func (*GetCellsRequest) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *GetCellsRequest) GetVideoId() string {
+	if x != nil {
+		return x.VideoId
+	}
+	return ""
+}
+
+// Cells is the timeline of a video and which of its cells exist.
+type Cells struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	VideoId string                 `protobuf:"bytes,1,opt,name=video_id,proto3" json:"video_id,omitempty"`
+	// Where each segment begins, seconds, and last where the video ends: one more
+	// than there are segments.
+	Bounds        []float64         `protobuf:"fixed64,2,rep,packed,name=bounds,proto3" json:"bounds,omitempty"`
+	Renditions    []*RenditionCells `protobuf:"bytes,3,rep,name=renditions,proto3" json:"renditions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Cells) Reset() {
+	*x = Cells{}
+	mi := &file_streamgate_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Cells) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Cells) ProtoMessage() {}
+
+func (x *Cells) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Cells.ProtoReflect.Descriptor instead.
+func (*Cells) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Cells) GetVideoId() string {
+	if x != nil {
+		return x.VideoId
+	}
+	return ""
+}
+
+func (x *Cells) GetBounds() []float64 {
+	if x != nil {
+		return x.Bounds
+	}
+	return nil
+}
+
+func (x *Cells) GetRenditions() []*RenditionCells {
+	if x != nil {
+		return x.Renditions
+	}
+	return nil
+}
+
+// RenditionCells is one row of the chunk map.
+type RenditionCells struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// video or audio.
+	Kind string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	// Whether it is a stream copy of the source.
+	Copy bool `protobuf:"varint,3,opt,name=copy,proto3" json:"copy,omitempty"`
+	// The segments whose cells exist, in order.
+	Ready []*SegmentRun `protobuf:"bytes,4,rep,name=ready,proto3" json:"ready,omitempty"`
+	// Bytes of the cells that exist.
+	SizeBytes     float64 `protobuf:"fixed64,5,opt,name=size_bytes,proto3" json:"size_bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RenditionCells) Reset() {
+	*x = RenditionCells{}
+	mi := &file_streamgate_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RenditionCells) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RenditionCells) ProtoMessage() {}
+
+func (x *RenditionCells) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RenditionCells.ProtoReflect.Descriptor instead.
+func (*RenditionCells) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *RenditionCells) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *RenditionCells) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *RenditionCells) GetCopy() bool {
+	if x != nil {
+		return x.Copy
+	}
+	return false
+}
+
+func (x *RenditionCells) GetReady() []*SegmentRun {
+	if x != nil {
+		return x.Ready
+	}
+	return nil
+}
+
+func (x *RenditionCells) GetSizeBytes() float64 {
+	if x != nil {
+		return x.SizeBytes
+	}
+	return 0
+}
+
+// SegmentRun is consecutive segments: from the first up to, not including, to.
+type SegmentRun struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	From          int32                  `protobuf:"varint,1,opt,name=from,proto3" json:"from,omitempty"`
+	To            int32                  `protobuf:"varint,2,opt,name=to,proto3" json:"to,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SegmentRun) Reset() {
+	*x = SegmentRun{}
+	mi := &file_streamgate_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SegmentRun) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SegmentRun) ProtoMessage() {}
+
+func (x *SegmentRun) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SegmentRun.ProtoReflect.Descriptor instead.
+func (*SegmentRun) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *SegmentRun) GetFrom() int32 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+func (x *SegmentRun) GetTo() int32 {
+	if x != nil {
+		return x.To
+	}
+	return 0
+}
+
 type CreateVideoRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// 1 to 200 characters.
@@ -531,7 +772,7 @@ type CreateVideoRequest struct {
 
 func (x *CreateVideoRequest) Reset() {
 	*x = CreateVideoRequest{}
-	mi := &file_streamgate_proto_msgTypes[4]
+	mi := &file_streamgate_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -543,7 +784,7 @@ func (x *CreateVideoRequest) String() string {
 func (*CreateVideoRequest) ProtoMessage() {}
 
 func (x *CreateVideoRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[4]
+	mi := &file_streamgate_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -556,7 +797,7 @@ func (x *CreateVideoRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateVideoRequest.ProtoReflect.Descriptor instead.
 func (*CreateVideoRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{4}
+	return file_streamgate_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *CreateVideoRequest) GetTitle() string {
@@ -610,7 +851,7 @@ type GetVideoRequest struct {
 
 func (x *GetVideoRequest) Reset() {
 	*x = GetVideoRequest{}
-	mi := &file_streamgate_proto_msgTypes[5]
+	mi := &file_streamgate_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -622,7 +863,7 @@ func (x *GetVideoRequest) String() string {
 func (*GetVideoRequest) ProtoMessage() {}
 
 func (x *GetVideoRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[5]
+	mi := &file_streamgate_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -635,7 +876,7 @@ func (x *GetVideoRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVideoRequest.ProtoReflect.Descriptor instead.
 func (*GetVideoRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{5}
+	return file_streamgate_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetVideoRequest) GetId() string {
@@ -659,7 +900,7 @@ type ListVideosRequest struct {
 
 func (x *ListVideosRequest) Reset() {
 	*x = ListVideosRequest{}
-	mi := &file_streamgate_proto_msgTypes[6]
+	mi := &file_streamgate_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -671,7 +912,7 @@ func (x *ListVideosRequest) String() string {
 func (*ListVideosRequest) ProtoMessage() {}
 
 func (x *ListVideosRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[6]
+	mi := &file_streamgate_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -684,7 +925,7 @@ func (x *ListVideosRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListVideosRequest.ProtoReflect.Descriptor instead.
 func (*ListVideosRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{6}
+	return file_streamgate_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ListVideosRequest) GetLimit() int32 {
@@ -719,7 +960,7 @@ type ListVideosResponse struct {
 
 func (x *ListVideosResponse) Reset() {
 	*x = ListVideosResponse{}
-	mi := &file_streamgate_proto_msgTypes[7]
+	mi := &file_streamgate_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -731,7 +972,7 @@ func (x *ListVideosResponse) String() string {
 func (*ListVideosResponse) ProtoMessage() {}
 
 func (x *ListVideosResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[7]
+	mi := &file_streamgate_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -744,7 +985,7 @@ func (x *ListVideosResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListVideosResponse.ProtoReflect.Descriptor instead.
 func (*ListVideosResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{7}
+	return file_streamgate_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ListVideosResponse) GetVideos() []*Video {
@@ -772,7 +1013,7 @@ type UpdateVideoRequest struct {
 
 func (x *UpdateVideoRequest) Reset() {
 	*x = UpdateVideoRequest{}
-	mi := &file_streamgate_proto_msgTypes[8]
+	mi := &file_streamgate_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -784,7 +1025,7 @@ func (x *UpdateVideoRequest) String() string {
 func (*UpdateVideoRequest) ProtoMessage() {}
 
 func (x *UpdateVideoRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[8]
+	mi := &file_streamgate_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -797,7 +1038,7 @@ func (x *UpdateVideoRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateVideoRequest.ProtoReflect.Descriptor instead.
 func (*UpdateVideoRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{8}
+	return file_streamgate_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *UpdateVideoRequest) GetId() string {
@@ -830,7 +1071,7 @@ type DeleteVideoRequest struct {
 
 func (x *DeleteVideoRequest) Reset() {
 	*x = DeleteVideoRequest{}
-	mi := &file_streamgate_proto_msgTypes[9]
+	mi := &file_streamgate_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -842,7 +1083,7 @@ func (x *DeleteVideoRequest) String() string {
 func (*DeleteVideoRequest) ProtoMessage() {}
 
 func (x *DeleteVideoRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[9]
+	mi := &file_streamgate_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -855,7 +1096,7 @@ func (x *DeleteVideoRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteVideoRequest.ProtoReflect.Descriptor instead.
 func (*DeleteVideoRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{9}
+	return file_streamgate_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *DeleteVideoRequest) GetId() string {
@@ -873,7 +1114,7 @@ type DeleteVideoResponse struct {
 
 func (x *DeleteVideoResponse) Reset() {
 	*x = DeleteVideoResponse{}
-	mi := &file_streamgate_proto_msgTypes[10]
+	mi := &file_streamgate_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -885,7 +1126,7 @@ func (x *DeleteVideoResponse) String() string {
 func (*DeleteVideoResponse) ProtoMessage() {}
 
 func (x *DeleteVideoResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[10]
+	mi := &file_streamgate_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -898,7 +1139,7 @@ func (x *DeleteVideoResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteVideoResponse.ProtoReflect.Descriptor instead.
 func (*DeleteVideoResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{10}
+	return file_streamgate_proto_rawDescGZIP(), []int{14}
 }
 
 type Upload struct {
@@ -921,7 +1162,7 @@ type Upload struct {
 
 func (x *Upload) Reset() {
 	*x = Upload{}
-	mi := &file_streamgate_proto_msgTypes[11]
+	mi := &file_streamgate_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -933,7 +1174,7 @@ func (x *Upload) String() string {
 func (*Upload) ProtoMessage() {}
 
 func (x *Upload) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[11]
+	mi := &file_streamgate_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -946,7 +1187,7 @@ func (x *Upload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Upload.ProtoReflect.Descriptor instead.
 func (*Upload) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{11}
+	return file_streamgate_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Upload) GetId() string {
@@ -1018,7 +1259,7 @@ type CreateUploadRequest struct {
 
 func (x *CreateUploadRequest) Reset() {
 	*x = CreateUploadRequest{}
-	mi := &file_streamgate_proto_msgTypes[12]
+	mi := &file_streamgate_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1030,7 +1271,7 @@ func (x *CreateUploadRequest) String() string {
 func (*CreateUploadRequest) ProtoMessage() {}
 
 func (x *CreateUploadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[12]
+	mi := &file_streamgate_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1043,7 +1284,7 @@ func (x *CreateUploadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateUploadRequest.ProtoReflect.Descriptor instead.
 func (*CreateUploadRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{12}
+	return file_streamgate_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *CreateUploadRequest) GetVideoId() string {
@@ -1076,7 +1317,7 @@ type GetUploadRequest struct {
 
 func (x *GetUploadRequest) Reset() {
 	*x = GetUploadRequest{}
-	mi := &file_streamgate_proto_msgTypes[13]
+	mi := &file_streamgate_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1088,7 +1329,7 @@ func (x *GetUploadRequest) String() string {
 func (*GetUploadRequest) ProtoMessage() {}
 
 func (x *GetUploadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[13]
+	mi := &file_streamgate_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1101,7 +1342,7 @@ func (x *GetUploadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetUploadRequest.ProtoReflect.Descriptor instead.
 func (*GetUploadRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{13}
+	return file_streamgate_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *GetUploadRequest) GetId() string {
@@ -1121,7 +1362,7 @@ type ListUploadsRequest struct {
 
 func (x *ListUploadsRequest) Reset() {
 	*x = ListUploadsRequest{}
-	mi := &file_streamgate_proto_msgTypes[14]
+	mi := &file_streamgate_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1133,7 +1374,7 @@ func (x *ListUploadsRequest) String() string {
 func (*ListUploadsRequest) ProtoMessage() {}
 
 func (x *ListUploadsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[14]
+	mi := &file_streamgate_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1146,7 +1387,7 @@ func (x *ListUploadsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUploadsRequest.ProtoReflect.Descriptor instead.
 func (*ListUploadsRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{14}
+	return file_streamgate_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListUploadsRequest) GetLimit() int32 {
@@ -1173,7 +1414,7 @@ type ListUploadsResponse struct {
 
 func (x *ListUploadsResponse) Reset() {
 	*x = ListUploadsResponse{}
-	mi := &file_streamgate_proto_msgTypes[15]
+	mi := &file_streamgate_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1185,7 +1426,7 @@ func (x *ListUploadsResponse) String() string {
 func (*ListUploadsResponse) ProtoMessage() {}
 
 func (x *ListUploadsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[15]
+	mi := &file_streamgate_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1198,7 +1439,7 @@ func (x *ListUploadsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUploadsResponse.ProtoReflect.Descriptor instead.
 func (*ListUploadsResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{15}
+	return file_streamgate_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListUploadsResponse) GetUploads() []*Upload {
@@ -1241,7 +1482,7 @@ type Task struct {
 
 func (x *Task) Reset() {
 	*x = Task{}
-	mi := &file_streamgate_proto_msgTypes[16]
+	mi := &file_streamgate_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1253,7 +1494,7 @@ func (x *Task) String() string {
 func (*Task) ProtoMessage() {}
 
 func (x *Task) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[16]
+	mi := &file_streamgate_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1266,7 +1507,7 @@ func (x *Task) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Task.ProtoReflect.Descriptor instead.
 func (*Task) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{16}
+	return file_streamgate_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Task) GetId() string {
@@ -1373,7 +1614,7 @@ type CreateTaskRequest struct {
 
 func (x *CreateTaskRequest) Reset() {
 	*x = CreateTaskRequest{}
-	mi := &file_streamgate_proto_msgTypes[17]
+	mi := &file_streamgate_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1385,7 +1626,7 @@ func (x *CreateTaskRequest) String() string {
 func (*CreateTaskRequest) ProtoMessage() {}
 
 func (x *CreateTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[17]
+	mi := &file_streamgate_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1398,7 +1639,7 @@ func (x *CreateTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTaskRequest.ProtoReflect.Descriptor instead.
 func (*CreateTaskRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{17}
+	return file_streamgate_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *CreateTaskRequest) GetVideoId() string {
@@ -1431,7 +1672,7 @@ type GetTaskRequest struct {
 
 func (x *GetTaskRequest) Reset() {
 	*x = GetTaskRequest{}
-	mi := &file_streamgate_proto_msgTypes[18]
+	mi := &file_streamgate_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1443,7 +1684,7 @@ func (x *GetTaskRequest) String() string {
 func (*GetTaskRequest) ProtoMessage() {}
 
 func (x *GetTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[18]
+	mi := &file_streamgate_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1456,7 +1697,7 @@ func (x *GetTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTaskRequest.ProtoReflect.Descriptor instead.
 func (*GetTaskRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{18}
+	return file_streamgate_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *GetTaskRequest) GetId() string {
@@ -1475,7 +1716,7 @@ type PauseTaskRequest struct {
 
 func (x *PauseTaskRequest) Reset() {
 	*x = PauseTaskRequest{}
-	mi := &file_streamgate_proto_msgTypes[19]
+	mi := &file_streamgate_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1487,7 +1728,7 @@ func (x *PauseTaskRequest) String() string {
 func (*PauseTaskRequest) ProtoMessage() {}
 
 func (x *PauseTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[19]
+	mi := &file_streamgate_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1500,7 +1741,7 @@ func (x *PauseTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseTaskRequest.ProtoReflect.Descriptor instead.
 func (*PauseTaskRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{19}
+	return file_streamgate_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *PauseTaskRequest) GetId() string {
@@ -1519,7 +1760,7 @@ type ResumeTaskRequest struct {
 
 func (x *ResumeTaskRequest) Reset() {
 	*x = ResumeTaskRequest{}
-	mi := &file_streamgate_proto_msgTypes[20]
+	mi := &file_streamgate_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1531,7 +1772,7 @@ func (x *ResumeTaskRequest) String() string {
 func (*ResumeTaskRequest) ProtoMessage() {}
 
 func (x *ResumeTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[20]
+	mi := &file_streamgate_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1544,7 +1785,7 @@ func (x *ResumeTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeTaskRequest.ProtoReflect.Descriptor instead.
 func (*ResumeTaskRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{20}
+	return file_streamgate_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ResumeTaskRequest) GetId() string {
@@ -1563,7 +1804,7 @@ type RetryTaskRequest struct {
 
 func (x *RetryTaskRequest) Reset() {
 	*x = RetryTaskRequest{}
-	mi := &file_streamgate_proto_msgTypes[21]
+	mi := &file_streamgate_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1575,7 +1816,7 @@ func (x *RetryTaskRequest) String() string {
 func (*RetryTaskRequest) ProtoMessage() {}
 
 func (x *RetryTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[21]
+	mi := &file_streamgate_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1588,7 +1829,7 @@ func (x *RetryTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryTaskRequest.ProtoReflect.Descriptor instead.
 func (*RetryTaskRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{21}
+	return file_streamgate_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *RetryTaskRequest) GetId() string {
@@ -1609,7 +1850,7 @@ type UpdateTaskRequest struct {
 
 func (x *UpdateTaskRequest) Reset() {
 	*x = UpdateTaskRequest{}
-	mi := &file_streamgate_proto_msgTypes[22]
+	mi := &file_streamgate_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1621,7 +1862,7 @@ func (x *UpdateTaskRequest) String() string {
 func (*UpdateTaskRequest) ProtoMessage() {}
 
 func (x *UpdateTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[22]
+	mi := &file_streamgate_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1634,7 +1875,7 @@ func (x *UpdateTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateTaskRequest.ProtoReflect.Descriptor instead.
 func (*UpdateTaskRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{22}
+	return file_streamgate_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *UpdateTaskRequest) GetId() string {
@@ -1660,7 +1901,7 @@ type ListJobsRequest struct {
 
 func (x *ListJobsRequest) Reset() {
 	*x = ListJobsRequest{}
-	mi := &file_streamgate_proto_msgTypes[23]
+	mi := &file_streamgate_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1672,7 +1913,7 @@ func (x *ListJobsRequest) String() string {
 func (*ListJobsRequest) ProtoMessage() {}
 
 func (x *ListJobsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[23]
+	mi := &file_streamgate_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1685,7 +1926,7 @@ func (x *ListJobsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJobsRequest.ProtoReflect.Descriptor instead.
 func (*ListJobsRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{23}
+	return file_streamgate_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListJobsRequest) GetTaskId() string {
@@ -1704,7 +1945,7 @@ type ListJobsResponse struct {
 
 func (x *ListJobsResponse) Reset() {
 	*x = ListJobsResponse{}
-	mi := &file_streamgate_proto_msgTypes[24]
+	mi := &file_streamgate_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1716,7 +1957,7 @@ func (x *ListJobsResponse) String() string {
 func (*ListJobsResponse) ProtoMessage() {}
 
 func (x *ListJobsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[24]
+	mi := &file_streamgate_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1729,7 +1970,7 @@ func (x *ListJobsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJobsResponse.ProtoReflect.Descriptor instead.
 func (*ListJobsResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{24}
+	return file_streamgate_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListJobsResponse) GetJobs() []*Job {
@@ -1767,7 +2008,7 @@ type Job struct {
 
 func (x *Job) Reset() {
 	*x = Job{}
-	mi := &file_streamgate_proto_msgTypes[25]
+	mi := &file_streamgate_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1779,7 +2020,7 @@ func (x *Job) String() string {
 func (*Job) ProtoMessage() {}
 
 func (x *Job) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[25]
+	mi := &file_streamgate_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1792,7 +2033,7 @@ func (x *Job) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Job.ProtoReflect.Descriptor instead.
 func (*Job) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{25}
+	return file_streamgate_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Job) GetId() string {
@@ -1886,7 +2127,7 @@ type Attempt struct {
 
 func (x *Attempt) Reset() {
 	*x = Attempt{}
-	mi := &file_streamgate_proto_msgTypes[26]
+	mi := &file_streamgate_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1898,7 +2139,7 @@ func (x *Attempt) String() string {
 func (*Attempt) ProtoMessage() {}
 
 func (x *Attempt) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[26]
+	mi := &file_streamgate_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1911,7 +2152,7 @@ func (x *Attempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attempt.ProtoReflect.Descriptor instead.
 func (*Attempt) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{26}
+	return file_streamgate_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Attempt) GetWorker() string {
@@ -1965,7 +2206,7 @@ type ChangeTasksRequest struct {
 
 func (x *ChangeTasksRequest) Reset() {
 	*x = ChangeTasksRequest{}
-	mi := &file_streamgate_proto_msgTypes[27]
+	mi := &file_streamgate_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1977,7 +2218,7 @@ func (x *ChangeTasksRequest) String() string {
 func (*ChangeTasksRequest) ProtoMessage() {}
 
 func (x *ChangeTasksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[27]
+	mi := &file_streamgate_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1990,7 +2231,7 @@ func (x *ChangeTasksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeTasksRequest.ProtoReflect.Descriptor instead.
 func (*ChangeTasksRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{27}
+	return file_streamgate_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ChangeTasksRequest) GetIds() []string {
@@ -2042,7 +2283,7 @@ type ChangeTasksResponse struct {
 
 func (x *ChangeTasksResponse) Reset() {
 	*x = ChangeTasksResponse{}
-	mi := &file_streamgate_proto_msgTypes[28]
+	mi := &file_streamgate_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2054,7 +2295,7 @@ func (x *ChangeTasksResponse) String() string {
 func (*ChangeTasksResponse) ProtoMessage() {}
 
 func (x *ChangeTasksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[28]
+	mi := &file_streamgate_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2067,7 +2308,7 @@ func (x *ChangeTasksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeTasksResponse.ProtoReflect.Descriptor instead.
 func (*ChangeTasksResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{28}
+	return file_streamgate_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ChangeTasksResponse) GetMatched() int32 {
@@ -2108,7 +2349,7 @@ type RefusedChange struct {
 
 func (x *RefusedChange) Reset() {
 	*x = RefusedChange{}
-	mi := &file_streamgate_proto_msgTypes[29]
+	mi := &file_streamgate_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2120,7 +2361,7 @@ func (x *RefusedChange) String() string {
 func (*RefusedChange) ProtoMessage() {}
 
 func (x *RefusedChange) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[29]
+	mi := &file_streamgate_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2133,7 +2374,7 @@ func (x *RefusedChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefusedChange.ProtoReflect.Descriptor instead.
 func (*RefusedChange) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{29}
+	return file_streamgate_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *RefusedChange) GetId() string {
@@ -2158,7 +2399,7 @@ type GetQueueRequest struct {
 
 func (x *GetQueueRequest) Reset() {
 	*x = GetQueueRequest{}
-	mi := &file_streamgate_proto_msgTypes[30]
+	mi := &file_streamgate_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2170,7 +2411,7 @@ func (x *GetQueueRequest) String() string {
 func (*GetQueueRequest) ProtoMessage() {}
 
 func (x *GetQueueRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[30]
+	mi := &file_streamgate_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2183,7 +2424,7 @@ func (x *GetQueueRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetQueueRequest.ProtoReflect.Descriptor instead.
 func (*GetQueueRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{30}
+	return file_streamgate_proto_rawDescGZIP(), []int{34}
 }
 
 type PauseQueueRequest struct {
@@ -2194,7 +2435,7 @@ type PauseQueueRequest struct {
 
 func (x *PauseQueueRequest) Reset() {
 	*x = PauseQueueRequest{}
-	mi := &file_streamgate_proto_msgTypes[31]
+	mi := &file_streamgate_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2206,7 +2447,7 @@ func (x *PauseQueueRequest) String() string {
 func (*PauseQueueRequest) ProtoMessage() {}
 
 func (x *PauseQueueRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[31]
+	mi := &file_streamgate_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2219,7 +2460,7 @@ func (x *PauseQueueRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseQueueRequest.ProtoReflect.Descriptor instead.
 func (*PauseQueueRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{31}
+	return file_streamgate_proto_rawDescGZIP(), []int{35}
 }
 
 type ResumeQueueRequest struct {
@@ -2230,7 +2471,7 @@ type ResumeQueueRequest struct {
 
 func (x *ResumeQueueRequest) Reset() {
 	*x = ResumeQueueRequest{}
-	mi := &file_streamgate_proto_msgTypes[32]
+	mi := &file_streamgate_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2242,7 +2483,7 @@ func (x *ResumeQueueRequest) String() string {
 func (*ResumeQueueRequest) ProtoMessage() {}
 
 func (x *ResumeQueueRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[32]
+	mi := &file_streamgate_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2255,7 +2496,7 @@ func (x *ResumeQueueRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeQueueRequest.ProtoReflect.Descriptor instead.
 func (*ResumeQueueRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{32}
+	return file_streamgate_proto_rawDescGZIP(), []int{36}
 }
 
 type QueueState struct {
@@ -2277,7 +2518,7 @@ type QueueState struct {
 
 func (x *QueueState) Reset() {
 	*x = QueueState{}
-	mi := &file_streamgate_proto_msgTypes[33]
+	mi := &file_streamgate_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2289,7 +2530,7 @@ func (x *QueueState) String() string {
 func (*QueueState) ProtoMessage() {}
 
 func (x *QueueState) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[33]
+	mi := &file_streamgate_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2302,7 +2543,7 @@ func (x *QueueState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueueState.ProtoReflect.Descriptor instead.
 func (*QueueState) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{33}
+	return file_streamgate_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *QueueState) GetPaused() bool {
@@ -2376,7 +2617,7 @@ type ListWorkersRequest struct {
 
 func (x *ListWorkersRequest) Reset() {
 	*x = ListWorkersRequest{}
-	mi := &file_streamgate_proto_msgTypes[34]
+	mi := &file_streamgate_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2388,7 +2629,7 @@ func (x *ListWorkersRequest) String() string {
 func (*ListWorkersRequest) ProtoMessage() {}
 
 func (x *ListWorkersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[34]
+	mi := &file_streamgate_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2401,7 +2642,7 @@ func (x *ListWorkersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWorkersRequest.ProtoReflect.Descriptor instead.
 func (*ListWorkersRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{34}
+	return file_streamgate_proto_rawDescGZIP(), []int{38}
 }
 
 type ListWorkersResponse struct {
@@ -2413,7 +2654,7 @@ type ListWorkersResponse struct {
 
 func (x *ListWorkersResponse) Reset() {
 	*x = ListWorkersResponse{}
-	mi := &file_streamgate_proto_msgTypes[35]
+	mi := &file_streamgate_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2425,7 +2666,7 @@ func (x *ListWorkersResponse) String() string {
 func (*ListWorkersResponse) ProtoMessage() {}
 
 func (x *ListWorkersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[35]
+	mi := &file_streamgate_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2438,7 +2679,7 @@ func (x *ListWorkersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWorkersResponse.ProtoReflect.Descriptor instead.
 func (*ListWorkersResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{35}
+	return file_streamgate_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ListWorkersResponse) GetWorkers() []*Worker {
@@ -2457,7 +2698,7 @@ type DrainWorkerRequest struct {
 
 func (x *DrainWorkerRequest) Reset() {
 	*x = DrainWorkerRequest{}
-	mi := &file_streamgate_proto_msgTypes[36]
+	mi := &file_streamgate_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2469,7 +2710,7 @@ func (x *DrainWorkerRequest) String() string {
 func (*DrainWorkerRequest) ProtoMessage() {}
 
 func (x *DrainWorkerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[36]
+	mi := &file_streamgate_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2482,7 +2723,7 @@ func (x *DrainWorkerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainWorkerRequest.ProtoReflect.Descriptor instead.
 func (*DrainWorkerRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{36}
+	return file_streamgate_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *DrainWorkerRequest) GetId() string {
@@ -2501,7 +2742,7 @@ type ResumeWorkerRequest struct {
 
 func (x *ResumeWorkerRequest) Reset() {
 	*x = ResumeWorkerRequest{}
-	mi := &file_streamgate_proto_msgTypes[37]
+	mi := &file_streamgate_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2513,7 +2754,7 @@ func (x *ResumeWorkerRequest) String() string {
 func (*ResumeWorkerRequest) ProtoMessage() {}
 
 func (x *ResumeWorkerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[37]
+	mi := &file_streamgate_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2526,7 +2767,7 @@ func (x *ResumeWorkerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeWorkerRequest.ProtoReflect.Descriptor instead.
 func (*ResumeWorkerRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{37}
+	return file_streamgate_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ResumeWorkerRequest) GetId() string {
@@ -2544,7 +2785,7 @@ type DrainTranscoderRequest struct {
 
 func (x *DrainTranscoderRequest) Reset() {
 	*x = DrainTranscoderRequest{}
-	mi := &file_streamgate_proto_msgTypes[38]
+	mi := &file_streamgate_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2556,7 +2797,7 @@ func (x *DrainTranscoderRequest) String() string {
 func (*DrainTranscoderRequest) ProtoMessage() {}
 
 func (x *DrainTranscoderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[38]
+	mi := &file_streamgate_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2569,7 +2810,7 @@ func (x *DrainTranscoderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainTranscoderRequest.ProtoReflect.Descriptor instead.
 func (*DrainTranscoderRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{38}
+	return file_streamgate_proto_rawDescGZIP(), []int{42}
 }
 
 type ResumeTranscoderRequest struct {
@@ -2580,7 +2821,7 @@ type ResumeTranscoderRequest struct {
 
 func (x *ResumeTranscoderRequest) Reset() {
 	*x = ResumeTranscoderRequest{}
-	mi := &file_streamgate_proto_msgTypes[39]
+	mi := &file_streamgate_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2592,7 +2833,7 @@ func (x *ResumeTranscoderRequest) String() string {
 func (*ResumeTranscoderRequest) ProtoMessage() {}
 
 func (x *ResumeTranscoderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[39]
+	mi := &file_streamgate_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2605,7 +2846,7 @@ func (x *ResumeTranscoderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeTranscoderRequest.ProtoReflect.Descriptor instead.
 func (*ResumeTranscoderRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{39}
+	return file_streamgate_proto_rawDescGZIP(), []int{43}
 }
 
 // Worker runs one job at a time.
@@ -2645,7 +2886,7 @@ type Worker struct {
 
 func (x *Worker) Reset() {
 	*x = Worker{}
-	mi := &file_streamgate_proto_msgTypes[40]
+	mi := &file_streamgate_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2657,7 +2898,7 @@ func (x *Worker) String() string {
 func (*Worker) ProtoMessage() {}
 
 func (x *Worker) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[40]
+	mi := &file_streamgate_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2670,7 +2911,7 @@ func (x *Worker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Worker.ProtoReflect.Descriptor instead.
 func (*Worker) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{40}
+	return file_streamgate_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Worker) GetId() string {
@@ -2819,7 +3060,7 @@ type ListTasksRequest struct {
 
 func (x *ListTasksRequest) Reset() {
 	*x = ListTasksRequest{}
-	mi := &file_streamgate_proto_msgTypes[41]
+	mi := &file_streamgate_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2831,7 +3072,7 @@ func (x *ListTasksRequest) String() string {
 func (*ListTasksRequest) ProtoMessage() {}
 
 func (x *ListTasksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[41]
+	mi := &file_streamgate_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2844,7 +3085,7 @@ func (x *ListTasksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTasksRequest.ProtoReflect.Descriptor instead.
 func (*ListTasksRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{41}
+	return file_streamgate_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ListTasksRequest) GetLimit() int32 {
@@ -2885,7 +3126,7 @@ type ListTasksResponse struct {
 
 func (x *ListTasksResponse) Reset() {
 	*x = ListTasksResponse{}
-	mi := &file_streamgate_proto_msgTypes[42]
+	mi := &file_streamgate_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2897,7 +3138,7 @@ func (x *ListTasksResponse) String() string {
 func (*ListTasksResponse) ProtoMessage() {}
 
 func (x *ListTasksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[42]
+	mi := &file_streamgate_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2910,7 +3151,7 @@ func (x *ListTasksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTasksResponse.ProtoReflect.Descriptor instead.
 func (*ListTasksResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{42}
+	return file_streamgate_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ListTasksResponse) GetTasks() []*Task {
@@ -2936,7 +3177,7 @@ type CancelTaskRequest struct {
 
 func (x *CancelTaskRequest) Reset() {
 	*x = CancelTaskRequest{}
-	mi := &file_streamgate_proto_msgTypes[43]
+	mi := &file_streamgate_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2948,7 +3189,7 @@ func (x *CancelTaskRequest) String() string {
 func (*CancelTaskRequest) ProtoMessage() {}
 
 func (x *CancelTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[43]
+	mi := &file_streamgate_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2961,7 +3202,7 @@ func (x *CancelTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelTaskRequest.ProtoReflect.Descriptor instead.
 func (*CancelTaskRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{43}
+	return file_streamgate_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *CancelTaskRequest) GetId() string {
@@ -2979,7 +3220,7 @@ type GetMetricsRequest struct {
 
 func (x *GetMetricsRequest) Reset() {
 	*x = GetMetricsRequest{}
-	mi := &file_streamgate_proto_msgTypes[44]
+	mi := &file_streamgate_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2991,7 +3232,7 @@ func (x *GetMetricsRequest) String() string {
 func (*GetMetricsRequest) ProtoMessage() {}
 
 func (x *GetMetricsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[44]
+	mi := &file_streamgate_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3004,7 +3245,7 @@ func (x *GetMetricsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMetricsRequest.ProtoReflect.Descriptor instead.
 func (*GetMetricsRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{44}
+	return file_streamgate_proto_rawDescGZIP(), []int{48}
 }
 
 // GetMetricsResponse uses optional fields so that zeros are printed too.
@@ -3025,7 +3266,7 @@ type GetMetricsResponse struct {
 
 func (x *GetMetricsResponse) Reset() {
 	*x = GetMetricsResponse{}
-	mi := &file_streamgate_proto_msgTypes[45]
+	mi := &file_streamgate_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3037,7 +3278,7 @@ func (x *GetMetricsResponse) String() string {
 func (*GetMetricsResponse) ProtoMessage() {}
 
 func (x *GetMetricsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[45]
+	mi := &file_streamgate_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3050,7 +3291,7 @@ func (x *GetMetricsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMetricsResponse.ProtoReflect.Descriptor instead.
 func (*GetMetricsResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{45}
+	return file_streamgate_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *GetMetricsResponse) GetTotalWorkers() int32 {
@@ -3114,7 +3355,7 @@ type DemandRequest struct {
 
 func (x *DemandRequest) Reset() {
 	*x = DemandRequest{}
-	mi := &file_streamgate_proto_msgTypes[46]
+	mi := &file_streamgate_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3126,7 +3367,7 @@ func (x *DemandRequest) String() string {
 func (*DemandRequest) ProtoMessage() {}
 
 func (x *DemandRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[46]
+	mi := &file_streamgate_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3139,7 +3380,7 @@ func (x *DemandRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DemandRequest.ProtoReflect.Descriptor instead.
 func (*DemandRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{46}
+	return file_streamgate_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *DemandRequest) GetVideoId() string {
@@ -3171,7 +3412,7 @@ type DemandResponse struct {
 
 func (x *DemandResponse) Reset() {
 	*x = DemandResponse{}
-	mi := &file_streamgate_proto_msgTypes[47]
+	mi := &file_streamgate_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3183,7 +3424,7 @@ func (x *DemandResponse) String() string {
 func (*DemandResponse) ProtoMessage() {}
 
 func (x *DemandResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[47]
+	mi := &file_streamgate_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3196,7 +3437,7 @@ func (x *DemandResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DemandResponse.ProtoReflect.Descriptor instead.
 func (*DemandResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{47}
+	return file_streamgate_proto_rawDescGZIP(), []int{51}
 }
 
 type CreateNonceRequest struct {
@@ -3207,7 +3448,7 @@ type CreateNonceRequest struct {
 
 func (x *CreateNonceRequest) Reset() {
 	*x = CreateNonceRequest{}
-	mi := &file_streamgate_proto_msgTypes[48]
+	mi := &file_streamgate_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3219,7 +3460,7 @@ func (x *CreateNonceRequest) String() string {
 func (*CreateNonceRequest) ProtoMessage() {}
 
 func (x *CreateNonceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[48]
+	mi := &file_streamgate_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3232,7 +3473,7 @@ func (x *CreateNonceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateNonceRequest.ProtoReflect.Descriptor instead.
 func (*CreateNonceRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{48}
+	return file_streamgate_proto_rawDescGZIP(), []int{52}
 }
 
 // Nonce is what a sign-in message must say.
@@ -3251,7 +3492,7 @@ type Nonce struct {
 
 func (x *Nonce) Reset() {
 	*x = Nonce{}
-	mi := &file_streamgate_proto_msgTypes[49]
+	mi := &file_streamgate_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3263,7 +3504,7 @@ func (x *Nonce) String() string {
 func (*Nonce) ProtoMessage() {}
 
 func (x *Nonce) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[49]
+	mi := &file_streamgate_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3276,7 +3517,7 @@ func (x *Nonce) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Nonce.ProtoReflect.Descriptor instead.
 func (*Nonce) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{49}
+	return file_streamgate_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *Nonce) GetNonce() string {
@@ -3324,7 +3565,7 @@ type Chain struct {
 
 func (x *Chain) Reset() {
 	*x = Chain{}
-	mi := &file_streamgate_proto_msgTypes[50]
+	mi := &file_streamgate_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3336,7 +3577,7 @@ func (x *Chain) String() string {
 func (*Chain) ProtoMessage() {}
 
 func (x *Chain) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[50]
+	mi := &file_streamgate_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3349,7 +3590,7 @@ func (x *Chain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Chain.ProtoReflect.Descriptor instead.
 func (*Chain) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{50}
+	return file_streamgate_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *Chain) GetId() float64 {
@@ -3379,7 +3620,7 @@ type SignInRequest struct {
 
 func (x *SignInRequest) Reset() {
 	*x = SignInRequest{}
-	mi := &file_streamgate_proto_msgTypes[51]
+	mi := &file_streamgate_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3391,7 +3632,7 @@ func (x *SignInRequest) String() string {
 func (*SignInRequest) ProtoMessage() {}
 
 func (x *SignInRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[51]
+	mi := &file_streamgate_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3404,7 +3645,7 @@ func (x *SignInRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignInRequest.ProtoReflect.Descriptor instead.
 func (*SignInRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{51}
+	return file_streamgate_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *SignInRequest) GetMessage() string {
@@ -3436,7 +3677,7 @@ type Login struct {
 
 func (x *Login) Reset() {
 	*x = Login{}
-	mi := &file_streamgate_proto_msgTypes[52]
+	mi := &file_streamgate_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3448,7 +3689,7 @@ func (x *Login) String() string {
 func (*Login) ProtoMessage() {}
 
 func (x *Login) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[52]
+	mi := &file_streamgate_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3461,7 +3702,7 @@ func (x *Login) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Login.ProtoReflect.Descriptor instead.
 func (*Login) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{52}
+	return file_streamgate_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *Login) GetWallet() string {
@@ -3500,7 +3741,7 @@ type SignOutRequest struct {
 
 func (x *SignOutRequest) Reset() {
 	*x = SignOutRequest{}
-	mi := &file_streamgate_proto_msgTypes[53]
+	mi := &file_streamgate_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3512,7 +3753,7 @@ func (x *SignOutRequest) String() string {
 func (*SignOutRequest) ProtoMessage() {}
 
 func (x *SignOutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[53]
+	mi := &file_streamgate_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3525,7 +3766,7 @@ func (x *SignOutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignOutRequest.ProtoReflect.Descriptor instead.
 func (*SignOutRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{53}
+	return file_streamgate_proto_rawDescGZIP(), []int{57}
 }
 
 type SignOutResponse struct {
@@ -3536,7 +3777,7 @@ type SignOutResponse struct {
 
 func (x *SignOutResponse) Reset() {
 	*x = SignOutResponse{}
-	mi := &file_streamgate_proto_msgTypes[54]
+	mi := &file_streamgate_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3548,7 +3789,7 @@ func (x *SignOutResponse) String() string {
 func (*SignOutResponse) ProtoMessage() {}
 
 func (x *SignOutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[54]
+	mi := &file_streamgate_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3561,7 +3802,7 @@ func (x *SignOutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignOutResponse.ProtoReflect.Descriptor instead.
 func (*SignOutResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{54}
+	return file_streamgate_proto_rawDescGZIP(), []int{58}
 }
 
 type GetLoginRequest struct {
@@ -3572,7 +3813,7 @@ type GetLoginRequest struct {
 
 func (x *GetLoginRequest) Reset() {
 	*x = GetLoginRequest{}
-	mi := &file_streamgate_proto_msgTypes[55]
+	mi := &file_streamgate_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3584,7 +3825,7 @@ func (x *GetLoginRequest) String() string {
 func (*GetLoginRequest) ProtoMessage() {}
 
 func (x *GetLoginRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[55]
+	mi := &file_streamgate_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3597,7 +3838,7 @@ func (x *GetLoginRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLoginRequest.ProtoReflect.Descriptor instead.
 func (*GetLoginRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{55}
+	return file_streamgate_proto_rawDescGZIP(), []int{59}
 }
 
 // VideoRule is the rule of a video.
@@ -3612,7 +3853,7 @@ type VideoRule struct {
 
 func (x *VideoRule) Reset() {
 	*x = VideoRule{}
-	mi := &file_streamgate_proto_msgTypes[56]
+	mi := &file_streamgate_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3624,7 +3865,7 @@ func (x *VideoRule) String() string {
 func (*VideoRule) ProtoMessage() {}
 
 func (x *VideoRule) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[56]
+	mi := &file_streamgate_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3637,7 +3878,7 @@ func (x *VideoRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VideoRule.ProtoReflect.Descriptor instead.
 func (*VideoRule) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{56}
+	return file_streamgate_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *VideoRule) GetVideoId() string {
@@ -3666,7 +3907,7 @@ type SetVideoRuleRequest struct {
 
 func (x *SetVideoRuleRequest) Reset() {
 	*x = SetVideoRuleRequest{}
-	mi := &file_streamgate_proto_msgTypes[57]
+	mi := &file_streamgate_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3678,7 +3919,7 @@ func (x *SetVideoRuleRequest) String() string {
 func (*SetVideoRuleRequest) ProtoMessage() {}
 
 func (x *SetVideoRuleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[57]
+	mi := &file_streamgate_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3691,7 +3932,7 @@ func (x *SetVideoRuleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetVideoRuleRequest.ProtoReflect.Descriptor instead.
 func (*SetVideoRuleRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{57}
+	return file_streamgate_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *SetVideoRuleRequest) GetVideoId() string {
@@ -3717,7 +3958,7 @@ type GetVideoRuleRequest struct {
 
 func (x *GetVideoRuleRequest) Reset() {
 	*x = GetVideoRuleRequest{}
-	mi := &file_streamgate_proto_msgTypes[58]
+	mi := &file_streamgate_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3729,7 +3970,7 @@ func (x *GetVideoRuleRequest) String() string {
 func (*GetVideoRuleRequest) ProtoMessage() {}
 
 func (x *GetVideoRuleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[58]
+	mi := &file_streamgate_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3742,7 +3983,7 @@ func (x *GetVideoRuleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVideoRuleRequest.ProtoReflect.Descriptor instead.
 func (*GetVideoRuleRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{58}
+	return file_streamgate_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *GetVideoRuleRequest) GetVideoId() string {
@@ -3761,7 +4002,7 @@ type DeleteVideoRuleRequest struct {
 
 func (x *DeleteVideoRuleRequest) Reset() {
 	*x = DeleteVideoRuleRequest{}
-	mi := &file_streamgate_proto_msgTypes[59]
+	mi := &file_streamgate_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3773,7 +4014,7 @@ func (x *DeleteVideoRuleRequest) String() string {
 func (*DeleteVideoRuleRequest) ProtoMessage() {}
 
 func (x *DeleteVideoRuleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[59]
+	mi := &file_streamgate_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3786,7 +4027,7 @@ func (x *DeleteVideoRuleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteVideoRuleRequest.ProtoReflect.Descriptor instead.
 func (*DeleteVideoRuleRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{59}
+	return file_streamgate_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *DeleteVideoRuleRequest) GetVideoId() string {
@@ -3804,7 +4045,7 @@ type DeleteVideoRuleResponse struct {
 
 func (x *DeleteVideoRuleResponse) Reset() {
 	*x = DeleteVideoRuleResponse{}
-	mi := &file_streamgate_proto_msgTypes[60]
+	mi := &file_streamgate_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3816,7 +4057,7 @@ func (x *DeleteVideoRuleResponse) String() string {
 func (*DeleteVideoRuleResponse) ProtoMessage() {}
 
 func (x *DeleteVideoRuleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[60]
+	mi := &file_streamgate_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3829,7 +4070,7 @@ func (x *DeleteVideoRuleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteVideoRuleResponse.ProtoReflect.Descriptor instead.
 func (*DeleteVideoRuleResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{60}
+	return file_streamgate_proto_rawDescGZIP(), []int{64}
 }
 
 // Rule is a named rule.
@@ -3846,7 +4087,7 @@ type Rule struct {
 
 func (x *Rule) Reset() {
 	*x = Rule{}
-	mi := &file_streamgate_proto_msgTypes[61]
+	mi := &file_streamgate_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3858,7 +4099,7 @@ func (x *Rule) String() string {
 func (*Rule) ProtoMessage() {}
 
 func (x *Rule) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[61]
+	mi := &file_streamgate_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3871,7 +4112,7 @@ func (x *Rule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rule.ProtoReflect.Descriptor instead.
 func (*Rule) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{61}
+	return file_streamgate_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *Rule) GetName() string {
@@ -3912,7 +4153,7 @@ type PutRuleRequest struct {
 
 func (x *PutRuleRequest) Reset() {
 	*x = PutRuleRequest{}
-	mi := &file_streamgate_proto_msgTypes[62]
+	mi := &file_streamgate_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3924,7 +4165,7 @@ func (x *PutRuleRequest) String() string {
 func (*PutRuleRequest) ProtoMessage() {}
 
 func (x *PutRuleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[62]
+	mi := &file_streamgate_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3937,7 +4178,7 @@ func (x *PutRuleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutRuleRequest.ProtoReflect.Descriptor instead.
 func (*PutRuleRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{62}
+	return file_streamgate_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *PutRuleRequest) GetName() string {
@@ -3963,7 +4204,7 @@ type GetRuleRequest struct {
 
 func (x *GetRuleRequest) Reset() {
 	*x = GetRuleRequest{}
-	mi := &file_streamgate_proto_msgTypes[63]
+	mi := &file_streamgate_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3975,7 +4216,7 @@ func (x *GetRuleRequest) String() string {
 func (*GetRuleRequest) ProtoMessage() {}
 
 func (x *GetRuleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[63]
+	mi := &file_streamgate_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3988,7 +4229,7 @@ func (x *GetRuleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRuleRequest.ProtoReflect.Descriptor instead.
 func (*GetRuleRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{63}
+	return file_streamgate_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *GetRuleRequest) GetName() string {
@@ -4009,7 +4250,7 @@ type ListRulesRequest struct {
 
 func (x *ListRulesRequest) Reset() {
 	*x = ListRulesRequest{}
-	mi := &file_streamgate_proto_msgTypes[64]
+	mi := &file_streamgate_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4021,7 +4262,7 @@ func (x *ListRulesRequest) String() string {
 func (*ListRulesRequest) ProtoMessage() {}
 
 func (x *ListRulesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[64]
+	mi := &file_streamgate_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4034,7 +4275,7 @@ func (x *ListRulesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRulesRequest.ProtoReflect.Descriptor instead.
 func (*ListRulesRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{64}
+	return file_streamgate_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *ListRulesRequest) GetLimit() int32 {
@@ -4061,7 +4302,7 @@ type ListRulesResponse struct {
 
 func (x *ListRulesResponse) Reset() {
 	*x = ListRulesResponse{}
-	mi := &file_streamgate_proto_msgTypes[65]
+	mi := &file_streamgate_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4073,7 +4314,7 @@ func (x *ListRulesResponse) String() string {
 func (*ListRulesResponse) ProtoMessage() {}
 
 func (x *ListRulesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[65]
+	mi := &file_streamgate_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4086,7 +4327,7 @@ func (x *ListRulesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRulesResponse.ProtoReflect.Descriptor instead.
 func (*ListRulesResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{65}
+	return file_streamgate_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *ListRulesResponse) GetRules() []*Rule {
@@ -4112,7 +4353,7 @@ type DeleteRuleRequest struct {
 
 func (x *DeleteRuleRequest) Reset() {
 	*x = DeleteRuleRequest{}
-	mi := &file_streamgate_proto_msgTypes[66]
+	mi := &file_streamgate_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4124,7 +4365,7 @@ func (x *DeleteRuleRequest) String() string {
 func (*DeleteRuleRequest) ProtoMessage() {}
 
 func (x *DeleteRuleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[66]
+	mi := &file_streamgate_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4137,7 +4378,7 @@ func (x *DeleteRuleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRuleRequest.ProtoReflect.Descriptor instead.
 func (*DeleteRuleRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{66}
+	return file_streamgate_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *DeleteRuleRequest) GetName() string {
@@ -4155,7 +4396,7 @@ type DeleteRuleResponse struct {
 
 func (x *DeleteRuleResponse) Reset() {
 	*x = DeleteRuleResponse{}
-	mi := &file_streamgate_proto_msgTypes[67]
+	mi := &file_streamgate_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4167,7 +4408,7 @@ func (x *DeleteRuleResponse) String() string {
 func (*DeleteRuleResponse) ProtoMessage() {}
 
 func (x *DeleteRuleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[67]
+	mi := &file_streamgate_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4180,7 +4421,7 @@ func (x *DeleteRuleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRuleResponse.ProtoReflect.Descriptor instead.
 func (*DeleteRuleResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{67}
+	return file_streamgate_proto_rawDescGZIP(), []int{71}
 }
 
 type SimulateRuleRequest struct {
@@ -4196,7 +4437,7 @@ type SimulateRuleRequest struct {
 
 func (x *SimulateRuleRequest) Reset() {
 	*x = SimulateRuleRequest{}
-	mi := &file_streamgate_proto_msgTypes[68]
+	mi := &file_streamgate_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4208,7 +4449,7 @@ func (x *SimulateRuleRequest) String() string {
 func (*SimulateRuleRequest) ProtoMessage() {}
 
 func (x *SimulateRuleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[68]
+	mi := &file_streamgate_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4221,7 +4462,7 @@ func (x *SimulateRuleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SimulateRuleRequest.ProtoReflect.Descriptor instead.
 func (*SimulateRuleRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{68}
+	return file_streamgate_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *SimulateRuleRequest) GetRule() *structpb.Struct {
@@ -4257,7 +4498,7 @@ type CheckAccessRequest struct {
 
 func (x *CheckAccessRequest) Reset() {
 	*x = CheckAccessRequest{}
-	mi := &file_streamgate_proto_msgTypes[69]
+	mi := &file_streamgate_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4269,7 +4510,7 @@ func (x *CheckAccessRequest) String() string {
 func (*CheckAccessRequest) ProtoMessage() {}
 
 func (x *CheckAccessRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[69]
+	mi := &file_streamgate_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4282,7 +4523,7 @@ func (x *CheckAccessRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckAccessRequest.ProtoReflect.Descriptor instead.
 func (*CheckAccessRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{69}
+	return file_streamgate_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *CheckAccessRequest) GetVideoId() string {
@@ -4326,7 +4567,7 @@ type Decision struct {
 
 func (x *Decision) Reset() {
 	*x = Decision{}
-	mi := &file_streamgate_proto_msgTypes[70]
+	mi := &file_streamgate_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4338,7 +4579,7 @@ func (x *Decision) String() string {
 func (*Decision) ProtoMessage() {}
 
 func (x *Decision) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[70]
+	mi := &file_streamgate_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4351,7 +4592,7 @@ func (x *Decision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Decision.ProtoReflect.Descriptor instead.
 func (*Decision) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{70}
+	return file_streamgate_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *Decision) GetAdmit() bool {
@@ -4427,7 +4668,7 @@ type RuleResult struct {
 
 func (x *RuleResult) Reset() {
 	*x = RuleResult{}
-	mi := &file_streamgate_proto_msgTypes[71]
+	mi := &file_streamgate_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4439,7 +4680,7 @@ func (x *RuleResult) String() string {
 func (*RuleResult) ProtoMessage() {}
 
 func (x *RuleResult) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[71]
+	mi := &file_streamgate_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4452,7 +4693,7 @@ func (x *RuleResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RuleResult.ProtoReflect.Descriptor instead.
 func (*RuleResult) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{71}
+	return file_streamgate_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *RuleResult) GetKind() string {
@@ -4572,7 +4813,7 @@ type CreateSessionRequest struct {
 
 func (x *CreateSessionRequest) Reset() {
 	*x = CreateSessionRequest{}
-	mi := &file_streamgate_proto_msgTypes[72]
+	mi := &file_streamgate_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4584,7 +4825,7 @@ func (x *CreateSessionRequest) String() string {
 func (*CreateSessionRequest) ProtoMessage() {}
 
 func (x *CreateSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[72]
+	mi := &file_streamgate_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4597,7 +4838,7 @@ func (x *CreateSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateSessionRequest.ProtoReflect.Descriptor instead.
 func (*CreateSessionRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{72}
+	return file_streamgate_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *CreateSessionRequest) GetVideoId() string {
@@ -4672,7 +4913,7 @@ type Session struct {
 
 func (x *Session) Reset() {
 	*x = Session{}
-	mi := &file_streamgate_proto_msgTypes[73]
+	mi := &file_streamgate_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4684,7 +4925,7 @@ func (x *Session) String() string {
 func (*Session) ProtoMessage() {}
 
 func (x *Session) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[73]
+	mi := &file_streamgate_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4697,7 +4938,7 @@ func (x *Session) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Session.ProtoReflect.Descriptor instead.
 func (*Session) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{73}
+	return file_streamgate_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *Session) GetId() string {
@@ -4800,7 +5041,7 @@ type RenewSessionRequest struct {
 
 func (x *RenewSessionRequest) Reset() {
 	*x = RenewSessionRequest{}
-	mi := &file_streamgate_proto_msgTypes[74]
+	mi := &file_streamgate_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4812,7 +5053,7 @@ func (x *RenewSessionRequest) String() string {
 func (*RenewSessionRequest) ProtoMessage() {}
 
 func (x *RenewSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[74]
+	mi := &file_streamgate_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4825,7 +5066,7 @@ func (x *RenewSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewSessionRequest.ProtoReflect.Descriptor instead.
 func (*RenewSessionRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{74}
+	return file_streamgate_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *RenewSessionRequest) GetToken() string {
@@ -4844,7 +5085,7 @@ type LeaveSessionRequest struct {
 
 func (x *LeaveSessionRequest) Reset() {
 	*x = LeaveSessionRequest{}
-	mi := &file_streamgate_proto_msgTypes[75]
+	mi := &file_streamgate_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4856,7 +5097,7 @@ func (x *LeaveSessionRequest) String() string {
 func (*LeaveSessionRequest) ProtoMessage() {}
 
 func (x *LeaveSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[75]
+	mi := &file_streamgate_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4869,7 +5110,7 @@ func (x *LeaveSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveSessionRequest.ProtoReflect.Descriptor instead.
 func (*LeaveSessionRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{75}
+	return file_streamgate_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *LeaveSessionRequest) GetToken() string {
@@ -4887,7 +5128,7 @@ type LeaveSessionResponse struct {
 
 func (x *LeaveSessionResponse) Reset() {
 	*x = LeaveSessionResponse{}
-	mi := &file_streamgate_proto_msgTypes[76]
+	mi := &file_streamgate_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4899,7 +5140,7 @@ func (x *LeaveSessionResponse) String() string {
 func (*LeaveSessionResponse) ProtoMessage() {}
 
 func (x *LeaveSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[76]
+	mi := &file_streamgate_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4912,7 +5153,7 @@ func (x *LeaveSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveSessionResponse.ProtoReflect.Descriptor instead.
 func (*LeaveSessionResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{76}
+	return file_streamgate_proto_rawDescGZIP(), []int{80}
 }
 
 type ListSessionsRequest struct {
@@ -4929,7 +5170,7 @@ type ListSessionsRequest struct {
 
 func (x *ListSessionsRequest) Reset() {
 	*x = ListSessionsRequest{}
-	mi := &file_streamgate_proto_msgTypes[77]
+	mi := &file_streamgate_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4941,7 +5182,7 @@ func (x *ListSessionsRequest) String() string {
 func (*ListSessionsRequest) ProtoMessage() {}
 
 func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[77]
+	mi := &file_streamgate_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4954,7 +5195,7 @@ func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsRequest.ProtoReflect.Descriptor instead.
 func (*ListSessionsRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{77}
+	return file_streamgate_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *ListSessionsRequest) GetLimit() int32 {
@@ -4995,7 +5236,7 @@ type ListSessionsResponse struct {
 
 func (x *ListSessionsResponse) Reset() {
 	*x = ListSessionsResponse{}
-	mi := &file_streamgate_proto_msgTypes[78]
+	mi := &file_streamgate_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5007,7 +5248,7 @@ func (x *ListSessionsResponse) String() string {
 func (*ListSessionsResponse) ProtoMessage() {}
 
 func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[78]
+	mi := &file_streamgate_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5020,7 +5261,7 @@ func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsResponse.ProtoReflect.Descriptor instead.
 func (*ListSessionsResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{78}
+	return file_streamgate_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *ListSessionsResponse) GetSessions() []*Session {
@@ -5046,7 +5287,7 @@ type EndSessionRequest struct {
 
 func (x *EndSessionRequest) Reset() {
 	*x = EndSessionRequest{}
-	mi := &file_streamgate_proto_msgTypes[79]
+	mi := &file_streamgate_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5058,7 +5299,7 @@ func (x *EndSessionRequest) String() string {
 func (*EndSessionRequest) ProtoMessage() {}
 
 func (x *EndSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[79]
+	mi := &file_streamgate_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5071,7 +5312,7 @@ func (x *EndSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndSessionRequest.ProtoReflect.Descriptor instead.
 func (*EndSessionRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{79}
+	return file_streamgate_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *EndSessionRequest) GetId() string {
@@ -5089,7 +5330,7 @@ type EndSessionResponse struct {
 
 func (x *EndSessionResponse) Reset() {
 	*x = EndSessionResponse{}
-	mi := &file_streamgate_proto_msgTypes[80]
+	mi := &file_streamgate_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5101,7 +5342,7 @@ func (x *EndSessionResponse) String() string {
 func (*EndSessionResponse) ProtoMessage() {}
 
 func (x *EndSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[80]
+	mi := &file_streamgate_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5114,7 +5355,7 @@ func (x *EndSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndSessionResponse.ProtoReflect.Descriptor instead.
 func (*EndSessionResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{80}
+	return file_streamgate_proto_rawDescGZIP(), []int{84}
 }
 
 type CreateCodesRequest struct {
@@ -5129,7 +5370,7 @@ type CreateCodesRequest struct {
 
 func (x *CreateCodesRequest) Reset() {
 	*x = CreateCodesRequest{}
-	mi := &file_streamgate_proto_msgTypes[81]
+	mi := &file_streamgate_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5141,7 +5382,7 @@ func (x *CreateCodesRequest) String() string {
 func (*CreateCodesRequest) ProtoMessage() {}
 
 func (x *CreateCodesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[81]
+	mi := &file_streamgate_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5154,7 +5395,7 @@ func (x *CreateCodesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateCodesRequest.ProtoReflect.Descriptor instead.
 func (*CreateCodesRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{81}
+	return file_streamgate_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *CreateCodesRequest) GetPool() string {
@@ -5181,7 +5422,7 @@ type Codes struct {
 
 func (x *Codes) Reset() {
 	*x = Codes{}
-	mi := &file_streamgate_proto_msgTypes[82]
+	mi := &file_streamgate_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5193,7 +5434,7 @@ func (x *Codes) String() string {
 func (*Codes) ProtoMessage() {}
 
 func (x *Codes) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[82]
+	mi := &file_streamgate_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5206,7 +5447,7 @@ func (x *Codes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Codes.ProtoReflect.Descriptor instead.
 func (*Codes) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{82}
+	return file_streamgate_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *Codes) GetPool() string {
@@ -5232,7 +5473,7 @@ type DeleteCodesRequest struct {
 
 func (x *DeleteCodesRequest) Reset() {
 	*x = DeleteCodesRequest{}
-	mi := &file_streamgate_proto_msgTypes[83]
+	mi := &file_streamgate_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5244,7 +5485,7 @@ func (x *DeleteCodesRequest) String() string {
 func (*DeleteCodesRequest) ProtoMessage() {}
 
 func (x *DeleteCodesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[83]
+	mi := &file_streamgate_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5257,7 +5498,7 @@ func (x *DeleteCodesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteCodesRequest.ProtoReflect.Descriptor instead.
 func (*DeleteCodesRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{83}
+	return file_streamgate_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *DeleteCodesRequest) GetPool() string {
@@ -5275,7 +5516,7 @@ type DeleteCodesResponse struct {
 
 func (x *DeleteCodesResponse) Reset() {
 	*x = DeleteCodesResponse{}
-	mi := &file_streamgate_proto_msgTypes[84]
+	mi := &file_streamgate_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5287,7 +5528,7 @@ func (x *DeleteCodesResponse) String() string {
 func (*DeleteCodesResponse) ProtoMessage() {}
 
 func (x *DeleteCodesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[84]
+	mi := &file_streamgate_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5300,7 +5541,7 @@ func (x *DeleteCodesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteCodesResponse.ProtoReflect.Descriptor instead.
 func (*DeleteCodesResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{84}
+	return file_streamgate_proto_rawDescGZIP(), []int{88}
 }
 
 type Key struct {
@@ -5318,7 +5559,7 @@ type Key struct {
 
 func (x *Key) Reset() {
 	*x = Key{}
-	mi := &file_streamgate_proto_msgTypes[85]
+	mi := &file_streamgate_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5330,7 +5571,7 @@ func (x *Key) String() string {
 func (*Key) ProtoMessage() {}
 
 func (x *Key) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[85]
+	mi := &file_streamgate_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5343,7 +5584,7 @@ func (x *Key) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Key.ProtoReflect.Descriptor instead.
 func (*Key) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{85}
+	return file_streamgate_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *Key) GetId() string {
@@ -5392,7 +5633,7 @@ type CreateKeyRequest struct {
 
 func (x *CreateKeyRequest) Reset() {
 	*x = CreateKeyRequest{}
-	mi := &file_streamgate_proto_msgTypes[86]
+	mi := &file_streamgate_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5404,7 +5645,7 @@ func (x *CreateKeyRequest) String() string {
 func (*CreateKeyRequest) ProtoMessage() {}
 
 func (x *CreateKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[86]
+	mi := &file_streamgate_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5417,7 +5658,7 @@ func (x *CreateKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateKeyRequest.ProtoReflect.Descriptor instead.
 func (*CreateKeyRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{86}
+	return file_streamgate_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *CreateKeyRequest) GetName() string {
@@ -5442,7 +5683,7 @@ type ListKeysRequest struct {
 
 func (x *ListKeysRequest) Reset() {
 	*x = ListKeysRequest{}
-	mi := &file_streamgate_proto_msgTypes[87]
+	mi := &file_streamgate_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5454,7 +5695,7 @@ func (x *ListKeysRequest) String() string {
 func (*ListKeysRequest) ProtoMessage() {}
 
 func (x *ListKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[87]
+	mi := &file_streamgate_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5467,7 +5708,7 @@ func (x *ListKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeysRequest.ProtoReflect.Descriptor instead.
 func (*ListKeysRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{87}
+	return file_streamgate_proto_rawDescGZIP(), []int{91}
 }
 
 type ListKeysResponse struct {
@@ -5479,7 +5720,7 @@ type ListKeysResponse struct {
 
 func (x *ListKeysResponse) Reset() {
 	*x = ListKeysResponse{}
-	mi := &file_streamgate_proto_msgTypes[88]
+	mi := &file_streamgate_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5491,7 +5732,7 @@ func (x *ListKeysResponse) String() string {
 func (*ListKeysResponse) ProtoMessage() {}
 
 func (x *ListKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[88]
+	mi := &file_streamgate_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5504,7 +5745,7 @@ func (x *ListKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeysResponse.ProtoReflect.Descriptor instead.
 func (*ListKeysResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{88}
+	return file_streamgate_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *ListKeysResponse) GetKeys() []*Key {
@@ -5523,7 +5764,7 @@ type RevokeKeyRequest struct {
 
 func (x *RevokeKeyRequest) Reset() {
 	*x = RevokeKeyRequest{}
-	mi := &file_streamgate_proto_msgTypes[89]
+	mi := &file_streamgate_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5535,7 +5776,7 @@ func (x *RevokeKeyRequest) String() string {
 func (*RevokeKeyRequest) ProtoMessage() {}
 
 func (x *RevokeKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[89]
+	mi := &file_streamgate_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5548,7 +5789,7 @@ func (x *RevokeKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeKeyRequest.ProtoReflect.Descriptor instead.
 func (*RevokeKeyRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{89}
+	return file_streamgate_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *RevokeKeyRequest) GetId() string {
@@ -5566,7 +5807,7 @@ type RevokeKeyResponse struct {
 
 func (x *RevokeKeyResponse) Reset() {
 	*x = RevokeKeyResponse{}
-	mi := &file_streamgate_proto_msgTypes[90]
+	mi := &file_streamgate_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5578,7 +5819,7 @@ func (x *RevokeKeyResponse) String() string {
 func (*RevokeKeyResponse) ProtoMessage() {}
 
 func (x *RevokeKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[90]
+	mi := &file_streamgate_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5591,7 +5832,7 @@ func (x *RevokeKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeKeyResponse.ProtoReflect.Descriptor instead.
 func (*RevokeKeyResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{90}
+	return file_streamgate_proto_rawDescGZIP(), []int{94}
 }
 
 type Webhook struct {
@@ -5622,7 +5863,7 @@ type Webhook struct {
 
 func (x *Webhook) Reset() {
 	*x = Webhook{}
-	mi := &file_streamgate_proto_msgTypes[91]
+	mi := &file_streamgate_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5634,7 +5875,7 @@ func (x *Webhook) String() string {
 func (*Webhook) ProtoMessage() {}
 
 func (x *Webhook) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[91]
+	mi := &file_streamgate_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5647,7 +5888,7 @@ func (x *Webhook) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Webhook.ProtoReflect.Descriptor instead.
 func (*Webhook) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{91}
+	return file_streamgate_proto_rawDescGZIP(), []int{95}
 }
 
 func (x *Webhook) GetId() string {
@@ -5736,7 +5977,7 @@ type CreateWebhookRequest struct {
 
 func (x *CreateWebhookRequest) Reset() {
 	*x = CreateWebhookRequest{}
-	mi := &file_streamgate_proto_msgTypes[92]
+	mi := &file_streamgate_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5748,7 +5989,7 @@ func (x *CreateWebhookRequest) String() string {
 func (*CreateWebhookRequest) ProtoMessage() {}
 
 func (x *CreateWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[92]
+	mi := &file_streamgate_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5761,7 +6002,7 @@ func (x *CreateWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateWebhookRequest.ProtoReflect.Descriptor instead.
 func (*CreateWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{92}
+	return file_streamgate_proto_rawDescGZIP(), []int{96}
 }
 
 func (x *CreateWebhookRequest) GetUrl() string {
@@ -5801,7 +6042,7 @@ type GetWebhookRequest struct {
 
 func (x *GetWebhookRequest) Reset() {
 	*x = GetWebhookRequest{}
-	mi := &file_streamgate_proto_msgTypes[93]
+	mi := &file_streamgate_proto_msgTypes[97]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5813,7 +6054,7 @@ func (x *GetWebhookRequest) String() string {
 func (*GetWebhookRequest) ProtoMessage() {}
 
 func (x *GetWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[93]
+	mi := &file_streamgate_proto_msgTypes[97]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5826,7 +6067,7 @@ func (x *GetWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetWebhookRequest.ProtoReflect.Descriptor instead.
 func (*GetWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{93}
+	return file_streamgate_proto_rawDescGZIP(), []int{97}
 }
 
 func (x *GetWebhookRequest) GetId() string {
@@ -5844,7 +6085,7 @@ type ListWebhooksRequest struct {
 
 func (x *ListWebhooksRequest) Reset() {
 	*x = ListWebhooksRequest{}
-	mi := &file_streamgate_proto_msgTypes[94]
+	mi := &file_streamgate_proto_msgTypes[98]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5856,7 +6097,7 @@ func (x *ListWebhooksRequest) String() string {
 func (*ListWebhooksRequest) ProtoMessage() {}
 
 func (x *ListWebhooksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[94]
+	mi := &file_streamgate_proto_msgTypes[98]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5869,7 +6110,7 @@ func (x *ListWebhooksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWebhooksRequest.ProtoReflect.Descriptor instead.
 func (*ListWebhooksRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{94}
+	return file_streamgate_proto_rawDescGZIP(), []int{98}
 }
 
 type ListWebhooksResponse struct {
@@ -5881,7 +6122,7 @@ type ListWebhooksResponse struct {
 
 func (x *ListWebhooksResponse) Reset() {
 	*x = ListWebhooksResponse{}
-	mi := &file_streamgate_proto_msgTypes[95]
+	mi := &file_streamgate_proto_msgTypes[99]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5893,7 +6134,7 @@ func (x *ListWebhooksResponse) String() string {
 func (*ListWebhooksResponse) ProtoMessage() {}
 
 func (x *ListWebhooksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[95]
+	mi := &file_streamgate_proto_msgTypes[99]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5906,7 +6147,7 @@ func (x *ListWebhooksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWebhooksResponse.ProtoReflect.Descriptor instead.
 func (*ListWebhooksResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{95}
+	return file_streamgate_proto_rawDescGZIP(), []int{99}
 }
 
 func (x *ListWebhooksResponse) GetWebhooks() []*Webhook {
@@ -5931,7 +6172,7 @@ type UpdateWebhookRequest struct {
 
 func (x *UpdateWebhookRequest) Reset() {
 	*x = UpdateWebhookRequest{}
-	mi := &file_streamgate_proto_msgTypes[96]
+	mi := &file_streamgate_proto_msgTypes[100]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5943,7 +6184,7 @@ func (x *UpdateWebhookRequest) String() string {
 func (*UpdateWebhookRequest) ProtoMessage() {}
 
 func (x *UpdateWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[96]
+	mi := &file_streamgate_proto_msgTypes[100]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5956,7 +6197,7 @@ func (x *UpdateWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateWebhookRequest.ProtoReflect.Descriptor instead.
 func (*UpdateWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{96}
+	return file_streamgate_proto_rawDescGZIP(), []int{100}
 }
 
 func (x *UpdateWebhookRequest) GetId() string {
@@ -6003,7 +6244,7 @@ type DeleteWebhookRequest struct {
 
 func (x *DeleteWebhookRequest) Reset() {
 	*x = DeleteWebhookRequest{}
-	mi := &file_streamgate_proto_msgTypes[97]
+	mi := &file_streamgate_proto_msgTypes[101]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6015,7 +6256,7 @@ func (x *DeleteWebhookRequest) String() string {
 func (*DeleteWebhookRequest) ProtoMessage() {}
 
 func (x *DeleteWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[97]
+	mi := &file_streamgate_proto_msgTypes[101]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6028,7 +6269,7 @@ func (x *DeleteWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteWebhookRequest.ProtoReflect.Descriptor instead.
 func (*DeleteWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{97}
+	return file_streamgate_proto_rawDescGZIP(), []int{101}
 }
 
 func (x *DeleteWebhookRequest) GetId() string {
@@ -6046,7 +6287,7 @@ type DeleteWebhookResponse struct {
 
 func (x *DeleteWebhookResponse) Reset() {
 	*x = DeleteWebhookResponse{}
-	mi := &file_streamgate_proto_msgTypes[98]
+	mi := &file_streamgate_proto_msgTypes[102]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6058,7 +6299,7 @@ func (x *DeleteWebhookResponse) String() string {
 func (*DeleteWebhookResponse) ProtoMessage() {}
 
 func (x *DeleteWebhookResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[98]
+	mi := &file_streamgate_proto_msgTypes[102]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6071,7 +6312,7 @@ func (x *DeleteWebhookResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteWebhookResponse.ProtoReflect.Descriptor instead.
 func (*DeleteWebhookResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{98}
+	return file_streamgate_proto_rawDescGZIP(), []int{102}
 }
 
 type RotateWebhookRequest struct {
@@ -6083,7 +6324,7 @@ type RotateWebhookRequest struct {
 
 func (x *RotateWebhookRequest) Reset() {
 	*x = RotateWebhookRequest{}
-	mi := &file_streamgate_proto_msgTypes[99]
+	mi := &file_streamgate_proto_msgTypes[103]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6095,7 +6336,7 @@ func (x *RotateWebhookRequest) String() string {
 func (*RotateWebhookRequest) ProtoMessage() {}
 
 func (x *RotateWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[99]
+	mi := &file_streamgate_proto_msgTypes[103]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6108,7 +6349,7 @@ func (x *RotateWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateWebhookRequest.ProtoReflect.Descriptor instead.
 func (*RotateWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{99}
+	return file_streamgate_proto_rawDescGZIP(), []int{103}
 }
 
 func (x *RotateWebhookRequest) GetId() string {
@@ -6127,7 +6368,7 @@ type TestWebhookRequest struct {
 
 func (x *TestWebhookRequest) Reset() {
 	*x = TestWebhookRequest{}
-	mi := &file_streamgate_proto_msgTypes[100]
+	mi := &file_streamgate_proto_msgTypes[104]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6139,7 +6380,7 @@ func (x *TestWebhookRequest) String() string {
 func (*TestWebhookRequest) ProtoMessage() {}
 
 func (x *TestWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[100]
+	mi := &file_streamgate_proto_msgTypes[104]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6152,7 +6393,7 @@ func (x *TestWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestWebhookRequest.ProtoReflect.Descriptor instead.
 func (*TestWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{100}
+	return file_streamgate_proto_rawDescGZIP(), []int{104}
 }
 
 func (x *TestWebhookRequest) GetId() string {
@@ -6192,7 +6433,7 @@ type Delivery struct {
 
 func (x *Delivery) Reset() {
 	*x = Delivery{}
-	mi := &file_streamgate_proto_msgTypes[101]
+	mi := &file_streamgate_proto_msgTypes[105]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6204,7 +6445,7 @@ func (x *Delivery) String() string {
 func (*Delivery) ProtoMessage() {}
 
 func (x *Delivery) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[101]
+	mi := &file_streamgate_proto_msgTypes[105]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6217,7 +6458,7 @@ func (x *Delivery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delivery.ProtoReflect.Descriptor instead.
 func (*Delivery) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{101}
+	return file_streamgate_proto_rawDescGZIP(), []int{105}
 }
 
 func (x *Delivery) GetId() string {
@@ -6318,7 +6559,7 @@ type ListDeliveriesRequest struct {
 
 func (x *ListDeliveriesRequest) Reset() {
 	*x = ListDeliveriesRequest{}
-	mi := &file_streamgate_proto_msgTypes[102]
+	mi := &file_streamgate_proto_msgTypes[106]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6330,7 +6571,7 @@ func (x *ListDeliveriesRequest) String() string {
 func (*ListDeliveriesRequest) ProtoMessage() {}
 
 func (x *ListDeliveriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[102]
+	mi := &file_streamgate_proto_msgTypes[106]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6343,7 +6584,7 @@ func (x *ListDeliveriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeliveriesRequest.ProtoReflect.Descriptor instead.
 func (*ListDeliveriesRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{102}
+	return file_streamgate_proto_rawDescGZIP(), []int{106}
 }
 
 func (x *ListDeliveriesRequest) GetWebhookId() string {
@@ -6384,7 +6625,7 @@ type ListDeliveriesResponse struct {
 
 func (x *ListDeliveriesResponse) Reset() {
 	*x = ListDeliveriesResponse{}
-	mi := &file_streamgate_proto_msgTypes[103]
+	mi := &file_streamgate_proto_msgTypes[107]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6396,7 +6637,7 @@ func (x *ListDeliveriesResponse) String() string {
 func (*ListDeliveriesResponse) ProtoMessage() {}
 
 func (x *ListDeliveriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[103]
+	mi := &file_streamgate_proto_msgTypes[107]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6409,7 +6650,7 @@ func (x *ListDeliveriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeliveriesResponse.ProtoReflect.Descriptor instead.
 func (*ListDeliveriesResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{103}
+	return file_streamgate_proto_rawDescGZIP(), []int{107}
 }
 
 func (x *ListDeliveriesResponse) GetDeliveries() []*Delivery {
@@ -6436,7 +6677,7 @@ type RedeliverRequest struct {
 
 func (x *RedeliverRequest) Reset() {
 	*x = RedeliverRequest{}
-	mi := &file_streamgate_proto_msgTypes[104]
+	mi := &file_streamgate_proto_msgTypes[108]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6448,7 +6689,7 @@ func (x *RedeliverRequest) String() string {
 func (*RedeliverRequest) ProtoMessage() {}
 
 func (x *RedeliverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[104]
+	mi := &file_streamgate_proto_msgTypes[108]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6461,7 +6702,7 @@ func (x *RedeliverRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedeliverRequest.ProtoReflect.Descriptor instead.
 func (*RedeliverRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{104}
+	return file_streamgate_proto_rawDescGZIP(), []int{108}
 }
 
 func (x *RedeliverRequest) GetWebhookId() string {
@@ -6486,7 +6727,7 @@ type GetNodeRequest struct {
 
 func (x *GetNodeRequest) Reset() {
 	*x = GetNodeRequest{}
-	mi := &file_streamgate_proto_msgTypes[105]
+	mi := &file_streamgate_proto_msgTypes[109]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6498,7 +6739,7 @@ func (x *GetNodeRequest) String() string {
 func (*GetNodeRequest) ProtoMessage() {}
 
 func (x *GetNodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[105]
+	mi := &file_streamgate_proto_msgTypes[109]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6511,7 +6752,7 @@ func (x *GetNodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetNodeRequest.ProtoReflect.Descriptor instead.
 func (*GetNodeRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{105}
+	return file_streamgate_proto_rawDescGZIP(), []int{109}
 }
 
 type Node struct {
@@ -6529,7 +6770,7 @@ type Node struct {
 
 func (x *Node) Reset() {
 	*x = Node{}
-	mi := &file_streamgate_proto_msgTypes[106]
+	mi := &file_streamgate_proto_msgTypes[110]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6541,7 +6782,7 @@ func (x *Node) String() string {
 func (*Node) ProtoMessage() {}
 
 func (x *Node) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[106]
+	mi := &file_streamgate_proto_msgTypes[110]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6554,7 +6795,7 @@ func (x *Node) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Node.ProtoReflect.Descriptor instead.
 func (*Node) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{106}
+	return file_streamgate_proto_rawDescGZIP(), []int{110}
 }
 
 func (x *Node) GetId() string {
@@ -6661,7 +6902,27 @@ const file_streamgate_proto_rawDesc = "" +
 	"\x06height\x18\x05 \x01(\x05R\x06height\x12\x1c\n" +
 	"\tbandwidth\x18\x06 \x01(\x01R\tbandwidth\x12\x1a\n" +
 	"\bprogress\x18\a \x01(\x01R\bprogress\x12\x12\n" +
-	"\x04copy\x18\b \x01(\bR\x04copy\"\xc2\x01\n" +
+	"\x04copy\x18\b \x01(\bR\x04copy\"-\n" +
+	"\x0fGetCellsRequest\x12\x1a\n" +
+	"\bvideo_id\x18\x01 \x01(\tR\bvideo_id\"w\n" +
+	"\x05Cells\x12\x1a\n" +
+	"\bvideo_id\x18\x01 \x01(\tR\bvideo_id\x12\x16\n" +
+	"\x06bounds\x18\x02 \x03(\x01R\x06bounds\x12:\n" +
+	"\n" +
+	"renditions\x18\x03 \x03(\v2\x1a.streamgate.RenditionCellsR\n" +
+	"renditions\"\x9a\x01\n" +
+	"\x0eRenditionCells\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x12\n" +
+	"\x04copy\x18\x03 \x01(\bR\x04copy\x12,\n" +
+	"\x05ready\x18\x04 \x03(\v2\x16.streamgate.SegmentRunR\x05ready\x12\x1e\n" +
+	"\n" +
+	"size_bytes\x18\x05 \x01(\x01R\n" +
+	"size_bytes\"0\n" +
+	"\n" +
+	"SegmentRun\x12\x12\n" +
+	"\x04from\x18\x01 \x01(\x05R\x04from\x12\x0e\n" +
+	"\x02to\x18\x02 \x01(\x05R\x02to\"\xc2\x01\n" +
 	"\x12CreateVideoRequest\x12\x14\n" +
 	"\x05title\x18\x01 \x01(\tR\x05title\x12\x16\n" +
 	"\x06public\x18\x02 \x01(\bR\x06public\x12\x18\n" +
@@ -7135,10 +7396,11 @@ const file_streamgate_proto_rawDesc = "" +
 	"started_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"started_at\x12(\n" +
 	"\x0fdisk_free_bytes\x18\x05 \x01(\x01R\x0fdisk_free_bytes\x12*\n" +
-	"\x10disk_total_bytes\x18\x06 \x01(\x01R\x10disk_total_bytes2\xf9\x03\n" +
+	"\x10disk_total_bytes\x18\x06 \x01(\x01R\x10disk_total_bytes2\xe1\x04\n" +
 	"\aLibrary\x12[\n" +
 	"\vCreateVideo\x12\x1e.streamgate.CreateVideoRequest\x1a\x11.streamgate.Video\"\x19\x82\xd3\xe4\x93\x02\x13:\x01*\"\x0e/api/v1/videos\x12Z\n" +
 	"\bGetVideo\x12\x1b.streamgate.GetVideoRequest\x1a\x11.streamgate.Video\"\x1e\x82\xd3\xe4\x93\x02\x15\x12\x13/api/v1/videos/{id}\x90\x02\x01\x12f\n" +
+	"\bGetCells\x12\x1b.streamgate.GetCellsRequest\x1a\x11.streamgate.Cells\"*\x82\xd3\xe4\x93\x02!\x12\x1f/api/v1/videos/{video_id}/cells\x90\x02\x01\x12f\n" +
 	"\n" +
 	"ListVideos\x12\x1d.streamgate.ListVideosRequest\x1a\x1e.streamgate.ListVideosResponse\"\x19\x82\xd3\xe4\x93\x02\x10\x12\x0e/api/v1/videos\x90\x02\x01\x12`\n" +
 	"\vUpdateVideo\x12\x1e.streamgate.UpdateVideoRequest\x1a\x11.streamgate.Video\"\x1e\x82\xd3\xe4\x93\x02\x18:\x01*2\x13/api/v1/videos/{id}\x12k\n" +
@@ -7233,310 +7495,318 @@ func file_streamgate_proto_rawDescGZIP() []byte {
 	return file_streamgate_proto_rawDescData
 }
 
-var file_streamgate_proto_msgTypes = make([]protoimpl.MessageInfo, 107)
+var file_streamgate_proto_msgTypes = make([]protoimpl.MessageInfo, 111)
 var file_streamgate_proto_goTypes = []any{
 	(*Failure)(nil),                 // 0: streamgate.Failure
 	(*Video)(nil),                   // 1: streamgate.Video
 	(*Span)(nil),                    // 2: streamgate.Span
 	(*Rendition)(nil),               // 3: streamgate.Rendition
-	(*CreateVideoRequest)(nil),      // 4: streamgate.CreateVideoRequest
-	(*GetVideoRequest)(nil),         // 5: streamgate.GetVideoRequest
-	(*ListVideosRequest)(nil),       // 6: streamgate.ListVideosRequest
-	(*ListVideosResponse)(nil),      // 7: streamgate.ListVideosResponse
-	(*UpdateVideoRequest)(nil),      // 8: streamgate.UpdateVideoRequest
-	(*DeleteVideoRequest)(nil),      // 9: streamgate.DeleteVideoRequest
-	(*DeleteVideoResponse)(nil),     // 10: streamgate.DeleteVideoResponse
-	(*Upload)(nil),                  // 11: streamgate.Upload
-	(*CreateUploadRequest)(nil),     // 12: streamgate.CreateUploadRequest
-	(*GetUploadRequest)(nil),        // 13: streamgate.GetUploadRequest
-	(*ListUploadsRequest)(nil),      // 14: streamgate.ListUploadsRequest
-	(*ListUploadsResponse)(nil),     // 15: streamgate.ListUploadsResponse
-	(*Task)(nil),                    // 16: streamgate.Task
-	(*CreateTaskRequest)(nil),       // 17: streamgate.CreateTaskRequest
-	(*GetTaskRequest)(nil),          // 18: streamgate.GetTaskRequest
-	(*PauseTaskRequest)(nil),        // 19: streamgate.PauseTaskRequest
-	(*ResumeTaskRequest)(nil),       // 20: streamgate.ResumeTaskRequest
-	(*RetryTaskRequest)(nil),        // 21: streamgate.RetryTaskRequest
-	(*UpdateTaskRequest)(nil),       // 22: streamgate.UpdateTaskRequest
-	(*ListJobsRequest)(nil),         // 23: streamgate.ListJobsRequest
-	(*ListJobsResponse)(nil),        // 24: streamgate.ListJobsResponse
-	(*Job)(nil),                     // 25: streamgate.Job
-	(*Attempt)(nil),                 // 26: streamgate.Attempt
-	(*ChangeTasksRequest)(nil),      // 27: streamgate.ChangeTasksRequest
-	(*ChangeTasksResponse)(nil),     // 28: streamgate.ChangeTasksResponse
-	(*RefusedChange)(nil),           // 29: streamgate.RefusedChange
-	(*GetQueueRequest)(nil),         // 30: streamgate.GetQueueRequest
-	(*PauseQueueRequest)(nil),       // 31: streamgate.PauseQueueRequest
-	(*ResumeQueueRequest)(nil),      // 32: streamgate.ResumeQueueRequest
-	(*QueueState)(nil),              // 33: streamgate.QueueState
-	(*ListWorkersRequest)(nil),      // 34: streamgate.ListWorkersRequest
-	(*ListWorkersResponse)(nil),     // 35: streamgate.ListWorkersResponse
-	(*DrainWorkerRequest)(nil),      // 36: streamgate.DrainWorkerRequest
-	(*ResumeWorkerRequest)(nil),     // 37: streamgate.ResumeWorkerRequest
-	(*DrainTranscoderRequest)(nil),  // 38: streamgate.DrainTranscoderRequest
-	(*ResumeTranscoderRequest)(nil), // 39: streamgate.ResumeTranscoderRequest
-	(*Worker)(nil),                  // 40: streamgate.Worker
-	(*ListTasksRequest)(nil),        // 41: streamgate.ListTasksRequest
-	(*ListTasksResponse)(nil),       // 42: streamgate.ListTasksResponse
-	(*CancelTaskRequest)(nil),       // 43: streamgate.CancelTaskRequest
-	(*GetMetricsRequest)(nil),       // 44: streamgate.GetMetricsRequest
-	(*GetMetricsResponse)(nil),      // 45: streamgate.GetMetricsResponse
-	(*DemandRequest)(nil),           // 46: streamgate.DemandRequest
-	(*DemandResponse)(nil),          // 47: streamgate.DemandResponse
-	(*CreateNonceRequest)(nil),      // 48: streamgate.CreateNonceRequest
-	(*Nonce)(nil),                   // 49: streamgate.Nonce
-	(*Chain)(nil),                   // 50: streamgate.Chain
-	(*SignInRequest)(nil),           // 51: streamgate.SignInRequest
-	(*Login)(nil),                   // 52: streamgate.Login
-	(*SignOutRequest)(nil),          // 53: streamgate.SignOutRequest
-	(*SignOutResponse)(nil),         // 54: streamgate.SignOutResponse
-	(*GetLoginRequest)(nil),         // 55: streamgate.GetLoginRequest
-	(*VideoRule)(nil),               // 56: streamgate.VideoRule
-	(*SetVideoRuleRequest)(nil),     // 57: streamgate.SetVideoRuleRequest
-	(*GetVideoRuleRequest)(nil),     // 58: streamgate.GetVideoRuleRequest
-	(*DeleteVideoRuleRequest)(nil),  // 59: streamgate.DeleteVideoRuleRequest
-	(*DeleteVideoRuleResponse)(nil), // 60: streamgate.DeleteVideoRuleResponse
-	(*Rule)(nil),                    // 61: streamgate.Rule
-	(*PutRuleRequest)(nil),          // 62: streamgate.PutRuleRequest
-	(*GetRuleRequest)(nil),          // 63: streamgate.GetRuleRequest
-	(*ListRulesRequest)(nil),        // 64: streamgate.ListRulesRequest
-	(*ListRulesResponse)(nil),       // 65: streamgate.ListRulesResponse
-	(*DeleteRuleRequest)(nil),       // 66: streamgate.DeleteRuleRequest
-	(*DeleteRuleResponse)(nil),      // 67: streamgate.DeleteRuleResponse
-	(*SimulateRuleRequest)(nil),     // 68: streamgate.SimulateRuleRequest
-	(*CheckAccessRequest)(nil),      // 69: streamgate.CheckAccessRequest
-	(*Decision)(nil),                // 70: streamgate.Decision
-	(*RuleResult)(nil),              // 71: streamgate.RuleResult
-	(*CreateSessionRequest)(nil),    // 72: streamgate.CreateSessionRequest
-	(*Session)(nil),                 // 73: streamgate.Session
-	(*RenewSessionRequest)(nil),     // 74: streamgate.RenewSessionRequest
-	(*LeaveSessionRequest)(nil),     // 75: streamgate.LeaveSessionRequest
-	(*LeaveSessionResponse)(nil),    // 76: streamgate.LeaveSessionResponse
-	(*ListSessionsRequest)(nil),     // 77: streamgate.ListSessionsRequest
-	(*ListSessionsResponse)(nil),    // 78: streamgate.ListSessionsResponse
-	(*EndSessionRequest)(nil),       // 79: streamgate.EndSessionRequest
-	(*EndSessionResponse)(nil),      // 80: streamgate.EndSessionResponse
-	(*CreateCodesRequest)(nil),      // 81: streamgate.CreateCodesRequest
-	(*Codes)(nil),                   // 82: streamgate.Codes
-	(*DeleteCodesRequest)(nil),      // 83: streamgate.DeleteCodesRequest
-	(*DeleteCodesResponse)(nil),     // 84: streamgate.DeleteCodesResponse
-	(*Key)(nil),                     // 85: streamgate.Key
-	(*CreateKeyRequest)(nil),        // 86: streamgate.CreateKeyRequest
-	(*ListKeysRequest)(nil),         // 87: streamgate.ListKeysRequest
-	(*ListKeysResponse)(nil),        // 88: streamgate.ListKeysResponse
-	(*RevokeKeyRequest)(nil),        // 89: streamgate.RevokeKeyRequest
-	(*RevokeKeyResponse)(nil),       // 90: streamgate.RevokeKeyResponse
-	(*Webhook)(nil),                 // 91: streamgate.Webhook
-	(*CreateWebhookRequest)(nil),    // 92: streamgate.CreateWebhookRequest
-	(*GetWebhookRequest)(nil),       // 93: streamgate.GetWebhookRequest
-	(*ListWebhooksRequest)(nil),     // 94: streamgate.ListWebhooksRequest
-	(*ListWebhooksResponse)(nil),    // 95: streamgate.ListWebhooksResponse
-	(*UpdateWebhookRequest)(nil),    // 96: streamgate.UpdateWebhookRequest
-	(*DeleteWebhookRequest)(nil),    // 97: streamgate.DeleteWebhookRequest
-	(*DeleteWebhookResponse)(nil),   // 98: streamgate.DeleteWebhookResponse
-	(*RotateWebhookRequest)(nil),    // 99: streamgate.RotateWebhookRequest
-	(*TestWebhookRequest)(nil),      // 100: streamgate.TestWebhookRequest
-	(*Delivery)(nil),                // 101: streamgate.Delivery
-	(*ListDeliveriesRequest)(nil),   // 102: streamgate.ListDeliveriesRequest
-	(*ListDeliveriesResponse)(nil),  // 103: streamgate.ListDeliveriesResponse
-	(*RedeliverRequest)(nil),        // 104: streamgate.RedeliverRequest
-	(*GetNodeRequest)(nil),          // 105: streamgate.GetNodeRequest
-	(*Node)(nil),                    // 106: streamgate.Node
-	(*timestamppb.Timestamp)(nil),   // 107: google.protobuf.Timestamp
-	(*structpb.Struct)(nil),         // 108: google.protobuf.Struct
+	(*GetCellsRequest)(nil),         // 4: streamgate.GetCellsRequest
+	(*Cells)(nil),                   // 5: streamgate.Cells
+	(*RenditionCells)(nil),          // 6: streamgate.RenditionCells
+	(*SegmentRun)(nil),              // 7: streamgate.SegmentRun
+	(*CreateVideoRequest)(nil),      // 8: streamgate.CreateVideoRequest
+	(*GetVideoRequest)(nil),         // 9: streamgate.GetVideoRequest
+	(*ListVideosRequest)(nil),       // 10: streamgate.ListVideosRequest
+	(*ListVideosResponse)(nil),      // 11: streamgate.ListVideosResponse
+	(*UpdateVideoRequest)(nil),      // 12: streamgate.UpdateVideoRequest
+	(*DeleteVideoRequest)(nil),      // 13: streamgate.DeleteVideoRequest
+	(*DeleteVideoResponse)(nil),     // 14: streamgate.DeleteVideoResponse
+	(*Upload)(nil),                  // 15: streamgate.Upload
+	(*CreateUploadRequest)(nil),     // 16: streamgate.CreateUploadRequest
+	(*GetUploadRequest)(nil),        // 17: streamgate.GetUploadRequest
+	(*ListUploadsRequest)(nil),      // 18: streamgate.ListUploadsRequest
+	(*ListUploadsResponse)(nil),     // 19: streamgate.ListUploadsResponse
+	(*Task)(nil),                    // 20: streamgate.Task
+	(*CreateTaskRequest)(nil),       // 21: streamgate.CreateTaskRequest
+	(*GetTaskRequest)(nil),          // 22: streamgate.GetTaskRequest
+	(*PauseTaskRequest)(nil),        // 23: streamgate.PauseTaskRequest
+	(*ResumeTaskRequest)(nil),       // 24: streamgate.ResumeTaskRequest
+	(*RetryTaskRequest)(nil),        // 25: streamgate.RetryTaskRequest
+	(*UpdateTaskRequest)(nil),       // 26: streamgate.UpdateTaskRequest
+	(*ListJobsRequest)(nil),         // 27: streamgate.ListJobsRequest
+	(*ListJobsResponse)(nil),        // 28: streamgate.ListJobsResponse
+	(*Job)(nil),                     // 29: streamgate.Job
+	(*Attempt)(nil),                 // 30: streamgate.Attempt
+	(*ChangeTasksRequest)(nil),      // 31: streamgate.ChangeTasksRequest
+	(*ChangeTasksResponse)(nil),     // 32: streamgate.ChangeTasksResponse
+	(*RefusedChange)(nil),           // 33: streamgate.RefusedChange
+	(*GetQueueRequest)(nil),         // 34: streamgate.GetQueueRequest
+	(*PauseQueueRequest)(nil),       // 35: streamgate.PauseQueueRequest
+	(*ResumeQueueRequest)(nil),      // 36: streamgate.ResumeQueueRequest
+	(*QueueState)(nil),              // 37: streamgate.QueueState
+	(*ListWorkersRequest)(nil),      // 38: streamgate.ListWorkersRequest
+	(*ListWorkersResponse)(nil),     // 39: streamgate.ListWorkersResponse
+	(*DrainWorkerRequest)(nil),      // 40: streamgate.DrainWorkerRequest
+	(*ResumeWorkerRequest)(nil),     // 41: streamgate.ResumeWorkerRequest
+	(*DrainTranscoderRequest)(nil),  // 42: streamgate.DrainTranscoderRequest
+	(*ResumeTranscoderRequest)(nil), // 43: streamgate.ResumeTranscoderRequest
+	(*Worker)(nil),                  // 44: streamgate.Worker
+	(*ListTasksRequest)(nil),        // 45: streamgate.ListTasksRequest
+	(*ListTasksResponse)(nil),       // 46: streamgate.ListTasksResponse
+	(*CancelTaskRequest)(nil),       // 47: streamgate.CancelTaskRequest
+	(*GetMetricsRequest)(nil),       // 48: streamgate.GetMetricsRequest
+	(*GetMetricsResponse)(nil),      // 49: streamgate.GetMetricsResponse
+	(*DemandRequest)(nil),           // 50: streamgate.DemandRequest
+	(*DemandResponse)(nil),          // 51: streamgate.DemandResponse
+	(*CreateNonceRequest)(nil),      // 52: streamgate.CreateNonceRequest
+	(*Nonce)(nil),                   // 53: streamgate.Nonce
+	(*Chain)(nil),                   // 54: streamgate.Chain
+	(*SignInRequest)(nil),           // 55: streamgate.SignInRequest
+	(*Login)(nil),                   // 56: streamgate.Login
+	(*SignOutRequest)(nil),          // 57: streamgate.SignOutRequest
+	(*SignOutResponse)(nil),         // 58: streamgate.SignOutResponse
+	(*GetLoginRequest)(nil),         // 59: streamgate.GetLoginRequest
+	(*VideoRule)(nil),               // 60: streamgate.VideoRule
+	(*SetVideoRuleRequest)(nil),     // 61: streamgate.SetVideoRuleRequest
+	(*GetVideoRuleRequest)(nil),     // 62: streamgate.GetVideoRuleRequest
+	(*DeleteVideoRuleRequest)(nil),  // 63: streamgate.DeleteVideoRuleRequest
+	(*DeleteVideoRuleResponse)(nil), // 64: streamgate.DeleteVideoRuleResponse
+	(*Rule)(nil),                    // 65: streamgate.Rule
+	(*PutRuleRequest)(nil),          // 66: streamgate.PutRuleRequest
+	(*GetRuleRequest)(nil),          // 67: streamgate.GetRuleRequest
+	(*ListRulesRequest)(nil),        // 68: streamgate.ListRulesRequest
+	(*ListRulesResponse)(nil),       // 69: streamgate.ListRulesResponse
+	(*DeleteRuleRequest)(nil),       // 70: streamgate.DeleteRuleRequest
+	(*DeleteRuleResponse)(nil),      // 71: streamgate.DeleteRuleResponse
+	(*SimulateRuleRequest)(nil),     // 72: streamgate.SimulateRuleRequest
+	(*CheckAccessRequest)(nil),      // 73: streamgate.CheckAccessRequest
+	(*Decision)(nil),                // 74: streamgate.Decision
+	(*RuleResult)(nil),              // 75: streamgate.RuleResult
+	(*CreateSessionRequest)(nil),    // 76: streamgate.CreateSessionRequest
+	(*Session)(nil),                 // 77: streamgate.Session
+	(*RenewSessionRequest)(nil),     // 78: streamgate.RenewSessionRequest
+	(*LeaveSessionRequest)(nil),     // 79: streamgate.LeaveSessionRequest
+	(*LeaveSessionResponse)(nil),    // 80: streamgate.LeaveSessionResponse
+	(*ListSessionsRequest)(nil),     // 81: streamgate.ListSessionsRequest
+	(*ListSessionsResponse)(nil),    // 82: streamgate.ListSessionsResponse
+	(*EndSessionRequest)(nil),       // 83: streamgate.EndSessionRequest
+	(*EndSessionResponse)(nil),      // 84: streamgate.EndSessionResponse
+	(*CreateCodesRequest)(nil),      // 85: streamgate.CreateCodesRequest
+	(*Codes)(nil),                   // 86: streamgate.Codes
+	(*DeleteCodesRequest)(nil),      // 87: streamgate.DeleteCodesRequest
+	(*DeleteCodesResponse)(nil),     // 88: streamgate.DeleteCodesResponse
+	(*Key)(nil),                     // 89: streamgate.Key
+	(*CreateKeyRequest)(nil),        // 90: streamgate.CreateKeyRequest
+	(*ListKeysRequest)(nil),         // 91: streamgate.ListKeysRequest
+	(*ListKeysResponse)(nil),        // 92: streamgate.ListKeysResponse
+	(*RevokeKeyRequest)(nil),        // 93: streamgate.RevokeKeyRequest
+	(*RevokeKeyResponse)(nil),       // 94: streamgate.RevokeKeyResponse
+	(*Webhook)(nil),                 // 95: streamgate.Webhook
+	(*CreateWebhookRequest)(nil),    // 96: streamgate.CreateWebhookRequest
+	(*GetWebhookRequest)(nil),       // 97: streamgate.GetWebhookRequest
+	(*ListWebhooksRequest)(nil),     // 98: streamgate.ListWebhooksRequest
+	(*ListWebhooksResponse)(nil),    // 99: streamgate.ListWebhooksResponse
+	(*UpdateWebhookRequest)(nil),    // 100: streamgate.UpdateWebhookRequest
+	(*DeleteWebhookRequest)(nil),    // 101: streamgate.DeleteWebhookRequest
+	(*DeleteWebhookResponse)(nil),   // 102: streamgate.DeleteWebhookResponse
+	(*RotateWebhookRequest)(nil),    // 103: streamgate.RotateWebhookRequest
+	(*TestWebhookRequest)(nil),      // 104: streamgate.TestWebhookRequest
+	(*Delivery)(nil),                // 105: streamgate.Delivery
+	(*ListDeliveriesRequest)(nil),   // 106: streamgate.ListDeliveriesRequest
+	(*ListDeliveriesResponse)(nil),  // 107: streamgate.ListDeliveriesResponse
+	(*RedeliverRequest)(nil),        // 108: streamgate.RedeliverRequest
+	(*GetNodeRequest)(nil),          // 109: streamgate.GetNodeRequest
+	(*Node)(nil),                    // 110: streamgate.Node
+	(*timestamppb.Timestamp)(nil),   // 111: google.protobuf.Timestamp
+	(*structpb.Struct)(nil),         // 112: google.protobuf.Struct
 }
 var file_streamgate_proto_depIdxs = []int32{
-	107, // 0: streamgate.Video.created_at:type_name -> google.protobuf.Timestamp
-	107, // 1: streamgate.Video.updated_at:type_name -> google.protobuf.Timestamp
+	111, // 0: streamgate.Video.created_at:type_name -> google.protobuf.Timestamp
+	111, // 1: streamgate.Video.updated_at:type_name -> google.protobuf.Timestamp
 	3,   // 2: streamgate.Video.renditions:type_name -> streamgate.Rendition
 	0,   // 3: streamgate.Video.error:type_name -> streamgate.Failure
 	2,   // 4: streamgate.Video.made:type_name -> streamgate.Span
-	1,   // 5: streamgate.ListVideosResponse.videos:type_name -> streamgate.Video
-	107, // 6: streamgate.Upload.created_at:type_name -> google.protobuf.Timestamp
-	107, // 7: streamgate.Upload.expires_at:type_name -> google.protobuf.Timestamp
-	11,  // 8: streamgate.ListUploadsResponse.uploads:type_name -> streamgate.Upload
-	0,   // 9: streamgate.Task.error:type_name -> streamgate.Failure
-	107, // 10: streamgate.Task.created_at:type_name -> google.protobuf.Timestamp
-	107, // 11: streamgate.Task.started_at:type_name -> google.protobuf.Timestamp
-	107, // 12: streamgate.Task.finished_at:type_name -> google.protobuf.Timestamp
-	25,  // 13: streamgate.ListJobsResponse.jobs:type_name -> streamgate.Job
-	0,   // 14: streamgate.Job.error:type_name -> streamgate.Failure
-	26,  // 15: streamgate.Job.attempts:type_name -> streamgate.Attempt
-	107, // 16: streamgate.Attempt.started_at:type_name -> google.protobuf.Timestamp
-	107, // 17: streamgate.Attempt.finished_at:type_name -> google.protobuf.Timestamp
-	0,   // 18: streamgate.Attempt.error:type_name -> streamgate.Failure
-	29,  // 19: streamgate.ChangeTasksResponse.refused:type_name -> streamgate.RefusedChange
-	0,   // 20: streamgate.RefusedChange.error:type_name -> streamgate.Failure
-	40,  // 21: streamgate.ListWorkersResponse.workers:type_name -> streamgate.Worker
-	107, // 22: streamgate.Worker.started_at:type_name -> google.protobuf.Timestamp
-	16,  // 23: streamgate.ListTasksResponse.tasks:type_name -> streamgate.Task
-	107, // 24: streamgate.Nonce.expires_at:type_name -> google.protobuf.Timestamp
-	50,  // 25: streamgate.Nonce.chains:type_name -> streamgate.Chain
-	107, // 26: streamgate.Login.expires_at:type_name -> google.protobuf.Timestamp
-	108, // 27: streamgate.VideoRule.rule:type_name -> google.protobuf.Struct
-	108, // 28: streamgate.SetVideoRuleRequest.rule:type_name -> google.protobuf.Struct
-	108, // 29: streamgate.Rule.rule:type_name -> google.protobuf.Struct
-	107, // 30: streamgate.Rule.created_at:type_name -> google.protobuf.Timestamp
-	107, // 31: streamgate.Rule.updated_at:type_name -> google.protobuf.Timestamp
-	108, // 32: streamgate.PutRuleRequest.rule:type_name -> google.protobuf.Struct
-	61,  // 33: streamgate.ListRulesResponse.rules:type_name -> streamgate.Rule
-	108, // 34: streamgate.SimulateRuleRequest.rule:type_name -> google.protobuf.Struct
-	71,  // 35: streamgate.Decision.tree:type_name -> streamgate.RuleResult
-	107, // 36: streamgate.RuleResult.read_at:type_name -> google.protobuf.Timestamp
-	71,  // 37: streamgate.RuleResult.parts:type_name -> streamgate.RuleResult
-	107, // 38: streamgate.Session.expires_at:type_name -> google.protobuf.Timestamp
-	107, // 39: streamgate.Session.ends_at:type_name -> google.protobuf.Timestamp
-	0,   // 40: streamgate.Session.error:type_name -> streamgate.Failure
-	107, // 41: streamgate.Session.created_at:type_name -> google.protobuf.Timestamp
-	73,  // 42: streamgate.ListSessionsResponse.sessions:type_name -> streamgate.Session
-	107, // 43: streamgate.Key.created_at:type_name -> google.protobuf.Timestamp
-	85,  // 44: streamgate.ListKeysResponse.keys:type_name -> streamgate.Key
-	0,   // 45: streamgate.Webhook.failure:type_name -> streamgate.Failure
-	107, // 46: streamgate.Webhook.created_at:type_name -> google.protobuf.Timestamp
-	107, // 47: streamgate.Webhook.updated_at:type_name -> google.protobuf.Timestamp
-	107, // 48: streamgate.Webhook.failing_since:type_name -> google.protobuf.Timestamp
-	91,  // 49: streamgate.ListWebhooksResponse.webhooks:type_name -> streamgate.Webhook
-	107, // 50: streamgate.Delivery.next_attempt_at:type_name -> google.protobuf.Timestamp
-	107, // 51: streamgate.Delivery.created_at:type_name -> google.protobuf.Timestamp
-	107, // 52: streamgate.Delivery.finished_at:type_name -> google.protobuf.Timestamp
-	108, // 53: streamgate.Delivery.payload:type_name -> google.protobuf.Struct
-	101, // 54: streamgate.ListDeliveriesResponse.deliveries:type_name -> streamgate.Delivery
-	107, // 55: streamgate.Node.started_at:type_name -> google.protobuf.Timestamp
-	4,   // 56: streamgate.Library.CreateVideo:input_type -> streamgate.CreateVideoRequest
-	5,   // 57: streamgate.Library.GetVideo:input_type -> streamgate.GetVideoRequest
-	6,   // 58: streamgate.Library.ListVideos:input_type -> streamgate.ListVideosRequest
-	8,   // 59: streamgate.Library.UpdateVideo:input_type -> streamgate.UpdateVideoRequest
-	9,   // 60: streamgate.Library.DeleteVideo:input_type -> streamgate.DeleteVideoRequest
-	12,  // 61: streamgate.Uploads.CreateUpload:input_type -> streamgate.CreateUploadRequest
-	13,  // 62: streamgate.Uploads.GetUpload:input_type -> streamgate.GetUploadRequest
-	14,  // 63: streamgate.Uploads.ListUploads:input_type -> streamgate.ListUploadsRequest
-	17,  // 64: streamgate.Transcoder.CreateTask:input_type -> streamgate.CreateTaskRequest
-	18,  // 65: streamgate.Transcoder.GetTask:input_type -> streamgate.GetTaskRequest
-	41,  // 66: streamgate.Transcoder.ListTasks:input_type -> streamgate.ListTasksRequest
-	43,  // 67: streamgate.Transcoder.CancelTask:input_type -> streamgate.CancelTaskRequest
-	19,  // 68: streamgate.Transcoder.PauseTask:input_type -> streamgate.PauseTaskRequest
-	20,  // 69: streamgate.Transcoder.ResumeTask:input_type -> streamgate.ResumeTaskRequest
-	21,  // 70: streamgate.Transcoder.RetryTask:input_type -> streamgate.RetryTaskRequest
-	22,  // 71: streamgate.Transcoder.UpdateTask:input_type -> streamgate.UpdateTaskRequest
-	23,  // 72: streamgate.Transcoder.ListJobs:input_type -> streamgate.ListJobsRequest
-	27,  // 73: streamgate.Transcoder.CancelTasks:input_type -> streamgate.ChangeTasksRequest
-	27,  // 74: streamgate.Transcoder.PauseTasks:input_type -> streamgate.ChangeTasksRequest
-	27,  // 75: streamgate.Transcoder.ResumeTasks:input_type -> streamgate.ChangeTasksRequest
-	27,  // 76: streamgate.Transcoder.RetryTasks:input_type -> streamgate.ChangeTasksRequest
-	27,  // 77: streamgate.Transcoder.PrioritiseTasks:input_type -> streamgate.ChangeTasksRequest
-	30,  // 78: streamgate.Transcoder.GetQueue:input_type -> streamgate.GetQueueRequest
-	31,  // 79: streamgate.Transcoder.PauseQueue:input_type -> streamgate.PauseQueueRequest
-	32,  // 80: streamgate.Transcoder.ResumeQueue:input_type -> streamgate.ResumeQueueRequest
-	34,  // 81: streamgate.Transcoder.ListWorkers:input_type -> streamgate.ListWorkersRequest
-	36,  // 82: streamgate.Transcoder.DrainWorker:input_type -> streamgate.DrainWorkerRequest
-	37,  // 83: streamgate.Transcoder.ResumeWorker:input_type -> streamgate.ResumeWorkerRequest
-	38,  // 84: streamgate.Transcoder.DrainTranscoder:input_type -> streamgate.DrainTranscoderRequest
-	39,  // 85: streamgate.Transcoder.ResumeTranscoder:input_type -> streamgate.ResumeTranscoderRequest
-	44,  // 86: streamgate.Transcoder.GetMetrics:input_type -> streamgate.GetMetricsRequest
-	46,  // 87: streamgate.Transcoder.Demand:input_type -> streamgate.DemandRequest
-	48,  // 88: streamgate.Access.CreateNonce:input_type -> streamgate.CreateNonceRequest
-	51,  // 89: streamgate.Access.SignIn:input_type -> streamgate.SignInRequest
-	53,  // 90: streamgate.Access.SignOut:input_type -> streamgate.SignOutRequest
-	55,  // 91: streamgate.Access.GetLogin:input_type -> streamgate.GetLoginRequest
-	57,  // 92: streamgate.Access.SetVideoRule:input_type -> streamgate.SetVideoRuleRequest
-	58,  // 93: streamgate.Access.GetVideoRule:input_type -> streamgate.GetVideoRuleRequest
-	59,  // 94: streamgate.Access.DeleteVideoRule:input_type -> streamgate.DeleteVideoRuleRequest
-	62,  // 95: streamgate.Access.PutRule:input_type -> streamgate.PutRuleRequest
-	63,  // 96: streamgate.Access.GetRule:input_type -> streamgate.GetRuleRequest
-	64,  // 97: streamgate.Access.ListRules:input_type -> streamgate.ListRulesRequest
-	66,  // 98: streamgate.Access.DeleteRule:input_type -> streamgate.DeleteRuleRequest
-	68,  // 99: streamgate.Access.SimulateRule:input_type -> streamgate.SimulateRuleRequest
-	69,  // 100: streamgate.Access.CheckAccess:input_type -> streamgate.CheckAccessRequest
-	72,  // 101: streamgate.Access.CreateSession:input_type -> streamgate.CreateSessionRequest
-	74,  // 102: streamgate.Access.RenewSession:input_type -> streamgate.RenewSessionRequest
-	75,  // 103: streamgate.Access.LeaveSession:input_type -> streamgate.LeaveSessionRequest
-	77,  // 104: streamgate.Access.ListSessions:input_type -> streamgate.ListSessionsRequest
-	79,  // 105: streamgate.Access.EndSession:input_type -> streamgate.EndSessionRequest
-	81,  // 106: streamgate.Access.CreateCodes:input_type -> streamgate.CreateCodesRequest
-	83,  // 107: streamgate.Access.DeleteCodes:input_type -> streamgate.DeleteCodesRequest
-	86,  // 108: streamgate.Access.CreateKey:input_type -> streamgate.CreateKeyRequest
-	87,  // 109: streamgate.Access.ListKeys:input_type -> streamgate.ListKeysRequest
-	89,  // 110: streamgate.Access.RevokeKey:input_type -> streamgate.RevokeKeyRequest
-	92,  // 111: streamgate.Webhooks.CreateWebhook:input_type -> streamgate.CreateWebhookRequest
-	93,  // 112: streamgate.Webhooks.GetWebhook:input_type -> streamgate.GetWebhookRequest
-	94,  // 113: streamgate.Webhooks.ListWebhooks:input_type -> streamgate.ListWebhooksRequest
-	96,  // 114: streamgate.Webhooks.UpdateWebhook:input_type -> streamgate.UpdateWebhookRequest
-	97,  // 115: streamgate.Webhooks.DeleteWebhook:input_type -> streamgate.DeleteWebhookRequest
-	99,  // 116: streamgate.Webhooks.RotateWebhook:input_type -> streamgate.RotateWebhookRequest
-	100, // 117: streamgate.Webhooks.TestWebhook:input_type -> streamgate.TestWebhookRequest
-	102, // 118: streamgate.Webhooks.ListDeliveries:input_type -> streamgate.ListDeliveriesRequest
-	104, // 119: streamgate.Webhooks.Redeliver:input_type -> streamgate.RedeliverRequest
-	105, // 120: streamgate.Monitor.GetNode:input_type -> streamgate.GetNodeRequest
-	1,   // 121: streamgate.Library.CreateVideo:output_type -> streamgate.Video
-	1,   // 122: streamgate.Library.GetVideo:output_type -> streamgate.Video
-	7,   // 123: streamgate.Library.ListVideos:output_type -> streamgate.ListVideosResponse
-	1,   // 124: streamgate.Library.UpdateVideo:output_type -> streamgate.Video
-	10,  // 125: streamgate.Library.DeleteVideo:output_type -> streamgate.DeleteVideoResponse
-	11,  // 126: streamgate.Uploads.CreateUpload:output_type -> streamgate.Upload
-	11,  // 127: streamgate.Uploads.GetUpload:output_type -> streamgate.Upload
-	15,  // 128: streamgate.Uploads.ListUploads:output_type -> streamgate.ListUploadsResponse
-	16,  // 129: streamgate.Transcoder.CreateTask:output_type -> streamgate.Task
-	16,  // 130: streamgate.Transcoder.GetTask:output_type -> streamgate.Task
-	42,  // 131: streamgate.Transcoder.ListTasks:output_type -> streamgate.ListTasksResponse
-	16,  // 132: streamgate.Transcoder.CancelTask:output_type -> streamgate.Task
-	16,  // 133: streamgate.Transcoder.PauseTask:output_type -> streamgate.Task
-	16,  // 134: streamgate.Transcoder.ResumeTask:output_type -> streamgate.Task
-	16,  // 135: streamgate.Transcoder.RetryTask:output_type -> streamgate.Task
-	16,  // 136: streamgate.Transcoder.UpdateTask:output_type -> streamgate.Task
-	24,  // 137: streamgate.Transcoder.ListJobs:output_type -> streamgate.ListJobsResponse
-	28,  // 138: streamgate.Transcoder.CancelTasks:output_type -> streamgate.ChangeTasksResponse
-	28,  // 139: streamgate.Transcoder.PauseTasks:output_type -> streamgate.ChangeTasksResponse
-	28,  // 140: streamgate.Transcoder.ResumeTasks:output_type -> streamgate.ChangeTasksResponse
-	28,  // 141: streamgate.Transcoder.RetryTasks:output_type -> streamgate.ChangeTasksResponse
-	28,  // 142: streamgate.Transcoder.PrioritiseTasks:output_type -> streamgate.ChangeTasksResponse
-	33,  // 143: streamgate.Transcoder.GetQueue:output_type -> streamgate.QueueState
-	33,  // 144: streamgate.Transcoder.PauseQueue:output_type -> streamgate.QueueState
-	33,  // 145: streamgate.Transcoder.ResumeQueue:output_type -> streamgate.QueueState
-	35,  // 146: streamgate.Transcoder.ListWorkers:output_type -> streamgate.ListWorkersResponse
-	40,  // 147: streamgate.Transcoder.DrainWorker:output_type -> streamgate.Worker
-	40,  // 148: streamgate.Transcoder.ResumeWorker:output_type -> streamgate.Worker
-	35,  // 149: streamgate.Transcoder.DrainTranscoder:output_type -> streamgate.ListWorkersResponse
-	35,  // 150: streamgate.Transcoder.ResumeTranscoder:output_type -> streamgate.ListWorkersResponse
-	45,  // 151: streamgate.Transcoder.GetMetrics:output_type -> streamgate.GetMetricsResponse
-	47,  // 152: streamgate.Transcoder.Demand:output_type -> streamgate.DemandResponse
-	49,  // 153: streamgate.Access.CreateNonce:output_type -> streamgate.Nonce
-	52,  // 154: streamgate.Access.SignIn:output_type -> streamgate.Login
-	54,  // 155: streamgate.Access.SignOut:output_type -> streamgate.SignOutResponse
-	52,  // 156: streamgate.Access.GetLogin:output_type -> streamgate.Login
-	56,  // 157: streamgate.Access.SetVideoRule:output_type -> streamgate.VideoRule
-	56,  // 158: streamgate.Access.GetVideoRule:output_type -> streamgate.VideoRule
-	60,  // 159: streamgate.Access.DeleteVideoRule:output_type -> streamgate.DeleteVideoRuleResponse
-	61,  // 160: streamgate.Access.PutRule:output_type -> streamgate.Rule
-	61,  // 161: streamgate.Access.GetRule:output_type -> streamgate.Rule
-	65,  // 162: streamgate.Access.ListRules:output_type -> streamgate.ListRulesResponse
-	67,  // 163: streamgate.Access.DeleteRule:output_type -> streamgate.DeleteRuleResponse
-	70,  // 164: streamgate.Access.SimulateRule:output_type -> streamgate.Decision
-	70,  // 165: streamgate.Access.CheckAccess:output_type -> streamgate.Decision
-	73,  // 166: streamgate.Access.CreateSession:output_type -> streamgate.Session
-	73,  // 167: streamgate.Access.RenewSession:output_type -> streamgate.Session
-	76,  // 168: streamgate.Access.LeaveSession:output_type -> streamgate.LeaveSessionResponse
-	78,  // 169: streamgate.Access.ListSessions:output_type -> streamgate.ListSessionsResponse
-	80,  // 170: streamgate.Access.EndSession:output_type -> streamgate.EndSessionResponse
-	82,  // 171: streamgate.Access.CreateCodes:output_type -> streamgate.Codes
-	84,  // 172: streamgate.Access.DeleteCodes:output_type -> streamgate.DeleteCodesResponse
-	85,  // 173: streamgate.Access.CreateKey:output_type -> streamgate.Key
-	88,  // 174: streamgate.Access.ListKeys:output_type -> streamgate.ListKeysResponse
-	90,  // 175: streamgate.Access.RevokeKey:output_type -> streamgate.RevokeKeyResponse
-	91,  // 176: streamgate.Webhooks.CreateWebhook:output_type -> streamgate.Webhook
-	91,  // 177: streamgate.Webhooks.GetWebhook:output_type -> streamgate.Webhook
-	95,  // 178: streamgate.Webhooks.ListWebhooks:output_type -> streamgate.ListWebhooksResponse
-	91,  // 179: streamgate.Webhooks.UpdateWebhook:output_type -> streamgate.Webhook
-	98,  // 180: streamgate.Webhooks.DeleteWebhook:output_type -> streamgate.DeleteWebhookResponse
-	91,  // 181: streamgate.Webhooks.RotateWebhook:output_type -> streamgate.Webhook
-	101, // 182: streamgate.Webhooks.TestWebhook:output_type -> streamgate.Delivery
-	103, // 183: streamgate.Webhooks.ListDeliveries:output_type -> streamgate.ListDeliveriesResponse
-	101, // 184: streamgate.Webhooks.Redeliver:output_type -> streamgate.Delivery
-	106, // 185: streamgate.Monitor.GetNode:output_type -> streamgate.Node
-	121, // [121:186] is the sub-list for method output_type
-	56,  // [56:121] is the sub-list for method input_type
-	56,  // [56:56] is the sub-list for extension type_name
-	56,  // [56:56] is the sub-list for extension extendee
-	0,   // [0:56] is the sub-list for field type_name
+	6,   // 5: streamgate.Cells.renditions:type_name -> streamgate.RenditionCells
+	7,   // 6: streamgate.RenditionCells.ready:type_name -> streamgate.SegmentRun
+	1,   // 7: streamgate.ListVideosResponse.videos:type_name -> streamgate.Video
+	111, // 8: streamgate.Upload.created_at:type_name -> google.protobuf.Timestamp
+	111, // 9: streamgate.Upload.expires_at:type_name -> google.protobuf.Timestamp
+	15,  // 10: streamgate.ListUploadsResponse.uploads:type_name -> streamgate.Upload
+	0,   // 11: streamgate.Task.error:type_name -> streamgate.Failure
+	111, // 12: streamgate.Task.created_at:type_name -> google.protobuf.Timestamp
+	111, // 13: streamgate.Task.started_at:type_name -> google.protobuf.Timestamp
+	111, // 14: streamgate.Task.finished_at:type_name -> google.protobuf.Timestamp
+	29,  // 15: streamgate.ListJobsResponse.jobs:type_name -> streamgate.Job
+	0,   // 16: streamgate.Job.error:type_name -> streamgate.Failure
+	30,  // 17: streamgate.Job.attempts:type_name -> streamgate.Attempt
+	111, // 18: streamgate.Attempt.started_at:type_name -> google.protobuf.Timestamp
+	111, // 19: streamgate.Attempt.finished_at:type_name -> google.protobuf.Timestamp
+	0,   // 20: streamgate.Attempt.error:type_name -> streamgate.Failure
+	33,  // 21: streamgate.ChangeTasksResponse.refused:type_name -> streamgate.RefusedChange
+	0,   // 22: streamgate.RefusedChange.error:type_name -> streamgate.Failure
+	44,  // 23: streamgate.ListWorkersResponse.workers:type_name -> streamgate.Worker
+	111, // 24: streamgate.Worker.started_at:type_name -> google.protobuf.Timestamp
+	20,  // 25: streamgate.ListTasksResponse.tasks:type_name -> streamgate.Task
+	111, // 26: streamgate.Nonce.expires_at:type_name -> google.protobuf.Timestamp
+	54,  // 27: streamgate.Nonce.chains:type_name -> streamgate.Chain
+	111, // 28: streamgate.Login.expires_at:type_name -> google.protobuf.Timestamp
+	112, // 29: streamgate.VideoRule.rule:type_name -> google.protobuf.Struct
+	112, // 30: streamgate.SetVideoRuleRequest.rule:type_name -> google.protobuf.Struct
+	112, // 31: streamgate.Rule.rule:type_name -> google.protobuf.Struct
+	111, // 32: streamgate.Rule.created_at:type_name -> google.protobuf.Timestamp
+	111, // 33: streamgate.Rule.updated_at:type_name -> google.protobuf.Timestamp
+	112, // 34: streamgate.PutRuleRequest.rule:type_name -> google.protobuf.Struct
+	65,  // 35: streamgate.ListRulesResponse.rules:type_name -> streamgate.Rule
+	112, // 36: streamgate.SimulateRuleRequest.rule:type_name -> google.protobuf.Struct
+	75,  // 37: streamgate.Decision.tree:type_name -> streamgate.RuleResult
+	111, // 38: streamgate.RuleResult.read_at:type_name -> google.protobuf.Timestamp
+	75,  // 39: streamgate.RuleResult.parts:type_name -> streamgate.RuleResult
+	111, // 40: streamgate.Session.expires_at:type_name -> google.protobuf.Timestamp
+	111, // 41: streamgate.Session.ends_at:type_name -> google.protobuf.Timestamp
+	0,   // 42: streamgate.Session.error:type_name -> streamgate.Failure
+	111, // 43: streamgate.Session.created_at:type_name -> google.protobuf.Timestamp
+	77,  // 44: streamgate.ListSessionsResponse.sessions:type_name -> streamgate.Session
+	111, // 45: streamgate.Key.created_at:type_name -> google.protobuf.Timestamp
+	89,  // 46: streamgate.ListKeysResponse.keys:type_name -> streamgate.Key
+	0,   // 47: streamgate.Webhook.failure:type_name -> streamgate.Failure
+	111, // 48: streamgate.Webhook.created_at:type_name -> google.protobuf.Timestamp
+	111, // 49: streamgate.Webhook.updated_at:type_name -> google.protobuf.Timestamp
+	111, // 50: streamgate.Webhook.failing_since:type_name -> google.protobuf.Timestamp
+	95,  // 51: streamgate.ListWebhooksResponse.webhooks:type_name -> streamgate.Webhook
+	111, // 52: streamgate.Delivery.next_attempt_at:type_name -> google.protobuf.Timestamp
+	111, // 53: streamgate.Delivery.created_at:type_name -> google.protobuf.Timestamp
+	111, // 54: streamgate.Delivery.finished_at:type_name -> google.protobuf.Timestamp
+	112, // 55: streamgate.Delivery.payload:type_name -> google.protobuf.Struct
+	105, // 56: streamgate.ListDeliveriesResponse.deliveries:type_name -> streamgate.Delivery
+	111, // 57: streamgate.Node.started_at:type_name -> google.protobuf.Timestamp
+	8,   // 58: streamgate.Library.CreateVideo:input_type -> streamgate.CreateVideoRequest
+	9,   // 59: streamgate.Library.GetVideo:input_type -> streamgate.GetVideoRequest
+	4,   // 60: streamgate.Library.GetCells:input_type -> streamgate.GetCellsRequest
+	10,  // 61: streamgate.Library.ListVideos:input_type -> streamgate.ListVideosRequest
+	12,  // 62: streamgate.Library.UpdateVideo:input_type -> streamgate.UpdateVideoRequest
+	13,  // 63: streamgate.Library.DeleteVideo:input_type -> streamgate.DeleteVideoRequest
+	16,  // 64: streamgate.Uploads.CreateUpload:input_type -> streamgate.CreateUploadRequest
+	17,  // 65: streamgate.Uploads.GetUpload:input_type -> streamgate.GetUploadRequest
+	18,  // 66: streamgate.Uploads.ListUploads:input_type -> streamgate.ListUploadsRequest
+	21,  // 67: streamgate.Transcoder.CreateTask:input_type -> streamgate.CreateTaskRequest
+	22,  // 68: streamgate.Transcoder.GetTask:input_type -> streamgate.GetTaskRequest
+	45,  // 69: streamgate.Transcoder.ListTasks:input_type -> streamgate.ListTasksRequest
+	47,  // 70: streamgate.Transcoder.CancelTask:input_type -> streamgate.CancelTaskRequest
+	23,  // 71: streamgate.Transcoder.PauseTask:input_type -> streamgate.PauseTaskRequest
+	24,  // 72: streamgate.Transcoder.ResumeTask:input_type -> streamgate.ResumeTaskRequest
+	25,  // 73: streamgate.Transcoder.RetryTask:input_type -> streamgate.RetryTaskRequest
+	26,  // 74: streamgate.Transcoder.UpdateTask:input_type -> streamgate.UpdateTaskRequest
+	27,  // 75: streamgate.Transcoder.ListJobs:input_type -> streamgate.ListJobsRequest
+	31,  // 76: streamgate.Transcoder.CancelTasks:input_type -> streamgate.ChangeTasksRequest
+	31,  // 77: streamgate.Transcoder.PauseTasks:input_type -> streamgate.ChangeTasksRequest
+	31,  // 78: streamgate.Transcoder.ResumeTasks:input_type -> streamgate.ChangeTasksRequest
+	31,  // 79: streamgate.Transcoder.RetryTasks:input_type -> streamgate.ChangeTasksRequest
+	31,  // 80: streamgate.Transcoder.PrioritiseTasks:input_type -> streamgate.ChangeTasksRequest
+	34,  // 81: streamgate.Transcoder.GetQueue:input_type -> streamgate.GetQueueRequest
+	35,  // 82: streamgate.Transcoder.PauseQueue:input_type -> streamgate.PauseQueueRequest
+	36,  // 83: streamgate.Transcoder.ResumeQueue:input_type -> streamgate.ResumeQueueRequest
+	38,  // 84: streamgate.Transcoder.ListWorkers:input_type -> streamgate.ListWorkersRequest
+	40,  // 85: streamgate.Transcoder.DrainWorker:input_type -> streamgate.DrainWorkerRequest
+	41,  // 86: streamgate.Transcoder.ResumeWorker:input_type -> streamgate.ResumeWorkerRequest
+	42,  // 87: streamgate.Transcoder.DrainTranscoder:input_type -> streamgate.DrainTranscoderRequest
+	43,  // 88: streamgate.Transcoder.ResumeTranscoder:input_type -> streamgate.ResumeTranscoderRequest
+	48,  // 89: streamgate.Transcoder.GetMetrics:input_type -> streamgate.GetMetricsRequest
+	50,  // 90: streamgate.Transcoder.Demand:input_type -> streamgate.DemandRequest
+	52,  // 91: streamgate.Access.CreateNonce:input_type -> streamgate.CreateNonceRequest
+	55,  // 92: streamgate.Access.SignIn:input_type -> streamgate.SignInRequest
+	57,  // 93: streamgate.Access.SignOut:input_type -> streamgate.SignOutRequest
+	59,  // 94: streamgate.Access.GetLogin:input_type -> streamgate.GetLoginRequest
+	61,  // 95: streamgate.Access.SetVideoRule:input_type -> streamgate.SetVideoRuleRequest
+	62,  // 96: streamgate.Access.GetVideoRule:input_type -> streamgate.GetVideoRuleRequest
+	63,  // 97: streamgate.Access.DeleteVideoRule:input_type -> streamgate.DeleteVideoRuleRequest
+	66,  // 98: streamgate.Access.PutRule:input_type -> streamgate.PutRuleRequest
+	67,  // 99: streamgate.Access.GetRule:input_type -> streamgate.GetRuleRequest
+	68,  // 100: streamgate.Access.ListRules:input_type -> streamgate.ListRulesRequest
+	70,  // 101: streamgate.Access.DeleteRule:input_type -> streamgate.DeleteRuleRequest
+	72,  // 102: streamgate.Access.SimulateRule:input_type -> streamgate.SimulateRuleRequest
+	73,  // 103: streamgate.Access.CheckAccess:input_type -> streamgate.CheckAccessRequest
+	76,  // 104: streamgate.Access.CreateSession:input_type -> streamgate.CreateSessionRequest
+	78,  // 105: streamgate.Access.RenewSession:input_type -> streamgate.RenewSessionRequest
+	79,  // 106: streamgate.Access.LeaveSession:input_type -> streamgate.LeaveSessionRequest
+	81,  // 107: streamgate.Access.ListSessions:input_type -> streamgate.ListSessionsRequest
+	83,  // 108: streamgate.Access.EndSession:input_type -> streamgate.EndSessionRequest
+	85,  // 109: streamgate.Access.CreateCodes:input_type -> streamgate.CreateCodesRequest
+	87,  // 110: streamgate.Access.DeleteCodes:input_type -> streamgate.DeleteCodesRequest
+	90,  // 111: streamgate.Access.CreateKey:input_type -> streamgate.CreateKeyRequest
+	91,  // 112: streamgate.Access.ListKeys:input_type -> streamgate.ListKeysRequest
+	93,  // 113: streamgate.Access.RevokeKey:input_type -> streamgate.RevokeKeyRequest
+	96,  // 114: streamgate.Webhooks.CreateWebhook:input_type -> streamgate.CreateWebhookRequest
+	97,  // 115: streamgate.Webhooks.GetWebhook:input_type -> streamgate.GetWebhookRequest
+	98,  // 116: streamgate.Webhooks.ListWebhooks:input_type -> streamgate.ListWebhooksRequest
+	100, // 117: streamgate.Webhooks.UpdateWebhook:input_type -> streamgate.UpdateWebhookRequest
+	101, // 118: streamgate.Webhooks.DeleteWebhook:input_type -> streamgate.DeleteWebhookRequest
+	103, // 119: streamgate.Webhooks.RotateWebhook:input_type -> streamgate.RotateWebhookRequest
+	104, // 120: streamgate.Webhooks.TestWebhook:input_type -> streamgate.TestWebhookRequest
+	106, // 121: streamgate.Webhooks.ListDeliveries:input_type -> streamgate.ListDeliveriesRequest
+	108, // 122: streamgate.Webhooks.Redeliver:input_type -> streamgate.RedeliverRequest
+	109, // 123: streamgate.Monitor.GetNode:input_type -> streamgate.GetNodeRequest
+	1,   // 124: streamgate.Library.CreateVideo:output_type -> streamgate.Video
+	1,   // 125: streamgate.Library.GetVideo:output_type -> streamgate.Video
+	5,   // 126: streamgate.Library.GetCells:output_type -> streamgate.Cells
+	11,  // 127: streamgate.Library.ListVideos:output_type -> streamgate.ListVideosResponse
+	1,   // 128: streamgate.Library.UpdateVideo:output_type -> streamgate.Video
+	14,  // 129: streamgate.Library.DeleteVideo:output_type -> streamgate.DeleteVideoResponse
+	15,  // 130: streamgate.Uploads.CreateUpload:output_type -> streamgate.Upload
+	15,  // 131: streamgate.Uploads.GetUpload:output_type -> streamgate.Upload
+	19,  // 132: streamgate.Uploads.ListUploads:output_type -> streamgate.ListUploadsResponse
+	20,  // 133: streamgate.Transcoder.CreateTask:output_type -> streamgate.Task
+	20,  // 134: streamgate.Transcoder.GetTask:output_type -> streamgate.Task
+	46,  // 135: streamgate.Transcoder.ListTasks:output_type -> streamgate.ListTasksResponse
+	20,  // 136: streamgate.Transcoder.CancelTask:output_type -> streamgate.Task
+	20,  // 137: streamgate.Transcoder.PauseTask:output_type -> streamgate.Task
+	20,  // 138: streamgate.Transcoder.ResumeTask:output_type -> streamgate.Task
+	20,  // 139: streamgate.Transcoder.RetryTask:output_type -> streamgate.Task
+	20,  // 140: streamgate.Transcoder.UpdateTask:output_type -> streamgate.Task
+	28,  // 141: streamgate.Transcoder.ListJobs:output_type -> streamgate.ListJobsResponse
+	32,  // 142: streamgate.Transcoder.CancelTasks:output_type -> streamgate.ChangeTasksResponse
+	32,  // 143: streamgate.Transcoder.PauseTasks:output_type -> streamgate.ChangeTasksResponse
+	32,  // 144: streamgate.Transcoder.ResumeTasks:output_type -> streamgate.ChangeTasksResponse
+	32,  // 145: streamgate.Transcoder.RetryTasks:output_type -> streamgate.ChangeTasksResponse
+	32,  // 146: streamgate.Transcoder.PrioritiseTasks:output_type -> streamgate.ChangeTasksResponse
+	37,  // 147: streamgate.Transcoder.GetQueue:output_type -> streamgate.QueueState
+	37,  // 148: streamgate.Transcoder.PauseQueue:output_type -> streamgate.QueueState
+	37,  // 149: streamgate.Transcoder.ResumeQueue:output_type -> streamgate.QueueState
+	39,  // 150: streamgate.Transcoder.ListWorkers:output_type -> streamgate.ListWorkersResponse
+	44,  // 151: streamgate.Transcoder.DrainWorker:output_type -> streamgate.Worker
+	44,  // 152: streamgate.Transcoder.ResumeWorker:output_type -> streamgate.Worker
+	39,  // 153: streamgate.Transcoder.DrainTranscoder:output_type -> streamgate.ListWorkersResponse
+	39,  // 154: streamgate.Transcoder.ResumeTranscoder:output_type -> streamgate.ListWorkersResponse
+	49,  // 155: streamgate.Transcoder.GetMetrics:output_type -> streamgate.GetMetricsResponse
+	51,  // 156: streamgate.Transcoder.Demand:output_type -> streamgate.DemandResponse
+	53,  // 157: streamgate.Access.CreateNonce:output_type -> streamgate.Nonce
+	56,  // 158: streamgate.Access.SignIn:output_type -> streamgate.Login
+	58,  // 159: streamgate.Access.SignOut:output_type -> streamgate.SignOutResponse
+	56,  // 160: streamgate.Access.GetLogin:output_type -> streamgate.Login
+	60,  // 161: streamgate.Access.SetVideoRule:output_type -> streamgate.VideoRule
+	60,  // 162: streamgate.Access.GetVideoRule:output_type -> streamgate.VideoRule
+	64,  // 163: streamgate.Access.DeleteVideoRule:output_type -> streamgate.DeleteVideoRuleResponse
+	65,  // 164: streamgate.Access.PutRule:output_type -> streamgate.Rule
+	65,  // 165: streamgate.Access.GetRule:output_type -> streamgate.Rule
+	69,  // 166: streamgate.Access.ListRules:output_type -> streamgate.ListRulesResponse
+	71,  // 167: streamgate.Access.DeleteRule:output_type -> streamgate.DeleteRuleResponse
+	74,  // 168: streamgate.Access.SimulateRule:output_type -> streamgate.Decision
+	74,  // 169: streamgate.Access.CheckAccess:output_type -> streamgate.Decision
+	77,  // 170: streamgate.Access.CreateSession:output_type -> streamgate.Session
+	77,  // 171: streamgate.Access.RenewSession:output_type -> streamgate.Session
+	80,  // 172: streamgate.Access.LeaveSession:output_type -> streamgate.LeaveSessionResponse
+	82,  // 173: streamgate.Access.ListSessions:output_type -> streamgate.ListSessionsResponse
+	84,  // 174: streamgate.Access.EndSession:output_type -> streamgate.EndSessionResponse
+	86,  // 175: streamgate.Access.CreateCodes:output_type -> streamgate.Codes
+	88,  // 176: streamgate.Access.DeleteCodes:output_type -> streamgate.DeleteCodesResponse
+	89,  // 177: streamgate.Access.CreateKey:output_type -> streamgate.Key
+	92,  // 178: streamgate.Access.ListKeys:output_type -> streamgate.ListKeysResponse
+	94,  // 179: streamgate.Access.RevokeKey:output_type -> streamgate.RevokeKeyResponse
+	95,  // 180: streamgate.Webhooks.CreateWebhook:output_type -> streamgate.Webhook
+	95,  // 181: streamgate.Webhooks.GetWebhook:output_type -> streamgate.Webhook
+	99,  // 182: streamgate.Webhooks.ListWebhooks:output_type -> streamgate.ListWebhooksResponse
+	95,  // 183: streamgate.Webhooks.UpdateWebhook:output_type -> streamgate.Webhook
+	102, // 184: streamgate.Webhooks.DeleteWebhook:output_type -> streamgate.DeleteWebhookResponse
+	95,  // 185: streamgate.Webhooks.RotateWebhook:output_type -> streamgate.Webhook
+	105, // 186: streamgate.Webhooks.TestWebhook:output_type -> streamgate.Delivery
+	107, // 187: streamgate.Webhooks.ListDeliveries:output_type -> streamgate.ListDeliveriesResponse
+	105, // 188: streamgate.Webhooks.Redeliver:output_type -> streamgate.Delivery
+	110, // 189: streamgate.Monitor.GetNode:output_type -> streamgate.Node
+	124, // [124:190] is the sub-list for method output_type
+	58,  // [58:124] is the sub-list for method input_type
+	58,  // [58:58] is the sub-list for extension type_name
+	58,  // [58:58] is the sub-list for extension extendee
+	0,   // [0:58] is the sub-list for field type_name
 }
 
 func init() { file_streamgate_proto_init() }
@@ -7544,24 +7814,24 @@ func file_streamgate_proto_init() {
 	if File_streamgate_proto != nil {
 		return
 	}
-	file_streamgate_proto_msgTypes[4].OneofWrappers = []any{}
 	file_streamgate_proto_msgTypes[8].OneofWrappers = []any{}
-	file_streamgate_proto_msgTypes[16].OneofWrappers = []any{}
-	file_streamgate_proto_msgTypes[17].OneofWrappers = []any{}
-	file_streamgate_proto_msgTypes[22].OneofWrappers = []any{}
-	file_streamgate_proto_msgTypes[27].OneofWrappers = []any{}
-	file_streamgate_proto_msgTypes[33].OneofWrappers = []any{}
-	file_streamgate_proto_msgTypes[40].OneofWrappers = []any{}
-	file_streamgate_proto_msgTypes[45].OneofWrappers = []any{}
-	file_streamgate_proto_msgTypes[92].OneofWrappers = []any{}
+	file_streamgate_proto_msgTypes[12].OneofWrappers = []any{}
+	file_streamgate_proto_msgTypes[20].OneofWrappers = []any{}
+	file_streamgate_proto_msgTypes[21].OneofWrappers = []any{}
+	file_streamgate_proto_msgTypes[26].OneofWrappers = []any{}
+	file_streamgate_proto_msgTypes[31].OneofWrappers = []any{}
+	file_streamgate_proto_msgTypes[37].OneofWrappers = []any{}
+	file_streamgate_proto_msgTypes[44].OneofWrappers = []any{}
+	file_streamgate_proto_msgTypes[49].OneofWrappers = []any{}
 	file_streamgate_proto_msgTypes[96].OneofWrappers = []any{}
+	file_streamgate_proto_msgTypes[100].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_streamgate_proto_rawDesc), len(file_streamgate_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   107,
+			NumMessages:   111,
 			NumExtensions: 0,
 			NumServices:   6,
 		},

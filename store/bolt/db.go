@@ -128,8 +128,13 @@ func (db *DB) Catalog() store.Catalog {
 		SignOuts: &table[store.SignOut]{db: db, name: bucketSignOuts},
 		Cursors:  &table[store.ChainCursor]{db: db, name: bucketCursors},
 
-		Webhooks:   &table[store.Webhook]{db: db, name: bucketWebhooks},
-		Deliveries: &table[store.Delivery]{db: db, name: bucketDelivery},
+		Webhooks:        &table[store.Webhook]{db: db, name: bucketWebhooks},
+		Deliveries:      &table[store.Delivery]{db: db, name: bucketDelivery},
+		People:          &table[store.Person]{db: db, name: bucketPeople},
+		SetupLinks:      &table[store.SetupLink]{db: db, name: bucketSetup},
+		ConsoleSessions: &table[store.ConsoleSession]{db: db, name: bucketConsole},
+		Audit:           &table[store.AuditEntry]{db: db, name: bucketAudit},
+		AuditHeads:      &table[store.AuditHead]{db: db, name: bucketHeads},
 
 		Plans:   &plans{db},
 		Secrets: &secrets{db},

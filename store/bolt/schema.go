@@ -30,6 +30,11 @@ const (
 	bucketCursors  = "cursors"
 	bucketWebhooks = "webhooks"
 	bucketDelivery = "deliveries"
+	bucketPeople   = "people"
+	bucketSetup    = "setuplinks"
+	bucketConsole  = "consolesessions"
+	bucketAudit    = "audit"
+	bucketHeads    = "auditheads"
 	bucketPlans    = "plans"
 	bucketCells    = "cells"
 	bucketSecrets  = "secrets"
@@ -47,6 +52,7 @@ func buckets() []string {
 		bucketVideos, bucketTasks, bucketUploads, bucketKeys,
 		bucketRules, bucketSessions, bucketCodes, bucketSignOuts, bucketCursors,
 		bucketWebhooks, bucketDelivery,
+		bucketPeople, bucketSetup, bucketConsole, bucketAudit, bucketHeads,
 	} {
 		names = append(names, table, table+indexSuffix)
 	}

@@ -52,6 +52,17 @@ func testTables(t *testing.T, c store.Catalog) {
 
 	check(t, c.Webhooks.Create(t.Context(), webhook))
 	check(t, c.Deliveries.Create(t.Context(), delivery))
+	person := store.Person{Name: "x", Role: "admin", Password: "$argon2id$", Created: now, Updated: now}
+	link := store.SetupLink{ID: "x", Created: now, Expires: now}
+	visit := store.ConsoleSession{ID: "x", Person: "x", Agent: "A – b", Client: "::1", Created: now, Seen: now, Expires: now}
+	entry := store.AuditEntry{ID: "x", At: now, Who: "person x", Action: "video.update", Kind: "video", Object: "x", Before: json.RawMessage(`{"title":"a\u003cb"}`), Hash: "00"}
+	head := store.AuditHead{ID: "x", Last: "x", Hash: "00"}
+
+	check(t, c.People.Create(t.Context(), person))
+	check(t, c.SetupLinks.Create(t.Context(), link))
+	check(t, c.ConsoleSessions.Create(t.Context(), visit))
+	check(t, c.Audit.Create(t.Context(), entry))
+	check(t, c.AuditHeads.Create(t.Context(), head))
 	check(t, c.Rules.Create(t.Context(), rule))
 	check(t, c.Sessions.Create(t.Context(), session))
 	check(t, c.Codes.Create(t.Context(), code))
@@ -73,6 +84,11 @@ func testTables(t *testing.T, c store.Catalog) {
 	wantOnly(t, c.Cursors, cursor)
 	wantOnly(t, c.Webhooks, webhook)
 	wantOnly(t, c.Deliveries, delivery)
+	wantOnly(t, c.People, person)
+	wantOnly(t, c.SetupLinks, link)
+	wantOnly(t, c.ConsoleSessions, visit)
+	wantOnly(t, c.Audit, entry)
+	wantOnly(t, c.AuditHeads, head)
 }
 
 // wantOnly checks that the table has the record and no other.

@@ -25,6 +25,12 @@ type tab struct {
 
 func openTab(t *testing.T, url string) *tab {
 	t.Helper()
+	return openTabFor(t, url, 100*time.Second)
+}
+
+// openTabFor opens a tab that lasts no longer than the limit.
+func openTabFor(t *testing.T, url string, limit time.Duration) *tab {
+	t.Helper()
 	b := &tab{t: t}
 	ctx, cancel := chromedp.NewContext(context.Background(),
 		chromedp.WithAllocatorOptions(
@@ -36,7 +42,7 @@ func openTab(t *testing.T, url string) *tab {
 		),
 		chromedp.WithListener(b.listen))
 	t.Cleanup(cancel)
-	ctx, stop := context.WithTimeout(ctx, 100*time.Second)
+	ctx, stop := context.WithTimeout(ctx, limit)
 	t.Cleanup(stop)
 	b.ctx = ctx
 	if err := chromedp.Do(ctx, chromedp.Navigate(url)); err != nil {

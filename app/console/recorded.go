@@ -1,0 +1,274 @@
+package console
+
+import (
+	"context"
+	"encoding/json"
+	"reflect"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	"streamgate/app/rpc"
+)
+
+// marshal writes a message as the API shows it, and anything else as JSON.
+// Secrets are left out.
+func marshal(v any) ([]byte, error) {
+	m, ok := v.(proto.Message)
+	if !ok {
+		return json.Marshal(v)
+	}
+	m = proto.Clone(m)
+	if key, ok := m.(*rpc.Key); ok {
+		key.Secret = ""
+	}
+	data, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(m)
+	if err != nil {
+		return nil, err
+	}
+	var tidy map[string]json.RawMessage // protojson's spaces are random
+	if err := json.Unmarshal(data, &tidy); err != nil {
+		return nil, err
+	}
+	return json.Marshal(tidy)
+}
+
+// reader looks at something before it is changed; what cannot be read is nil.
+type reader func() (proto.Message, error)
+
+// recorded makes a change and appends it: what stood there before, and, if
+// there is one, the answer.
+func recorded[R proto.Message](ctx context.Context, l *Log, action, object string, before reader, change func() (R, error)) (R, error) {
+	c := Change{Action: action, Object: object}
+	if before != nil {
+		if m, err := before(); err == nil {
+			c.Before = m
+		}
+	}
+	out, err := change()
+	if err != nil {
+		return out, err
+	}
+	if c.Object == "" {
+		c.Object = idIn(out)
+	}
+	if !isEmpty(out) {
+		c.After = out
+	}
+	if err := l.Append(ctx, c); err != nil {
+		var none R
+		return none, unrecorded(err)
+	}
+	return out, nil
+}
+
+// idIn is the id of what a message describes.
+func idIn(m proto.Message) string {
+	if has, ok := m.(interface{ GetId() string }); ok {
+		return has.GetId()
+	}
+	return ""
+}
+
+func isEmpty(m proto.Message) bool {
+	return reflect.ValueOf(m).IsNil() || proto.Size(m) == 0
+}
+
+// library records what its callers change.
+type library struct {
+	rpc.LibraryClient
+	log *Log
+}
+
+// Library returns the library with its changes recorded.
+func (l *Log) Library(c rpc.LibraryClient) rpc.LibraryClient { return &library{c, l} }
+
+func (s *library) video(ctx context.Context, id string) reader {
+	return func() (proto.Message, error) { return s.LibraryClient.GetVideo(ctx, &rpc.GetVideoRequest{Id: id}) }
+}
+
+func (s *library) CreateVideo(ctx context.Context, req *rpc.CreateVideoRequest) (*rpc.Video, error) {
+	return recorded(ctx, s.log, "video.create", "", nil, func() (*rpc.Video, error) { return s.LibraryClient.CreateVideo(ctx, req) })
+}
+
+func (s *library) UpdateVideo(ctx context.Context, req *rpc.UpdateVideoRequest) (*rpc.Video, error) {
+	return recorded(ctx, s.log, "video.update", req.Id, s.video(ctx, req.Id), func() (*rpc.Video, error) { return s.LibraryClient.UpdateVideo(ctx, req) })
+}
+
+func (s *library) DeleteVideo(ctx context.Context, req *rpc.DeleteVideoRequest) (*rpc.DeleteVideoResponse, error) {
+	return recorded(ctx, s.log, "video.delete", req.Id, s.video(ctx, req.Id), func() (*rpc.DeleteVideoResponse, error) { return s.LibraryClient.DeleteVideo(ctx, req) })
+}
+
+// transcoder records what its callers change.
+type transcoder struct {
+	rpc.TranscoderClient
+	log *Log
+}
+
+// Transcoder returns the transcoder with its changes recorded.
+func (l *Log) Transcoder(c rpc.TranscoderClient) rpc.TranscoderClient { return &transcoder{c, l} }
+
+func (s *transcoder) task(ctx context.Context, action, id string, change func() (*rpc.Task, error)) (*rpc.Task, error) {
+	before := func() (proto.Message, error) { return s.TranscoderClient.GetTask(ctx, &rpc.GetTaskRequest{Id: id}) }
+	return recorded(ctx, s.log, action, id, before, change)
+}
+
+func (s *transcoder) CreateTask(ctx context.Context, req *rpc.CreateTaskRequest) (*rpc.Task, error) {
+	return recorded(ctx, s.log, "task.create", "", nil, func() (*rpc.Task, error) { return s.TranscoderClient.CreateTask(ctx, req) })
+}
+
+func (s *transcoder) CancelTask(ctx context.Context, req *rpc.CancelTaskRequest) (*rpc.Task, error) {
+	return s.task(ctx, "task.cancel", req.Id, func() (*rpc.Task, error) { return s.TranscoderClient.CancelTask(ctx, req) })
+}
+
+func (s *transcoder) PauseTask(ctx context.Context, req *rpc.PauseTaskRequest) (*rpc.Task, error) {
+	return s.task(ctx, "task.pause", req.Id, func() (*rpc.Task, error) { return s.TranscoderClient.PauseTask(ctx, req) })
+}
+
+func (s *transcoder) ResumeTask(ctx context.Context, req *rpc.ResumeTaskRequest) (*rpc.Task, error) {
+	return s.task(ctx, "task.resume", req.Id, func() (*rpc.Task, error) { return s.TranscoderClient.ResumeTask(ctx, req) })
+}
+
+func (s *transcoder) RetryTask(ctx context.Context, req *rpc.RetryTaskRequest) (*rpc.Task, error) {
+	return s.task(ctx, "task.retry", req.Id, func() (*rpc.Task, error) { return s.TranscoderClient.RetryTask(ctx, req) })
+}
+
+func (s *transcoder) UpdateTask(ctx context.Context, req *rpc.UpdateTaskRequest) (*rpc.Task, error) {
+	return s.task(ctx, "task.update", req.Id, func() (*rpc.Task, error) { return s.TranscoderClient.UpdateTask(ctx, req) })
+}
+
+// bulk records what was asked for and what came of it.
+func (s *transcoder) bulk(ctx context.Context, action string, req *rpc.ChangeTasksRequest, change func(context.Context, *rpc.ChangeTasksRequest) (*rpc.ChangeTasksResponse, error)) (*rpc.ChangeTasksResponse, error) {
+	out, err := change(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	err = s.log.Append(ctx, Change{Action: action, Before: map[string]any{"asked": req}, After: out})
+	if err != nil {
+		return nil, unrecorded(err)
+	}
+	return out, nil
+}
+
+func (s *transcoder) CancelTasks(ctx context.Context, req *rpc.ChangeTasksRequest) (*rpc.ChangeTasksResponse, error) {
+	return s.bulk(ctx, "tasks.cancel", req, s.TranscoderClient.CancelTasks)
+}
+
+func (s *transcoder) PauseTasks(ctx context.Context, req *rpc.ChangeTasksRequest) (*rpc.ChangeTasksResponse, error) {
+	return s.bulk(ctx, "tasks.pause", req, s.TranscoderClient.PauseTasks)
+}
+
+func (s *transcoder) ResumeTasks(ctx context.Context, req *rpc.ChangeTasksRequest) (*rpc.ChangeTasksResponse, error) {
+	return s.bulk(ctx, "tasks.resume", req, s.TranscoderClient.ResumeTasks)
+}
+
+func (s *transcoder) RetryTasks(ctx context.Context, req *rpc.ChangeTasksRequest) (*rpc.ChangeTasksResponse, error) {
+	return s.bulk(ctx, "tasks.retry", req, s.TranscoderClient.RetryTasks)
+}
+
+func (s *transcoder) PrioritiseTasks(ctx context.Context, req *rpc.ChangeTasksRequest) (*rpc.ChangeTasksResponse, error) {
+	return s.bulk(ctx, "tasks.prioritise", req, s.TranscoderClient.PrioritiseTasks)
+}
+
+func (s *transcoder) PauseQueue(ctx context.Context, req *rpc.PauseQueueRequest) (*rpc.QueueState, error) {
+	out, err := s.TranscoderClient.PauseQueue(ctx, req)
+	return out, s.plain(ctx, err, "queue.pause", "")
+}
+
+func (s *transcoder) ResumeQueue(ctx context.Context, req *rpc.ResumeQueueRequest) (*rpc.QueueState, error) {
+	out, err := s.TranscoderClient.ResumeQueue(ctx, req)
+	return out, s.plain(ctx, err, "queue.resume", "")
+}
+
+func (s *transcoder) DrainWorker(ctx context.Context, req *rpc.DrainWorkerRequest) (*rpc.Worker, error) {
+	out, err := s.TranscoderClient.DrainWorker(ctx, req)
+	return out, s.plain(ctx, err, "worker.drain", req.Id)
+}
+
+func (s *transcoder) ResumeWorker(ctx context.Context, req *rpc.ResumeWorkerRequest) (*rpc.Worker, error) {
+	out, err := s.TranscoderClient.ResumeWorker(ctx, req)
+	return out, s.plain(ctx, err, "worker.resume", req.Id)
+}
+
+func (s *transcoder) DrainTranscoder(ctx context.Context, req *rpc.DrainTranscoderRequest) (*rpc.ListWorkersResponse, error) {
+	out, err := s.TranscoderClient.DrainTranscoder(ctx, req)
+	return out, s.plain(ctx, err, "transcoder.drain", "")
+}
+
+func (s *transcoder) ResumeTranscoder(ctx context.Context, req *rpc.ResumeTranscoderRequest) (*rpc.ListWorkersResponse, error) {
+	out, err := s.TranscoderClient.ResumeTranscoder(ctx, req)
+	return out, s.plain(ctx, err, "transcoder.resume", "")
+}
+
+// plain records a change of which the action says all.
+func (s *transcoder) plain(ctx context.Context, err error, action, object string) error {
+	if err != nil {
+		return err
+	}
+	if err := s.log.Append(ctx, Change{Action: action, Object: object}); err != nil {
+		return unrecorded(err)
+	}
+	return nil
+}
+
+// access records what operators change; what viewers do is no change.
+type access struct {
+	rpc.AccessClient
+	log *Log
+}
+
+// Access returns access with the changes of operators recorded.
+func (l *Log) Access(c rpc.AccessClient) rpc.AccessClient { return &access{c, l} }
+
+func (s *access) videoRule(ctx context.Context, id string) reader {
+	return func() (proto.Message, error) {
+		return s.AccessClient.GetVideoRule(ctx, &rpc.GetVideoRuleRequest{VideoId: id})
+	}
+}
+
+func (s *access) SetVideoRule(ctx context.Context, req *rpc.SetVideoRuleRequest) (*rpc.VideoRule, error) {
+	return recorded(ctx, s.log, "video.rule", req.VideoId, s.videoRule(ctx, req.VideoId), func() (*rpc.VideoRule, error) { return s.AccessClient.SetVideoRule(ctx, req) })
+}
+
+func (s *access) DeleteVideoRule(ctx context.Context, req *rpc.DeleteVideoRuleRequest) (*rpc.DeleteVideoRuleResponse, error) {
+	return recorded(ctx, s.log, "video.rule_delete", req.VideoId, s.videoRule(ctx, req.VideoId), func() (*rpc.DeleteVideoRuleResponse, error) { return s.AccessClient.DeleteVideoRule(ctx, req) })
+}
+
+func (s *access) rule(ctx context.Context, name string) reader {
+	return func() (proto.Message, error) { return s.AccessClient.GetRule(ctx, &rpc.GetRuleRequest{Name: name}) }
+}
+
+func (s *access) PutRule(ctx context.Context, req *rpc.PutRuleRequest) (*rpc.Rule, error) {
+	return recorded(ctx, s.log, "rule.put", req.Name, s.rule(ctx, req.Name), func() (*rpc.Rule, error) { return s.AccessClient.PutRule(ctx, req) })
+}
+
+func (s *access) DeleteRule(ctx context.Context, req *rpc.DeleteRuleRequest) (*rpc.DeleteRuleResponse, error) {
+	return recorded(ctx, s.log, "rule.delete", req.Name, s.rule(ctx, req.Name), func() (*rpc.DeleteRuleResponse, error) { return s.AccessClient.DeleteRule(ctx, req) })
+}
+
+func (s *access) EndSession(ctx context.Context, req *rpc.EndSessionRequest) (*rpc.EndSessionResponse, error) {
+	return recorded(ctx, s.log, "session.end", req.Id, nil, func() (*rpc.EndSessionResponse, error) { return s.AccessClient.EndSession(ctx, req) })
+}
+
+func (s *access) CreateCodes(ctx context.Context, req *rpc.CreateCodesRequest) (*rpc.Codes, error) {
+	out, err := s.AccessClient.CreateCodes(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.log.Append(ctx, Change{Action: "codes.create", Object: req.Pool, After: map[string]any{"count": len(out.Codes)}}); err != nil {
+		return nil, unrecorded(err)
+	}
+	return out, nil
+}
+
+func (s *access) DeleteCodes(ctx context.Context, req *rpc.DeleteCodesRequest) (*rpc.DeleteCodesResponse, error) {
+	return recorded(ctx, s.log, "codes.delete", req.Pool, nil, func() (*rpc.DeleteCodesResponse, error) { return s.AccessClient.DeleteCodes(ctx, req) })
+}
+
+func (s *access) CreateKey(ctx context.Context, req *rpc.CreateKeyRequest) (*rpc.Key, error) {
+	return recorded(ctx, s.log, "key.create", "", nil, func() (*rpc.Key, error) { return s.AccessClient.CreateKey(ctx, req) })
+}
+
+func (s *access) RevokeKey(ctx context.Context, req *rpc.RevokeKeyRequest) (*rpc.RevokeKeyResponse, error) {
+	return recorded(ctx, s.log, "key.revoke", req.Id, nil, func() (*rpc.RevokeKeyResponse, error) { return s.AccessClient.RevokeKey(ctx, req) })
+}

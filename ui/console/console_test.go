@@ -1,0 +1,371 @@
+package console
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+
+	"streamgate/app/apptest"
+	"streamgate/app/console"
+	"streamgate/app/rpc"
+	"streamgate/assets"
+	"streamgate/store"
+	"streamgate/store/bolt"
+	"streamgate/store/memory"
+)
+
+// services answer every call of the pages with next to nothing. Like the real
+// ones they want the scope that the schema names for what changes something.
+type services struct {
+	rpc.LibraryClient
+	rpc.TranscoderClient
+	rpc.AccessClient
+	rpc.MonitorClient
+}
+
+func (services) ListVideos(ctx context.Context, _ *rpc.ListVideosRequest) (*rpc.ListVideosResponse, error) {
+	return &rpc.ListVideosResponse{Videos: []*rpc.Video{{Id: "film", Title: hostile, State: "ready"}}}, rpc.Require(ctx, rpc.ScopeRead)
+}
+
+func (services) GetVideo(ctx context.Context, req *rpc.GetVideoRequest) (*rpc.Video, error) {
+	if req.Id != "film" {
+		return nil, rpc.NotFound(store.ErrNotFound, "video", req.Id)
+	}
+	return &rpc.Video{Id: "film", Title: hostile, State: "ready", DurationSeconds: 12}, rpc.Require(ctx, rpc.ScopeRead)
+}
+
+func (services) GetCells(ctx context.Context, _ *rpc.GetCellsRequest) (*rpc.Cells, error) {
+	return &rpc.Cells{VideoId: "film", Bounds: []float64{0, 4, 8, 12}, Renditions: []*rpc.RenditionCells{
+		{Name: "720p", Kind: "video", Ready: []*rpc.SegmentRun{{From: 0, To: 1}}},
+	}}, rpc.Require(ctx, rpc.ScopeRead)
+}
+
+func (services) UpdateVideo(ctx context.Context, _ *rpc.UpdateVideoRequest) (*rpc.Video, error) {
+	return &rpc.Video{}, rpc.Require(ctx, rpc.ScopeOperator)
+}
+
+func (services) DeleteVideo(ctx context.Context, _ *rpc.DeleteVideoRequest) (*rpc.DeleteVideoResponse, error) {
+	return &rpc.DeleteVideoResponse{}, rpc.Require(ctx, rpc.ScopeOperator)
+}
+
+func (services) GetTask(ctx context.Context, req *rpc.GetTaskRequest) (*rpc.Task, error) {
+	if req.Id != "task" {
+		return nil, rpc.NotFound(store.ErrNotFound, "task", req.Id)
+	}
+	return &rpc.Task{Id: "task", VideoId: "film", State: "processing", Progress: 33}, rpc.Require(ctx, rpc.ScopeRead)
+}
+
+func (services) ListTasks(ctx context.Context, _ *rpc.ListTasksRequest) (*rpc.ListTasksResponse, error) {
+	return &rpc.ListTasksResponse{Tasks: []*rpc.Task{{Id: "task", VideoId: "film", State: "failed", Error: &rpc.Failure{Message: hostile}}}}, rpc.Require(ctx, rpc.ScopeRead)
+}
+
+func (services) ListJobs(ctx context.Context, _ *rpc.ListJobsRequest) (*rpc.ListJobsResponse, error) {
+	return &rpc.ListJobsResponse{Jobs: []*rpc.Job{{Id: "task/chunk/000001", Kind: "chunk", State: "leased", FromSegment: 1, ToSegment: 2, Attempts: []*rpc.Attempt{
+		{Error: &rpc.Failure{Message: hostile}, Log: hostile},
+	}}}}, rpc.Require(ctx, rpc.ScopeRead)
+}
+
+func (services) ListWorkers(ctx context.Context, _ *rpc.ListWorkersRequest) (*rpc.ListWorkersResponse, error) {
+	return &rpc.ListWorkersResponse{Workers: []*rpc.Worker{{Id: "w1", State: "active", TaskId: "task", VideoId: "film", Command: hostile, Log: hostile}}}, rpc.Require(ctx, rpc.ScopeRead)
+}
+
+func (services) GetQueue(ctx context.Context, _ *rpc.GetQueueRequest) (*rpc.QueueState, error) {
+	return &rpc.QueueState{}, rpc.Require(ctx, rpc.ScopeRead)
+}
+
+func (services) PauseQueue(ctx context.Context, _ *rpc.PauseQueueRequest) (*rpc.QueueState, error) {
+	return &rpc.QueueState{}, rpc.Require(ctx, rpc.ScopeOperator)
+}
+
+func (services) ResumeQueue(ctx context.Context, _ *rpc.ResumeQueueRequest) (*rpc.QueueState, error) {
+	return &rpc.QueueState{}, rpc.Require(ctx, rpc.ScopeOperator)
+}
+
+func (services) CreateTask(ctx context.Context, _ *rpc.CreateTaskRequest) (*rpc.Task, error) {
+	return &rpc.Task{Id: "task"}, rpc.Require(ctx, rpc.ScopeUploader)
+}
+
+func (services) GetNode(ctx context.Context, _ *rpc.GetNodeRequest) (*rpc.Node, error) {
+	return &rpc.Node{Id: "node", Version: "test", DiskFreeBytes: 50, DiskTotalBytes: 100}, rpc.Require(ctx, rpc.ScopeRead)
+}
+
+func (services) ListSessions(ctx context.Context, _ *rpc.ListSessionsRequest) (*rpc.ListSessionsResponse, error) {
+	return &rpc.ListSessionsResponse{}, rpc.Require(ctx, rpc.ScopeOperator)
+}
+
+func (services) CreateSession(ctx context.Context, _ *rpc.CreateSessionRequest) (*rpc.Session, error) {
+	return &rpc.Session{Id: "s", Token: "ticket"}, rpc.Require(ctx, rpc.ScopeRead)
+}
+
+func (services) DeleteVideoRule(ctx context.Context, _ *rpc.DeleteVideoRuleRequest) (*rpc.DeleteVideoRuleResponse, error) {
+	return &rpc.DeleteVideoRuleResponse{}, rpc.Require(ctx, rpc.ScopeOperator)
+}
+
+func (services) ListKeys(ctx context.Context, _ *rpc.ListKeysRequest) (*rpc.ListKeysResponse, error) {
+	return &rpc.ListKeysResponse{Keys: []*rpc.Key{{Id: "key", Name: hostile, Scope: "read"}}}, rpc.Require(ctx, rpc.ScopeAdmin)
+}
+
+func (services) CreateKey(ctx context.Context, _ *rpc.CreateKeyRequest) (*rpc.Key, error) {
+	return &rpc.Key{Id: "key", Secret: "the-secret"}, rpc.Require(ctx, rpc.ScopeAdmin)
+}
+
+func (services) RevokeKey(ctx context.Context, _ *rpc.RevokeKeyRequest) (*rpc.RevokeKeyResponse, error) {
+	return &rpc.RevokeKeyResponse{}, rpc.Require(ctx, rpc.ScopeAdmin)
+}
+
+// hostile is what strangers write: a script, a control that turns what follows
+// around, bytes that are no text, and much of it.
+var hostile = `<script>alert(1)</script>"><img src=x onerror=alert(1)>` + "\u202e\x00\xff" + strings.Repeat("long ", 300)
+
+// site is the console with one person of each role.
+type site struct {
+	*Console
+	mux     *http.ServeMux
+	people  *console.Service
+	cookies map[console.Role]*http.Cookie
+}
+
+const testPassword = "correct horse battery"
+
+func newSite(t *testing.T) *site {
+	t.Helper()
+	db, err := bolt.Open(t.TempDir()+"/db", bolt.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	set, err := assets.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := slog.New(slog.DiscardHandler)
+	audit := console.NewLog(db.Catalog())
+	people := console.New(console.Config{Catalog: db.Catalog(), Cache: memory.NewCache(memory.Options{}), Audit: audit, Log: log})
+	none := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if rpc.Require(r.Context(), rpc.ScopeUploader) != nil {
+			w.WriteHeader(http.StatusForbidden)
+		}
+	})
+	s := services{}
+	c, err := New(Config{
+		Library: s, Transcoder: s, Access: s, Monitor: s, People: people, Audit: audit, Bus: apptest.NewBus(t), Assets: set,
+		Uploads: none, PutSource: none, Still: func(http.ResponseWriter, *http.Request, string, string) {},
+		Decisions: func() []console.Decision { return []console.Decision{{VideoID: "film", Why: hostile}} },
+		Settings:  func() []Setting { return []Setting{{Key: "a", Value: "b"}} }, Chains: func() []ChainState { return nil }, Log: log,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	out := &site{Console: c, mux: http.NewServeMux(), people: people, cookies: map[console.Role]*http.Cookie{}}
+	c.Routes(out.mux)
+	for _, role := range console.Roles() {
+		out.cookies[role] = out.signedIn(t, role)
+	}
+	return out
+}
+
+// signedIn adds a person of a role, who signs in.
+func (s *site) signedIn(t *testing.T, role console.Role) *http.Cookie {
+	t.Helper()
+	err := s.people.Add(rpc.System(t.Context()), console.NewPerson{Name: string(role), Role: role, Password: testPassword})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := s.send(http.MethodPost, "/console/sign-in", url.Values{"name": {string(role)}, "password": {testPassword}}, nil, nil)
+	for _, c := range w.Result().Cookies() {
+		if c.Name == cookieName {
+			return c
+		}
+	}
+	t.Fatalf("%s is not signed in: status %d, %s", role, w.Code, w.Body)
+	return nil
+}
+
+func (s *site) send(method, path string, form url.Values, cookie *http.Cookie, header http.Header) *httptest.ResponseRecorder {
+	var body io.Reader
+	if form != nil {
+		body = strings.NewReader(form.Encode())
+	}
+	r := httptest.NewRequest(method, path, body)
+	if form != nil {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	for name, values := range header {
+		r.Header[name] = values
+	}
+	if cookie != nil {
+		r.AddCookie(cookie)
+	}
+	ctx, stop := context.WithCancel(r.Context())
+	if strings.HasSuffix(path, "/events") {
+		stop() // a stream that nobody listens to any more
+	}
+	defer stop()
+	w := httptest.NewRecorder()
+	s.mux.ServeHTTP(w, r.WithContext(ctx))
+	return w
+}
+
+var placeholder = regexp.MustCompile(`\{[^}]*\}`)
+
+// address is a path of a route, and the method to ask it with.
+func (r route) address() (method, path string) {
+	method, path, found := strings.Cut(r.pattern, " ")
+	if !found {
+		method, path = http.MethodPost, r.pattern
+	}
+	switch {
+	case strings.Contains(path, "/tasks/"):
+		path = placeholder.ReplaceAllString(path, "task")
+	case strings.Contains(path, "/{$}"):
+		path = strings.TrimSuffix(path, "{$}")
+	default:
+		path = placeholder.ReplaceAllString(path, "film")
+	}
+	return method, path
+}
+
+// TestRoutes asks every route as everybody: nobody, each role, and from another
+// site's page.
+func TestRoutes(t *testing.T) {
+	s := newSite(t)
+	for _, route := range s.routes() {
+		method, path := route.address()
+		t.Run(method+" "+path, func(t *testing.T) {
+			changes := method != http.MethodGet
+			forged := s.send(method, path, url.Values{}, s.cookies[console.Admin], http.Header{"Sec-Fetch-Site": {"cross-site"}, "Origin": {"https://evil.example"}})
+			if changes && forged.Code != http.StatusForbidden {
+				t.Errorf("forged: status %d", forged.Code)
+			}
+			checkHeaders(t, route, forged)
+			s.checkNobody(t, route, s.send(method, path, url.Values{}, nil, nil))
+			for _, role := range console.Roles() {
+				if path == "/console/sign-out" || strings.HasSuffix(path, "/password") {
+					continue // they would end the session or spend attempts
+				}
+				w := s.send(method, path, url.Values{}, s.cookies[role], nil)
+				checkHeaders(t, route, w)
+				may := role.Includes(route.need)
+				if refused := w.Code == http.StatusForbidden; refused == may && route.need != "" {
+					t.Errorf("%s: status %d", role, w.Code)
+				}
+				if may && w.Code >= http.StatusInternalServerError {
+					t.Errorf("%s: status %d: %s", role, w.Code, w.Body)
+				}
+				checkHostile(t, w)
+			}
+		})
+	}
+}
+
+// checkNobody: whoever has not signed in is sent to the sign-in, or refused.
+func (s *site) checkNobody(t *testing.T, route route, w *httptest.ResponseRecorder) {
+	t.Helper()
+	to := w.Header().Get("Location")
+	switch {
+	case route.need == "":
+		return
+	case w.Code == http.StatusUnauthorized, w.Code == http.StatusSeeOther && strings.HasPrefix(to, "/console/sign-in"):
+	default:
+		t.Errorf("nobody: status %d to %q", w.Code, to)
+	}
+}
+
+func checkHeaders(t *testing.T, route route, w *httptest.ResponseRecorder) {
+	t.Helper()
+	if strings.HasSuffix(route.pattern, "poster.jpg") {
+		return // a picture has the media service's
+	}
+	for name, want := range map[string]string{
+		"Content-Security-Policy": policy, "Referrer-Policy": "same-origin", "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store",
+	} {
+		if got := w.Header().Get(name); got != want {
+			t.Errorf("%s is %q", name, got)
+		}
+	}
+}
+
+// checkHostile: what strangers wrote is text, and nothing is inline.
+func checkHostile(t *testing.T, w *httptest.ResponseRecorder) {
+	t.Helper()
+	body := w.Body.String()
+	for _, bad := range []string{"<script>alert", "<img src=x", "\u202e", "\x00", "\xff", "<style", " style=", "hx-on", "js:"} {
+		if strings.Contains(body, bad) {
+			t.Errorf("the page has %q", bad)
+		}
+	}
+	for _, m := range regexp.MustCompile(`<script[^>]*>`).FindAllString(body, -1) {
+		if !strings.Contains(m, "src=") {
+			t.Errorf("an inline script: %s", m)
+		}
+	}
+}
+
+// TestSignIn: a wrong password is refused, and after a few tries the right one
+// too; a token that a browser brings along never becomes a session.
+func TestSignIn(t *testing.T) {
+	s := newSite(t)
+	fixed := &http.Cookie{Name: cookieName, Value: "FIXED"}
+	good := url.Values{"name": {"admin"}, "password": {testPassword}}
+	w := s.send(http.MethodPost, "/console/sign-in", good, fixed, nil)
+	if w.Code != http.StatusSeeOther || strings.Contains(w.Header().Get("Set-Cookie"), "FIXED") {
+		t.Errorf("status %d, %s", w.Code, w.Header().Get("Set-Cookie"))
+	}
+	if w := s.send(http.MethodGet, "/console/", nil, fixed, nil); w.Code != http.StatusSeeOther {
+		t.Errorf("a fixed token is let in: %d", w.Code)
+	}
+	cookie := s.cookies[console.Admin]
+	if !cookie.HttpOnly || cookie.SameSite != http.SameSiteLaxMode || cookie.Path != "/" {
+		t.Errorf("the cookie is %s", cookie)
+	}
+	said := ""
+	for range clientTries {
+		said = s.send(http.MethodPost, "/console/sign-in", url.Values{"name": {"admin"}, "password": {"wrong"}}, nil, nil).Body.String()
+	}
+	if !strings.Contains(said, "Too many tries") {
+		t.Errorf("after %d tries: %s", clientTries, said)
+	}
+	if w := s.send(http.MethodPost, "/console/sign-in", good, nil, nil); w.Code != http.StatusUnauthorized {
+		t.Errorf("the right password after too many tries: %d", w.Code)
+	}
+}
+
+const clientTries = 12
+
+// TestSecure: over TLS the cookie has the prefix that keeps other hosts from
+// setting it.
+func TestSecure(t *testing.T) {
+	s := newSite(t)
+	s.PublicURL = "https://video.example.org"
+	w := s.send(http.MethodPost, "/console/sign-in", url.Values{"name": {"admin"}, "password": {testPassword}}, nil, nil)
+	set := w.Header().Get("Set-Cookie")
+	if !strings.HasPrefix(set, "__Host-") || !strings.Contains(set, "Secure") {
+		t.Errorf("the cookie is %s", set)
+	}
+	if w := s.send(http.MethodGet, "/console/", nil, s.cookies[console.Admin], nil); w.Code != http.StatusSeeOther {
+		t.Errorf("a cookie without the prefix is let in: %d", w.Code)
+	}
+}
+
+// TestLocal: a form cannot lead away from the console.
+func TestLocal(t *testing.T) {
+	for in, want := range map[string]string{
+		"/console/queue?state=failed": "/console/queue?state=failed", "https://evil.example/console/": "/console/",
+		"//evil.example/console/": "/console/", "/watch/x": "/console/", "": "/console/", "/console/\\evil": "/console/", "javascript:alert(1)": "/console/",
+	} {
+		if got := local(in); got != want {
+			t.Errorf("%q leads to %q", in, got)
+		}
+	}
+}

@@ -1,0 +1,264 @@
+package console
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	"streamgate/app/console"
+	"streamgate/app/rpc"
+)
+
+// videoView is one video.
+type videoView struct {
+	Path       string
+	Card       videoCard
+	Width      string
+	Size       text
+	SHA256     string
+	Profile    string
+	TaskID     string
+	Failure    string
+	Public     bool
+	Watch      string
+	HLS, DASH  string
+	Plays      bool
+	Renditions []renditionRow
+	Rule       string // JSON
+	Sentence   []string
+	RuleError  string
+	Tasks      []taskRow
+	May        bool
+}
+
+// renditionRow is one rendition and what of it exists.
+type renditionRow struct {
+	Name, Kind, Codecs, Pixels, Declared, Measured, Progress string
+	Size                                                     text
+}
+
+func (v *visit) video() {
+	view, err := v.newVideo(v.r.PathValue("id"))
+	if err != nil {
+		v.fail(err)
+		return
+	}
+	v.page(http.StatusOK, view.Card.Title, "/console/videos", videoPage(view))
+}
+
+func (v *visit) newVideo(id string) (videoView, error) {
+	video, err := v.Library.GetVideo(rpc.WithBaseURL(v.ctx, v.base()), &rpc.GetVideoRequest{Id: id})
+	if err != nil {
+		return videoView{}, err
+	}
+	view := videoView{
+		Path: "/console/videos/" + video.Id, Card: newVideoCard(video), Size: size(video.SizeBytes), SHA256: video.Sha256,
+		Profile: video.Profile, TaskID: video.TaskId, Failure: printable(video.GetError().GetMessage()), Public: video.Public,
+		Watch: video.WatchUrl, HLS: video.HlsUrl, DASH: video.DashUrl, May: v.may(console.Operator),
+		Plays: video.DurationSeconds > 0 && video.State != "failed",
+	}
+	if video.Width > 0 {
+		view.Width = fmt.Sprintf("%d×%d", video.Width, video.Height)
+	}
+	if view.Renditions, err = v.renditions(video); err != nil {
+		return view, err
+	}
+	if video.Gated {
+		if err := v.readRule(&view); err != nil {
+			return view, err
+		}
+	}
+	tasks, err := v.Transcoder.ListTasks(v.ctx, &rpc.ListTasksRequest{VideoId: id})
+	if err != nil {
+		return view, err
+	}
+	for _, t := range tasks.Tasks {
+		view.Tasks = append(view.Tasks, newTaskRow(t, map[string]*rpc.Video{video.Id: video}))
+	}
+	return view, nil
+}
+
+// base is what links to copy begin with.
+func (v *visit) base() string {
+	if v.PublicURL != "" {
+		return strings.TrimRight(v.PublicURL, "/")
+	}
+	scheme := "http"
+	if v.secure(v.r) {
+		scheme = "https"
+	}
+	return scheme + "://" + v.r.Host
+}
+
+func (v *visit) renditions(video *rpc.Video) (rows []renditionRow, err error) {
+	cells, err := v.Library.GetCells(v.ctx, &rpc.GetCellsRequest{VideoId: video.Id})
+	if connect.CodeOf(err) == connect.CodeFailedPrecondition { // not planned yet
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	for i, r := range video.Renditions {
+		row := renditionRow{Name: r.Name, Kind: r.Kind, Codecs: r.Codecs, Declared: bitrate(r.Bandwidth), Measured: "–", Progress: percent(r.Progress)}
+		if r.Width > 0 {
+			row.Pixels = fmt.Sprintf("%d×%d", r.Width, r.Height)
+		}
+		if r.Copy {
+			row.Kind += ", copied"
+		}
+		if i < len(cells.Renditions) {
+			c := cells.Renditions[i]
+			row.Size = size(c.SizeBytes)
+			if made := madeSeconds(cells, c); made > 0 {
+				row.Measured = bitrate(8 * c.SizeBytes / made)
+			}
+		}
+		rows = append(rows, row)
+	}
+	return rows, nil
+}
+
+// madeSeconds is how much of a rendition exists.
+func madeSeconds(cells *rpc.Cells, r *rpc.RenditionCells) (seconds float64) {
+	for _, run := range r.Ready {
+		if int(run.To) < len(cells.Bounds) {
+			seconds += cells.Bounds[run.To] - cells.Bounds[run.From]
+		}
+	}
+	return seconds
+}
+
+// readRule adds the rule as JSON and in words: what would admit a stranger.
+func (v *visit) readRule(view *videoView) error {
+	rule, err := v.Access.GetVideoRule(v.ctx, &rpc.GetVideoRuleRequest{VideoId: view.Card.ID})
+	if err != nil {
+		return err
+	}
+	data, err := json.MarshalIndent(rule.Rule.AsMap(), "", "  ")
+	if err != nil {
+		return fmt.Errorf("write the rule: %w", err)
+	}
+	view.Rule = string(data)
+	decision, err := v.Access.CheckAccess(v.ctx, &rpc.CheckAccessRequest{VideoId: view.Card.ID})
+	if err != nil {
+		view.RuleError, _ = sentence(err)
+		return nil
+	}
+	view.Sentence = decision.Admits
+	return nil
+}
+
+func (v *visit) changeVideo() {
+	id := v.r.PathValue("id")
+	title, public := v.r.PostFormValue("title"), v.r.PostFormValue("public") != ""
+	_, err := v.Library.UpdateVideo(v.ctx, &rpc.UpdateVideoRequest{Id: id, Title: &title, Public: &public})
+	v.back("/console/videos/"+id, "The changes are saved.", err)
+}
+
+func (v *visit) changeRule() {
+	id := v.r.PathValue("id")
+	to := "/console/videos/" + id
+	if v.r.PostFormValue("do") == "delete" {
+		_, err := v.Access.DeleteVideoRule(v.ctx, &rpc.DeleteVideoRuleRequest{VideoId: id})
+		v.back(to, "The video is private: only links that a key makes play it.", err)
+		return
+	}
+	written := v.r.PostFormValue("rule")
+	err := v.setRule(id, written)
+	if err == nil {
+		v.back(to, "The rule is saved; everybody who watches has been asked again.", nil)
+		return
+	}
+	view, verr := v.newVideo(id) // what was typed stays
+	if verr != nil {
+		v.fail(verr)
+		return
+	}
+	view.Rule = written
+	view.RuleError, _ = sentence(err)
+	v.page(http.StatusUnprocessableEntity, view.Card.Title, "/console/videos", videoPage(view))
+}
+
+func (v *visit) setRule(id, written string) error {
+	var rule structpb.Struct
+	var plain map[string]any
+	if err := json.Unmarshal([]byte(written), &plain); err != nil {
+		return rpc.Invalid("invalid_rule", "The rule is no JSON object: %s.", err)
+	}
+	made, err := structpb.NewStruct(plain)
+	if err != nil {
+		return rpc.Invalid("invalid_rule", "The rule cannot be read: %s.", err)
+	}
+	rule.Fields = made.Fields
+	_, err = v.Access.SetVideoRule(v.ctx, &rpc.SetVideoRuleRequest{VideoId: id, Rule: &rule})
+	return err
+}
+
+// deleteView asks once more, in numbers.
+type deleteView struct {
+	ID, Title, Bytes, Error, Typed string
+	Cells, Watching                string
+}
+
+func (v *visit) askDelete() { v.showDelete(http.StatusOK, "", "") }
+
+func (v *visit) showDelete(status int, typed, problem string) {
+	id := v.r.PathValue("id")
+	video, err := v.Library.GetVideo(v.ctx, &rpc.GetVideoRequest{Id: id})
+	if err != nil {
+		v.fail(err)
+		return
+	}
+	view := deleteView{ID: id, Title: strings.TrimSpace(printable(video.Title)), Bytes: size(video.SizeBytes).Short, Typed: printable(typed), Error: problem}
+	sessions, err := v.Access.ListSessions(v.ctx, &rpc.ListSessionsRequest{VideoId: id, State: "live", Limit: 200})
+	if err != nil {
+		v.fail(err)
+		return
+	}
+	view.Watching = many(len(sessions.Sessions), "session", "sessions")
+	view.Cells = many(len(video.Renditions), "rendition", "renditions")
+	v.page(status, "Delete "+printable(video.Title), "/console/videos", deletePage(view))
+}
+
+func (v *visit) deleteVideo() {
+	id := v.r.PathValue("id")
+	video, err := v.Library.GetVideo(v.ctx, &rpc.GetVideoRequest{Id: id})
+	if err != nil {
+		v.fail(err)
+		return
+	}
+	if typed := v.r.PostFormValue("title"); strings.TrimSpace(printable(typed)) != strings.TrimSpace(printable(video.Title)) {
+		v.showDelete(http.StatusUnprocessableEntity, typed, "That is not the title: nothing was deleted.")
+		return
+	}
+	_, err = v.Library.DeleteVideo(v.ctx, &rpc.DeleteVideoRequest{Id: id})
+	v.back("/console/videos", "“"+printable(video.Title)+"” is deleted, with its media.", err)
+}
+
+func (v *visit) transcode() {
+	id := v.r.PathValue("id")
+	t, err := v.Transcoder.CreateTask(v.ctx, &rpc.CreateTaskRequest{VideoId: id})
+	if err != nil {
+		v.back("/console/videos/"+id, "", err)
+		return
+	}
+	v.back("/console/tasks/"+t.Id, "The task is queued: it makes what is missing.", nil)
+}
+
+// player opens the watch page with a session of the person's own.
+func (v *visit) player() {
+	session, err := v.Access.CreateSession(v.ctx, &rpc.CreateSessionRequest{VideoId: v.r.PathValue("id")})
+	if err != nil {
+		v.fail(err)
+		return
+	}
+	http.Redirect(v.w, v.r, "/s/"+session.Token+"/", http.StatusSeeOther)
+}
+
+func (v *visit) poster() {
+	v.Still(v.w, v.r, v.r.PathValue("id"), "poster.jpg")
+}
