@@ -85,7 +85,7 @@ func read(t *testing.T, r io.Reader) []byte {
 // TestPath: a name changes with the bytes, so that it may be kept for ever.
 func TestPath(t *testing.T) {
 	set := load(t)
-	form := regexp.MustCompile(`^/assets/[a-z.]+\.[0-9a-f]{12}\.[a-z]+$`)
+	form := regexp.MustCompile(`^/assets/[a-z.-]+\.[0-9a-f]{12}\.[a-z]+$`)
 	for name, body := range embedded(t) {
 		sum := sha256.Sum256(body)
 		got := set.Path(name)

@@ -84,7 +84,7 @@ type library struct {
 func (l *Log) Library(c rpc.LibraryClient) rpc.LibraryClient { return &library{c, l} }
 
 func (s *library) video(ctx context.Context, id string) reader {
-	return func() (proto.Message, error) { return s.LibraryClient.GetVideo(ctx, &rpc.GetVideoRequest{Id: id}) }
+	return func() (proto.Message, error) { return s.GetVideo(ctx, &rpc.GetVideoRequest{Id: id}) }
 }
 
 func (s *library) CreateVideo(ctx context.Context, req *rpc.CreateVideoRequest) (*rpc.Video, error) {
@@ -109,7 +109,7 @@ type transcoder struct {
 func (l *Log) Transcoder(c rpc.TranscoderClient) rpc.TranscoderClient { return &transcoder{c, l} }
 
 func (s *transcoder) task(ctx context.Context, action, id string, change func() (*rpc.Task, error)) (*rpc.Task, error) {
-	before := func() (proto.Message, error) { return s.TranscoderClient.GetTask(ctx, &rpc.GetTaskRequest{Id: id}) }
+	before := func() (proto.Message, error) { return s.GetTask(ctx, &rpc.GetTaskRequest{Id: id}) }
 	return recorded(ctx, s.log, action, id, before, change)
 }
 
@@ -222,7 +222,7 @@ func (l *Log) Access(c rpc.AccessClient) rpc.AccessClient { return &access{c, l}
 
 func (s *access) videoRule(ctx context.Context, id string) reader {
 	return func() (proto.Message, error) {
-		return s.AccessClient.GetVideoRule(ctx, &rpc.GetVideoRuleRequest{VideoId: id})
+		return s.GetVideoRule(ctx, &rpc.GetVideoRuleRequest{VideoId: id})
 	}
 }
 
@@ -235,7 +235,7 @@ func (s *access) DeleteVideoRule(ctx context.Context, req *rpc.DeleteVideoRuleRe
 }
 
 func (s *access) rule(ctx context.Context, name string) reader {
-	return func() (proto.Message, error) { return s.AccessClient.GetRule(ctx, &rpc.GetRuleRequest{Name: name}) }
+	return func() (proto.Message, error) { return s.GetRule(ctx, &rpc.GetRuleRequest{Name: name}) }
 }
 
 func (s *access) PutRule(ctx context.Context, req *rpc.PutRuleRequest) (*rpc.Rule, error) {
