@@ -115,7 +115,7 @@ test: install-run install-test assets ## install what the tests need and run the
 	@go test -race -timeout 20m -p 1 ./... # one package at a time: some play films, in real time
 
 .PHONY: chaos
-chaos: install-run install-test assets ## kill -9 the node 20 times in one chunk, 20 at random, and 20 ffmpegs (CHAOS_KILLS=20)
+chaos: install-run install-test assets ## kill -9 the node 20 times in one chunk, 20 at random, and 40 ffmpegs (CHAOS_KILLS=20)
 	@CHAOS_KILLS=$${CHAOS_KILLS:-20} go test -count=1 -timeout 40m -v -run 'TestChaos' ./cmd/streamgate/e2e
 
 .PHONY: fuzz
@@ -175,7 +175,7 @@ install-protoc:
 
 .PHONY: install-test
 install-test:
-	$(call packages,ffmpeg:ffmpeg chromium:chromium gcc:gcc curl:curl jq:jq)
+	$(call packages,ffmpeg:ffmpeg chromium:chromium gcc:gcc curl:curl jq:jq nginx:nginx caddy:caddy)
 
 .PHONY: install-bench
 install-bench:

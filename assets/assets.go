@@ -8,6 +8,8 @@
 //	mux.Handle("GET "+assets.Prefix, set)
 //	set.Path("watch.js") // for a page: /assets/watch.1f0c….js
 //
+// A site that lies under a path (https://example.org/videos) sets Root.
+//
 // # Guarantees
 //
 // Every file is served under a name that carries a hash of its bytes, so that
@@ -45,6 +47,11 @@ const Prefix = "/assets/"
 // Set is the embedded files by logical name ("watch.js") and by the path they
 // are served at.
 type Set struct {
+	// Root is the path under which browsers see the site, without a trailing
+	// slash: "/videos", or "" if it has its host to itself. Every link of a page
+	// begins with it; the server's own patterns do not.
+	Root string
+
 	paths map[string]string // logical name → URL path
 	files map[string]file   // URL path → file
 }
@@ -100,13 +107,13 @@ func mimeType(ext string) (kind string, ok bool) {
 	return "", false
 }
 
-// Path returns the URL path of a logical name. An unknown name is a mistake in
+// Path returns the path by which a page refers to a logical name. An unknown name is a mistake in
 // a page, shown by its test: the path then leads nowhere.
 func (s *Set) Path(name string) string {
 	if p, ok := s.paths[name]; ok {
-		return p
+		return s.Root + p
 	}
-	return Prefix + "missing/" + name
+	return s.Root + Prefix + "missing/" + name
 }
 
 // ServeHTTP serves the files under their hashed names, to be kept for ever.

@@ -35,6 +35,9 @@ var types = map[string]string{
 	"watch.css":     "text/css; charset=utf-8",
 	"gate.css":      "text/css; charset=utf-8",
 	"icon.svg":      "image/svg+xml",
+	"memory.js":     "text/javascript; charset=utf-8",
+	"mediakeys.js":  "text/javascript; charset=utf-8",
+	"share.js":      "text/javascript; charset=utf-8",
 }
 
 func load(t *testing.T) *Set {
@@ -80,6 +83,20 @@ func read(t *testing.T, r io.Reader) []byte {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// TestRoot: pages of a site that lies under a path refer to files there; the
+// proxy has taken the path off when they are asked for.
+func TestRoot(t *testing.T) {
+	set := load(t)
+	plain := set.Path("watch.js")
+	set.Root = "/tv"
+	if got := set.Path("watch.js"); got != "/tv"+plain {
+		t.Errorf("under /tv the path is %s, without %s", got, plain)
+	}
+	if resp := ask(set, http.MethodGet, plain, ""); resp.StatusCode != http.StatusOK {
+		t.Errorf("%s: %s", plain, resp.Status)
+	}
 }
 
 // TestPath: a name changes with the bytes, so that it may be kept for ever.

@@ -49,7 +49,14 @@ func (admin) Start(ctx context.Context, k *Kernel) error {
 	if err != nil {
 		return fmt.Errorf("open the admin socket: %w", err)
 	}
-	return k.Serve(ctx, Server{Name: adminServer, Listener: ln, Handler: asAdmin(k.Mux, k.PublicURL)})
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET "+ReadyPath, func(w http.ResponseWriter, r *http.Request) {
+		ready := k.state.readiness(r.Context())
+		ready.Listeners = k.state.listeners() // whoever has the socket may know them
+		writeReadiness(w, ready)
+	})
+	mux.Handle("/", asAdmin(k.Mux, k.PublicURL))
+	return k.Serve(ctx, Server{Name: adminServer, Listener: ln, Handler: mux})
 }
 
 func (admin) Stop(context.Context) error { return nil }

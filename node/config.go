@@ -20,17 +20,20 @@ import (
 type Config struct {
 	Deployment Deployment `yaml:"deployment"`
 	APIGateway APIGateway `yaml:"api_gateway"`
+	CORS       CORS       `yaml:"cors"`
 	Transcoder Transcoder `yaml:"transcoder"`
 	Upload     Upload     `yaml:"upload"`
 	Streaming  Streaming  `yaml:"streaming"`
 	Access     Access     `yaml:"access"`
 	Console    Console    `yaml:"console"`
+	Embed      Embed      `yaml:"embed"`
 	// Chains are the blockchains (EVM) that rules may name. Default: none;
 	// wallets can then not sign in. As a variable or on the command line: YAML
 	// on one line.
-	Chains  []Chain `yaml:"chains" secret:"true"`
-	Monitor Monitor `yaml:"monitor"`
-	Log     Log     `yaml:"log"`
+	Chains   []Chain  `yaml:"chains" secret:"true"`
+	Webhooks Webhooks `yaml:"webhooks"`
+	Monitor  Monitor  `yaml:"monitor"`
+	Log      Log      `yaml:"log"`
 
 	// DataDir holds everything the node keeps: records, media, uploads, the
 	// admin socket. Default: $STATE_DIRECTORY (systemd), else
@@ -61,12 +64,29 @@ type APIGateway struct {
 	// Default: 30s.
 	Timeout time.Duration `yaml:"timeout"`
 	// PublicURL is the address under which clients reach the node when a proxy
-	// stands before it, for example https://video.example.org. Default: empty,
-	// links then follow the address of each request.
+	// stands before it, for example https://video.example.org, or with a path
+	// https://example.org/videos: the proxy may take the path off or leave it.
+	// Default: empty, links then follow the address of each request.
 	PublicURL string `yaml:"public_url"`
 	// TrustedProxies are the networks (10.0.0.0/8) or addresses whose
 	// X-Forwarded-* headers are believed. Default: none.
 	TrustedProxies []string `yaml:"trusted_proxies"`
+}
+
+// Embed is the player in pages of other sites: /embed/{id}.
+type Embed struct {
+	// AllowedOrigins are the sites that may show the player in a frame, like
+	// https://blog.example.org or https://*.example.org; "*" is every site.
+	// Default: none, browsers then refuse.
+	AllowedOrigins []string `yaml:"allowed_origins"`
+}
+
+// CORS says which other sites' pages may call the API.
+type CORS struct {
+	// AllowedOrigins are their origins, for example https://app.example.org, or
+	// "*" for all: for the API, uploads, events and RPC, with a key. A login's
+	// cookie never counts there. Default: none.
+	AllowedOrigins []string `yaml:"allowed_origins"`
 }
 
 // RateLimit bounds the API requests of one client.
@@ -242,6 +262,15 @@ type Chain struct {
 	DelegateRegistry string `yaml:"delegate_registry"`
 }
 
+// Webhooks tell other servers of events.
+type Webhooks struct {
+	// AllowPrivate lets webhooks go to http URLs, and to loopback, private and
+	// link-local addresses: whoever has a key with scope operator can then have
+	// the node send requests within its own network. Default: false, https to
+	// public addresses only.
+	AllowPrivate bool `yaml:"allow_private"`
+}
+
 // Monitor is the operator's listener (health, metrics, pprof), and where traces go.
 type Monitor struct {
 	// Listen is its address; keep it off public networks. Default:
@@ -290,6 +319,7 @@ func Default() *Config {
 			},
 			Profiles: map[string]media.Profile{rpc.DefaultProfile: media.DefaultProfile()},
 		},
+		CORS:      CORS{AllowedOrigins: []string{}},
 		Upload:    Upload{MaxSize: 50 << 30, ExpireAfter: 24 * time.Hour, MinFreeDisk: 1 << 30},
 		Streaming: Streaming{SessionTTL: 4 * time.Hour, Hold: 9 * time.Second},
 		Access: Access{
@@ -297,6 +327,7 @@ func Default() *Config {
 			MaxStreamsPerWallet: 3, RecheckInterval: time.Minute,
 		},
 		Console: Console{Enabled: true, SessionTTL: 12 * time.Hour},
+		Embed:   Embed{AllowedOrigins: []string{}},
 		Chains:  []Chain{},
 		Monitor: Monitor{Listen: "127.0.0.1:6060"},
 		Log:     Log{Level: "info", Format: "auto"},

@@ -6,8 +6,9 @@ import (
 	"net/url"
 	"time"
 
-	"streamgate/app/access"
+	"streamgate/app/access/eth"
 	"streamgate/app/access/evm"
+	"streamgate/app/access/rules"
 )
 
 func (a *Access) check(v *checker) {
@@ -69,7 +70,7 @@ func checkChains(v *checker, chains []Chain) {
 			v.fault(key+".requests_per_second", c.RequestsPerSecond, "write a number of at least 0")
 		}
 		for name, a := range map[string]string{"multicall": c.Multicall, "delegate_registry": c.DelegateRegistry} {
-			if _, err := access.ParseAddress(a); a != "" && err != nil {
+			if _, err := eth.ParseAddress(a); a != "" && err != nil {
 				v.fault(key+"."+name, a, "write an address, 0x and 40 hex digits, or leave it empty")
 			}
 		}
@@ -83,8 +84,8 @@ func isHTTP(text string) bool {
 
 // evmConfig is what the chains' client makes of a checked configuration.
 func (c *Chain) evmConfig() evm.ChainConfig {
-	multicall, _ := access.ParseAddress(c.Multicall) // checked; the zero address means the usual one
-	registry, _ := access.ParseAddress(c.DelegateRegistry)
+	multicall, _ := eth.ParseAddress(c.Multicall) // checked; the zero address means the usual one
+	registry, _ := eth.ParseAddress(c.DelegateRegistry)
 	return evm.ChainConfig{
 		ID: uint64(c.ID), Name: c.Name, URLs: c.URLs, Confirmations: uint64(c.Confirmations), Quorum: c.Quorum,
 		Timeout: c.Timeout, MaxBlockAge: c.MaxBlockAge, MaxRequestsPerSecond: c.RequestsPerSecond,
@@ -93,7 +94,7 @@ func (c *Chain) evmConfig() evm.ChainConfig {
 }
 
 // policy is how decisions deal with the chains.
-func policy(chains []Chain) access.Policy {
+func policy(chains []Chain) rules.Policy {
 	grace, names := map[uint64]time.Duration{}, map[uint64]string{}
 	for _, c := range chains {
 		names[uint64(c.ID)] = c.Name
@@ -101,7 +102,7 @@ func policy(chains []Chain) access.Policy {
 			grace[uint64(c.ID)] = cmp.Or(c.Grace, defaultGrace)
 		}
 	}
-	return access.Policy{
+	return rules.Policy{
 		Grace:     func(chain uint64) time.Duration { return grace[chain] },
 		ChainName: func(chain uint64) string { return names[chain] },
 	}

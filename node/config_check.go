@@ -22,6 +22,9 @@ func (c *Config) Validate() error {
 	v := &checker{}
 	v.oneOf("deployment.mode", c.Deployment.Mode, ModeMonolith, ModeCluster)
 	c.APIGateway.check(v)
+	for _, o := range c.CORS.AllowedOrigins {
+		v.origin("cors.allowed_origins", o)
+	}
 	c.Transcoder.check(v)
 	v.atLeast("upload.max_size", c.Upload.MaxSize, 1)
 	v.between("upload.expire_after", c.Upload.ExpireAfter, time.Minute, 365*24*time.Hour)
@@ -30,6 +33,7 @@ func (c *Config) Validate() error {
 	v.between("streaming.hold", c.Streaming.Hold, 0, 9500*time.Millisecond)
 	c.Access.check(v)
 	v.between("console.session_ttl", c.Console.SessionTTL, time.Minute, 90*24*time.Hour)
+	c.Embed.check(v)
 	if len(c.Chains) > 0 && len(c.APIGateway.TrustedProxies) > 0 && c.APIGateway.PublicURL == "" {
 		v.fault("api_gateway.public_url", "", "behind a proxy, wallets sign in for the site of that name: write its whole URL")
 	}
@@ -53,8 +57,13 @@ func (g *APIGateway) check(v *checker) {
 	v.between("api_gateway.timeout", g.Timeout, time.Second, time.Hour)
 	if g.PublicURL != "" {
 		u, err := url.Parse(g.PublicURL)
-		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
+		switch {
+		case err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" || u.Fragment != "":
 			v.fault("api_gateway.public_url", g.PublicURL, "write a whole URL like https://video.example.org, or leave it empty")
+		case !plainPath.MatchString(u.EscapedPath()):
+			v.fault("api_gateway.public_url", g.PublicURL, "write a path of letters, digits, -, _, ~ and dots within, like https://example.org/videos, or none")
+		case slices.Contains(ownPaths, strings.Split(u.Path+"/", "/")[1]):
+			v.fault("api_gateway.public_url", g.PublicURL, "its path begins like one of the node's own; choose another, like https://example.org/videos")
 		}
 	}
 	for _, p := range g.TrustedProxies {
@@ -62,6 +71,15 @@ func (g *APIGateway) check(v *checker) {
 			if _, err := netip.ParseAddr(p); err != nil {
 				v.fault("api_gateway.trusted_proxies", p, "write networks like 10.0.0.0/8 or addresses like 10.0.0.1")
 			}
+		}
+	}
+}
+
+// check refuses what would not stand in a Content-Security-Policy as one source.
+func (e *Embed) check(v *checker) {
+	for _, origin := range e.AllowedOrigins {
+		if !framer.MatchString(origin) {
+			v.fault("embed.allowed_origins", origin, "write origins like https://blog.example.org or https://*.example.org, without a path, or *")
 		}
 	}
 }
@@ -121,8 +139,14 @@ func checkProfile(v *checker, key string, p media.Profile) {
 	v.count(key+".audio_bit_rate", p.AudioBitRate, 16_000, 512_000)
 }
 
+// ownPaths are what the paths of the node itself begin with. Under one of them
+// it could not tell whether a proxy has taken the path of public_url off.
+var ownPaths = []string{"api", "assets", "console", "docs", "embed", "s", "v", "watch"}
+
 var (
 	hostName  = regexp.MustCompile(`^[a-zA-Z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?$`)
+	plainPath = regexp.MustCompile(`^(/[a-zA-Z0-9_~-][a-zA-Z0-9._~-]*)*/?$`)
+	framer    = regexp.MustCompile(`^(\*|https?://(\*\.)?[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?)$`)
 	shortName = regexp.MustCompile(`^[a-z0-9_-]{1,40}$`)
 )
 
@@ -200,6 +224,16 @@ func (v *checker) address(key, addr string) {
 	_, port, err := net.SplitHostPort(addr)
 	if n, perr := strconv.Atoi(port); err != nil || perr != nil || n < 0 || n > 65535 {
 		v.fault(key, addr, "write an address and a port, like 127.0.0.1:6060")
+	}
+}
+
+// origin is a site as browsers name it: scheme, host and, if it is not the
+// scheme's own, port. "*" is all of them.
+func (v *checker) origin(key, text string) {
+	u, err := url.Parse(text)
+	if text != "*" && (err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" ||
+		u.Scheme+"://"+u.Host != text || strings.Contains(text, "*") || strings.ToLower(text) != text) {
+		v.fault(key, text, "write origins like https://app.example.org, without a path, or * for all")
 	}
 }
 

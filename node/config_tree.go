@@ -81,7 +81,8 @@ func unknownKey(key string, all []leaf) error {
 		}
 	}
 	best := closest(key, names)
-	if best == "" && len(same) > 0 {
+	if len(same) > 0 && (best == "" || last == key) { // a whole name says more than a like one
+
 		best = strings.Join(same, " or ")
 	}
 	if best == "" {

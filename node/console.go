@@ -7,7 +7,7 @@ import (
 	"path"
 	"time"
 
-	"streamgate/app/access"
+	"streamgate/app/access/sessions"
 	"streamgate/app/console"
 	"streamgate/assets"
 	"streamgate/ui"
@@ -32,6 +32,7 @@ func (auditing) Stop(context.Context) error { return nil }
 func (k *Kernel) recorded() *Peers {
 	p := k.Peers
 	p.Library, p.Transcoder = k.audit.Library(p.Library), k.audit.Transcoder(p.Transcoder)
+	p.Webhooks = k.audit.Webhooks(p.Webhooks)
 	p.Access = k.decisions.Access(k.audit.Access(p.Access))
 	return &p
 }
@@ -68,8 +69,10 @@ func (c *consoling) Start(ctx context.Context, k *Kernel) error {
 	if err != nil {
 		return err
 	}
+	set.Root = k.Config.APIGateway.root()
 	ui.New(ui.Config{
-		Library: k.Peers.Library, Ticket: k.tickets.Verify, Assets: set, DemoChain: k.Config.Access.DemoChain, Log: k.Log.With("service", "ui"),
+		Library: k.Peers.Library, Ticket: k.tickets.Verify, Assets: set, BaseURL: k.baseURL,
+		Framers: k.Config.Embed.AllowedOrigins, DemoChain: k.Config.Access.DemoChain, Log: k.Log.With("service", "ui"),
 	}).Routes(k.Mux)
 	if !k.Config.Console.Enabled {
 		return nil
@@ -123,12 +126,12 @@ const stillTicket = time.Minute
 // stills serves images of videos to those who have signed in to the console,
 // whatever the videos' rules: with a ticket that never leaves the node.
 func (k *Kernel) stills(ctx context.Context) (func(http.ResponseWriter, *http.Request, string, string), error) {
-	tickets, err := access.NewTickets(ctx, k.Stores.Catalog.Secrets)
+	tickets, err := sessions.NewTickets(ctx, k.Stores.Catalog.Secrets)
 	if err != nil {
 		return nil, err
 	}
 	return func(w http.ResponseWriter, r *http.Request, videoID, name string) {
-		ticket := tickets.Sign(access.Ticket{SessionID: "console", VideoID: videoID, Expires: time.Now().Add(stillTicket)})
+		ticket := tickets.Sign(sessions.Ticket{SessionID: "console", VideoID: videoID, Expires: time.Now().Add(stillTicket)})
 		inner := r.Clone(r.Context())
 		inner.URL.Path, inner.URL.RawPath = "/s/"+ticket+"/"+name, ""
 		k.media.ServeHTTP(w, inner)

@@ -8,17 +8,21 @@ import (
 	"time"
 
 	"streamgate/app/access"
+	"streamgate/app/access/eth"
 	"streamgate/app/access/evm"
+	"streamgate/app/access/identities"
+	"streamgate/app/access/rules"
+	"streamgate/app/access/sessions"
 	"streamgate/app/stream"
 )
 
 // newGate makes access, and the chains it asks.
 func newGate(ctx context.Context, k *Kernel) (*access.Service, error) {
-	tickets, err := access.NewTickets(ctx, k.Stores.Catalog.Secrets)
+	tickets, err := sessions.NewTickets(ctx, k.Stores.Catalog.Secrets)
 	if err != nil {
 		return nil, err
 	}
-	logins, err := access.NewLogins(ctx, k.Stores.Catalog)
+	logins, err := identities.NewLogins(ctx, k.Stores.Catalog)
 	if err != nil {
 		return nil, err
 	}
@@ -26,7 +30,7 @@ func newGate(ctx context.Context, k *Kernel) (*access.Service, error) {
 	if len(k.Config.Chains) > 0 && k.Config.APIGateway.PublicURL == "" && k.Config.APIGateway.Host != "127.0.0.1" && k.Config.APIGateway.Host != "localhost" {
 		log.Warn("wallets sign in for the site that api_gateway.public_url names: set it, or they can do so on this machine only")
 	}
-	var chains access.Chains = access.Deny{}
+	var chains eth.Chains = eth.Deny{}
 	if len(k.Config.Chains) > 0 {
 		cfg := evm.Config{Metrics: k.Metrics, Log: log}
 		for _, c := range k.Config.Chains {
@@ -73,13 +77,13 @@ func (k *Kernel) sites() []string {
 func serveRuleSchema(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/schema+json")
 	w.Header().Set("Cache-Control", "public, max-age=3600")
-	w.Write([]byte(access.RuleSchema())) // the client may have gone
+	w.Write([]byte(rules.Schema())) // the client may have gone
 }
 
-// ticketGate makes the tickets of package access what package stream asks for.
+// ticketGate makes the tickets of package sessions what package stream asks for.
 type ticketGate struct {
-	tickets *access.Tickets
-	ended   *access.Ended
+	tickets *sessions.Tickets
+	ended   *sessions.Ended
 }
 
 // ticketing checks playback tickets wherever media or their pages are served.
@@ -88,11 +92,11 @@ type ticketing struct{}
 func (ticketing) Name() string { return "tickets" }
 
 func (ticketing) Start(ctx context.Context, k *Kernel) error {
-	tickets, err := access.NewTickets(ctx, k.Stores.Catalog.Secrets)
+	tickets, err := sessions.NewTickets(ctx, k.Stores.Catalog.Secrets)
 	if err != nil {
 		return err
 	}
-	ended, err := access.NewEnded(ctx, k.Stores.Catalog.Sessions, k.Bus, k.Log)
+	ended, err := sessions.NewEnded(ctx, k.Stores.Catalog.Sessions, k.Bus, k.Log)
 	if err != nil {
 		return err
 	}
@@ -107,7 +111,7 @@ func (ticketing) Stop(context.Context) error { return nil }
 func (g *ticketGate) Verify(token string, now time.Time) (string, error) {
 	ticket, err := g.tickets.Verify(token, now)
 	switch {
-	case errors.Is(err, access.ErrExpired):
+	case errors.Is(err, sessions.ErrExpired):
 		return "", stream.ErrTicketExpired
 	case err != nil:
 		return "", stream.ErrTicketInvalid

@@ -22,7 +22,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/types/known/structpb"
 
-	"streamgate/app/access"
+	"streamgate/app/access/eth"
 	"streamgate/app/apptest"
 	"streamgate/app/rpc"
 	"streamgate/cmd/devchain/devnet"
@@ -41,11 +41,21 @@ type gateTest struct {
 	cfg   *Config
 	log   *apptest.Log
 	down  atomic.Bool
+
+	// refuse answers in the endpoint's place if it returns true; nil: never.
+	refuse func(w http.ResponseWriter, body []byte) bool
 }
 
 func newGateTest(t *testing.T, change ...func(*Config)) *gateTest {
 	t.Helper()
-	g := &gateTest{T: t, log: &apptest.Log{}}
+	return newRefusingGateTest(t, nil, change...)
+}
+
+// newRefusingGateTest is newGateTest with an endpoint that refuses some
+// requests.
+func newRefusingGateTest(t *testing.T, refuse func(http.ResponseWriter, []byte) bool, change ...func(*Config)) *gateTest {
+	t.Helper()
+	g := &gateTest{T: t, log: &apptest.Log{}, refuse: refuse}
 	var err error
 	if g.chain, err = devnet.Start(t.Context(), devnet.Options{}); err != nil {
 		t.Fatal(err)
@@ -59,6 +69,11 @@ func newGateTest(t *testing.T, change ...func(*Config)) *gateTest {
 			w.WriteHeader(http.StatusServiceUnavailable)
 			return
 		}
+		body, _ := io.ReadAll(r.Body)
+		if g.refuse != nil && g.refuse(w, body) {
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
 		proxy.ServeHTTP(w, r)
 	}))
 	t.Cleanup(endpoint.Close)
@@ -182,7 +197,7 @@ func (g *gateTest) signIn(wallet common.Address, sign signer) answer {
 	message := fmt.Sprintf("%s wants you to sign in with your Ethereum account:\n%s\n\nWatch with this wallet.\n\n"+
 		"URI: %s\nVersion: 1\nChain ID: %d\nNonce: %s\nIssued At: %s",
 		nonce.Domain, wallet.Hex(), nonce.URI, g.chain.ChainID, nonce.Nonce, time.Now().UTC().Format(time.RFC3339))
-	sig, err := sign(access.PersonalHash(message))
+	sig, err := sign(eth.PersonalHash(message))
 	g.ok(err)
 	return g.call("POST", "/api/v1/auth/verify", "", fields{"message": message, "signature": "0x" + common.Bytes2Hex(sig)})
 }

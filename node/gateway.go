@@ -25,7 +25,7 @@ func (edge) Start(ctx context.Context, k *Kernel) error {
 	}
 	g, err := gateway.New(gateway.Config{
 		Services: services, Mounts: k.Mounts, Auth: k.Auth, Cache: k.Stores.Cache, Bus: k.Bus,
-		PublicURL: cfg.PublicURL, TrustedProxies: trusted,
+		PublicURL: cfg.PublicURL, TrustedProxies: trusted, AllowedOrigins: k.Config.CORS.AllowedOrigins,
 		RequestsPerSecond: cfg.RateLimit.RequestsPerSecond, Burst: cfg.RateLimit.Burst,
 		Timeout: cfg.Timeout, Log: k.Log.With("service", "gateway"),
 	})
@@ -34,7 +34,10 @@ func (edge) Start(ctx context.Context, k *Kernel) error {
 	}
 	err = k.Serve(ctx, Server{
 		Name: "grpc", Key: "api_gateway.grpc_port", Addr: cfg.addr(cfg.GRPCPort),
-		Handler: gateway.NewRPC(gateway.RPCConfig{Services: services, Auth: k.Auth, PublicURL: cfg.PublicURL, Log: k.Log}),
+		Handler: gateway.NewRPC(gateway.RPCConfig{
+			Services: services, Auth: k.Auth, PublicURL: cfg.PublicURL,
+			AllowedOrigins: k.Config.CORS.AllowedOrigins, Log: k.Log,
+		}),
 	})
 	if err != nil {
 		return err
@@ -43,6 +46,7 @@ func (edge) Start(ctx context.Context, k *Kernel) error {
 	// the servers.
 	context.AfterFunc(k.Draining(), g.Close)
 	g.Mount(k.Mux)
+	k.baseURL = g.BaseURL
 	return nil
 }
 
@@ -53,7 +57,7 @@ func (edge) Stop(context.Context) error { return nil }
 func (p *Peers) services() []gateway.Service {
 	return []gateway.Service{
 		gateway.Library(p.Library), gateway.Uploads(p.Uploads), gateway.Transcoder(p.Transcoder),
-		gateway.Access(p.Access), gateway.Monitor(p.Monitor),
+		gateway.Access(p.Access), gateway.Monitor(p.Monitor), gateway.Webhooks(p.Webhooks),
 	}
 }
 

@@ -36,6 +36,26 @@ func (k *Kernel) observe(server string, next http.Handler) http.Handler {
 	})
 }
 
+// under takes root off the paths of requests, so that it does not matter
+// whether the proxy before the node has done so. The root itself is redirected
+// to where its relative links are right.
+func under(root string, next http.Handler) http.Handler {
+	if root == "" {
+		return next
+	}
+	stripped := http.StripPrefix(root, next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path == root:
+			http.Redirect(w, r, root+"/", http.StatusPermanentRedirect)
+		case strings.HasPrefix(r.URL.Path, root+"/"):
+			stripped.ServeHTTP(w, r)
+		default:
+			next.ServeHTTP(w, r)
+		}
+	})
+}
+
 // isMedia tells whether a path is for the streaming service. One that ends
 // with a slash is a session's watch page.
 func isMedia(path string) bool {

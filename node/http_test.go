@@ -144,6 +144,33 @@ func TestPublicURL(t *testing.T) {
 	}
 }
 
+// TestUnder: with a path in public_url it does not matter whether the proxy
+// takes it off.
+func TestUnder(t *testing.T) {
+	for _, c := range []struct{ publicURL, ask, want string }{
+		{"https://example.org/tv/", "/tv/watch/x?t=1", "/watch/x?t=1"},
+		{"https://example.org/tv/", "/watch/x?t=1", "/watch/x?t=1"},
+		{"https://example.org/a/b", "/a/b/", "/"},
+		{"https://example.org/a/b", "/a/c", "/a/c"},
+		{"https://example.org/tv", "/tvs/x", "/tvs/x"},
+		{"https://example.org", "/tv/x", "/tv/x"},
+		{"", "/tv/x", "/tv/x"},
+	} {
+		gateway := APIGateway{PublicURL: c.publicURL}
+		var got string
+		h := under(gateway.root(), http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r.URL.String() }))
+		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, c.ask, nil))
+		if got != c.want {
+			t.Errorf("%s: %s is served as %q, want %q", c.publicURL, c.ask, got, c.want)
+		}
+	}
+	w := httptest.NewRecorder()
+	under("/tv", http.NotFoundHandler()).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/tv", nil))
+	if w.Code != http.StatusPermanentRedirect || w.Header().Get("Location") != "/tv/" {
+		t.Errorf("the path alone answers %d, %v", w.Code, w.Header())
+	}
+}
+
 func TestListenErrors(t *testing.T) {
 	for addr, want := range map[string]string{
 		"203.0.113.7:0": "no address of this machine", // TEST-NET-3, RFC 5737
@@ -173,4 +200,19 @@ func TestLogFormats(t *testing.T) {
 			t.Errorf("%+v: %s", c, out.String())
 		}
 	}
+}
+
+// An address that is in use for a moment, by what a killed node leaves, is
+// waited for.
+func TestListenWaits(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(3*listenEvery, func() { taken.Close() })
+	ln, err := listen(t.Context(), "api_gateway.host", taken.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln.Close()
 }

@@ -114,10 +114,70 @@ func TestLawServices(t *testing.T) {
 			continue
 		}
 		for _, imp := range f.imports {
-			own := imp == f.dir || strings.HasPrefix(imp, f.dir+"/") || strings.HasPrefix(f.dir, imp+"/")
-			if layer(imp) == "app" && !own && !slices.Contains(shared, imp) {
+			if layer(imp) == "app" && service(imp) != service(f.dir) && !slices.Contains(shared, imp) {
 				t.Errorf("%s imports %s", f.path, imp)
 			}
+		}
+	}
+}
+
+// service is the folder of app to which a package belongs.
+func service(dir string) string {
+	parts := strings.SplitN(dir, "/", 3)
+	return strings.Join(parts[:min(2, len(parts))], "/")
+}
+
+// accessMay is what the packages of access may import of each other: one way.
+var accessMay = map[string][]string{
+	"app/access/eth":        {},
+	"app/access/evm":        {"app/access/eth"},
+	"app/access/limits":     {},
+	"app/access/rules":      {"app/access/eth"},
+	"app/access/decisions":  {"app/access/eth", "app/access/rules"},
+	"app/access/identities": {"app/access/eth", "app/access/limits"},
+	"app/access/sessions":   {"app/access/eth", "app/access/rules", "app/access/decisions", "app/access/limits"},
+	"app/access": {
+		"app/access/eth", "app/access/rules", "app/access/decisions", "app/access/limits",
+		"app/access/identities", "app/access/sessions",
+	},
+	"app/access/eth/ethtest": {"app/access/eth"},
+}
+
+// withoutIO are the packages that decide from what they are given.
+var withoutIO = []string{"app/access/eth", "app/access/rules"}
+
+// TestLawAccess: the packages of access import each other in one direction, and
+// the language of rules does no I/O.
+func TestLawAccess(t *testing.T) {
+	seen := map[string]bool{}
+	for _, f := range moduleFiles(t) {
+		if service(f.dir) != "app/access" {
+			continue
+		}
+		may, listed := accessMay[f.dir]
+		if seen[f.dir] = true; !listed {
+			t.Errorf("%s is in no package that accessMay lists", f.path)
+		}
+		if f.test {
+			continue
+		}
+		for _, imp := range f.imports {
+			pure := slices.Contains(withoutIO, f.dir)
+			if service(imp) == "app/access" && !slices.Contains(may, imp) || service(imp) != "app/access" && pure {
+				t.Errorf("%s imports %s", f.path, imp)
+			}
+		}
+		for _, imp := range f.ast.Imports {
+			p, _ := strconv.Unquote(imp.Path.Value)
+			first, _, _ := strings.Cut(p, "/")
+			if slices.Contains(withoutIO, f.dir) && slices.Contains([]string{"net", "os", "log", "syscall", "io"}, first) && p != "io" && p != "net/url" {
+				t.Errorf("%s imports %s", f.path, p)
+			}
+		}
+	}
+	for dir := range accessMay {
+		if !seen[dir] {
+			t.Errorf("there is no %s", dir)
 		}
 	}
 }

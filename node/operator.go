@@ -33,7 +33,9 @@ func (k *Kernel) operatorMux() *http.ServeMux {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintln(w, "ok")
 	})
-	mux.HandleFunc("GET /readyz", k.readyz)
+	mux.HandleFunc("GET "+ReadyPath, func(w http.ResponseWriter, r *http.Request) {
+		writeReadiness(w, k.state.readiness(r.Context()))
+	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(k.Metrics, promhttp.HandlerOpts{Registry: k.Metrics}))
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
@@ -43,9 +45,12 @@ func (k *Kernel) operatorMux() *http.ServeMux {
 	return mux
 }
 
-// readyz answers 200 when the node is ready, else 503, and says what is not.
-func (k *Kernel) readyz(w http.ResponseWriter, r *http.Request) {
-	ready := k.state.readiness(r.Context())
+// ReadyPath is where a node says whether it is ready, as a Readiness.
+const ReadyPath = "/readyz"
+
+// writeReadiness answers 200 when the node is ready, else 503, and says what is
+// not.
+func writeReadiness(w http.ResponseWriter, ready Readiness) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	if ready.Status != phaseReady {

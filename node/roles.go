@@ -74,6 +74,7 @@ func table() []part {
 		{&transcoder{}, []Role{RoleTranscoder}, jobsEnd},
 		{&uploads{}, []Role{RoleUpload}, brief},   // hands over to the transcoder
 		{metadata{}, []Role{RoleMetadata}, brief}, // library and access
+		{hooks{}, []Role{RoleMetadata}, brief},    // of the events of all of the above
 		{ticketing{}, []Role{RoleStreaming, RoleGateway}, brief},
 		{&streaming{}, []Role{RoleStreaming}, brief}, // demands cells of the transcoder
 		{monitoring{}, []Role{RoleMonitor}, brief},

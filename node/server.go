@@ -80,7 +80,7 @@ func (k *Kernel) httpServer(s Server) *http.Server {
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
 	return &http.Server{
-		Handler:           k.observe(s.Name, s.Handler),
+		Handler:           under(k.Config.APIGateway.root(), k.observe(s.Name, s.Handler)),
 		Protocols:         protocols,
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,
@@ -102,9 +102,33 @@ func sendSoon(ctx context.Context, c net.Conn) context.Context {
 	return ctx
 }
 
+// listenWait is how long an address may be in use at the start: a child that a
+// killed node was just starting holds the node's listeners for a moment.
+const (
+	listenWait  = time.Second
+	listenEvery = 20 * time.Millisecond
+)
+
+// bind binds addr, and waits for it a little.
+func bind(ctx context.Context, addr string) (net.Listener, error) {
+	again := time.NewTicker(listenEvery)
+	defer again.Stop()
+	for until := time.Now().Add(listenWait); ; {
+		ln, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+		if !errors.Is(err, syscall.EADDRINUSE) || time.Now().After(until) {
+			return ln, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-again.C:
+		}
+	}
+}
+
 // listen binds addr; its error names the key and the mend.
 func listen(ctx context.Context, key, addr string) (net.Listener, error) {
-	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+	ln, err := bind(ctx, addr)
 	switch {
 	case err == nil:
 		return ln, nil
@@ -139,6 +163,16 @@ func (k *Kernel) PublicURL() string {
 		host = "localhost"
 	}
 	return (&url.URL{Scheme: "http", Host: net.JoinHostPort(host, port)}).String()
+}
+
+// root is the path of the public URL without a trailing slash: "/videos", or ""
+// if the node has its host to itself.
+func (g *APIGateway) root() string {
+	u, err := url.Parse(g.PublicURL)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimRight(u.Path, "/")
 }
 
 // addr is a port of the gateway's host.

@@ -65,6 +65,16 @@ type Readiness struct {
 	Status string `json:"status"`
 	// Checks holds "ok" or what is wrong, by the name of the part.
 	Checks map[string]string `json:"checks"`
+	// Listeners holds the addresses of the node's servers, by their names: only
+	// on the admin socket.
+	Listeners map[string]string `json:"listeners,omitempty"`
+}
+
+// listeners returns the addresses of all servers by their names.
+func (s *state) listeners() map[string]string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.addrs)
 }
 
 // readiness runs every check.

@@ -25,6 +25,9 @@ type Catalog struct {
 	Audit           Table[AuditEntry]
 	AuditHeads      Table[AuditHead]
 
+	Webhooks   Table[Webhook]
+	Deliveries Table[Delivery]
+
 	Plans   Plans
 	Secrets Secrets
 }
@@ -103,6 +106,7 @@ type Video struct {
 	Failure    *Failure  `json:"failure,omitempty"`
 	Created    time.Time `json:"created"`
 	Updated    time.Time `json:"updated"`
+	Ready      time.Time `json:"ready,omitzero"` // when the last of its cells was there
 }
 
 // Row implements Record.

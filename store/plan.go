@@ -8,6 +8,10 @@ type Plan struct {
 	Source     Source      `json:"source"`
 	Timeline   Timeline    `json:"timeline"`
 	Renditions []Rendition `json:"renditions"` // in playlist order: video by falling rate, then audio
+	// IFrames are the times of the key frames that the I-frame playlist names,
+	// in ticks of the timeline: those of the smallest rendition of pictures.
+	// Empty where that has one a cell.
+	IFrames []int64 `json:"i_frames,omitempty"`
 }
 
 // Rendition returns the rendition of that name.

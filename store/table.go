@@ -3,9 +3,11 @@ package store
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base32"
 	"encoding/binary"
 	"iter"
+	"strconv"
 	"time"
 )
 
@@ -89,5 +91,15 @@ func NewID() string {
 	var b [15]byte
 	binary.BigEndian.PutUint64(b[:8], uint64(time.Now().UnixMilli())<<16)
 	rand.Read(b[6:]) // never fails (crypto/rand)
+	return idEncoding.EncodeToString(b[:])
+}
+
+// NamedID returns the id of what happened at t and is told apart by name. It
+// looks and sorts like one of NewID, but is the same whoever makes it.
+func NamedID(t time.Time, name string) string {
+	var b [15]byte
+	binary.BigEndian.PutUint64(b[:8], uint64(t.UnixMilli())<<16)
+	sum := sha256.Sum256(strconv.AppendInt([]byte(name+"\x00"), t.UnixNano(), 10))
+	copy(b[6:], sum[:])
 	return idEncoding.EncodeToString(b[:])
 }

@@ -52,7 +52,8 @@ type Task struct {
 func (t Task) Row() Row { return Row{ID: t.ID, Parent: t.VideoID, State: string(t.State)} }
 
 // Ended shows in the video that its task is over without success. A video of
-// which nothing can be played has failed. It tells whether that is news: the
+// which nothing can be played has failed; of one that is ready nothing was
+// lost, whatever became of a further task. It tells whether that is news: the
 // video must wait for this task, and not know yet.
 //
 // The task's record is written first, and decides between those who end it at
@@ -60,7 +61,7 @@ func (t Task) Row() Row { return Row{ID: t.ID, Parent: t.VideoID, State: string(
 // this: so nobody sees the two disagree, whenever the writer died.
 func (v *Video) Ended(t Task) bool {
 	switch {
-	case v.TaskID != t.ID, t.State != TaskFailed && t.State != TaskCancelled:
+	case v.TaskID != t.ID, v.State == VideoReady, t.State != TaskFailed && t.State != TaskCancelled:
 		return false
 	case v.Failure != nil && v.State != VideoProcessing:
 		return false

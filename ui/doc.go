@@ -15,7 +15,10 @@
 // script or style, nothing from other origins. What is live on a page is
 // re-read by asking for the same page again. A page shows a video only if it
 // is public or the ticket in its path opens it; the gate of one that a rule
-// guards tells its title and nothing else.
+// guards tells its title and nothing else, also to services that show links
+// (card.go, oembed.go). Pages of other sites may frame /embed/ alone, and only
+// those of Config.Framers. A site may lie under a path (assets.Set.Root): every
+// link of a page begins with it, the routes do not.
 //
 // # Testing
 //

@@ -18,12 +18,12 @@ type gateView struct {
 // gate shows the way to a video that a rule guards.
 func (u *UI) gate(w http.ResponseWriter, r *http.Request, v *rpc.Video) {
 	view := gateView{ID: v.Id, Title: v.Title, Chain: u.DemoChain}
-	w.Header().Set("Content-Security-Policy", gatePolicy(u.DemoChain))
-	u.render(w, r, http.StatusOK, layout(u.Assets, v.Title, gatePage(u.Assets, view)))
+	w.Header().Set("Content-Security-Policy", withChain(u.policyOf(r), u.DemoChain))
+	u.render(w, r, http.StatusOK, document(u.Assets, v.Title, u.newCard(r, v), gatePage(u.Assets, view)))
 }
 
-// gatePolicy also lets a page ask the development chain.
-func gatePolicy(chain string) string {
+// withChain is a policy that also lets a page ask the development chain.
+func withChain(policy, chain string) string {
 	at, err := url.Parse(chain)
 	if err != nil || at.Host == "" {
 		return policy

@@ -92,7 +92,7 @@ func TestGateOrder(t *testing.T) {
 func TestGateDemo(t *testing.T) {
 	s := newSite(t, gated(), with(func(v *rpc.Video) { v.Id = "open" }))
 	s.ui.DemoChain = chain + "/rpc?x=1"
-	p := s.openUnder(t, "/watch/film", http.StatusOK, gatePolicy(chain))
+	p := s.openUnder(t, "/watch/film", http.StatusOK, withChain(policy, chain))
 	if got := p.one(t, ".demo").attrs["data-chain"]; got != s.ui.DemoChain {
 		t.Errorf("the demonstration asks %q", got)
 	}
@@ -101,7 +101,7 @@ func TestGateDemo(t *testing.T) {
 		name, _, _ := strings.Cut(path.Base(e.attrs["src"]), ".")
 		scripts = append(scripts, name)
 	}
-	if want := []string{"hls", "api", "session", "watch", "wallet", "demo", "gate"}; !slices.Equal(scripts, want) {
+	if want := []string{"hls", "api", "session", "memory", "mediakeys", "share", "watch", "wallet", "demo", "gate"}; !slices.Equal(scripts, want) {
 		t.Errorf("the gate loads %v, want %v", scripts, want)
 	}
 	s.open(t, "/watch/open", http.StatusOK) // under the usual policy
@@ -115,7 +115,7 @@ func TestGatePolicy(t *testing.T) {
 		"https://chain.example/v1/rpc?k=v": " https://chain.example",
 	} {
 		want := strings.Replace(policy, "connect-src 'self';", "connect-src 'self'"+origin+";", 1)
-		if got := gatePolicy(chain); got != want {
+		if got := withChain(policy, chain); got != want {
 			t.Errorf("with the chain %q the policy is %q, want %q", chain, got, want)
 		}
 	}
@@ -125,7 +125,7 @@ func TestGatePolicy(t *testing.T) {
 func TestGateScripts(t *testing.T) {
 	s := newSite(t, gated())
 	s.ui.DemoChain = chain
-	p := s.openUnder(t, "/watch/film", http.StatusOK, gatePolicy(chain))
+	p := s.openUnder(t, "/watch/film", http.StatusOK, withChain(policy, chain))
 	for script, least := range map[string]int{"gate.js": 20, "demo.js": 3} {
 		source, err := os.ReadFile("../assets/src/" + script)
 		if err != nil {

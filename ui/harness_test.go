@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"streamgate/app/access"
+	"streamgate/app/access/sessions"
 	"streamgate/app/apptest"
 	"streamgate/app/rpc"
 	"streamgate/assets"
@@ -59,21 +59,24 @@ func (ownKey) Secret(_ context.Context, _ string, make func() []byte) ([]byte, e
 	return make(), nil
 }
 
-func newTickets(t *testing.T) *access.Tickets {
+func newTickets(t *testing.T) *sessions.Tickets {
 	t.Helper()
-	tickets, err := access.NewTickets(t.Context(), ownKey{})
+	tickets, err := sessions.NewTickets(t.Context(), ownKey{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return tickets
 }
 
+// nodeURL is where the site of the tests lies.
+const nodeURL = "https://node.example"
+
 // site is the pages, mounted.
 type site struct {
 	ui      *UI
 	mux     *http.ServeMux
 	library *shelf
-	tickets *access.Tickets
+	tickets *sessions.Tickets
 	log     *apptest.Log
 }
 
@@ -90,8 +93,9 @@ func newSite(t *testing.T, videos ...*rpc.Video) *site {
 			ticket, err := s.tickets.Verify(token, now)
 			return ticket.VideoID, err
 		},
-		Assets: set,
-		Log:    slog.New(slog.NewTextHandler(s.log, nil)),
+		Assets:  set,
+		BaseURL: func(*http.Request) string { return nodeURL + set.Root },
+		Log:     slog.New(slog.NewTextHandler(s.log, nil)),
 	})
 	s.ui.Routes(s.mux)
 	return s

@@ -23,7 +23,7 @@ func (u *UI) home(w http.ResponseWriter, r *http.Request) {
 		u.refuse(w, r, http.StatusInternalServerError, "Something went wrong", "The videos cannot be listed just now.")
 		return
 	}
-	u.render(w, r, http.StatusOK, layout(u.Assets, "Videos", homePage(homeView{videos})))
+	u.render(w, r, http.StatusOK, layout(u.Assets, "Videos", homePage(u.Assets, homeView{videos})))
 }
 
 // watchable returns the newest public videos that play. It reads page by page

@@ -172,6 +172,13 @@ func checkAssets(t *testing.T, s *site, p page) {
 			if !ok || ref == "" && name == "data-storyboard" {
 				continue
 			}
+			if rel := e.attrs["rel"]; rel == "canonical" || rel == "alternate" { // for those who read the page elsewhere
+				ref, ok = strings.CutPrefix(ref, nodeURL)
+				if w := s.ask(http.MethodGet, ref); !ok || w.Code != http.StatusOK {
+					t.Errorf("the %s address is %q: status %d", rel, e.attrs["href"], w.Code)
+				}
+				continue
+			}
 			if u, err := url.Parse(ref); err != nil || u.Scheme != "" || u.Host != "" || !strings.HasPrefix(u.Path, "/") {
 				t.Errorf("<%s> refers to %q", e.name, ref)
 			}

@@ -19,6 +19,11 @@ type Config struct {
 	// *stream.EndedError is told to the viewer.
 	Ticket func(token string, now time.Time) (videoID string, err error)
 	Assets *assets.Set
+	// BaseURL is what absolute links in the answer to a request begin with;
+	// "" if it does not tell.
+	BaseURL func(*http.Request) string
+	// Framers are the origins whose pages may show /embed/ in a frame.
+	Framers []string
 	// DemoChain is the URL of a development chain's JSON-RPC: gates then offer
 	// its wallets, and a button that hands its token over. Empty: they do not.
 	DemoChain string
@@ -36,7 +41,12 @@ func (u *UI) Routes(mux *http.ServeMux) {
 	mux.Handle("GET "+assets.Prefix, u.Assets)
 	mux.HandleFunc("GET /{$}", u.home)                   // what can be watched here
 	mux.HandleFunc("GET /watch/{id}", u.watchVideo)      // a public video, or the gate of one
+	mux.HandleFunc("GET /watch/{id}/{$}", withoutSlash)  // as some write it
 	mux.HandleFunc("GET /s/{token}/{$}", u.watchSession) // a video with a session's ticket
+	mux.HandleFunc("GET /embed/{id}", u.embedVideo)      // the player alone, for frames of other sites
+	mux.HandleFunc("GET /embed/{id}/{$}", withoutSlash)
+	mux.HandleFunc("GET /oembed", u.oembed) // what sites ask that show a link to a video
+	mux.HandleFunc("/", u.nothing(mux))     // what is none of all that
 }
 
 // policy is the Content-Security-Policy of every page that sets no other.
@@ -49,7 +59,7 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 func (u *UI) render(w http.ResponseWriter, r *http.Request, status int, page templ.Component) {
 	h := w.Header()
 	if h.Get("Content-Security-Policy") == "" {
-		h.Set("Content-Security-Policy", policy)
+		h.Set("Content-Security-Policy", u.policyOf(r))
 	}
 	h.Set("Referrer-Policy", "no-referrer") // a ticket is in the path
 	h.Set("X-Content-Type-Options", "nosniff")

@@ -16,7 +16,9 @@ import (
 
 // watchView is what the watch page shows.
 type watchView struct {
+	ID         string
 	Title      string
+	Link       string // path of the page to share
 	State      string
 	Facts      string  // "10:34 · 1920×1080 · 1080p, 720p"
 	Seconds    float64 // length
@@ -24,6 +26,7 @@ type watchView struct {
 	Base       string  // path under which the media lies, with trailing slash
 	Poster     string  // path, or ""
 	Storyboard string  // path, or ""
+	Original   string  // name of the rendition that is a copy of the source, or ""
 	Making     string  // what is still being made, or ""
 	Progress   string  // percent, for the meter
 	Made       []span
@@ -41,7 +44,7 @@ func (u *UI) watchVideo(w http.ResponseWriter, r *http.Request) {
 	}
 	switch {
 	case video.Public:
-		u.watch(w, r, video, "/v/"+video.Id+"/")
+		u.watch(w, r, video, u.Assets.Root+"/v/"+video.Id+"/")
 	case video.Gated:
 		u.gate(w, r, video)
 	default:
@@ -63,7 +66,7 @@ func (u *UI) watchSession(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if video, ok := u.video(w, r, id); ok {
-		u.watch(w, r, video, "/s/"+token+"/")
+		u.watch(w, r, video, u.Assets.Root+"/s/"+token+"/")
 	}
 }
 
@@ -89,13 +92,19 @@ func (u *UI) watch(w http.ResponseWriter, r *http.Request, v *rpc.Video, base st
 		w.Header().Set("Refresh", "1") // planned within a second or two
 		u.refuse(w, r, http.StatusOK, "Getting ready", "The video has just arrived. This page shows it in a moment.")
 	default:
-		u.render(w, r, http.StatusOK, layout(u.Assets, v.Title, watchPage(u.Assets, newWatchView(v, base))))
+		view := newWatchView(v, base)
+		view.Link = r.URL.Path // of a private video: this link is what its owner made
+		if v.Public || v.Gated {
+			view.Link = "/watch/" + v.Id
+		}
+		view.Link = u.Assets.Root + view.Link
+		u.render(w, r, http.StatusOK, document(u.Assets, v.Title, u.newCard(r, v), watchPage(u.Assets, view)))
 	}
 }
 
 func newWatchView(v *rpc.Video, base string) watchView {
 	view := watchView{
-		Title: v.Title, State: v.State, Seconds: v.DurationSeconds, Sound: v.Width == 0, Base: base,
+		ID: v.Id, Title: v.Title, State: v.State, Seconds: v.DurationSeconds, Sound: v.Width == 0, Base: base,
 		Facts: facts(v), Making: making(v), Progress: strconv.FormatFloat(v.Progress, 'f', 1, 64),
 	}
 	if v.Poster {
@@ -103,6 +112,11 @@ func newWatchView(v *rpc.Video, base string) watchView {
 	}
 	if v.Storyboard {
 		view.Storyboard = base + "storyboard.vtt"
+	}
+	for _, rendition := range v.Renditions {
+		if rendition.Copy && rendition.Kind == "video" {
+			view.Original = rendition.Name
+		}
 	}
 	for _, m := range v.Made {
 		view.Made = append(view.Made, span{
@@ -126,10 +140,19 @@ func making(v *rpc.Video) string {
 	var open []string
 	for _, r := range v.Renditions {
 		if r.Progress < 100 {
-			open = append(open, fmt.Sprintf("%s %d %%", r.Name, int(r.Progress))) // 100 % would be done
+			open = append(open, fmt.Sprintf("%s %d %%", nameOf(r), int(r.Progress))) // 100 % would be done
 		}
 	}
 	return strings.Join(open, ", ")
+}
+
+// nameOf is how a rendition is called to viewers: a copy of the source by its
+// size.
+func nameOf(r *rpc.Rendition) string {
+	if r.Copy && r.Height > 0 {
+		return fmt.Sprintf("%dp (original)", r.Height)
+	}
+	return r.Name
 }
 
 // facts is the line under the title.
@@ -141,7 +164,7 @@ func facts(v *rpc.Video) string {
 	var names []string
 	for _, r := range v.Renditions {
 		if r.Kind == "video" {
-			names = append(names, r.Name)
+			names = append(names, nameOf(r))
 		}
 	}
 	if len(names) > 0 {

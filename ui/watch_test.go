@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"streamgate/app/access"
+	"streamgate/app/access/sessions"
 	"streamgate/app/rpc"
 	"streamgate/app/stream"
 )
@@ -219,7 +219,7 @@ func TestWatchMaking(t *testing.T) {
 // page refers to lies under the ticket.
 func TestWatchSession(t *testing.T) {
 	s := newSite(t, with(func(v *rpc.Video) { v.Public = false }))
-	token := s.tickets.Sign(access.Ticket{SessionID: "session", VideoID: "film", Expires: time.Now().Add(time.Hour)})
+	token := s.tickets.Sign(sessions.Ticket{SessionID: "session", VideoID: "film", Expires: time.Now().Add(time.Hour)})
 	p := s.open(t, "/s/"+token+"/", http.StatusOK)
 	base := "/s/" + token + "/"
 	player := p.one(t, ".player").attrs
@@ -239,7 +239,7 @@ func TestWatchSession(t *testing.T) {
 
 func TestWatchSessionRefusals(t *testing.T) {
 	s := newSite(t, film())
-	good := access.Ticket{SessionID: "session", VideoID: "film", Expires: time.Now().Add(time.Hour)}
+	good := sessions.Ticket{SessionID: "session", VideoID: "film", Expires: time.Now().Add(time.Hour)}
 	expired := good
 	expired.Expires = time.Now().Add(-time.Second)
 	token := s.tickets.Sign(good)
@@ -273,7 +273,7 @@ func TestWatchSessionEnded(t *testing.T) {
 // TestWatchSessionOfRemoved: the ticket is good, the video gone.
 func TestWatchSessionOfRemoved(t *testing.T) {
 	s := newSite(t)
-	token := s.tickets.Sign(access.Ticket{SessionID: "session", VideoID: "film", Expires: time.Now().Add(time.Hour)})
+	token := s.tickets.Sign(sessions.Ticket{SessionID: "session", VideoID: "film", Expires: time.Now().Add(time.Hour)})
 	checkSaid(t, s.open(t, "/s/"+token+"/", http.StatusNotFound),
 		"There is no such video", "It may have been removed, or the link is not complete.")
 }

@@ -7,9 +7,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
+	"streamgate/app/access/eth"
+	"streamgate/app/access/eth/ethtest"
+	"streamgate/app/access/identities"
+	"streamgate/app/access/sessions"
 	"streamgate/app/apptest"
 	"streamgate/app/rpc"
 	"streamgate/store"
@@ -27,12 +30,12 @@ func newService(t *testing.T, change ...func(*Config)) *Service {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	tickets, err := NewTickets(t.Context(), db.Catalog().Secrets)
+	tickets, err := sessions.NewTickets(t.Context(), db.Catalog().Secrets)
 	if err != nil {
 		t.Fatal(err)
 	}
 	cache := memory.NewCache(memory.Options{})
-	logins, err := NewLogins(t.Context(), db.Catalog())
+	logins, err := identities.NewLogins(t.Context(), db.Catalog())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,127 +53,10 @@ func newService(t *testing.T, change ...func(*Config)) *Service {
 	return s
 }
 
-func admin(t *testing.T) context.Context { return rpc.System(t.Context()) }
-
 func wantReason(t *testing.T, err error, want string) {
 	t.Helper()
 	if reason, _ := rpc.Reason(err); reason != want {
 		t.Errorf("error %v, want reason %q", err, want)
-	}
-}
-
-func TestKeys(t *testing.T) {
-	s := newService(t)
-	key, err := s.CreateKey(admin(t), &rpc.CreateKeyRequest{Name: "ci", Scope: "uploader"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !strings.HasPrefix(key.Secret, "sg_"+key.Id+"_") || len(key.Secret) < 50 {
-		t.Errorf("secret %q", key.Secret)
-	}
-	stored, err := s.Catalog.Keys.Get(t.Context(), key.Id)
-	if err != nil || strings.Contains(string(stored.Hash), key.Secret[30:]) || len(stored.Hash) != 32 {
-		t.Errorf("stored %v, %v", stored, err)
-	}
-	for range 2 { // from the store, then from the cache
-		who, err := s.Authenticate(t.Context(), key.Secret)
-		if err != nil || who != (rpc.Identity{KeyID: key.Id, Scope: rpc.ScopeUploader}) {
-			t.Errorf("Authenticate = %+v, %v", who, err)
-		}
-	}
-	list, err := s.ListKeys(admin(t), &rpc.ListKeysRequest{})
-	if err != nil || len(list.Keys) != 1 || list.Keys[0].Secret != "" || list.Keys[0].Name != "ci" {
-		t.Errorf("ListKeys = %v, %v", list, err)
-	}
-	if _, err := s.RevokeKey(admin(t), &rpc.RevokeKeyRequest{Id: key.Id}); err != nil {
-		t.Fatal(err)
-	}
-	_, err = s.Authenticate(t.Context(), key.Secret)
-	wantReason(t, err, "invalid_key") // at once, although it was cached
-	_, err = s.RevokeKey(admin(t), &rpc.RevokeKeyRequest{Id: key.Id})
-	wantReason(t, err, "key_not_found")
-}
-
-func TestAuthenticateRefuses(t *testing.T) {
-	s := newService(t)
-	key, err := s.CreateKey(admin(t), &rpc.CreateKeyRequest{Scope: "admin"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	last := key.Secret[len(key.Secret)-1]
-	for name, bearer := range map[string]string{
-		"empty":          "",
-		"no prefix":      key.Secret[3:],
-		"no secret":      "sg_" + key.Id,
-		"empty secret":   "sg_" + key.Id + "_",
-		"wrong secret":   strings.TrimSuffix(key.Secret, string(last)) + string(last^1),
-		"longer secret":  key.Secret + "A",
-		"shorter secret": key.Secret[:len(key.Secret)-1],
-		"unknown id":     "sg_" + store.NewID() + "_" + key.Secret[28:],
-		"endless":        "sg_" + strings.Repeat("a", 1<<16) + "_b",
-	} {
-		t.Run(name, func(t *testing.T) {
-			who, err := s.Authenticate(t.Context(), bearer)
-			wantReason(t, err, "invalid_key")
-			if who != (rpc.Identity{}) {
-				t.Errorf("identity %+v", who)
-			}
-		})
-	}
-}
-
-// A key revoked on another node is refused here within KeyTTL.
-func TestRevokedElsewhere(t *testing.T) {
-	s := newService(t) // outside the bubble: the store has goroutines of its own
-	key, err := s.CreateKey(admin(t), &rpc.CreateKeyRequest{Scope: "read"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	who := rpc.Identity{KeyID: key.Id, Scope: rpc.ScopeRead}
-	synctest.Test(t, func(t *testing.T) {
-		hash := [32]byte{1}
-		s.known.put(hash, who, s.known.generation(), time.Now())
-		time.Sleep(KeyTTL - time.Millisecond)
-		if _, ok := s.known.get(hash, time.Now()); !ok {
-			t.Error("forgotten too early")
-		}
-		time.Sleep(time.Millisecond)
-		if _, ok := s.known.get(hash, time.Now()); ok {
-			t.Error("remembered for longer than KeyTTL")
-		}
-	})
-}
-
-func TestKeyCache(t *testing.T) {
-	c := newKeyCache()
-	now := time.Now()
-	before := c.generation()
-	c.forget("k") // revoked while the store was being asked
-	c.put([32]byte{1}, rpc.Identity{KeyID: "k"}, before, now)
-	if _, ok := c.get([32]byte{1}, now); ok {
-		t.Error("a key read before the revocation was remembered after it")
-	}
-	for i := range maxKnownKeys + 10 {
-		c.put([32]byte{byte(i), byte(i >> 8)}, rpc.Identity{}, c.generation(), now)
-	}
-	if n := len(c.keys); n > maxKnownKeys {
-		t.Errorf("%d keys remembered", n)
-	}
-}
-
-func TestInvalidKeyRequests(t *testing.T) {
-	s := newService(t)
-	for _, tt := range []struct {
-		req  *rpc.CreateKeyRequest
-		want string
-	}{
-		{&rpc.CreateKeyRequest{Scope: "root"}, "invalid_scope"},
-		{&rpc.CreateKeyRequest{}, "invalid_scope"},
-		{&rpc.CreateKeyRequest{Scope: "read", Name: strings.Repeat("é", 101)}, "invalid_name"},
-		{&rpc.CreateKeyRequest{Scope: "read", Name: "a\nb"}, "invalid_name"},
-	} {
-		_, err := s.CreateKey(admin(t), tt.req)
-		wantReason(t, err, tt.want)
 	}
 }
 
@@ -281,7 +167,7 @@ func TestCreateSession(t *testing.T) {
 		!ticket.Expires.Equal(session.ExpiresAt.AsTime()) {
 		t.Errorf("Verify = %+v, %v", ticket, err)
 	}
-	if left := time.Until(ticket.Expires); left > DefaultSessionTTL || left < DefaultSessionTTL-time.Minute {
+	if left := time.Until(ticket.Expires); left > sessions.DefaultSessionTTL || left < sessions.DefaultSessionTTL-time.Minute {
 		t.Errorf("expires in %v", left)
 	}
 	_, err = s.CreateSession(ctx, &rpc.CreateSessionRequest{VideoId: "failed"})
@@ -290,19 +176,109 @@ func TestCreateSession(t *testing.T) {
 	wantReason(t, err, "video_not_found")
 }
 
-// Every node of a deployment has the same key.
-func TestTicketKeyIsShared(t *testing.T) {
-	s := newService(t)
-	again, err := NewTickets(t.Context(), s.Catalog.Secrets)
+// film stores a video without a rule.
+func film(t *testing.T, s *Service) {
+	t.Helper()
+	fatal(t, s.Catalog.Videos.Create(t.Context(), store.Video{ID: "film", State: store.VideoReady, Public: true}))
+}
+
+func fatal(t *testing.T, err error) {
+	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
-	token := s.Tickets.Sign(Ticket{SessionID: "s", VideoID: "v", Expires: time.Unix(1<<40, 0)})
-	if _, err := again.Verify(token, time.Now()); err != nil {
-		t.Error(err)
-	}
-	_, err = ticketsWith([]byte("another deployment's")).Verify(token, time.Now())
-	if !errors.Is(err, ErrInvalid) {
-		t.Errorf("foreign token: %v", err)
+}
+
+// as is the context of a viewer who has signed in; of nobody, for "".
+func as(t *testing.T, wallet string) context.Context {
+	return rpc.WithIdentity(t.Context(), rpc.Identity{Wallet: wallet, Client: "192.0.2.1"})
+}
+
+// What a key has made ends with it.
+func TestLinksEndWithTheirKey(t *testing.T) {
+	s := newService(t)
+	film(t, s)
+	key, err := s.CreateKey(admin(t), &rpc.CreateKeyRequest{Scope: "read"})
+	fatal(t, err)
+	as := rpc.WithIdentity(t.Context(), rpc.Identity{Scope: rpc.ScopeRead, KeyID: key.Id})
+	made, err := s.CreateSession(as, &rpc.CreateSessionRequest{VideoId: "film"})
+	fatal(t, err)
+	_, err = s.RevokeKey(admin(t), &rpc.RevokeKeyRequest{Id: key.Id})
+	fatal(t, err)
+	rec, err := s.Catalog.Sessions.Get(t.Context(), made.Id)
+	fatal(t, err)
+	if rec.State != store.SessionEnded || rec.Failure.Code != "key_revoked" {
+		t.Errorf("the session is %+v", rec)
 	}
 }
+
+func TestSignInsAreLimited(t *testing.T) {
+	s := newService(t)
+	var err error
+	for range 200 + 5 {
+		_, err = s.CreateNonce(as(t, ""), &rpc.CreateNonceRequest{})
+	}
+	wantReason(t, err, "rate_limited")
+	other := rpc.WithIdentity(t.Context(), rpc.Identity{Client: "192.0.2.2"})
+	if _, err := s.CreateNonce(other, &rpc.CreateNonceRequest{}); err != nil {
+		t.Errorf("another client: %v", err)
+	}
+}
+
+func TestQuestionsAreLimited(t *testing.T) {
+	s := newService(t)
+	film(t, s)
+	var err error
+	for range 60 + 5 {
+		_, err = s.CheckAccess(as(t, ""), &rpc.CheckAccessRequest{VideoId: "film"})
+	}
+	wantReason(t, err, "rate_limited")
+	_, err = s.CheckAccess(rpc.System(t.Context()), &rpc.CheckAccessRequest{VideoId: "film", Wallet: alice})
+	fatal(t, err)
+	_, err = s.CheckAccess(as(t, alice), &rpc.CheckAccessRequest{VideoId: "film", Wallet: bob})
+	wantReason(t, err, "unauthenticated") // another's holdings are not the viewer's business
+}
+
+// oneKey are secrets that are all the same; it notes which were asked for.
+type oneKey struct{ names *[]string }
+
+func (k oneKey) Secret(_ context.Context, name string, _ func() []byte) ([]byte, error) {
+	*k.names = append(*k.names, name)
+	return []byte("key"), nil
+}
+
+// A ticket never stands for a login, nor a login for a ticket: each has a key of
+// its own, and would be refused even under the same.
+func TestTicketsAndLoginsDiffer(t *testing.T) {
+	var names []string
+	tickets, err := sessions.NewTickets(t.Context(), oneKey{&names})
+	fatal(t, err)
+	logins, err := identities.NewLogins(t.Context(), store.Catalog{Secrets: oneKey{&names}})
+	fatal(t, err)
+	if len(names) != 2 || names[0] == names[1] {
+		t.Errorf("the keys are %v", names)
+	}
+	end := time.Unix(2_000_000_000, 0)
+	// As many bytes as a login has.
+	ticket := tickets.Sign(sessions.Ticket{SessionID: strings.Repeat("s", 20), VideoID: strings.Repeat("v", 23), Expires: end})
+	_, login := logins.Issue(eth.Address{1}, 1, end)
+	if len("sw_"+ticket) != len(login) {
+		t.Errorf("a ticket has %d characters, a login %d", len(ticket), len(login))
+	}
+	for _, token := range []string{ticket, "sw_" + ticket} {
+		if _, err := logins.Verify(t.Context(), token, time.Now()); !errors.Is(err, identities.ErrInvalid) {
+			t.Errorf("a ticket as a login: %v", err)
+		}
+	}
+	if _, err := tickets.Verify(login[3:], time.Now()); !errors.Is(err, sessions.ErrInvalid) {
+		t.Errorf("a login as a ticket: %v", err)
+	}
+}
+
+// alice and bob are wallets.
+const (
+	alice = ethtest.Alice
+	bob   = ethtest.Bob
+)
+
+func admin(t *testing.T) context.Context { return rpc.System(t.Context()) }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"connectrpc.com/connect"
@@ -12,6 +11,9 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"streamgate/app/access/decisions"
+	"streamgate/app/access/eth"
+	"streamgate/app/access/rules"
 	"streamgate/app/events"
 	"streamgate/app/rpc"
 	"streamgate/store"
@@ -48,7 +50,7 @@ func (s *Service) GetVideoRule(ctx context.Context, req *rpc.GetVideoRuleRequest
 	if len(video.Rule) == 0 {
 		return nil, rpc.Errorf(connect.CodeNotFound, "rule_not_found", "The video %q has no rule.", req.VideoId)
 	}
-	rule, err := LoadRule(video.Rule)
+	rule, err := rules.Load(video.Rule)
 	if err != nil {
 		return nil, fmt.Errorf("rule of video %s: %w", video.ID, err)
 	}
@@ -76,7 +78,7 @@ func (s *Service) setVideoRule(ctx context.Context, videoID string, stored []byt
 		return rpc.NotFound(err, "video", videoID)
 	}
 	s.Log.InfoContext(ctx, "rule changed", "video", videoID, "gated", stored != nil)
-	s.changed(videoID)
+	s.Changed(videoID)
 	events.VideoChanged.Announce(s.Bus, s.Log, events.Video{VideoID: videoID, State: string(video.State)})
 	return nil
 }
@@ -86,19 +88,19 @@ func (s *Service) PutRule(ctx context.Context, req *rpc.PutRuleRequest) (*rpc.Ru
 	if err := rpc.Require(ctx, rpc.ScopeOperator); err != nil {
 		return nil, err
 	}
-	if _, err := parseName(req.Name, "name"); err != nil {
-		return nil, rpc.Invalid("invalid_name", "%s.", err)
+	if !rules.ValidName(req.Name) {
+		return nil, rpc.Invalid("invalid_name", "The name is %.64q; it must be %s.", req.Name, rules.NameForm)
 	}
 	rec, err := s.Catalog.Rules.Get(ctx, req.Name)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return nil, fmt.Errorf("read rule %s: %w", req.Name, err)
 	}
 	// A reference to the name, from wherever, would lead back here.
-	lookup := func(name string) (*Rule, error) {
+	lookup := func(name string) (*rules.Rule, error) {
 		if name == req.Name {
-			return &Rule{Kind: KindRule, Ref: name}, nil
+			return &rules.Rule{Kind: rules.KindRule, Ref: name}, nil
 		}
-		return s.book.named(ctx, name)
+		return s.decider.Rules.Named(ctx, name)
 	}
 	rule, stored, err := s.prepare(ctx, req.Rule, rec.Rule, lookup)
 	if err != nil {
@@ -171,27 +173,27 @@ func (s *Service) DeleteRule(ctx context.Context, req *rpc.DeleteRuleRequest) (*
 // concerns takes as long to find out.
 func (s *Service) rulesChanged(ctx context.Context, name string) {
 	s.Log.InfoContext(ctx, "named rule changed", "rule", name)
-	s.changed(everyVideo)
+	s.Changed(decisions.EveryVideo)
 	events.RulesChanged.Announce(s.Bus, s.Log, events.Rules{Name: name})
 }
 
 // lookup returns a named rule; ErrNoRule.
-type lookup = func(name string) (*Rule, error)
+type lookup = func(name string) (*rules.Rule, error)
 
 func (s *Service) named(ctx context.Context) lookup {
-	return func(name string) (*Rule, error) { return s.book.named(ctx, name) }
+	return func(name string) (*rules.Rule, error) { return s.decider.Rules.Named(ctx, name) }
 }
 
 // prepare reads a rule that comes from outside and makes it fit to be stored:
 // before is what it replaces. Its errors name the place.
-func (s *Service) prepare(ctx context.Context, given *structpb.Struct, before []byte, find lookup) (*Rule, []byte, error) {
+func (s *Service) prepare(ctx context.Context, given *structpb.Struct, before []byte, find lookup) (*rules.Rule, []byte, error) {
 	rule, err := s.readRule(ctx, given)
 	if err != nil {
 		return nil, nil, err
 	}
-	var old *Rule
+	var old *rules.Rule
 	if len(before) > 0 {
-		old, _ = LoadRule(before) // one that cannot be read has no password to keep
+		old, _ = rules.Load(before) // one that cannot be read has no password to keep
 	}
 	if err := rule.Keep(old); err != nil {
 		return nil, nil, ruleError(err)
@@ -208,104 +210,61 @@ func (s *Service) prepare(ctx context.Context, given *structpb.Struct, before []
 
 // expand looks up what a rule from outside refers to, and refuses what cannot
 // be there: a missing rule, a chain that is not configured.
-func (s *Service) expand(rule *Rule, find lookup) (*Rule, error) {
+func (s *Service) expand(rule *rules.Rule, find lookup) (*rules.Rule, error) {
 	expanded, err := rule.Expand(find)
 	if err != nil {
 		return nil, ruleError(err)
 	}
-	if err := s.plausible(expanded, ""); err != nil {
+	if err := expanded.Check(s.Chains.IDs()); err != nil {
 		return nil, ruleError(err)
-	}
-	if passwords, pools := expanded.asks(); passwords > 1 || pools > 1 {
-		return nil, ruleError(ruleErrorf("", "nobody could be admitted: a viewer enters one password and one code, but the rule asks for more of them at once"))
 	}
 	return expanded, nil
 }
 
-// asks counts the passwords and the pools of codes that a viewer needs at once.
-func (r *Rule) asks() (passwords, pools int) {
-	switch r.Kind {
-	case KindPassword:
-		return 1, 0
-	case KindTicketCode:
-		return 0, 1
-	}
-	codes := map[string]bool{}
-	for i := range r.Parts {
-		part := &r.Parts[i]
-		pw, pl := part.asks()
-		switch {
-		case r.Kind == KindAny && i > 0:
-			passwords, pools = min(passwords, pw), min(pools, pl)
-			continue
-		case part.Kind == KindTicketCode && codes[part.Ticket.Pool]:
-			pl = 0 // the same code serves
-		case part.Kind == KindTicketCode:
-			codes[part.Ticket.Pool] = true
-		}
-		passwords, pools = passwords+pw, pools+pl
-	}
-	return passwords, pools
-}
-
-func (s *Service) plausible(r *Rule, at string) error {
-	place := at + "/" + string(r.Kind)
-	if r.Kind == KindRule && len(r.Parts) == 0 {
-		return ruleErrorf(place, "there is no rule %s", r.Ref)
-	}
-	if r.Holding != nil && !slices.Contains(s.Chains.IDs(), r.Holding.Chain) {
-		return ruleErrorf(place+"/chain", "chain %d is not configured here; there are %v", r.Holding.Chain, s.Chains.IDs())
-	}
-	for i := range r.Parts {
-		if err := s.plausible(&r.Parts[i], partPlace(r.Kind, place, i)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // readRule parses a rule as it came over the API.
-func (s *Service) readRule(ctx context.Context, given *structpb.Struct) (*Rule, error) {
+func (s *Service) readRule(ctx context.Context, given *structpb.Struct) (*rules.Rule, error) {
 	if given == nil {
-		return nil, rpc.Invalid("invalid_rule", "The rule is missing.")
+		return nil, rpc.Invalid("invalid_rule", "The rule is missing: give one, such as {\"public\": true}.")
 	}
-	if err := checkNumbers(structpb.NewStructValue(given), ""); err != nil {
-		return nil, ruleError(err)
-	}
-	if err := s.tellKinds(ctx, given, "", 0); err != nil {
-		return nil, ruleError(err)
-	}
-	data, err := given.MarshalJSON()
-	if err != nil {
-		return nil, rpc.Invalid("invalid_rule", "The rule cannot be read.")
-	}
-	rule, err := ParseRule(data)
+	rule, err := rules.FromStruct(given, s.Chains.IDs(), func(chain uint64, contract eth.Address) (rules.Kind, error) {
+		return s.contractKind(ctx, chain, contract)
+	})
 	return rule, ruleError(err)
 }
 
-// ruleError is a *RuleError as the API shows it; other errors pass.
+// contractKind asks a contract whether it is an erc721 or an erc1155.
+func (s *Service) contractKind(ctx context.Context, chain uint64, contract eth.Address) (rules.Kind, error) {
+	kind, err := s.decider.Facts.Kind(ctx, chain, contract)
+	if errors.Is(err, eth.ErrChainUnreachable) {
+		return "", rpc.Errorf(connect.CodeUnavailable, "chain_unreachable",
+			"%s cannot be reached to ask what %s is: write erc721 or erc1155, or try again.", s.Policy.Chain(chain), contract)
+	}
+	return kind, err
+}
+
+// ruleError is a *rules.Error as the API shows it; other errors pass.
 func ruleError(err error) error {
-	var bad *RuleError
+	var bad *rules.Error
 	if errors.As(err, &bad) {
 		return rpc.Invalid("invalid_rule", "%s.", bad)
 	}
 	return err
 }
 
-func viewVideoRule(videoID string, rule *Rule) (*rpc.VideoRule, error) {
+func viewVideoRule(videoID string, rule *rules.Rule) (*rpc.VideoRule, error) {
 	shown, err := shownRule(rule)
 	return &rpc.VideoRule{VideoId: videoID, Rule: shown}, err
 }
 
 func loadView(rec store.Rule) (*rpc.Rule, error) {
-	rule, err := LoadRule(rec.Rule)
+	rule, err := rules.Load(rec.Rule)
 	if err != nil {
 		return nil, fmt.Errorf("rule %s: %w", rec.Name, err)
 	}
 	return viewRule(rec, rule)
 }
 
-func viewRule(rec store.Rule, rule *Rule) (*rpc.Rule, error) {
+func viewRule(rec store.Rule, rule *rules.Rule) (*rpc.Rule, error) {
 	shown, err := shownRule(rule)
 	return &rpc.Rule{
 		Name: rec.Name, Rule: shown, CreatedAt: timestamppb.New(rec.Created), UpdatedAt: timestamppb.New(rec.Updated),
@@ -313,7 +272,7 @@ func viewRule(rec store.Rule, rule *Rule) (*rpc.Rule, error) {
 }
 
 // shownRule is a rule without its secrets.
-func shownRule(rule *Rule) (*structpb.Struct, error) {
+func shownRule(rule *rules.Rule) (*structpb.Struct, error) {
 	data, err := rule.MarshalJSON()
 	if err != nil {
 		return nil, fmt.Errorf("show a rule: %w", err)

@@ -19,8 +19,11 @@ func marshal(v any) ([]byte, error) {
 		return json.Marshal(v)
 	}
 	m = proto.Clone(m)
-	if key, ok := m.(*rpc.Key); ok {
-		key.Secret = ""
+	switch m := m.(type) {
+	case *rpc.Key:
+		m.Secret = ""
+	case *rpc.Webhook:
+		m.Secret = ""
 	}
 	data, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(m)
 	if err != nil {
@@ -271,4 +274,33 @@ func (s *access) CreateKey(ctx context.Context, req *rpc.CreateKeyRequest) (*rpc
 
 func (s *access) RevokeKey(ctx context.Context, req *rpc.RevokeKeyRequest) (*rpc.RevokeKeyResponse, error) {
 	return recorded(ctx, s.log, "key.revoke", req.Id, nil, func() (*rpc.RevokeKeyResponse, error) { return s.AccessClient.RevokeKey(ctx, req) })
+}
+
+// webhooks records what its callers change.
+type webhooks struct {
+	rpc.WebhooksClient
+	log *Log
+}
+
+// Webhooks returns the webhooks with their changes recorded.
+func (l *Log) Webhooks(c rpc.WebhooksClient) rpc.WebhooksClient { return &webhooks{c, l} }
+
+func (s *webhooks) webhook(ctx context.Context, id string) reader {
+	return func() (proto.Message, error) { return s.GetWebhook(ctx, &rpc.GetWebhookRequest{Id: id}) }
+}
+
+func (s *webhooks) CreateWebhook(ctx context.Context, req *rpc.CreateWebhookRequest) (*rpc.Webhook, error) {
+	return recorded(ctx, s.log, "webhook.create", "", nil, func() (*rpc.Webhook, error) { return s.WebhooksClient.CreateWebhook(ctx, req) })
+}
+
+func (s *webhooks) UpdateWebhook(ctx context.Context, req *rpc.UpdateWebhookRequest) (*rpc.Webhook, error) {
+	return recorded(ctx, s.log, "webhook.update", req.Id, s.webhook(ctx, req.Id), func() (*rpc.Webhook, error) { return s.WebhooksClient.UpdateWebhook(ctx, req) })
+}
+
+func (s *webhooks) DeleteWebhook(ctx context.Context, req *rpc.DeleteWebhookRequest) (*rpc.DeleteWebhookResponse, error) {
+	return recorded(ctx, s.log, "webhook.delete", req.Id, s.webhook(ctx, req.Id), func() (*rpc.DeleteWebhookResponse, error) { return s.WebhooksClient.DeleteWebhook(ctx, req) })
+}
+
+func (s *webhooks) RotateWebhook(ctx context.Context, req *rpc.RotateWebhookRequest) (*rpc.Webhook, error) {
+	return recorded(ctx, s.log, "webhook.rotate", req.Id, s.webhook(ctx, req.Id), func() (*rpc.Webhook, error) { return s.WebhooksClient.RotateWebhook(ctx, req) })
 }

@@ -29,6 +29,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"streamgate/store"
 )
 
 // Topic is a subject whose messages all carry a T as JSON.
@@ -54,13 +56,42 @@ var (
 
 	VideoChanged = Topic[Video]{"video.changed"}
 	VideoDeleted = Topic[Video]{"video.deleted"}
+	// A video comes to these once, beside the VideoChanged of it.
+	VideoPlayable = Topic[Video]{"video.playable"}
+	VideoReady    = Topic[Video]{"video.ready"}
+	VideoFailed   = Topic[Video]{"video.failed"}
 
 	SessionEnded = Topic[Session]{"access.session.ended"}
 	RulesChanged = Topic[Rules]{"access.rules.changed"}
+	AccessDenied = Topic[Denial]{"access.denied"}
+
+	WebhookDisabled = Topic[Webhook]{"webhook.disabled"}
 )
 
 // Public are the subjects that GET /api/v1/events streams.
-func Public() []string { return []string{"transcode.task.>", "upload.>", "video.>", "access.>"} }
+func Public() []string {
+	return []string{"transcode.task.>", "upload.>", "video.>", "access.>", "webhook.>"}
+}
+
+// ForWebhooks are the topics that a webhook may choose.
+func ForWebhooks() []string {
+	return []string{
+		UploadCompleted.Subject, UploadExpired.Subject,
+		TaskSubmitted.Subject, TaskCompleted.Subject, TaskFailed.Subject, TaskCancelled.Subject,
+		VideoPlayable.Subject, VideoReady.Subject, VideoFailed.Subject, VideoDeleted.Subject,
+		AccessDenied.Subject, SessionEnded.Subject, WebhookDisabled.Subject,
+	}
+}
+
+// PublicTypes are the topics under Public.
+func PublicTypes() []string {
+	return []string{
+		TaskSubmitted.Subject, TaskStarted.Subject, TaskProgress.Subject, TaskCompleted.Subject, TaskFailed.Subject,
+		TaskRetried.Subject, TaskPaused.Subject, TaskResumed.Subject, TaskCancelled.Subject,
+		UploadProgress.Subject, UploadCompleted.Subject, UploadExpired.Subject,
+		VideoChanged.Subject, VideoDeleted.Subject, SessionEnded.Subject, RulesChanged.Subject,
+	}
+}
 
 // Task is the payload of the transcode.task topics.
 type Task struct {
@@ -108,6 +139,18 @@ type Session struct {
 	Reason    string `json:"reason"` // stable word
 }
 
+// Denial says that a rule has refused a viewer who had shown all it asks for.
+type Denial struct {
+	VideoID string `json:"video_id"`
+	Reason  string `json:"reason"` // stable word
+}
+
+// Webhook says that the node has disabled a webhook.
+type Webhook struct {
+	WebhookID string `json:"webhook_id"`
+	Reason    string `json:"reason"` // stable word
+}
+
 // Rules says that a named rule has changed; those of videos come with
 // VideoChanged.
 type Rules struct {
@@ -117,7 +160,13 @@ type Rules struct {
 // Announce sends one event. That it is lost is worth a line in the log at
 // most.
 func (t Topic[T]) Announce(nc *nats.Conn, log *slog.Logger, payload T) {
-	if err := t.Publish(nc, payload); err != nil {
+	t.AnnounceAs(nc, log, store.NewID(), payload)
+}
+
+// AnnounceAs is Announce of an event whose id can be made again from what is
+// stored (store.NamedID), so that whoever finds it there knows it is the same.
+func (t Topic[T]) AnnounceAs(nc *nats.Conn, log *slog.Logger, id string, payload T) {
+	if err := t.publish(nc, id, payload); err != nil {
 		log.Debug("event lost", "topic", t.Subject, "err", err)
 	}
 }
@@ -125,12 +174,22 @@ func (t Topic[T]) Announce(nc *nats.Conn, log *slog.Logger, payload T) {
 // Publish is Announce for a caller that must know; an error means that the
 // event is lost, nothing more.
 func (t Topic[T]) Publish(nc *nats.Conn, payload T) error {
+	return t.publish(nc, store.NewID(), payload)
+}
+
+func (t Topic[T]) publish(nc *nats.Conn, id string, payload T) error {
 	data, err := json.Marshal(payload)
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", t.Subject, err)
 	}
-	return nc.Publish(t.Subject, data)
+	return nc.PublishMsg(&nats.Msg{Subject: t.Subject, Header: nats.Header{idHeader: {id}}, Data: data})
 }
+
+// idHeader carries an event's id, which is the same for all who hear it.
+const idHeader = "Event-Id"
+
+// ID is the id of a message of any topic; "" if it was not published here.
+func ID(m *nats.Msg) string { return m.Header.Get(idHeader) }
 
 // Listen calls fn for each event, one at a time, until the subscription is
 // drained. fn must be quick: a slow listener loses events.

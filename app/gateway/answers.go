@@ -53,13 +53,19 @@ func answerOf(procedure string, msg any) (status int, location string, secret bo
 		if t, ok := msg.(*rpc.Task); ok {
 			return http.StatusAccepted, "/api/v1/tasks/" + t.Id, false
 		}
+	case rpc.WebhooksCreateWebhookProcedure:
+		if w, ok := msg.(*rpc.Webhook); ok {
+			return http.StatusCreated, "/api/v1/webhooks/" + w.Id, true
+		}
+	case rpc.WebhooksTestWebhookProcedure, rpc.WebhooksRedeliverProcedure:
+		return http.StatusAccepted, "", false
 	case rpc.AccessCreateSessionProcedure, rpc.AccessCreateKeyProcedure, rpc.AccessCreateCodesProcedure:
 		return http.StatusCreated, "", true
-	case rpc.AccessSignInProcedure, rpc.AccessRenewSessionProcedure:
+	case rpc.AccessSignInProcedure, rpc.AccessRenewSessionProcedure, rpc.WebhooksRotateWebhookProcedure:
 		return 0, "", true
 	case rpc.LibraryDeleteVideoProcedure, rpc.AccessRevokeKeyProcedure, rpc.AccessDeleteVideoRuleProcedure,
 		rpc.AccessDeleteRuleProcedure, rpc.AccessDeleteCodesProcedure, rpc.AccessEndSessionProcedure,
-		rpc.AccessLeaveSessionProcedure, rpc.AccessSignOutProcedure:
+		rpc.AccessLeaveSessionProcedure, rpc.AccessSignOutProcedure, rpc.WebhooksDeleteWebhookProcedure:
 		return http.StatusNoContent, "", false
 	}
 	return 0, "", false

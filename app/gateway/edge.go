@@ -13,8 +13,12 @@ import (
 	"streamgate/app/rpc"
 )
 
-// edge is what every request passes first: trace id, base URL, who calls,
-// rate limit.
+// requestIDHeader names the request in every answer, as its problem and the
+// node's log do.
+const requestIDHeader = "X-Request-Id"
+
+// edge is what every request passes first: trace id, base URL, other origins,
+// who calls, rate limit.
 type edge struct {
 	auth      Authenticator
 	publicURL string
@@ -22,18 +26,34 @@ type edge struct {
 	trusted   []netip.Prefix
 	open      []string // procedures that need no key
 	limit     limiter
-	sameSite  *http.CrossOriginProtection
-	log       *slog.Logger
+	origins   []string // whose pages may call us
+	routes    routes
+	// ownOptions are the handlers that answer OPTIONS themselves, by pattern.
+	ownOptions map[string]http.Handler
+	sameSite   *http.CrossOriginProtection
+	log        *slog.Logger
 }
 
 func (e *edge) wrap(next http.Handler) http.Handler {
+	return e.begin(crossOrigin(e.origins, e.options(e.admit(next))))
+}
+
+// begin gives a request its trace id and its base URL.
+func (e *edge) begin(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx := rpc.WithTrace(r.Context(), traceID(r), e.log)
 		ctx = rpc.ContinueTrace(ctx, r.Header.Get("Traceparent"))
 		if rpc.BaseURL(ctx) == "" {
 			ctx = rpc.WithBaseURL(ctx, e.baseURL(r))
 		}
-		r = r.WithContext(ctx)
+		w.Header().Set(requestIDHeader, rpc.TraceID(ctx))
+		next.ServeHTTP(w, r.WithContext(ctx))
+	})
+}
+
+// admit says who calls, and within which limit.
+func (e *edge) admit(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		who, err := e.identify(r)
 		who.Client = network(e.clientIP(r))
 		if wait, ok := e.limit.allow(r, who, e.clientIP(r)); !ok {
@@ -44,7 +64,7 @@ func (e *edge) wrap(next http.Handler) http.Handler {
 			refuse(w, r, err)
 			return
 		}
-		next.ServeHTTP(w, r.WithContext(rpc.WithIdentity(ctx, who)))
+		next.ServeHTTP(w, r.WithContext(rpc.WithIdentity(r.Context(), who)))
 	})
 }
 

@@ -1,49 +1,67 @@
 package gateway
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"sync"
 	"time"
 
+	"connectrpc.com/connect"
 	"github.com/nats-io/nats.go"
 
-	"streamgate/app/events"
 	"streamgate/app/rpc"
 	"streamgate/store"
 )
 
 const (
 	heartbeat     = 15 * time.Second
-	eventBuffer   = 256              // events a client may lag behind
 	writePatience = 10 * time.Second // for one event to leave
 )
 
+// resetEvent tells a client that resumes after an event which is no longer
+// remembered that it must read the resources again.
+const resetEvent = `{"code":"history_lost","detail":"Events in between are no longer known: read the resources again."}`
+
 // eventStreams is GET /api/v1/events: the bus's public subjects as
-// Server-Sent Events. Events are hints: Last-Event-ID is ignored on purpose,
-// a client that reconnects reads the resources again. A client that lags too
-// far behind is cut, so that it knows.
+// Server-Sent Events. Events are hints. A client that reconnects with the
+// Last-Event-ID gets what it missed, or is told to read again; one that lags
+// too far behind is cut, so that it knows.
 type eventStreams struct {
-	bus        *nats.Conn
+	hub        *eventHub
+	tickets    eventTickets
 	stillValid func(*http.Request) bool // the caller's key
 	slots      chan struct{}
 	done       chan struct{}
 	closeOnce  sync.Once
 }
 
-func newEventStreams(bus *nats.Conn, limit int, stillValid func(*http.Request) bool) *eventStreams {
-	return &eventStreams{bus: bus, stillValid: stillValid, slots: make(chan struct{}, limit), done: make(chan struct{})}
+func newEventStreams(bus *nats.Conn, cache store.Cache, limit int, stillValid func(*http.Request) bool) (*eventStreams, error) {
+	hub, err := newEventHub(bus)
+	if err != nil {
+		return nil, err
+	}
+	s := &eventStreams{
+		hub: hub, tickets: eventTickets{cache}, stillValid: stillValid,
+		slots: make(chan struct{}, limit), done: make(chan struct{}),
+	}
+	go hub.run(s.done)
+	return s, nil
 }
 
 func (s *eventStreams) close() { s.closeOnce.Do(func() { close(s.done) }) }
 
 func (s *eventStreams) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		w.Header().Set("Allow", "GET, HEAD")
-		rpc.WriteStatus(w, r, http.StatusMethodNotAllowed, "method_not_allowed", "This path takes GET, HEAD only.")
+		w.Header().Set("Allow", "GET, HEAD, OPTIONS")
+		rpc.WriteStatus(w, r, http.StatusMethodNotAllowed, "method_not_allowed", "This path takes GET, HEAD, OPTIONS only.")
 		return
 	}
-	if err := rpc.Require(r.Context(), rpc.ScopeRead); err != nil {
+	wants, err := parseFilter(r.URL.Query())
+	if err == nil {
+		r, err = s.admit(r)
+	}
+	if err != nil {
 		rpc.WriteProblem(w, r, err)
 		return
 	}
@@ -55,35 +73,37 @@ func (s *eventStreams) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			"Too many event streams are open on this node; try again.", heartbeat)
 		return
 	}
-	s.stream(w, r)
+	s.stream(w, r, wants)
 }
 
-// stream subscribes before it answers, so that whoever has the answer misses
-// nothing that happens afterwards.
-func (s *eventStreams) stream(w http.ResponseWriter, r *http.Request) {
-	messages := make(chan *nats.Msg, eventBuffer)
-	lagging := make(chan struct{}, 1)
-	for _, subject := range events.Public() {
-		sub, err := s.bus.Subscribe(subject, func(m *nats.Msg) {
-			select {
-			case messages <- m:
-			default:
-				select {
-				case lagging <- struct{}{}:
-				default:
-				}
-			}
-		})
-		if err != nil {
-			rpc.WriteProblem(w, r, fmt.Errorf("subscribe to %s: %w", subject, err))
-			return
-		}
-		defer sub.Unsubscribe() //nolint:errcheck // the connection may be gone, and the subscription with it
+// admit checks who wants to listen: a ticket stands for the key it was made
+// with.
+func (s *eventStreams) admit(r *http.Request) (*http.Request, error) {
+	ticket := r.URL.Query().Get("ticket")
+	if ticket == "" || r.Method == http.MethodHead { // a HEAD spends nothing
+		return r, rpc.Require(r.Context(), rpc.ScopeRead)
 	}
-	if err := s.bus.Flush(); err != nil {
-		rpc.WriteProblem(w, r, fmt.Errorf("subscribe: %w", err))
-		return
+	authorization, err := s.tickets.use(r.Context(), ticket)
+	if err != nil {
+		return r, err
 	}
+	r = r.Clone(r.Context())
+	r.Header.Del("Authorization")
+	if authorization != "" {
+		r.Header.Set("Authorization", authorization)
+	}
+	if !s.stillValid(r) {
+		return r, rpc.Errorf(connect.CodeUnauthenticated, "invalid_key", "The key that the ticket was made with is no longer valid.")
+	}
+	return r, nil
+}
+
+// stream opens its feed before it answers, so that whoever has the answer
+// misses nothing that happens afterwards.
+func (s *eventStreams) stream(w http.ResponseWriter, r *http.Request, wants eventFilter) {
+	after := cmp.Or(r.Header.Get("Last-Event-ID"), r.URL.Query().Get("last_event_id"))
+	feed, missed, whole := s.hub.open(wants, after)
+	defer s.hub.close(feed)
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
@@ -92,25 +112,28 @@ func (s *eventStreams) stream(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodHead {
 		return
 	}
-	s.pump(eventWriter{w, http.NewResponseController(w)}, r, messages, lagging)
+	out := eventWriter{w, http.NewResponseController(w)}
+	if out.begin(wants, missed, whole) == nil {
+		s.pump(out, r, feed)
+	}
 }
 
 // pump writes until the client goes or lags, its key is revoked, or the node
 // stops.
-func (s *eventStreams) pump(w eventWriter, r *http.Request, messages <-chan *nats.Msg, lagging <-chan struct{}) {
+func (s *eventStreams) pump(w eventWriter, r *http.Request, feed *eventFeed) {
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
-	err := w.write(": connected\n\n")
+	var err error
 	for err == nil {
 		select {
-		case m := <-messages:
-			err = w.write("id: %s\nevent: %s\ndata: %s\n\n", store.NewID(), m.Subject, m.Data)
+		case e := <-feed.events:
+			err = w.send(e)
 		case <-beat.C:
 			if !s.stillValid(r) {
 				return
 			}
 			err = w.write(": heartbeat\n\n")
-		case <-lagging:
+		case <-feed.lagging:
 			return
 		case <-r.Context().Done():
 			return
@@ -125,6 +148,24 @@ func (s *eventStreams) pump(w eventWriter, r *http.Request, messages <-chan *nat
 type eventWriter struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
+}
+
+// begin writes what the client has missed.
+func (w eventWriter) begin(wants eventFilter, missed []event, whole bool) error {
+	err := w.write(": connected\n\n")
+	if err == nil && !whole {
+		err = w.write("event: events.reset\ndata: %s\n\n", resetEvent)
+	}
+	for _, e := range missed {
+		if err == nil && wants.match(e) {
+			err = w.send(e)
+		}
+	}
+	return err
+}
+
+func (w eventWriter) send(e event) error {
+	return w.write("id: %s\nevent: %s\ndata: %s\n\n", e.id, e.subject, e.data)
 }
 
 func (w eventWriter) write(format string, args ...any) error {

@@ -3,7 +3,9 @@ package gateway
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -11,20 +13,20 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/nats-io/nats.go"
-
 	"streamgate/app/events"
 	"streamgate/app/rpc"
 )
 
 // open starts an event stream and reads its first comment.
-func (b *bench) open(ctx context.Context, scope string) (*http.Response, *bufio.Reader) {
+func (b *bench) open(ctx context.Context, scope string, query ...string) (*http.Response, *bufio.Reader) {
 	b.t.Helper()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, b.url+"/api/v1/events", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, b.url+"/api/v1/events?"+strings.Join(query, "&"), nil)
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	req.Header.Set("Authorization", "Bearer "+b.keys[scope])
+	if scope != "" {
+		req.Header.Set("Authorization", "Bearer "+b.keys[scope])
+	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		b.t.Fatal(err)
@@ -94,19 +96,19 @@ func TestEventStreamsAreBounded(t *testing.T) {
 }
 
 // pumped runs pump in a bubble of its own and returns what it wrote.
-func pumped(t *testing.T, s *eventStreams, act func(messages chan *nats.Msg, lagging chan struct{}, cancel func())) string {
+func pumped(t *testing.T, s *eventStreams, act func(feed *eventFeed, cancel func())) string {
 	t.Helper()
 	w := httptest.NewRecorder()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	r := httptest.NewRequest(http.MethodGet, "/", nil).WithContext(ctx)
-	messages, lagging := make(chan *nats.Msg, 1), make(chan struct{}, 1)
+	feed := &eventFeed{events: make(chan event, 1), lagging: make(chan struct{})}
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		s.pump(eventWriter{w, http.NewResponseController(w)}, r, messages, lagging)
+		s.pump(eventWriter{w, http.NewResponseController(w)}, r, feed)
 	}()
-	act(messages, lagging, cancel)
+	act(feed, cancel)
 	<-ended
 	return w.Body.String()
 }
@@ -114,12 +116,10 @@ func pumped(t *testing.T, s *eventStreams, act func(messages chan *nats.Msg, lag
 func TestHeartbeat(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		valid := 2
-		s := newEventStreams(nil, 1, func(*http.Request) bool { valid--; return valid >= 0 })
+		s := &eventStreams{stillValid: func(*http.Request) bool { valid--; return valid >= 0 }}
 		// It ends by itself: at the third beat the key is no longer valid.
-		got := pumped(t, s, func(_ chan *nats.Msg, _ chan struct{}, cancel func()) {
-			time.AfterFunc(5*heartbeat, cancel)
-		})
-		if got != ": connected\n\n: heartbeat\n\n: heartbeat\n\n" {
+		got := pumped(t, s, func(_ *eventFeed, cancel func()) { time.AfterFunc(5*heartbeat, cancel) })
+		if got != ": heartbeat\n\n: heartbeat\n\n" {
 			t.Errorf("wrote %q", got)
 		}
 	})
@@ -127,10 +127,125 @@ func TestHeartbeat(t *testing.T) {
 
 func TestLaggingClientIsCut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newEventStreams(nil, 1, func(*http.Request) bool { return true })
-		pumped(t, s, func(_ chan *nats.Msg, lagging chan struct{}, _ func()) { lagging <- struct{}{} })
-		pumped(t, s, func(_ chan *nats.Msg, _ chan struct{}, cancel func()) { cancel() })
+		s := &eventStreams{stillValid: func(*http.Request) bool { return true }}
+		pumped(t, s, func(feed *eventFeed, _ func()) { feed.cut(); feed.cut() })
+		pumped(t, s, func(_ *eventFeed, cancel func()) { cancel() })
 	})
+	h := &eventHub{life: "a", next: 1, streams: map[*eventFeed]struct{}{}}
+	slow, _, _ := h.open(eventFilter{}, "")
+	other, _, _ := h.open(eventFilter{videos: []string{"v"}}, "")
+	for range eventBuffer + 1 {
+		h.publish("video.changed", []byte(`{"video_id":"w"}`))
+	}
+	if !slow.lagged || other.lagged || len(other.events) != 0 {
+		t.Errorf("slow %v, other %v with %d events", slow.lagged, other.lagged, len(other.events))
+	}
+	h.forget()
+	if !other.lagged {
+		t.Error("after a loss a stream goes on")
+	}
+}
+
+// Who resumes gets what it missed, as long as all of it is remembered.
+func TestResume(t *testing.T) {
+	h := &eventHub{life: "a", next: 1, streams: map[*eventFeed]struct{}{}}
+	for range 3 * eventHistory {
+		h.publish("video.changed", []byte(`{"video_id":"v"}`))
+	}
+	last := h.next - 1
+	for after, want := range map[string]int{
+		"": 0, fmt.Sprint("a-", last): 0, fmt.Sprint("a-", last-3): 3, fmt.Sprint("a-", last-eventHistory): eventHistory,
+		"a-0": -1, "a-1": -1, fmt.Sprint("a-", last+1): -1, fmt.Sprint("b-", last): -1, "a": -1, "a-x": -1, "a--1": -1, "nonsense": -1,
+	} {
+		missed, whole := h.since(after)
+		if whole != (want >= 0) || len(missed) != max(0, want) {
+			t.Errorf("after %q: %d events, whole %v, want %d", after, len(missed), whole, want)
+		}
+		if len(missed) > 0 && missed[len(missed)-1].id != fmt.Sprint("a-", last) {
+			t.Errorf("after %q the last is %s", after, missed[len(missed)-1].id)
+		}
+	}
+}
+
+func TestResumeOverTheWire(t *testing.T) {
+	b := newBench(t)
+	_, lines := b.open(t.Context(), "read")
+	var ids, lastIDs []string
+	for range 2 {
+		r := b.do("uploader", "POST", "/api/v1/videos", `{"title":"t"}`)
+		ids = append(ids, r.json(t)["id"].(string))
+		lastIDs = append(lastIDs, strings.TrimPrefix(strings.Split(readEvent(t, lines), "\n")[0], "id: "))
+	}
+	_, lines = b.open(t.Context(), "read", "last_event_id="+lastIDs[0])
+	if got := readEvent(t, lines); !strings.Contains(got, ids[1]) || !strings.HasPrefix(got, "id: "+lastIDs[1]) {
+		t.Errorf("resumed with %q", got)
+	}
+	_, lines = b.open(t.Context(), "read", "last_event_id=elsewhere-7")
+	if got := readEvent(t, lines); got != "event: events.reset\ndata: "+resetEvent {
+		t.Errorf("resumed with %q", got)
+	}
+}
+
+func TestEventFilter(t *testing.T) {
+	b := newBench(t)
+	_, lines := b.open(t.Context(), "read", "video_id=v2&type=video.*&type=upload.completed")
+	for _, id := range []string{"v1", "v2"} {
+		events.TaskStarted.Announce(b.bus, slog.Default(), events.Task{VideoID: id})
+		events.UploadProgress.Announce(b.bus, slog.Default(), events.Upload{VideoID: id})
+		events.UploadCompleted.Announce(b.bus, slog.Default(), events.Upload{VideoID: id})
+		events.RulesChanged.Announce(b.bus, slog.Default(), events.Rules{Name: id})
+		events.VideoDeleted.Announce(b.bus, slog.Default(), events.Video{VideoID: id})
+	}
+	for _, want := range []string{"upload.completed", "video.deleted"} {
+		if got := readEvent(t, lines); !strings.Contains(got, "event: "+want+"\n") || !strings.Contains(got, `"v2"`) {
+			t.Errorf("got %q, want %s", got, want)
+		}
+	}
+	wantProblem(t, b.do("read", "GET", "/api/v1/events?type=video.lost", ""), 400, "invalid_type")
+	wantProblem(t, b.do("read", "GET", "/api/v1/events?typ=video.deleted", ""), 400, "invalid_request")
+	wantProblem(t, b.do("read", "GET", "/api/v1/events?video_id=x"+strings.Repeat("&video_id=x", maxFilters), ""), 400, "invalid_request")
+	known := map[string]bool{}
+	for _, s := range events.PublicTypes() {
+		known[s] = true
+	}
+	for _, s := range []string{"transcode.cells.ready", "transcode.jobs.ready"} {
+		if known[s] || len(known) != 16 {
+			t.Errorf("%s is public; %d types", s, len(known))
+		}
+	}
+}
+
+// A ticket opens one stream, once, and nothing else; it dies with its key.
+func TestEventTicket(t *testing.T) {
+	b := newBench(t)
+	ticket := func() string {
+		t.Helper()
+		r := b.do("read", "POST", "/api/v1/events:ticket", "")
+		if r.StatusCode != http.StatusCreated || r.Header.Get("Cache-Control") != "no-store" {
+			t.Fatalf("%d %s", r.StatusCode, r.body)
+		}
+		return r.json(t)["ticket"].(string)
+	}
+	first, second, third := ticket(), ticket(), ticket()
+	if r := b.do("", "HEAD", "/api/v1/events?ticket="+first, ""); r.StatusCode != http.StatusUnauthorized {
+		t.Errorf("HEAD: %d", r.StatusCode)
+	}
+	b.keys["ticket"] = first // no key
+	wantProblem(t, b.do("ticket", "GET", "/api/v1/videos", ""), 401, "invalid_key")
+	b.open(t.Context(), "", "ticket="+first)
+	wantProblem(t, b.do("", "GET", "/api/v1/events?ticket="+first, ""), 401, "ticket_invalid")
+	wantProblem(t, b.do("", "GET", "/api/v1/events?ticket=made-up", ""), 401, "ticket_invalid")
+	wantProblem(t, b.do("", "POST", "/api/v1/events:ticket", ""), 401, "unauthenticated")
+	wantProblem(t, b.do("read", "GET", "/api/v1/events:ticket", ""), 405, "method_not_allowed")
+
+	if _, err := b.gateway.events.tickets.use(t.Context(), second); err != nil {
+		t.Errorf("second ticket: %v", err)
+	}
+	id := strings.Split(b.keys["read"], "_")[1]
+	if _, err := b.access.RevokeKey(rpc.System(t.Context()), &rpc.RevokeKeyRequest{Id: id}); err != nil {
+		t.Fatal(err)
+	}
+	wantProblem(t, b.do("", "GET", "/api/v1/events?ticket="+third, ""), 401, "invalid_key")
 }
 
 // A revoked key ends the stream; the preset identity of a socket does not.

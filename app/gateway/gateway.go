@@ -10,7 +10,7 @@
 //
 // A request passes these, in this order:
 //
-//	trace id → base URL → who calls → rate limit → (RPC | upload | events | REST)
+//	trace id → base URL → other origins → OPTIONS → who calls → rate limit → (RPC | upload | events | REST)
 //	REST: time-out → body limit → idempotency key → transcoding → problem
 //
 // # Usage
@@ -75,6 +75,9 @@ type Config struct {
 	PublicURL string
 	// TrustedProxies may set X-Forwarded-For, -Host and -Proto.
 	TrustedProxies []netip.Prefix
+	// AllowedOrigins are the other sites (https://app.example.org) whose pages
+	// may call the API with a key; "*" for all.
+	AllowedOrigins []string
 
 	// RequestsPerSecond and Burst limit each client (its key, else its IP
 	// address); 0 requests per second means no limit.
@@ -100,6 +103,7 @@ type Gateway struct {
 	handler http.Handler
 	paths   []string
 	events  *eventStreams
+	edge    *edge
 }
 
 // New returns the gateway. An error means that the services or the mounts
@@ -108,30 +112,33 @@ func New(cfg Config) (*Gateway, error) {
 	cfg = cfg.withDefaults()
 	e := &edge{
 		auth: cfg.Auth, publicURL: cfg.PublicURL, ownLinks: true, trusted: cfg.TrustedProxies, log: cfg.Log,
-		sameSite: sameSite(cfg.PublicURL),
-		limit:    limiter{cfg.Cache, cfg.RequestsPerSecond, cfg.Burst, cfg.Log},
+		sameSite: sameSite(cfg.PublicURL), origins: cfg.AllowedOrigins, ownOptions: cfg.Mounts,
+		limit: limiter{cfg.Cache, cfg.RequestsPerSecond, cfg.Burst, cfg.Log},
 	}
 	mounts := mountServices(cfg.Services, cfg.Log)
 	rest, err := newREST(mounts, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("set up REST: %w", err)
 	}
-	g := &Gateway{
-		paths:  []string{"/api/", "/openapi.json"},
-		events: newEventStreams(cfg.Bus, cfg.MaxStreams, e.stillValid),
+	g := &Gateway{paths: []string{"/api/", "/openapi.json"}, edge: e}
+	if g.events, err = newEventStreams(cfg.Bus, cfg.Cache, cfg.MaxStreams, e.stillValid); err != nil {
+		return nil, err
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/api/", rest)
 	mux.Handle("/api/v1/events", g.events)
+	mux.HandleFunc("/api/v1/events:ticket", g.events.tickets.create)
 	mux.HandleFunc("/openapi.json", serveOpenAPI)
 	for pattern, h := range cfg.Mounts {
 		mux.Handle(pattern, h)
 	}
 	// Uploads are sent to their own handler; the list of them is REST.
 	mux.Handle("GET /api/v1/uploads", rest)
+	e.routes.rest = rest.condition.routes.rest
 	for _, m := range mounts {
 		mux.Handle(m.path, m.handler)
 		g.paths = append(g.paths, m.path)
+		e.routes.mount = append(e.routes.mount, m.path)
 	}
 	g.handler = e.wrap(mux)
 	return g, nil
@@ -146,6 +153,10 @@ func (g *Gateway) Mount(mux *http.ServeMux) {
 
 // ServeHTTP implements http.Handler.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) { g.handler.ServeHTTP(w, r) }
+
+// BaseURL is what absolute links in the answer to a request begin with, without
+// a trailing slash; "" if the request does not tell.
+func (g *Gateway) BaseURL(r *http.Request) string { return g.edge.baseURL(r) }
 
 // Close ends the event streams, which would otherwise hold up the server's
 // Shutdown. Call it first.

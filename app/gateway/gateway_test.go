@@ -18,6 +18,8 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"streamgate/app/access"
+	"streamgate/app/access/identities"
+	"streamgate/app/access/sessions"
 	"streamgate/app/apptest"
 	"streamgate/app/library"
 	"streamgate/app/rpc"
@@ -92,7 +94,7 @@ func newBench(t *testing.T, tune ...func(*Config)) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tickets, err := access.NewTickets(t.Context(), db.Catalog().Secrets)
+	tickets, err := sessions.NewTickets(t.Context(), db.Catalog().Secrets)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +102,7 @@ func newBench(t *testing.T, tune ...func(*Config)) *bench {
 	log := slog.New(slog.NewTextHandler(b.log, nil))
 	t.Cleanup(func() { apptest.WantNoSecrets(t, b.log.String()) })
 	cache := memory.NewCache(memory.Options{})
-	logins, err := access.NewLogins(t.Context(), db.Catalog())
+	logins, err := identities.NewLogins(t.Context(), db.Catalog())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +120,7 @@ func newBench(t *testing.T, tune ...func(*Config)) *bench {
 	cfg := Config{
 		Services: []Service{
 			Library(lib), Uploads(rpc.UnimplementedUploadsHandler{}), Transcoder(b.transcoder),
-			Access(b.access), Monitor(rpc.UnimplementedMonitorHandler{}),
+			Access(b.access), Monitor(rpc.UnimplementedMonitorHandler{}), Webhooks(rpc.UnimplementedWebhooksHandler{}),
 		},
 		Auth: b.access, Cache: cache, Bus: b.bus, Log: log,
 	}

@@ -8,14 +8,14 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"streamgate/app/access"
+	"streamgate/app/access/eth"
 	"streamgate/app/rpc"
 )
 
 // login returns the token of a wallet that has signed in.
 func (b *bench) login() (wallet, token string) {
 	b.t.Helper()
-	a := access.Address{1, 2, 3}
+	a := eth.Address{1, 2, 3}
 	_, token = b.access.Logins.Issue(a, 1, time.Now().Add(time.Hour))
 	return a.String(), token
 }

@@ -54,19 +54,10 @@ func errorOf(st *status.Status, reached bool) error {
 	case reached:
 		return errString("write the answer: " + st.GetMessage())
 	default:
-		return rpc.Invalid("invalid_request", "The request cannot be read: %s.", readable(st.GetMessage()))
+		return rpc.Invalid("invalid_request", "%s.", rpc.PlainDecodeError(st.GetMessage()))
 	}
 }
 
 type errString string
 
 func (e errString) Error() string { return string(e) }
-
-// readable takes the decoders' prefixes off a message. Their "proto:" is
-// followed by one of two kinds of space, at random.
-func readable(message string) string {
-	if i := strings.LastIndex(message, "proto:"); i >= 0 {
-		message = message[i+len("proto:"):]
-	}
-	return strings.TrimRight(strings.Trim(message, " \u00a0"), ".")
-}

@@ -63,7 +63,7 @@ func (w *response) apply(a answer, base string) {
 func (w *response) writeTo(out http.ResponseWriter, r *http.Request) {
 	maps.Copy(out.Header(), w.header)
 	out.Header().Del("Content-Length")
-	if w.status != http.StatusNoContent {
+	if w.status != http.StatusNoContent && w.status != http.StatusNotModified {
 		out.Header().Set("Content-Length", strconv.Itoa(w.body.Len()))
 	}
 	out.WriteHeader(w.status)

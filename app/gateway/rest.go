@@ -21,6 +21,7 @@ import (
 type rest struct {
 	transcoder http.Handler
 	idempotent idempotency
+	condition  conditional
 	timeout    time.Duration
 }
 
@@ -37,8 +38,12 @@ func newREST(mounts []mount, cfg Config) (*rest, error) {
 	if err != nil {
 		return nil, err
 	}
+	paths, err := restRoutes(openAPI)
+	if err != nil {
+		return nil, err
+	}
 	return &rest{
-		transcoder: t, timeout: cfg.Timeout,
+		transcoder: t, timeout: cfg.Timeout, condition: conditional{routes: routes{rest: paths}},
 		idempotent: idempotency{cache: cfg.Cache, claim: cfg.Timeout},
 	}, nil
 }
@@ -55,12 +60,19 @@ func (h *rest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !ok || !acceptable(w, r, body) {
 		return
 	}
+	if r.Method == http.MethodPatch && len(body) == 0 { // it changes nothing
+		body = []byte("{}")
+	}
+	if err := h.condition.routes.agree(r.URL.Path, body); err != nil {
+		rpc.WriteProblem(w, r, err)
+		return
+	}
 	known := rpc.Caller(ctx).Scope != rpc.ScopeNone // nothing is kept for strangers
 	if key := r.Header.Get("Idempotency-Key"); key != "" && known && r.Method == http.MethodPost {
 		h.idempotent.serve(w, r, key, body, h.call)
 		return
 	}
-	h.call(r, body).writeTo(w, r)
+	h.condition.serve(r, body, h.call).writeTo(w, r)
 }
 
 // readBody reads at most rpc.MaxMessageBytes, within the time-out.

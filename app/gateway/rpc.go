@@ -18,7 +18,9 @@ type RPCConfig struct {
 	// Open are procedures ("/streamgate.Transcoder/GetMetrics") that a caller
 	// without a key may read.
 	Open []string
-	Log  *slog.Logger
+	// AllowedOrigins are as in Config.
+	AllowedOrigins []string
+	Log            *slog.Logger
 }
 
 // NewRPC returns the services with reflection and health for a listener of
@@ -28,9 +30,13 @@ func NewRPC(cfg RPCConfig) http.Handler {
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		rpc.WriteStatus(w, r, http.StatusNotFound, "route_not_found", "There is no such procedure.")
 	})
+	e := &edge{
+		auth: cfg.Auth, publicURL: cfg.PublicURL, open: cfg.Open, log: cfg.Log,
+		sameSite: sameSite(cfg.PublicURL), origins: cfg.AllowedOrigins,
+	}
 	for _, m := range mountServices(cfg.Services, cfg.Log) {
 		mux.Handle(m.path, m.handler)
+		e.routes.mount = append(e.routes.mount, m.path)
 	}
-	e := &edge{auth: cfg.Auth, publicURL: cfg.PublicURL, open: cfg.Open, log: cfg.Log, sameSite: sameSite(cfg.PublicURL)}
 	return e.wrap(mux)
 }

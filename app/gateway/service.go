@@ -36,6 +36,11 @@ func Access(h rpc.AccessHandler) Service {
 	return func(o ...connect.HandlerOption) (string, http.Handler) { return rpc.NewAccessHandler(h, o...) }
 }
 
+// Webhooks mounts the webhooks.
+func Webhooks(h rpc.WebhooksHandler) Service {
+	return func(o ...connect.HandlerOption) (string, http.Handler) { return rpc.NewWebhooksHandler(h, o...) }
+}
+
 // Monitor mounts the monitor.
 func Monitor(h rpc.MonitorHandler) Service {
 	return func(o ...connect.HandlerOption) (string, http.Handler) { return rpc.NewMonitorHandler(h, o...) }

@@ -89,6 +89,9 @@ func (s *Service) UpdateVideo(ctx context.Context, req *rpc.UpdateVideoRequest) 
 			return nil, err
 		}
 	}
+	if req.Title == nil && req.Public == nil { // nothing changes
+		return s.GetVideo(ctx, &rpc.GetVideoRequest{Id: req.Id})
+	}
 	v, err := s.Catalog.Videos.Update(ctx, req.Id, func(v *store.Video) error {
 		if req.Title != nil {
 			v.Title = title

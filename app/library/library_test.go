@@ -358,6 +358,8 @@ func TestAVideoNeverContradictsItsTask(t *testing.T) {
 		{"failed", store.VideoProcessing, store.TaskFailed, broke, "failed", "transcode_failed"},
 		{"cancelled", store.VideoProcessing, store.TaskCancelled, nil, "failed", "cancelled"},
 		{"cancelled while it plays", store.VideoPlayable, store.TaskCancelled, nil, "playable", "cancelled"},
+		{"cancelled when all was made", store.VideoReady, store.TaskCancelled, nil, "ready", ""},
+		{"failed when all was made", store.VideoReady, store.TaskFailed, broke, "ready", ""},
 		{"under way", store.VideoProcessing, store.TaskProcessing, nil, "processing", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

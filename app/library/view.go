@@ -97,7 +97,7 @@ func view(v store.Video) *rpc.Video {
 	if v.State != store.VideoUploading { // before, the size is only announced
 		out.SizeBytes, out.Sha256 = float64(v.SizeBytes), v.SHA256
 	}
-	if v.Failure != nil {
+	if v.Failure != nil && v.State != store.VideoReady { // nothing is missing, whatever an old record says
 		out.Error = &rpc.Failure{Code: v.Failure.Code, Message: v.Failure.Message}
 	}
 	return out

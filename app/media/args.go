@@ -89,9 +89,14 @@ func (c *command) encodeVideo(rs []*store.Rendition) {
 		// Times that repeat are moved on as the index moved them.
 		"setpts=if(isnan(PREV_OUTPTS)\\,PTS\\,max(PTS\\,PREV_OUTPTS+1)),"+scaleCascade(rs))
 
-	var keys []string
+	var borders, pictures []string
 	for s := c.in.From + 1; s < c.in.To; s++ {
-		keys = append(keys, stamp(c.before(p.Timeline.Frames[s])))
+		borders = append(borders, stamp(c.before(p.Timeline.Frames[s])))
+	}
+	for _, at := range p.IFrames {
+		if f, _ := slices.BinarySearch(c.in.Frames.PTS, at); f > first && f < last {
+			pictures = append(pictures, stamp(c.before(f)))
+		}
 	}
 	for i, r := range rs {
 		c.add("-map", fmt.Sprintf("[out%d]", i))
@@ -99,7 +104,12 @@ func (c *command) encodeVideo(rs []*store.Rendition) {
 		if r.MaxRate > 0 {
 			c.add("-maxrate", strconv.Itoa(r.MaxRate), "-bufsize", strconv.Itoa(cmp.Or(r.BufSize, 2*r.MaxRate)))
 		}
-		// Key frames only where segments begin, and nothing refers across them.
+		// Key frames only where segments begin, and where the I-frame playlist
+		// has pictures; nothing refers across them.
+		keys := borders
+		if len(p.IFrames) > 0 && r.Name == IFrameSource(p) {
+			keys = pictures
+		}
 		c.add("-g", "1000000", "-sc_threshold", "0", "-flags", "+cgop", "-forced-idr", "1", "-bf", "3")
 		if len(keys) > 0 {
 			c.add("-force_key_frames", strings.Join(keys, ","))

@@ -18,41 +18,48 @@ func overhead(samplesPerSecond float64) int {
 	return int(math.Ceil(samplesPerSecond * sampleOverhead * 8))
 }
 
-// targetSeconds is the longest segment, in whole seconds (RFC 8216 §4.3.3.1).
-func targetSeconds(t *store.Timeline) float64 {
-	longest := 0.0
-	for i := range t.Segments() {
-		longest = max(longest, t.Seconds(t.Bounds[i+1]-t.Bounds[i]))
-	}
-	return max(1, math.Round(longest))
-}
-
 // encodedBandwidth is the peak of a rendition whose rate is capped: a segment
 // may also empty the whole decoder buffer.
 func encodedBandwidth(t *store.Timeline, maxRate, bufSize int) int {
-	target := targetSeconds(t)
+	target := targetDuration(t.Bounds, t.Timescale)
 	return int(math.Ceil((float64(maxRate)*target + float64(bufSize)) / target))
 }
 
-// copiedBandwidth is the true peak and average of copied packets, which are
-// in decoding order and split between segments as frames are. Segments
-// shorter than half the target do not count for the peak (RFC 8216 §4.3.4.2),
-// except where there is nothing else.
-func copiedBandwidth(t *store.Timeline, packets []packet) (peak, average int) {
-	target := targetSeconds(t)
-	var total, highest float64
-	for i := range t.Segments() {
-		var bits float64
+// copiedRate is the true rate of copied packets, which are in decoding order
+// and split between segments as frames are.
+func copiedRate(t *store.Timeline, packets []packet) Rate {
+	sizes := make([]int64, t.Segments())
+	for i := range sizes {
 		for _, pk := range packets[t.Frames[i]:t.Frames[i+1]] {
-			bits += 8 * float64(pk.size)
-		}
-		total += bits
-		if seconds := t.Seconds(t.Bounds[i+1] - t.Bounds[i]); seconds >= target/2 {
-			highest = max(highest, bits/seconds)
+			sizes[i] += int64(pk.size)
 		}
 	}
-	mean := total / t.Seconds(t.Ticks())
-	return int(math.Ceil(max(highest, mean))), int(math.Ceil(mean))
+	return measure(t.Bounds, t.Timescale, sizes)
+}
+
+// sourcePeak is the highest rate of the source's pictures over so many seconds,
+// bit/s; 0 if it is not known.
+func sourcePeak(packets []packet, timescale uint32, seconds float64) int {
+	length := max(1, int64(seconds*float64(timescale)))
+	spans, highest := map[int64]int64{}, int64(0)
+	for _, pk := range packets {
+		if pk.pts != missing {
+			spans[pk.pts/length] += int64(pk.size)
+			highest = max(highest, spans[pk.pts/length])
+		}
+	}
+	return int(float64(8*highest) * float64(timescale) / float64(length))
+}
+
+// sourceLimit is the rate above which an encode of a source cannot show more
+// than is there, bit/s; 0 if it is not known. H.264 takes about twice as much
+// as the newer codecs do.
+func sourceLimit(codec string, peak int) int {
+	switch codec {
+	case "hevc", "vp9", "av1", "vvc":
+		return 2 * peak
+	}
+	return peak
 }
 
 // soundBandwidth is the peak over any second, and the average, of copied AAC.

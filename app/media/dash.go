@@ -27,8 +27,10 @@ const minBufferTime = 2 * time.Second
 // MPD writes the static manifest (ISO/IEC 23009-1 §5.3) of the same cells
 // that the playlists name. All times on the timelines are relative to the
 // video's start, so no presentationTimeOffset is needed; the constant
-// composition delay is taken back by the inits' edit lists, not here.
-func MPD(p *store.Plan, c store.Cells) ([]byte, error) {
+// composition delay is taken back by the inits' edit lists, not here. Rates
+// that are not measured are those of the plan; the storyboard is there if its
+// rate is.
+func MPD(p *store.Plan, rates Rates) ([]byte, error) {
 	video, audio := byKind(p)
 	if len(video)+len(audio) == 0 {
 		return nil, fmt.Errorf("manifest: %w", ErrNoRendition)
@@ -50,14 +52,20 @@ func MPD(p *store.Plan, c store.Cells) ([]byte, error) {
 	}
 	if len(video) > 0 {
 		// One set and one template: all video shares the timeline.
-		if err := add(videoSet(p, video), video[0]); err != nil {
+		if err := add(videoSet(p, rates, video), video[0]); err != nil {
 			return nil, err
 		}
 	}
 	for _, r := range audio {
-		if err := add(audioSet(r), r); err != nil {
+		if err := add(audioSet(rates, r), r); err != nil {
 			return nil, err
 		}
+	}
+	if rate, ok := rates[StoryboardName]; ok && len(video) > 0 {
+		set := boardOf(p).adaptationSet(rate)
+		id := uint32(len(period.AdaptationSets))
+		set.Id = &id
+		period.AppendAdaptationSet(set)
 	}
 	total := wholeMilliseconds(end)
 	m := mpd.NewMPD(mpd.STATIC_TYPE)
@@ -69,10 +77,11 @@ func MPD(p *store.Plan, c store.Cells) ([]byte, error) {
 	return marshal(m, total, longest)
 }
 
-func videoSet(p *store.Plan, video []*store.Rendition) *mpd.AdaptationSetType {
+func videoSet(p *store.Plan, rates Rates, video []*store.Rendition) *mpd.AdaptationSetType {
 	set := mpd.NewAdaptationSetWithParams("video", mpd.MIME_TYPE_VIDEO_MP4, true, 1)
+	set.Roles = []*mpd.DescriptorType{mpd.NewRole("main")}
 	for _, r := range video {
-		rep := mpd.NewVideoRepresentation(r.Name, r.Codecs, "", fraction(frameRate(p)), int(clamp(r.Bandwidth)), r.Width, r.Height)
+		rep := mpd.NewVideoRepresentation(r.Name, r.Codecs, "", fraction(frameRate(p)), int(clamp(rates.of(r).Peak)), r.Width, r.Height)
 		rep.Sar = "1:1"
 		set.AppendRepresentation(rep)
 		set.MaxWidth = max(set.MaxWidth, rep.Width)
@@ -85,11 +94,11 @@ func videoSet(p *store.Plan, video []*store.Rendition) *mpd.AdaptationSetType {
 	return set
 }
 
-func audioSet(r *store.Rendition) *mpd.AdaptationSetType {
+func audioSet(rates Rates, r *store.Rendition) *mpd.AdaptationSetType {
 	set := mpd.NewAdaptationSetWithParams("audio", mpd.MIME_TYPE_AUDIO_MP4, true, 1)
 	set.Lang = languageTag(r.Language)
 	set.Roles = []*mpd.DescriptorType{mpd.NewRole("main")}
-	rep := mpd.NewAudioRepresentation(r.Name, r.Codecs, "", int(clamp(r.Bandwidth)), r.SampleRate)
+	rep := mpd.NewAudioRepresentation(r.Name, r.Codecs, "", int(clamp(rates.of(r).Peak)), r.SampleRate)
 	if config := channelConfiguration(r.Channels); config != 0 {
 		rep.AudioChannelConfigurations = []*mpd.DescriptorType{
 			mpd.NewDescriptor(mpd.AUDIO_CHANNEL_CONFIGURATION_MPEG_DASH, strconv.Itoa(config), ""),

@@ -45,18 +45,17 @@ func IFrameSource(p *store.Plan) string {
 	return name
 }
 
-// MasterPlaylist writes the multivariant playlist (RFC 8216 §4.3.4). c may be
-// empty; AVERAGE-BANDWIDTH is the plan's estimate until a rendition is
-// complete, and exact from then on.
-func MasterPlaylist(p *store.Plan, c store.Cells) ([]byte, error) {
+// MasterPlaylist writes the multivariant playlist (RFC 8216 §4.3.4). Rates
+// that are not measured are those of the plan.
+func MasterPlaylist(p *store.Plan, rates Rates) ([]byte, error) {
 	video, audio := byKind(p)
 	m := m3u8.NewMasterPlaylist()
 	m.SetIndependentSegments(true)
 	switch {
 	case len(video) > 0:
-		appendVideo(m, p, c, video, audio)
+		appendVideo(m, p, rates, video, audio)
 	case len(audio) > 0:
-		appendAudioOnly(m, p, c, audio)
+		appendAudioOnly(m, rates, audio)
 	default:
 		return nil, fmt.Errorf("write master playlist: %w", ErrNoRendition)
 	}
@@ -64,11 +63,11 @@ func MasterPlaylist(p *store.Plan, c store.Cells) ([]byte, error) {
 	return m.Encode().Bytes(), nil
 }
 
-func appendVideo(m *m3u8.MasterPlaylist, p *store.Plan, c store.Cells, video, audio []*store.Rendition) {
-	sound := loudest(p, c, audio)
+func appendVideo(m *m3u8.MasterPlaylist, p *store.Plan, rates Rates, video, audio []*store.Rendition) {
+	sound := loudest(rates, audio)
 	group := alternatives(audio)
 	for _, r := range video {
-		params := variant(p, c, r)
+		params := variant(rates, r)
 		params.FrameRate = frameRate(p)
 		if len(audio) > 0 {
 			params.Codecs += "," + audio[0].Codecs
@@ -79,13 +78,18 @@ func appendVideo(m *m3u8.MasterPlaylist, p *store.Plan, c store.Cells, video, au
 		m.Append(r.Name+"/"+IndexName, nil, params)
 	}
 	small, _ := p.Rendition(IFrameSource(p))
+	// The largest picture is unknown until it is made; none exceeds what its
+	// rendition takes until the next one.
+	rate, measured := rates[IFramesName]
+	if !measured {
+		rate = Rate{Peak: small.Bandwidth}
+	}
 	params := m3u8.VariantParams{
-		Iframe: true,
-		// The largest picture is unknown until it is made; no picture exceeds
-		// its cell, and both last equally long.
-		Bandwidth:  clamp(small.Bandwidth),
-		Codecs:     small.Codecs,
-		Resolution: resolution(small),
+		Iframe:           true,
+		Bandwidth:        clamp(rate.Peak),
+		AverageBandwidth: clamp(rate.Mean),
+		Codecs:           small.Codecs,
+		Resolution:       resolution(small),
 	}
 	m.Append(IFramesName+"/"+IndexName, nil, params)
 }
@@ -93,8 +97,8 @@ func appendVideo(m *m3u8.MasterPlaylist, p *store.Plan, c store.Cells, video, au
 // appendAudioOnly makes the first rendition the variant. A group is declared
 // only when there is a choice: with one rendition, ffmpeg would read the same
 // playlist twice.
-func appendAudioOnly(m *m3u8.MasterPlaylist, p *store.Plan, c store.Cells, audio []*store.Rendition) {
-	params := loudest(p, c, audio)
+func appendAudioOnly(m *m3u8.MasterPlaylist, rates Rates, audio []*store.Rendition) {
+	params := loudest(rates, audio)
 	params.Codecs = audio[0].Codecs
 	if len(audio) > 1 {
 		params.Audio, params.Alternatives = audioGroup, alternatives(audio)
@@ -102,10 +106,11 @@ func appendAudioOnly(m *m3u8.MasterPlaylist, p *store.Plan, c store.Cells, audio
 	m.Append(audio[0].Name+"/"+IndexName, nil, params)
 }
 
-func variant(p *store.Plan, c store.Cells, r *store.Rendition) m3u8.VariantParams {
+func variant(rates Rates, r *store.Rendition) m3u8.VariantParams {
+	rate := rates.of(r)
 	return m3u8.VariantParams{
-		Bandwidth:        clamp(r.Bandwidth),
-		AverageBandwidth: clamp(averageBandwidth(p, c, r)),
+		Bandwidth:        clamp(rate.Peak),
+		AverageBandwidth: clamp(rate.Mean),
 		Codecs:           r.Codecs,
 		Resolution:       resolution(r),
 	}
@@ -113,10 +118,10 @@ func variant(p *store.Plan, c store.Cells, r *store.Rendition) m3u8.VariantParam
 
 // loudest returns the rates of the audio that costs most: a variant declares
 // the worst combination (RFC 8216 §4.3.4.2).
-func loudest(p *store.Plan, c store.Cells, audio []*store.Rendition) m3u8.VariantParams {
+func loudest(rates Rates, audio []*store.Rendition) m3u8.VariantParams {
 	var worst m3u8.VariantParams
 	for _, r := range audio {
-		v := variant(p, c, r)
+		v := variant(rates, r)
 		worst.Bandwidth = max(worst.Bandwidth, v.Bandwidth)
 		worst.AverageBandwidth = max(worst.AverageBandwidth, v.AverageBandwidth)
 	}
@@ -127,7 +132,7 @@ func alternatives(audio []*store.Rendition) []*m3u8.Alternative {
 	alts := make([]*m3u8.Alternative, len(audio))
 	for i, r := range audio {
 		alts[i] = &m3u8.Alternative{
-			Type: "AUDIO", GroupId: audioGroup, Name: r.Name, Language: languageTag(r.Language),
+			Type: "AUDIO", GroupId: audioGroup, Name: soundName(r.Language), Language: languageTag(r.Language),
 			Default: i == 0, Autoselect: true, URI: r.Name + "/" + IndexName,
 		}
 		if r.Channels > 0 {
@@ -148,18 +153,18 @@ func MediaPlaylist(p *store.Plan, rendition string) ([]byte, error) { //nolint:r
 	if err != nil {
 		return nil, fmt.Errorf("write media playlist of %q: %w", rendition, err)
 	}
+	list.SetTargetDuration(uint(longestTarget(p)))
 	return list.Encode().Bytes(), nil
 }
 
 // IFramePlaylist writes the playlist of one-picture cells for scrubbing
-// (RFC 8216 §4.3.3.6): one picture a segment, each shown for as long as its
-// segment lasts. ErrNoRendition without video.
+// (RFC 8216 §4.3.3.6), each shown until the next one is. ErrNoRendition without
+// video.
 func IFramePlaylist(p *store.Plan) ([]byte, error) {
-	r, ok := p.Rendition(IFrameSource(p))
-	if !ok {
+	if IFrameSource(p) == "" {
 		return nil, fmt.Errorf("write I-frame playlist: %w", ErrNoRendition)
 	}
-	list, err := segments(bounds(p, r), r.Timescale)
+	list, err := segments(iframeBounds(p), p.Timeline.Timescale)
 	if err != nil {
 		return nil, fmt.Errorf("write I-frame playlist: %w", err)
 	}
@@ -209,6 +214,17 @@ func bounds(p *store.Plan, r *store.Rendition) []int64 {
 	return p.Timeline.Bounds
 }
 
+// longestTarget is the target duration of all playlists, seconds: it must be
+// the same in all of a multivariant playlist (RFC 8216 §6.2.4).
+func longestTarget(p *store.Plan) float64 {
+	longest := 1.0
+	for i := range p.Renditions {
+		r := &p.Renditions[i]
+		longest = max(longest, targetDuration(bounds(p, r), r.Timescale))
+	}
+	return longest
+}
+
 func byKind(p *store.Plan) (video, audio []*store.Rendition) {
 	for i := range p.Renditions {
 		switch r := &p.Renditions[i]; r.Kind {
@@ -219,16 +235,6 @@ func byKind(p *store.Plan) (video, audio []*store.Rendition) {
 		}
 	}
 	return video, audio
-}
-
-// averageBandwidth is the true rate of a complete rendition, bit/s, and the
-// plan's estimate of one that is not.
-func averageBandwidth(p *store.Plan, c store.Cells, r *store.Rendition) int {
-	set, seconds := c[r.Name], p.Timeline.Seconds(p.Timeline.Ticks())
-	if set.Count < p.Timeline.Segments() || seconds <= 0 {
-		return r.AverageBandwidth
-	}
-	return int(math.Round(float64(set.Bytes) * 8 / seconds))
 }
 
 func resolution(r *store.Rendition) string {

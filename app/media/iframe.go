@@ -6,13 +6,42 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
+
+	"streamgate/store"
 )
 
-// IFrameCell makes a cell of the first sample of a video cell, which lasts as
-// long as the whole cell did: what an I-frame playlist names (RFC 8216
-// §4.3.3.6). It fits the same init. Anything but a cell of this package is
-// ErrCell.
-func IFrameCell(cell []byte) ([]byte, error) {
+// iframeBounds are the borders of the cells of the I-frame playlist, ticks of
+// the timeline; nil without video.
+func iframeBounds(p *store.Plan) []int64 {
+	if len(p.IFrames) > 0 {
+		return append(slices.Clone(p.IFrames), p.Timeline.Ticks())
+	}
+	if r, ok := p.Rendition(IFrameSource(p)); ok {
+		return bounds(p, r)
+	}
+	return nil
+}
+
+// IFrames is the number of cells of the I-frame playlist.
+func IFrames(p *store.Plan) int { return max(0, len(iframeBounds(p))-1) }
+
+// IFrameAt tells where a cell of the I-frame playlist is taken from: which key
+// picture, counted from 0, of which cell of its rendition.
+func IFrameAt(p *store.Plan, number int) (cell, key int) {
+	if len(p.IFrames) == 0 {
+		return number, 0
+	}
+	cell = p.Timeline.At(p.IFrames[number])
+	first, _ := slices.BinarySearch(p.IFrames, p.Timeline.Bounds[cell])
+	return cell, number - first
+}
+
+// IFrameCell makes a cell of a key picture of a video cell, counted from 0,
+// which lasts until the next one: what an I-frame playlist names (RFC 8216
+// §4.3.3.6). It fits the same init. Where a damaged source left the cell with
+// fewer, it is the last. Anything but a cell of this package is ErrCell.
+func IFrameCell(cell []byte, key int) ([]byte, error) {
 	r := newFragmentReader(bytes.NewReader(cell))
 	var f fragment
 	if err := r.next(&f); err != nil {
@@ -24,17 +53,34 @@ func IFrameCell(cell []byte) ([]byte, error) {
 	if len(f.samples) == 0 || !f.samples[0].sync || f.samples[0].offset < 0 {
 		return nil, fmt.Errorf("%w: it does not begin with a key frame", ErrCell)
 	}
-	var length int64
-	for _, s := range f.samples {
-		length += int64(s.duration)
+	if err := f.keep(key); err != nil {
+		return nil, err
 	}
-	if length > math.MaxUint32 {
-		return nil, fmt.Errorf("%w: %d ticks long", ErrCell, length)
-	}
-	key := f.samples[0]
-	key.duration = uint32(length)
-	f.samples, f.data = []sample{key}, f.data[:key.size]
 	return f.marshal(), nil
+}
+
+// keep leaves one key picture of a fragment that begins with one.
+func (f *fragment) keep(key int) error {
+	var picture sample
+	var data []byte
+	length, start, at, seen := int64(0), f.start, 0, -1
+	for _, s := range f.samples {
+		if s.sync && seen < key {
+			seen++
+			picture, start, length = s, start+length, 0
+			data = f.data[at : at+int(s.size)]
+		} else if s.sync {
+			break
+		}
+		length += int64(s.duration)
+		at += int(s.size)
+	}
+	if length > math.MaxUint32 || picture.offset < 0 {
+		return fmt.Errorf("%w: a picture of %d ticks, offset %d", ErrCell, length, picture.offset)
+	}
+	picture.duration = uint32(length)
+	f.start, f.samples, f.data = start, []sample{picture}, data
+	return nil
 }
 
 // notCell tells a cell that is cut short as ErrCell too.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/Eyevinn/mp4ff/bits"
 	"github.com/Eyevinn/mp4ff/mp4"
@@ -70,6 +71,7 @@ func addEdit(trak *mp4.TrakBox, mediaTime int64) {
 // sampleEntry returns the only sample entry of a moov, without the bit rates
 // and names of the encoder, and its codecs string.
 func sampleEntry(moov []byte) (mp4.Box, string, error) {
+	freeProfiles(moov)
 	box, err := mp4.DecodeBoxSR(0, bits.NewFixedSliceReader(moov))
 	if err != nil {
 		return nil, "", fmt.Errorf("%w: %w", errInit, err)
@@ -83,25 +85,42 @@ func sampleEntry(moov []byte) (mp4.Box, string, error) {
 	case stsd.AvcX != nil && stsd.AvcX.AvcC != nil:
 		e, c := stsd.AvcX, stsd.AvcX.AvcC
 		e.CompressorName = ""
-		e.Btrt, e.Children = nil, withoutBitRate(e.Children)
+		e.Btrt, e.Children = nil, lasting(e.Children)
 		return e, fmt.Sprintf("avc1.%02x%02x%02x", c.AVCProfileIndication, c.ProfileCompatibility, c.AVCLevelIndication), nil
 	case stsd.Mp4a != nil && stsd.Mp4a.Esds != nil:
 		e := stsd.Mp4a
-		e.Btrt, e.Children = nil, withoutBitRate(e.Children)
+		e.Btrt, e.Children = nil, lasting(e.Children)
 		object, err := audioObject(e.Esds)
 		return e, fmt.Sprintf("mp4a.40.%d", object), err
 	}
 	return nil, "", fmt.Errorf("%w: neither H.264 nor AAC", errInit)
 }
 
-func withoutBitRate(children []mp4.Box) []mp4.Box {
-	kept := children[:0]
-	for _, c := range children {
-		if c.Type() != "btrt" {
-			kept = append(kept, c)
+// lasting are the children of a sample entry without its bit rate and what is
+// free.
+func lasting(children []mp4.Box) []mp4.Box {
+	return slices.DeleteFunc(children, func(c mp4.Box) bool { return c.Type() == "btrt" || c.Type() == "free" })
+}
+
+// freeProfiles turns ICC profiles of pictures into free space: no player uses
+// them, and the library takes all that follows one for a part of it. Code
+// points (nclx) stay.
+func freeProfiles(moov []byte) {
+	inside := map[string]int{ // containers, and where their children begin
+		"moov": 0, "trak": 0, "mdia": 0, "minf": 0, "stbl": 0, "stsd": 8, "avc1": 78,
+	}
+	c := cursor{b: moov}
+	for c.more() {
+		whole := c.b
+		kind, body := c.box()
+		at, container := inside[kind]
+		switch {
+		case container && len(body.b) > at:
+			freeProfiles(body.b[at:])
+		case kind == "colr" && !bytes.HasPrefix(body.b, []byte("nclx")):
+			copy(whole[4:8], "free")
 		}
 	}
-	return kept
 }
 
 // audioObject is the audio object type of ISO/IEC 14496-3 §1.6.2.1: 2 is

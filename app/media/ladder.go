@@ -100,8 +100,21 @@ func (p Profile) ladder(side int, copied bool) []Rung {
 func (r Rung) shrink(side int) Rung {
 	area := math.Pow(float64(side)/float64(r.Height), 2)
 	r.Name, r.Height = fmt.Sprintf("%dp", side), side
-	r.MaxRate = max(64_000, int(float64(r.MaxRate)*area))
-	r.BufSize = max(96_000, int(float64(r.BufSize)*area))
+	r.MaxRate = max(minRate, int(float64(r.MaxRate)*area))
+	r.BufSize = max(minBuffer, int(float64(r.BufSize)*area))
+	return r
+}
+
+// minRate is the lowest cap of a rate, bit/s, and minBuffer of its buffer, bit.
+const minRate, minBuffer = 64_000, 96_000
+
+// within is the rung with a rate of at most limit, bit/s; 0 is no limit.
+func (r Rung) within(limit int) Rung {
+	if limit > 0 && max(limit, minRate) < r.MaxRate {
+		limit = max(limit, minRate)
+		r.BufSize = max(minBuffer, int(float64(r.BufSize)*float64(limit)/float64(r.MaxRate)))
+		r.MaxRate = limit
+	}
 	return r
 }
 

@@ -1,6 +1,28 @@
 package media
 
-import "strings"
+import (
+	"strings"
+
+	"golang.org/x/text/language"
+	"golang.org/x/text/language/display"
+)
+
+// soundName is how players call sound in a language: by its name in English
+// and in the language itself.
+func soundName(tag string) string {
+	parsed, err := language.Parse(languageTag(tag))
+	if err != nil || parsed == language.Und {
+		return "Sound"
+	}
+	english, own := display.English.Tags().Name(parsed), display.Self.Name(parsed)
+	switch {
+	case english == "":
+		return "Sound"
+	case own == "" || own == english:
+		return english
+	}
+	return english + " (" + own + ")"
+}
 
 // iso639 maps the three-letter codes of containers (ISO 639-2, both kinds) to
 // the two-letter ones that BCP 47 prefers.

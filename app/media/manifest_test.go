@@ -65,30 +65,34 @@ func blinkPlan() *store.Plan {
 	}
 }
 
-// wholeCells marks every cell of a plan, each of the same size.
-func wholeCells(p *store.Plan, bytes int64) store.Cells {
-	c := store.Cells{}
-	for _, r := range p.Renditions {
-		var set store.CellSet
-		for i := range p.Timeline.Segments() {
-			set, _ = set.Mark(i, bytes)
-		}
-		c[r.Name] = set
+// measured are rates of a complete film.
+func measured(p *store.Plan) Rates {
+	rates := Rates{
+		IFramesName:    MeasureIFrames(p, []int64{20_000, 21_000, 19_000, 20_000}),
+		StoryboardName: MeasureStoryboard(p, []int64{40_000}),
 	}
-	return c
+	for i := range p.Renditions {
+		r := &p.Renditions[i]
+		rates[r.Name] = MeasureCells(p, r, []int64{100_000, 50_000, 300_000, 100_000})
+	}
+	return rates
 }
 
 func TestManifestsGolden(t *testing.T) {
 	film, song, blink := filmPlan(), songPlan(), blinkPlan()
+	scrub := filmPlan()
+	scrub.IFrames = []int64{0, 60060, 120120, 180180, 240240}
 	tests := []struct {
 		name  string
 		write func() ([]byte, error)
 	}{
 		{"film-master.m3u8", func() ([]byte, error) { return MasterPlaylist(film, nil) }},
-		{"film-master-complete.m3u8", func() ([]byte, error) { return MasterPlaylist(film, wholeCells(film, 100_000)) }},
+		{"film-master-complete.m3u8", func() ([]byte, error) { return MasterPlaylist(film, measured(film)) }},
 		{"film-720p.m3u8", func() ([]byte, error) { return MediaPlaylist(film, "720p") }},
 		{"film-audio.m3u8", func() ([]byte, error) { return MediaPlaylist(film, "audio-en") }},
 		{"film-iframes.m3u8", func() ([]byte, error) { return IFramePlaylist(film) }},
+		{"film-complete.mpd", func() ([]byte, error) { return MPD(film, measured(film)) }},
+		{"film-iframes-dense.m3u8", func() ([]byte, error) { return IFramePlaylist(scrub) }},
 		{"film.mpd", func() ([]byte, error) { return MPD(film, nil) }},
 		{"song-master.m3u8", func() ([]byte, error) { return MasterPlaylist(song, nil) }},
 		{"song.mpd", func() ([]byte, error) { return MPD(song, nil) }},
@@ -172,15 +176,18 @@ func readMedia(t *testing.T, p *store.Plan, rendition string) *m3u8.MediaPlaylis
 func TestMasterPlaylistRates(t *testing.T) {
 	p := filmPlan()
 	for _, tt := range []struct {
-		name    string
-		cells   store.Cells
-		average uint32
+		name                string
+		rates               Rates
+		bandwidth, average  uint32
+		iframes, iframeMean uint32
 	}{
-		{"estimate", nil, 2_000_000 + 128_000},
-		{"complete", wholeCells(p, 125_125), 2 * 400_000}, // 4 cells of 125,125 bytes in 10.01 s
+		{"estimate", nil, 4_336_000, 2_128_000, 1_200_000, 0},
+		// 550,000 bytes in 10.01 s of pictures and in 10.027 s of sound; the
+		// peaks are their third segments.
+		{"complete", measured(p), 599_401 + 601_605, 439_561 + 438_830, 83_917, 63_937},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			data, err := MasterPlaylist(p, tt.cells)
+			data, err := MasterPlaylist(p, tt.rates)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -188,14 +195,48 @@ func TestMasterPlaylistRates(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			v := list.(*m3u8.MasterPlaylist).Variants[0]
-			if v.Bandwidth != 4_336_000 || v.AverageBandwidth != tt.average {
-				t.Errorf("rates %d, %d; want 4336000, %d", v.Bandwidth, v.AverageBandwidth, tt.average)
+			variants := list.(*m3u8.MasterPlaylist).Variants
+			v, scrub := variants[0], variants[2]
+			if v.Bandwidth != tt.bandwidth || v.AverageBandwidth != tt.average {
+				t.Errorf("rates %d, %d; want %d, %d", v.Bandwidth, v.AverageBandwidth, tt.bandwidth, tt.average)
+			}
+			if scrub.Bandwidth != tt.iframes || scrub.AverageBandwidth != tt.iframeMean {
+				t.Errorf("I-frames %d, %d; want %d, %d", scrub.Bandwidth, scrub.AverageBandwidth, tt.iframes, tt.iframeMean)
 			}
 			if v.Codecs != "avc1.64001f,mp4a.40.2" || v.Resolution != "1280x720" || v.FrameRate != 29.97 {
 				t.Errorf("variant %+v", v.VariantParams)
 			}
 		})
+	}
+}
+
+// The peak is that of any run of 0.5 to 1.5 target durations.
+func TestMeasure(t *testing.T) {
+	for name, tt := range map[string]struct {
+		bounds     []int64 // seconds
+		sizes      []int64
+		peak, mean int
+	}{
+		"even":            {[]int64{0, 4, 8}, []int64{500, 500}, 1000, 1000},
+		"one is high":     {[]int64{0, 4, 8, 12}, []int64{500, 2000, 500}, 4000, 2000},
+		"short is left":   {[]int64{0, 4, 8, 9}, []int64{500, 500, 500}, 1600, 1334},
+		"two shorts meet": {[]int64{0, 1, 2, 6}, []int64{500, 500, 500}, 4000, 2000},
+		"short alone":     {[]int64{0, 1}, []int64{125}, 1000, 1000},
+		"nothing":         {nil, nil, 0, 0},
+	} {
+		if got := measure(tt.bounds, 1, tt.sizes); got != (Rate{tt.peak, tt.mean}) {
+			t.Errorf("%s: %+v, want %d, %d", name, got, tt.peak, tt.mean)
+		}
+	}
+}
+
+func TestSoundName(t *testing.T) {
+	for tag, want := range map[string]string{
+		"de": "German (Deutsch)", "en": "English", "": "Sound", "x\"y": "Sound", "pt-br": "Brazilian Portuguese (português)", "zz": "Sound",
+	} {
+		if got := soundName(tag); got != want {
+			t.Errorf("%q: %q, want %q", tag, got, want)
+		}
 	}
 }
 

@@ -128,14 +128,18 @@ func (x *indexed) planVideo(profile Profile) store.Plan {
 		delay = max(delay, copiedDelay(x.frames, x.packets))
 		p.Renditions = append(p.Renditions, source.rendition)
 	}
+	most := sourceLimit(v.codec, sourcePeak(x.packets, x.timescale, profile.SegmentSeconds))
 	for _, rung := range profile.ladder(min(v.width, v.height), copied) {
-		r := rung.rendition(v.width, v.height, p.Source.FrameRate, profile.Preset)
+		r := rung.within(most).rendition(v.width, v.height, p.Source.FrameRate, profile.Preset)
 		r.Bandwidth = encodedBandwidth(&p.Timeline, r.MaxRate, r.BufSize) + overhead(p.Source.FrameRate)
 		r.AverageBandwidth = min(r.Bandwidth, r.MaxRate*6/10)
 		p.Renditions = append(p.Renditions, r)
 	}
 	for i := range p.Renditions {
 		p.Renditions[i].Timescale, p.Renditions[i].Delay = x.timescale, delay
+	}
+	if small, ok := p.Rendition(IFrameSource(&p)); ok && !small.Copy {
+		p.IFrames = keyTimes(x.frames, &p.Timeline, iframeSeconds*int64(x.timescale))
 	}
 	if x.src.audio != nil {
 		p.Source.AudioStream = x.src.audio.index
@@ -144,6 +148,9 @@ func (x *indexed) planVideo(profile Profile) store.Plan {
 	}
 	return p
 }
+
+// iframeSeconds is how far pictures of the I-frame playlist are apart at most.
+const iframeSeconds = 2
 
 // copyPlan is a stream copy and the timeline that it dictates.
 type copyPlan struct {
@@ -162,14 +169,14 @@ func (x *indexed) planCopy(profile Profile, pace pace) (copyPlan, bool) {
 	}
 	v := x.src.video
 	c := copyPlan{timeline: timelineOf(x.frames, cutKeys(x.frames, keys, pace), x.timescale)}
-	peak, average := copiedBandwidth(&c.timeline, x.packets)
-	if !profile.saneCopy(v, average) {
+	rate := copiedRate(&c.timeline, x.packets)
+	if !profile.saneCopy(v, rate.Mean) {
 		return copyPlan{}, false
 	}
 	extra := overhead(v.rate)
 	c.rendition = store.Rendition{
 		Name: "source", Kind: store.KindVideo, Copy: true, Width: v.width, Height: v.height,
-		Bandwidth: peak + extra, AverageBandwidth: average + extra,
+		Bandwidth: rate.Peak + extra, AverageBandwidth: rate.Mean + extra,
 	}
 	return c, true
 }

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/Eyevinn/dash-mpd/mpd"
+
 	"streamgate/store"
 )
 
@@ -127,7 +129,55 @@ func small(p *store.Plan) bool {
 		p.Timeline.Frames[p.Timeline.Segments()]*p.Source.Width*p.Source.Height <= smallFilm
 }
 
+// rows is how many rows of tiles each sheet has.
+func (b board) rows() int { return min(tileRows, (b.tiles+tileCols-1)/tileCols) }
+
+// sheetSeconds is how much of the film one sheet shows.
+func (b board) sheetSeconds() float64 { return b.every * float64(tileCols*b.rows()) }
+
+// adaptationSet describes the sheets to DASH players: thumbnail tiles of the
+// DASH-IF interoperability points (§6.2.6).
+func (b board) adaptationSet(rate Rate) *mpd.AdaptationSetType {
+	set := &mpd.AdaptationSetType{}
+	set.ContentType, set.MimeType = "image", "image/jpeg"
+	t := mpd.NewSegmentTemplate()
+	t.Media, t.StartNumber = "storyboard-$Number$.jpg", new(uint32)
+	t.SetTimescale(1)
+	t.Duration = mpd.Ptr(uint32(b.sheetSeconds()))
+	set.SegmentTemplate = t
+	rep := &mpd.RepresentationType{}
+	rep.Id, rep.Bandwidth = StoryboardName, clamp(rate.Peak)
+	rep.Width, rep.Height = uint32(tileCols*b.width), uint32(b.rows()*b.height)
+	tiles := fmt.Sprintf("%dx%d", tileCols, b.rows())
+	rep.EssentialProperties = []*mpd.DescriptorType{mpd.NewDescriptor("http://dashif.org/guidelines/thumbnail_tile", tiles, "")}
+	set.AppendRepresentation(rep)
+	return set
+}
+
 func (b board) sheets() int { return (b.tiles + tileCols*tileRows - 1) / (tileCols * tileRows) }
+
+// StoryboardName is the name of the storyboard among rates and in manifests.
+const StoryboardName = "storyboard"
+
+// StoryboardSheets are the file names of the storyboard's sheets.
+func StoryboardSheets(p *store.Plan) (names []string) {
+	for i := range boardOf(p).sheets() {
+		names = append(names, sheetName(i))
+	}
+	return names
+}
+
+// MeasureStoryboard is the rate of a storyboard whose sheets have these sizes,
+// bytes.
+func MeasureStoryboard(p *store.Plan, sizes []int64) Rate {
+	b := boardOf(p)
+	largest, total := int64(0), int64(0)
+	for _, size := range sizes {
+		largest, total = max(largest, size), total+size
+	}
+	rate := func(bytes int64, seconds float64) int { return int(math.Ceil(8 * float64(bytes) / max(1, seconds))) }
+	return Rate{Peak: rate(largest, min(b.seconds, b.sheetSeconds())), Mean: rate(total, b.seconds)}
+}
 
 // Storyboard writes small pictures of the whole film, at most 200, on sheets
 // of ten by ten, and returns the sheets' file names in dir and a WebVTT file
@@ -140,7 +190,7 @@ func (t Tools) Storyboard(ctx context.Context, source string, p *store.Plan, dir
 	// A tile shows the decoded frame at or before it; the last one is held to the
 	// film's end, so that no tile is missing.
 	filter := fmt.Sprintf("setpts=PTS-STARTPTS,fps=fps=1/%g:start_time=0:round=up,tpad=stop=-1:stop_mode=clone,trim=end_frame=%d,"+
-		"scale=%d:%d,setsar=1,tile=%dx%d", b.every, b.tiles, b.width, b.height, tileCols, min(tileRows, (b.tiles+tileCols-1)/tileCols))
+		"scale=%d:%d,setsar=1,tile=%dx%d", b.every, b.tiles, b.width, b.height, tileCols, b.rows())
 	args := append(stillsArgs(source, p, 0, !small(p)), "-vf", filter, "-frames:v", strconv.Itoa(b.sheets()), "-q:v", "5",
 		"-f", "image2", "-start_number", "0", "file:"+filepath.Join(dir, "storyboard-%d.jpg"))
 	if err := (run{tools: t, path: t.FFmpeg, args: args, background: true}).do(ctx); err != nil {

@@ -35,14 +35,13 @@ var errNoTimes = errors.New("frames without timestamps")
 
 // showFrames puts the packets into display order. Packets that only the
 // decoder needs are left out, and so is what comes before the first key frame
-// or would be shown before it: no decoder can show that. Timestamps that
-// repeat are moved one tick on, so that times strictly ascend; a segment never
-// begins there. fps is used only where the last frame's duration is unknown.
+// or would be shown before it: no decoder can show that. The key frame itself
+// may be one that is not shown: a film that was cut without encoding it again
+// begins in the middle of a group of pictures. Timestamps that repeat are moved
+// one tick on, so that times strictly ascend; a segment never begins there. fps
+// is used only where the last frame's duration is unknown.
 func showFrames(packets []packet, timescale int64, fps float64) (shown, error) {
-	key := slices.IndexFunc(packets, func(p packet) bool { return p.key && !p.discard })
-	if key < 0 {
-		key = slices.IndexFunc(packets, func(p packet) bool { return p.key })
-	}
+	key := slices.IndexFunc(packets, func(p packet) bool { return p.key })
 	if key < 0 {
 		return shown{}, nil
 	}
@@ -154,6 +153,27 @@ func cutKeys(s shown, keys []int, p pace) []int {
 		starts, begin = append(starts, keys[k]), at
 	}
 	return append(starts, len(s.PTS))
+}
+
+// keyTimes are the times of the key frames that the I-frame playlist names: at
+// every border, and between two so many that they are about every ticks apart.
+func keyTimes(s shown, t *store.Timeline, every int64) (times []int64) {
+	for i := range t.Segments() {
+		begin, end := t.Bounds[i], t.Bounds[i+1]
+		times = append(times, begin)
+		n := max(1, (end-begin+every/2)/every)
+		for k := int64(1); k < n; k++ {
+			// The nearest frame at or before the even division.
+			f, found := slices.BinarySearch(s.PTS, begin+k*(end-begin)/n)
+			if !found {
+				f--
+			}
+			if at := s.PTS[f]; s.sure[f] && at > times[len(times)-1] {
+				times = append(times, at)
+			}
+		}
+	}
+	return times
 }
 
 // timelineOf makes the timeline of frames divided at starts (which ends with

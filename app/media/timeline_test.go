@@ -186,6 +186,30 @@ func TestCutKeys(t *testing.T) {
 	}
 }
 
+// Pictures for scrubbing are at every border and about two seconds apart, at
+// frames that can be found by their times.
+func TestKeyTimes(t *testing.T) {
+	for name, tc := range map[string]struct{ starts, want []int }{
+		"short":     {[]int{0, 50, 99}, []int{0, 50}},
+		"four":      {[]int{0, 50, 100, 200}, []int{0, 50, 100, 150}},
+		"five":      {[]int{0, 125}, []int{0, 41, 83}},
+		"not found": {[]int{0, 20, 120}, []int{0, 20}},
+	} {
+		s := steady(tc.starts[len(tc.starts)-1], 1)
+		if name == "not found" {
+			s.sure[70] = false
+		}
+		var got []int
+		tl := timelineOf(s, tc.starts, 25)
+		for _, at := range keyTimes(s, &tl, 50) {
+			got = append(got, int(at))
+		}
+		if !slices.Equal(got, tc.want) {
+			t.Errorf("%s: %v, want %v", name, got, tc.want)
+		}
+	}
+}
+
 func TestShowFrames(t *testing.T) {
 	for name, tc := range map[string]struct {
 		packets []packet

@@ -109,7 +109,7 @@ func (r run) do(ctx context.Context) error {
 	watching, unwatch := context.WithCancel(ctx)
 	go func() {
 		defer close(watched)
-		r.tools.watchdog(watching, cmd.Process.Pid, &out, cancel)
+		r.tools.watchdog(watching, cmd.Process.Pid, &out, stderr, cancel)
 	}()
 	cut := r.consume(ours, &out, cancel)
 	err = cmd.Wait()
@@ -212,19 +212,28 @@ func closeAll(files []*os.File) {
 
 // tail is a writer that keeps the last max bytes. It may be read at any time.
 type tail struct {
-	max int
-	mu  sync.Mutex
-	buf bytes.Buffer
+	max     int
+	mu      sync.Mutex
+	buf     bytes.Buffer
+	written int64
 }
 
 func (t *tail) Write(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.buf.Write(p)
+	t.written += int64(len(p))
 	if over := t.buf.Len() - t.max; over > 0 {
 		t.buf.Next(over)
 	}
 	return len(p), nil
+}
+
+// Written is how many bytes were written in all.
+func (t *tail) Written() int64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.written
 }
 
 func (t *tail) String() string {

@@ -19,13 +19,16 @@ import (
 var (
 	// ErrStalled: it used no processor time and wrote nothing for too long.
 	ErrStalled = errors.New("media: the child makes no progress")
+	// ErrPrints: it printed more than any run has to say.
+	ErrPrints = errors.New("media: the child prints without end")
 	// ErrMemory: it had more resident memory than it may have.
 	ErrMemory = errors.New("media: the child uses too much memory")
 )
 
 const (
 	defaultStall  = 20 * time.Second
-	defaultMemory = 2 << 30 // bytes; four renditions of 1080p take a quarter
+	maxPrinted    = 64 << 20 // bytes on its standard error
+	defaultMemory = 2 << 30  // bytes; four renditions of 1080p take a quarter
 	watchEvery    = 500 * time.Millisecond
 	clockTicks    = 100 // a second: USER_HZ of every Linux platform that Go knows
 )
@@ -140,9 +143,9 @@ func (t Tools) memory() int64 {
 	return t.MaxMemory
 }
 
-// watchdog looks at a child until ctx is done, and ends the run with ErrStalled
-// or ErrMemory if it must.
-func (t Tools) watchdog(ctx context.Context, pid int, f *flow, end context.CancelCauseFunc) {
+// watchdog looks at a child until ctx is done, and ends the run with ErrStalled,
+// ErrPrints or ErrMemory if it must.
+func (t Tools) watchdog(ctx context.Context, pid int, f *flow, said *tail, end context.CancelCauseFunc) {
 	stall, memory := t.StallAfter, t.memory()
 	if stall == 0 {
 		stall = defaultStall
@@ -165,6 +168,10 @@ func (t Tools) watchdog(ctx context.Context, pid int, f *flow, end context.Cance
 		t.watch.note(now)
 		if now.resident > memory {
 			end(fmt.Errorf("%w: %d MB, the limit is %d MB (transcoder.max_memory)", ErrMemory, now.resident>>20, memory>>20))
+			return
+		}
+		if printed := said.Written(); printed > maxPrinted {
+			end(fmt.Errorf("%w: %d MB so far", ErrPrints, printed>>20))
 			return
 		}
 		if work := t.limits.work; work > 0 && now.cpu > work {

@@ -22,6 +22,18 @@ func TestAStalledChildIsEnded(t *testing.T) {
 	}
 }
 
+func TestAChildThatPrintsWithoutEndIsEnded(t *testing.T) {
+	var w Watch
+	tools := Tools{StallAfter: 400 * time.Millisecond}.Watched(&w)
+	r := run{tools: tools, path: "sh", args: []string{"-c", "exec yes out of luck >&2"}}
+	if err := r.do(t.Context()); !errors.Is(err, ErrPrints) {
+		t.Errorf("it ended with %v", err)
+	}
+	if log := w.Child().Log; len(log) > maxStderr || !strings.Contains(log, "out of luck") {
+		t.Errorf("kept of its log: %d bytes", len(log))
+	}
+}
+
 // A child that waits for us is not stalled.
 func TestAChildThatWaitsForUsIsNotEnded(t *testing.T) {
 	tools := Tools{StallAfter: 50 * time.Millisecond}

@@ -59,7 +59,10 @@ func (c JSON) Unmarshal(data []byte, msg any) error {
 		}
 		return errors.New("the body is empty; send a JSON object")
 	}
-	return JSONUnmarshal().Unmarshal(data, m)
+	if err := JSONUnmarshal().Unmarshal(data, m); err != nil {
+		return errors.New(PlainDecodeError(err.Error()))
+	}
+	return nil
 }
 
 func protoMessage(msg any) (proto.Message, error) {

@@ -36,6 +36,8 @@ const (
 	TranscoderName = "streamgate.Transcoder"
 	// AccessName is the fully-qualified name of the Access service.
 	AccessName = "streamgate.Access"
+	// WebhooksName is the fully-qualified name of the Webhooks service.
+	WebhooksName = "streamgate.Webhooks"
 	// MonitorName is the fully-qualified name of the Monitor service.
 	MonitorName = "streamgate.Monitor"
 )
@@ -163,6 +165,24 @@ const (
 	AccessListKeysProcedure = "/streamgate.Access/ListKeys"
 	// AccessRevokeKeyProcedure is the fully-qualified name of the Access's RevokeKey RPC.
 	AccessRevokeKeyProcedure = "/streamgate.Access/RevokeKey"
+	// WebhooksCreateWebhookProcedure is the fully-qualified name of the Webhooks's CreateWebhook RPC.
+	WebhooksCreateWebhookProcedure = "/streamgate.Webhooks/CreateWebhook"
+	// WebhooksGetWebhookProcedure is the fully-qualified name of the Webhooks's GetWebhook RPC.
+	WebhooksGetWebhookProcedure = "/streamgate.Webhooks/GetWebhook"
+	// WebhooksListWebhooksProcedure is the fully-qualified name of the Webhooks's ListWebhooks RPC.
+	WebhooksListWebhooksProcedure = "/streamgate.Webhooks/ListWebhooks"
+	// WebhooksUpdateWebhookProcedure is the fully-qualified name of the Webhooks's UpdateWebhook RPC.
+	WebhooksUpdateWebhookProcedure = "/streamgate.Webhooks/UpdateWebhook"
+	// WebhooksDeleteWebhookProcedure is the fully-qualified name of the Webhooks's DeleteWebhook RPC.
+	WebhooksDeleteWebhookProcedure = "/streamgate.Webhooks/DeleteWebhook"
+	// WebhooksRotateWebhookProcedure is the fully-qualified name of the Webhooks's RotateWebhook RPC.
+	WebhooksRotateWebhookProcedure = "/streamgate.Webhooks/RotateWebhook"
+	// WebhooksTestWebhookProcedure is the fully-qualified name of the Webhooks's TestWebhook RPC.
+	WebhooksTestWebhookProcedure = "/streamgate.Webhooks/TestWebhook"
+	// WebhooksListDeliveriesProcedure is the fully-qualified name of the Webhooks's ListDeliveries RPC.
+	WebhooksListDeliveriesProcedure = "/streamgate.Webhooks/ListDeliveries"
+	// WebhooksRedeliverProcedure is the fully-qualified name of the Webhooks's Redeliver RPC.
+	WebhooksRedeliverProcedure = "/streamgate.Webhooks/Redeliver"
 	// MonitorGetNodeProcedure is the fully-qualified name of the Monitor's GetNode RPC.
 	MonitorGetNodeProcedure = "/streamgate.Monitor/GetNode"
 )
@@ -2245,6 +2265,366 @@ func (UnimplementedAccessHandler) ListKeys(context.Context, *ListKeysRequest) (*
 
 func (UnimplementedAccessHandler) RevokeKey(context.Context, *RevokeKeyRequest) (*RevokeKeyResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("streamgate.Access.RevokeKey is not implemented"))
+}
+
+// WebhooksClient is a client for the streamgate.Webhooks service.
+type WebhooksClient interface {
+	// CreateWebhook adds an endpoint that events are delivered to. The key that
+	// signs them is in this answer and nowhere else. Scope: operator.
+	// Answers 201 with a Location.
+	CreateWebhook(context.Context, *CreateWebhookRequest) (*Webhook, error)
+	// GetWebhook returns one webhook without its key. Scope: operator.
+	GetWebhook(context.Context, *GetWebhookRequest) (*Webhook, error)
+	// ListWebhooks returns all webhooks without their keys, newest first. Scope:
+	// operator.
+	ListWebhooks(context.Context, *ListWebhooksRequest) (*ListWebhooksResponse, error)
+	// UpdateWebhook changes what is given. Scope: operator.
+	UpdateWebhook(context.Context, *UpdateWebhookRequest) (*Webhook, error)
+	// DeleteWebhook removes a webhook with its deliveries. Scope: operator.
+	// Answers 204.
+	DeleteWebhook(context.Context, *DeleteWebhookRequest) (*DeleteWebhookResponse, error)
+	// RotateWebhook makes a new key, which is in this answer and nowhere else.
+	// For a day deliveries are signed with the key before it as well. Scope:
+	// operator.
+	RotateWebhook(context.Context, *RotateWebhookRequest) (*Webhook, error)
+	// TestWebhook delivers an event of type webhook.test, whatever the webhook
+	// has chosen. A disabled webhook is failed_precondition. Scope: operator.
+	// Answers 202.
+	TestWebhook(context.Context, *TestWebhookRequest) (*Delivery, error)
+	// ListDeliveries returns a webhook's deliveries, newest first. Scope:
+	// operator.
+	ListDeliveries(context.Context, *ListDeliveriesRequest) (*ListDeliveriesResponse, error)
+	// Redeliver makes a delivery again at once, under the same webhook-id, and
+	// anew with all its attempts. Of a disabled webhook it is
+	// failed_precondition. Scope: operator. Answers 202.
+	Redeliver(context.Context, *RedeliverRequest) (*Delivery, error)
+}
+
+// NewWebhooksClient constructs a client for the streamgate.Webhooks service. By default, it uses
+// the Connect protocol with the binary Protobuf Codec, asks for gzipped responses, and sends
+// uncompressed requests. To use the gRPC or gRPC-Web protocols, supply the connect.WithGRPC() or
+// connect.WithGRPCWeb() options.
+//
+// The URL supplied here should be the base URL for the Connect or gRPC server (for example,
+// http://api.acme.com or https://acme.com/grpc).
+func NewWebhooksClient(httpClient connect.HTTPClient, baseURL string, opts ...connect.ClientOption) WebhooksClient {
+	baseURL = strings.TrimRight(baseURL, "/")
+	webhooksMethods := File_streamgate_proto.Services().ByName("Webhooks").Methods()
+	return &webhooksClient{
+		createWebhook: connect.NewClient[CreateWebhookRequest, Webhook](
+			httpClient,
+			baseURL+WebhooksCreateWebhookProcedure,
+			connect.WithSchema(webhooksMethods.ByName("CreateWebhook")),
+			connect.WithClientOptions(opts...),
+		),
+		getWebhook: connect.NewClient[GetWebhookRequest, Webhook](
+			httpClient,
+			baseURL+WebhooksGetWebhookProcedure,
+			connect.WithSchema(webhooksMethods.ByName("GetWebhook")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		listWebhooks: connect.NewClient[ListWebhooksRequest, ListWebhooksResponse](
+			httpClient,
+			baseURL+WebhooksListWebhooksProcedure,
+			connect.WithSchema(webhooksMethods.ByName("ListWebhooks")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		updateWebhook: connect.NewClient[UpdateWebhookRequest, Webhook](
+			httpClient,
+			baseURL+WebhooksUpdateWebhookProcedure,
+			connect.WithSchema(webhooksMethods.ByName("UpdateWebhook")),
+			connect.WithClientOptions(opts...),
+		),
+		deleteWebhook: connect.NewClient[DeleteWebhookRequest, DeleteWebhookResponse](
+			httpClient,
+			baseURL+WebhooksDeleteWebhookProcedure,
+			connect.WithSchema(webhooksMethods.ByName("DeleteWebhook")),
+			connect.WithClientOptions(opts...),
+		),
+		rotateWebhook: connect.NewClient[RotateWebhookRequest, Webhook](
+			httpClient,
+			baseURL+WebhooksRotateWebhookProcedure,
+			connect.WithSchema(webhooksMethods.ByName("RotateWebhook")),
+			connect.WithClientOptions(opts...),
+		),
+		testWebhook: connect.NewClient[TestWebhookRequest, Delivery](
+			httpClient,
+			baseURL+WebhooksTestWebhookProcedure,
+			connect.WithSchema(webhooksMethods.ByName("TestWebhook")),
+			connect.WithClientOptions(opts...),
+		),
+		listDeliveries: connect.NewClient[ListDeliveriesRequest, ListDeliveriesResponse](
+			httpClient,
+			baseURL+WebhooksListDeliveriesProcedure,
+			connect.WithSchema(webhooksMethods.ByName("ListDeliveries")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		redeliver: connect.NewClient[RedeliverRequest, Delivery](
+			httpClient,
+			baseURL+WebhooksRedeliverProcedure,
+			connect.WithSchema(webhooksMethods.ByName("Redeliver")),
+			connect.WithClientOptions(opts...),
+		),
+	}
+}
+
+// webhooksClient implements WebhooksClient.
+type webhooksClient struct {
+	createWebhook  *connect.Client[CreateWebhookRequest, Webhook]
+	getWebhook     *connect.Client[GetWebhookRequest, Webhook]
+	listWebhooks   *connect.Client[ListWebhooksRequest, ListWebhooksResponse]
+	updateWebhook  *connect.Client[UpdateWebhookRequest, Webhook]
+	deleteWebhook  *connect.Client[DeleteWebhookRequest, DeleteWebhookResponse]
+	rotateWebhook  *connect.Client[RotateWebhookRequest, Webhook]
+	testWebhook    *connect.Client[TestWebhookRequest, Delivery]
+	listDeliveries *connect.Client[ListDeliveriesRequest, ListDeliveriesResponse]
+	redeliver      *connect.Client[RedeliverRequest, Delivery]
+}
+
+// CreateWebhook calls streamgate.Webhooks.CreateWebhook.
+func (c *webhooksClient) CreateWebhook(ctx context.Context, req *CreateWebhookRequest) (*Webhook, error) {
+	response, err := c.createWebhook.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// GetWebhook calls streamgate.Webhooks.GetWebhook.
+func (c *webhooksClient) GetWebhook(ctx context.Context, req *GetWebhookRequest) (*Webhook, error) {
+	response, err := c.getWebhook.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ListWebhooks calls streamgate.Webhooks.ListWebhooks.
+func (c *webhooksClient) ListWebhooks(ctx context.Context, req *ListWebhooksRequest) (*ListWebhooksResponse, error) {
+	response, err := c.listWebhooks.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// UpdateWebhook calls streamgate.Webhooks.UpdateWebhook.
+func (c *webhooksClient) UpdateWebhook(ctx context.Context, req *UpdateWebhookRequest) (*Webhook, error) {
+	response, err := c.updateWebhook.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// DeleteWebhook calls streamgate.Webhooks.DeleteWebhook.
+func (c *webhooksClient) DeleteWebhook(ctx context.Context, req *DeleteWebhookRequest) (*DeleteWebhookResponse, error) {
+	response, err := c.deleteWebhook.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// RotateWebhook calls streamgate.Webhooks.RotateWebhook.
+func (c *webhooksClient) RotateWebhook(ctx context.Context, req *RotateWebhookRequest) (*Webhook, error) {
+	response, err := c.rotateWebhook.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// TestWebhook calls streamgate.Webhooks.TestWebhook.
+func (c *webhooksClient) TestWebhook(ctx context.Context, req *TestWebhookRequest) (*Delivery, error) {
+	response, err := c.testWebhook.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ListDeliveries calls streamgate.Webhooks.ListDeliveries.
+func (c *webhooksClient) ListDeliveries(ctx context.Context, req *ListDeliveriesRequest) (*ListDeliveriesResponse, error) {
+	response, err := c.listDeliveries.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// Redeliver calls streamgate.Webhooks.Redeliver.
+func (c *webhooksClient) Redeliver(ctx context.Context, req *RedeliverRequest) (*Delivery, error) {
+	response, err := c.redeliver.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// WebhooksHandler is an implementation of the streamgate.Webhooks service.
+type WebhooksHandler interface {
+	// CreateWebhook adds an endpoint that events are delivered to. The key that
+	// signs them is in this answer and nowhere else. Scope: operator.
+	// Answers 201 with a Location.
+	CreateWebhook(context.Context, *CreateWebhookRequest) (*Webhook, error)
+	// GetWebhook returns one webhook without its key. Scope: operator.
+	GetWebhook(context.Context, *GetWebhookRequest) (*Webhook, error)
+	// ListWebhooks returns all webhooks without their keys, newest first. Scope:
+	// operator.
+	ListWebhooks(context.Context, *ListWebhooksRequest) (*ListWebhooksResponse, error)
+	// UpdateWebhook changes what is given. Scope: operator.
+	UpdateWebhook(context.Context, *UpdateWebhookRequest) (*Webhook, error)
+	// DeleteWebhook removes a webhook with its deliveries. Scope: operator.
+	// Answers 204.
+	DeleteWebhook(context.Context, *DeleteWebhookRequest) (*DeleteWebhookResponse, error)
+	// RotateWebhook makes a new key, which is in this answer and nowhere else.
+	// For a day deliveries are signed with the key before it as well. Scope:
+	// operator.
+	RotateWebhook(context.Context, *RotateWebhookRequest) (*Webhook, error)
+	// TestWebhook delivers an event of type webhook.test, whatever the webhook
+	// has chosen. A disabled webhook is failed_precondition. Scope: operator.
+	// Answers 202.
+	TestWebhook(context.Context, *TestWebhookRequest) (*Delivery, error)
+	// ListDeliveries returns a webhook's deliveries, newest first. Scope:
+	// operator.
+	ListDeliveries(context.Context, *ListDeliveriesRequest) (*ListDeliveriesResponse, error)
+	// Redeliver makes a delivery again at once, under the same webhook-id, and
+	// anew with all its attempts. Of a disabled webhook it is
+	// failed_precondition. Scope: operator. Answers 202.
+	Redeliver(context.Context, *RedeliverRequest) (*Delivery, error)
+}
+
+// NewWebhooksHandler builds an HTTP handler from the service implementation. It returns the path on
+// which to mount the handler and the handler itself.
+//
+// By default, handlers support the Connect, gRPC, and gRPC-Web protocols with the binary Protobuf
+// and JSON codecs. They also support gzip compression.
+func NewWebhooksHandler(svc WebhooksHandler, opts ...connect.HandlerOption) (string, http.Handler) {
+	webhooksMethods := File_streamgate_proto.Services().ByName("Webhooks").Methods()
+	webhooksCreateWebhookHandler := connect.NewUnaryHandlerSimple(
+		WebhooksCreateWebhookProcedure,
+		svc.CreateWebhook,
+		connect.WithSchema(webhooksMethods.ByName("CreateWebhook")),
+		connect.WithHandlerOptions(opts...),
+	)
+	webhooksGetWebhookHandler := connect.NewUnaryHandlerSimple(
+		WebhooksGetWebhookProcedure,
+		svc.GetWebhook,
+		connect.WithSchema(webhooksMethods.ByName("GetWebhook")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	webhooksListWebhooksHandler := connect.NewUnaryHandlerSimple(
+		WebhooksListWebhooksProcedure,
+		svc.ListWebhooks,
+		connect.WithSchema(webhooksMethods.ByName("ListWebhooks")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	webhooksUpdateWebhookHandler := connect.NewUnaryHandlerSimple(
+		WebhooksUpdateWebhookProcedure,
+		svc.UpdateWebhook,
+		connect.WithSchema(webhooksMethods.ByName("UpdateWebhook")),
+		connect.WithHandlerOptions(opts...),
+	)
+	webhooksDeleteWebhookHandler := connect.NewUnaryHandlerSimple(
+		WebhooksDeleteWebhookProcedure,
+		svc.DeleteWebhook,
+		connect.WithSchema(webhooksMethods.ByName("DeleteWebhook")),
+		connect.WithHandlerOptions(opts...),
+	)
+	webhooksRotateWebhookHandler := connect.NewUnaryHandlerSimple(
+		WebhooksRotateWebhookProcedure,
+		svc.RotateWebhook,
+		connect.WithSchema(webhooksMethods.ByName("RotateWebhook")),
+		connect.WithHandlerOptions(opts...),
+	)
+	webhooksTestWebhookHandler := connect.NewUnaryHandlerSimple(
+		WebhooksTestWebhookProcedure,
+		svc.TestWebhook,
+		connect.WithSchema(webhooksMethods.ByName("TestWebhook")),
+		connect.WithHandlerOptions(opts...),
+	)
+	webhooksListDeliveriesHandler := connect.NewUnaryHandlerSimple(
+		WebhooksListDeliveriesProcedure,
+		svc.ListDeliveries,
+		connect.WithSchema(webhooksMethods.ByName("ListDeliveries")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	webhooksRedeliverHandler := connect.NewUnaryHandlerSimple(
+		WebhooksRedeliverProcedure,
+		svc.Redeliver,
+		connect.WithSchema(webhooksMethods.ByName("Redeliver")),
+		connect.WithHandlerOptions(opts...),
+	)
+	return "/streamgate.Webhooks/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case WebhooksCreateWebhookProcedure:
+			webhooksCreateWebhookHandler.ServeHTTP(w, r)
+		case WebhooksGetWebhookProcedure:
+			webhooksGetWebhookHandler.ServeHTTP(w, r)
+		case WebhooksListWebhooksProcedure:
+			webhooksListWebhooksHandler.ServeHTTP(w, r)
+		case WebhooksUpdateWebhookProcedure:
+			webhooksUpdateWebhookHandler.ServeHTTP(w, r)
+		case WebhooksDeleteWebhookProcedure:
+			webhooksDeleteWebhookHandler.ServeHTTP(w, r)
+		case WebhooksRotateWebhookProcedure:
+			webhooksRotateWebhookHandler.ServeHTTP(w, r)
+		case WebhooksTestWebhookProcedure:
+			webhooksTestWebhookHandler.ServeHTTP(w, r)
+		case WebhooksListDeliveriesProcedure:
+			webhooksListDeliveriesHandler.ServeHTTP(w, r)
+		case WebhooksRedeliverProcedure:
+			webhooksRedeliverHandler.ServeHTTP(w, r)
+		default:
+			http.NotFound(w, r)
+		}
+	})
+}
+
+// UnimplementedWebhooksHandler returns CodeUnimplemented from all methods.
+type UnimplementedWebhooksHandler struct{}
+
+func (UnimplementedWebhooksHandler) CreateWebhook(context.Context, *CreateWebhookRequest) (*Webhook, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("streamgate.Webhooks.CreateWebhook is not implemented"))
+}
+
+func (UnimplementedWebhooksHandler) GetWebhook(context.Context, *GetWebhookRequest) (*Webhook, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("streamgate.Webhooks.GetWebhook is not implemented"))
+}
+
+func (UnimplementedWebhooksHandler) ListWebhooks(context.Context, *ListWebhooksRequest) (*ListWebhooksResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("streamgate.Webhooks.ListWebhooks is not implemented"))
+}
+
+func (UnimplementedWebhooksHandler) UpdateWebhook(context.Context, *UpdateWebhookRequest) (*Webhook, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("streamgate.Webhooks.UpdateWebhook is not implemented"))
+}
+
+func (UnimplementedWebhooksHandler) DeleteWebhook(context.Context, *DeleteWebhookRequest) (*DeleteWebhookResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("streamgate.Webhooks.DeleteWebhook is not implemented"))
+}
+
+func (UnimplementedWebhooksHandler) RotateWebhook(context.Context, *RotateWebhookRequest) (*Webhook, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("streamgate.Webhooks.RotateWebhook is not implemented"))
+}
+
+func (UnimplementedWebhooksHandler) TestWebhook(context.Context, *TestWebhookRequest) (*Delivery, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("streamgate.Webhooks.TestWebhook is not implemented"))
+}
+
+func (UnimplementedWebhooksHandler) ListDeliveries(context.Context, *ListDeliveriesRequest) (*ListDeliveriesResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("streamgate.Webhooks.ListDeliveries is not implemented"))
+}
+
+func (UnimplementedWebhooksHandler) Redeliver(context.Context, *RedeliverRequest) (*Delivery, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("streamgate.Webhooks.Redeliver is not implemented"))
 }
 
 // MonitorClient is a client for the streamgate.Monitor service.

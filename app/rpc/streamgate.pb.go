@@ -5835,6 +5835,890 @@ func (*RevokeKeyResponse) Descriptor() ([]byte, []int) {
 	return file_streamgate_proto_rawDescGZIP(), []int{94}
 }
 
+type Webhook struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Id          string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Url         string                 `protobuf:"bytes,2,opt,name=url,proto3" json:"url,omitempty"`
+	Description string                 `protobuf:"bytes,3,opt,name=description,proto3" json:"description,omitempty"`
+	// The events it is told of, as GET /api/v1/events names them: upload.completed,
+	// upload.expired, transcode.task.submitted, transcode.task.completed,
+	// transcode.task.failed, transcode.task.cancelled, video.playable,
+	// video.ready, video.failed, video.deleted, access.denied,
+	// access.session.ended, webhook.disabled. One "*" stands for all.
+	Events  []string `protobuf:"bytes,4,rep,name=events,proto3" json:"events,omitempty"`
+	Enabled bool     `protobuf:"varint,5,opt,name=enabled,proto3" json:"enabled,omitempty"`
+	// Why the node has disabled it: gone if it answered 410, failing if no
+	// attempt has succeeded for three days. Absent if an operator did.
+	Failure   *Failure               `protobuf:"bytes,6,opt,name=failure,proto3" json:"failure,omitempty"`
+	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=created_at,proto3" json:"created_at,omitempty"`
+	UpdatedAt *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=updated_at,proto3" json:"updated_at,omitempty"`
+	// Since when every attempt has failed; absent if the newest succeeded.
+	FailingSince *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=failing_since,proto3" json:"failing_since,omitempty"`
+	// The key that signs deliveries (whsec_…), only in the answers to
+	// CreateWebhook and RotateWebhook.
+	Secret        string `protobuf:"bytes,10,opt,name=secret,proto3" json:"secret,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Webhook) Reset() {
+	*x = Webhook{}
+	mi := &file_streamgate_proto_msgTypes[95]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Webhook) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Webhook) ProtoMessage() {}
+
+func (x *Webhook) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[95]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Webhook.ProtoReflect.Descriptor instead.
+func (*Webhook) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{95}
+}
+
+func (x *Webhook) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Webhook) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
+func (x *Webhook) GetDescription() string {
+	if x != nil {
+		return x.Description
+	}
+	return ""
+}
+
+func (x *Webhook) GetEvents() []string {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+func (x *Webhook) GetEnabled() bool {
+	if x != nil {
+		return x.Enabled
+	}
+	return false
+}
+
+func (x *Webhook) GetFailure() *Failure {
+	if x != nil {
+		return x.Failure
+	}
+	return nil
+}
+
+func (x *Webhook) GetCreatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return nil
+}
+
+func (x *Webhook) GetUpdatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.UpdatedAt
+	}
+	return nil
+}
+
+func (x *Webhook) GetFailingSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FailingSince
+	}
+	return nil
+}
+
+func (x *Webhook) GetSecret() string {
+	if x != nil {
+		return x.Secret
+	}
+	return ""
+}
+
+type CreateWebhookRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// https://host/path, at most 2000 bytes, of a public address.
+	Url string `protobuf:"bytes,1,opt,name=url,proto3" json:"url,omitempty"`
+	// At most 200 characters.
+	Description string `protobuf:"bytes,2,opt,name=description,proto3" json:"description,omitempty"`
+	// None for all events.
+	Events []string `protobuf:"bytes,3,rep,name=events,proto3" json:"events,omitempty"`
+	// Whether deliveries are made; true if not given.
+	Enabled       *bool `protobuf:"varint,4,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateWebhookRequest) Reset() {
+	*x = CreateWebhookRequest{}
+	mi := &file_streamgate_proto_msgTypes[96]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateWebhookRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateWebhookRequest) ProtoMessage() {}
+
+func (x *CreateWebhookRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[96]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateWebhookRequest.ProtoReflect.Descriptor instead.
+func (*CreateWebhookRequest) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{96}
+}
+
+func (x *CreateWebhookRequest) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
+func (x *CreateWebhookRequest) GetDescription() string {
+	if x != nil {
+		return x.Description
+	}
+	return ""
+}
+
+func (x *CreateWebhookRequest) GetEvents() []string {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+func (x *CreateWebhookRequest) GetEnabled() bool {
+	if x != nil && x.Enabled != nil {
+		return *x.Enabled
+	}
+	return false
+}
+
+type GetWebhookRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetWebhookRequest) Reset() {
+	*x = GetWebhookRequest{}
+	mi := &file_streamgate_proto_msgTypes[97]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetWebhookRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetWebhookRequest) ProtoMessage() {}
+
+func (x *GetWebhookRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[97]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetWebhookRequest.ProtoReflect.Descriptor instead.
+func (*GetWebhookRequest) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{97}
+}
+
+func (x *GetWebhookRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type ListWebhooksRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListWebhooksRequest) Reset() {
+	*x = ListWebhooksRequest{}
+	mi := &file_streamgate_proto_msgTypes[98]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListWebhooksRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListWebhooksRequest) ProtoMessage() {}
+
+func (x *ListWebhooksRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[98]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListWebhooksRequest.ProtoReflect.Descriptor instead.
+func (*ListWebhooksRequest) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{98}
+}
+
+type ListWebhooksResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Webhooks      []*Webhook             `protobuf:"bytes,1,rep,name=webhooks,proto3" json:"webhooks,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListWebhooksResponse) Reset() {
+	*x = ListWebhooksResponse{}
+	mi := &file_streamgate_proto_msgTypes[99]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListWebhooksResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListWebhooksResponse) ProtoMessage() {}
+
+func (x *ListWebhooksResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[99]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListWebhooksResponse.ProtoReflect.Descriptor instead.
+func (*ListWebhooksResponse) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{99}
+}
+
+func (x *ListWebhooksResponse) GetWebhooks() []*Webhook {
+	if x != nil {
+		return x.Webhooks
+	}
+	return nil
+}
+
+type UpdateWebhookRequest struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Id          string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Url         *string                `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	Description *string                `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	// None leaves them as they are; ["*"] chooses all.
+	Events []string `protobuf:"bytes,4,rep,name=events,proto3" json:"events,omitempty"`
+	// A webhook that is enabled again is told of what happens from then on.
+	Enabled       *bool `protobuf:"varint,5,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateWebhookRequest) Reset() {
+	*x = UpdateWebhookRequest{}
+	mi := &file_streamgate_proto_msgTypes[100]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateWebhookRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateWebhookRequest) ProtoMessage() {}
+
+func (x *UpdateWebhookRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[100]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateWebhookRequest.ProtoReflect.Descriptor instead.
+func (*UpdateWebhookRequest) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{100}
+}
+
+func (x *UpdateWebhookRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *UpdateWebhookRequest) GetUrl() string {
+	if x != nil && x.Url != nil {
+		return *x.Url
+	}
+	return ""
+}
+
+func (x *UpdateWebhookRequest) GetDescription() string {
+	if x != nil && x.Description != nil {
+		return *x.Description
+	}
+	return ""
+}
+
+func (x *UpdateWebhookRequest) GetEvents() []string {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+func (x *UpdateWebhookRequest) GetEnabled() bool {
+	if x != nil && x.Enabled != nil {
+		return *x.Enabled
+	}
+	return false
+}
+
+type DeleteWebhookRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteWebhookRequest) Reset() {
+	*x = DeleteWebhookRequest{}
+	mi := &file_streamgate_proto_msgTypes[101]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteWebhookRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteWebhookRequest) ProtoMessage() {}
+
+func (x *DeleteWebhookRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[101]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteWebhookRequest.ProtoReflect.Descriptor instead.
+func (*DeleteWebhookRequest) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{101}
+}
+
+func (x *DeleteWebhookRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type DeleteWebhookResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteWebhookResponse) Reset() {
+	*x = DeleteWebhookResponse{}
+	mi := &file_streamgate_proto_msgTypes[102]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteWebhookResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteWebhookResponse) ProtoMessage() {}
+
+func (x *DeleteWebhookResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[102]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteWebhookResponse.ProtoReflect.Descriptor instead.
+func (*DeleteWebhookResponse) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{102}
+}
+
+type RotateWebhookRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RotateWebhookRequest) Reset() {
+	*x = RotateWebhookRequest{}
+	mi := &file_streamgate_proto_msgTypes[103]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotateWebhookRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotateWebhookRequest) ProtoMessage() {}
+
+func (x *RotateWebhookRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[103]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotateWebhookRequest.ProtoReflect.Descriptor instead.
+func (*RotateWebhookRequest) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{103}
+}
+
+func (x *RotateWebhookRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type TestWebhookRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TestWebhookRequest) Reset() {
+	*x = TestWebhookRequest{}
+	mi := &file_streamgate_proto_msgTypes[104]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TestWebhookRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TestWebhookRequest) ProtoMessage() {}
+
+func (x *TestWebhookRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[104]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TestWebhookRequest.ProtoReflect.Descriptor instead.
+func (*TestWebhookRequest) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{104}
+}
+
+func (x *TestWebhookRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+// Delivery is one event on its way to one webhook.
+type Delivery struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What the webhook-id header says, in every attempt.
+	Id        string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	WebhookId string `protobuf:"bytes,2,opt,name=webhook_id,proto3" json:"webhook_id,omitempty"`
+	// The event's type.
+	Event string `protobuf:"bytes,3,opt,name=event,proto3" json:"event,omitempty"`
+	// waiting (for its next attempt), delivered or failed (given up).
+	State string `protobuf:"bytes,4,opt,name=state,proto3" json:"state,omitempty"`
+	// Attempts that are over.
+	Attempts int32 `protobuf:"varint,5,opt,name=attempts,proto3" json:"attempts,omitempty"`
+	// HTTP status of the last answer; 0 if there was none.
+	LastStatus int32 `protobuf:"varint,6,opt,name=last_status,proto3" json:"last_status,omitempty"`
+	// Why the last attempt failed.
+	LastError string `protobuf:"bytes,7,opt,name=last_error,proto3" json:"last_error,omitempty"`
+	// The first 4096 bytes of the last answer's body, as text.
+	Answer string `protobuf:"bytes,8,opt,name=answer,proto3" json:"answer,omitempty"`
+	// Of the next attempt, while it waits.
+	NextAttemptAt *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=next_attempt_at,proto3" json:"next_attempt_at,omitempty"`
+	CreatedAt     *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=created_at,proto3" json:"created_at,omitempty"`
+	FinishedAt    *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=finished_at,proto3" json:"finished_at,omitempty"`
+	// What is sent: type, timestamp, and data as the event stream has it.
+	Payload       *structpb.Struct `protobuf:"bytes,12,opt,name=payload,proto3" json:"payload,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Delivery) Reset() {
+	*x = Delivery{}
+	mi := &file_streamgate_proto_msgTypes[105]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Delivery) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Delivery) ProtoMessage() {}
+
+func (x *Delivery) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[105]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Delivery.ProtoReflect.Descriptor instead.
+func (*Delivery) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{105}
+}
+
+func (x *Delivery) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Delivery) GetWebhookId() string {
+	if x != nil {
+		return x.WebhookId
+	}
+	return ""
+}
+
+func (x *Delivery) GetEvent() string {
+	if x != nil {
+		return x.Event
+	}
+	return ""
+}
+
+func (x *Delivery) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Delivery) GetAttempts() int32 {
+	if x != nil {
+		return x.Attempts
+	}
+	return 0
+}
+
+func (x *Delivery) GetLastStatus() int32 {
+	if x != nil {
+		return x.LastStatus
+	}
+	return 0
+}
+
+func (x *Delivery) GetLastError() string {
+	if x != nil {
+		return x.LastError
+	}
+	return ""
+}
+
+func (x *Delivery) GetAnswer() string {
+	if x != nil {
+		return x.Answer
+	}
+	return ""
+}
+
+func (x *Delivery) GetNextAttemptAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NextAttemptAt
+	}
+	return nil
+}
+
+func (x *Delivery) GetCreatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return nil
+}
+
+func (x *Delivery) GetFinishedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FinishedAt
+	}
+	return nil
+}
+
+func (x *Delivery) GetPayload() *structpb.Struct {
+	if x != nil {
+		return x.Payload
+	}
+	return nil
+}
+
+type ListDeliveriesRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	WebhookId string                 `protobuf:"bytes,1,opt,name=webhook_id,proto3" json:"webhook_id,omitempty"`
+	// waiting, delivered or failed; all if not given.
+	State string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	// 1 to 200; 50 if not given.
+	Limit         int32  `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
+	Cursor        string `protobuf:"bytes,4,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListDeliveriesRequest) Reset() {
+	*x = ListDeliveriesRequest{}
+	mi := &file_streamgate_proto_msgTypes[106]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListDeliveriesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListDeliveriesRequest) ProtoMessage() {}
+
+func (x *ListDeliveriesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[106]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListDeliveriesRequest.ProtoReflect.Descriptor instead.
+func (*ListDeliveriesRequest) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{106}
+}
+
+func (x *ListDeliveriesRequest) GetWebhookId() string {
+	if x != nil {
+		return x.WebhookId
+	}
+	return ""
+}
+
+func (x *ListDeliveriesRequest) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *ListDeliveriesRequest) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *ListDeliveriesRequest) GetCursor() string {
+	if x != nil {
+		return x.Cursor
+	}
+	return ""
+}
+
+type ListDeliveriesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Deliveries    []*Delivery            `protobuf:"bytes,1,rep,name=deliveries,proto3" json:"deliveries,omitempty"`
+	NextCursor    string                 `protobuf:"bytes,2,opt,name=next_cursor,proto3" json:"next_cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListDeliveriesResponse) Reset() {
+	*x = ListDeliveriesResponse{}
+	mi := &file_streamgate_proto_msgTypes[107]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListDeliveriesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListDeliveriesResponse) ProtoMessage() {}
+
+func (x *ListDeliveriesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[107]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListDeliveriesResponse.ProtoReflect.Descriptor instead.
+func (*ListDeliveriesResponse) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{107}
+}
+
+func (x *ListDeliveriesResponse) GetDeliveries() []*Delivery {
+	if x != nil {
+		return x.Deliveries
+	}
+	return nil
+}
+
+func (x *ListDeliveriesResponse) GetNextCursor() string {
+	if x != nil {
+		return x.NextCursor
+	}
+	return ""
+}
+
+type RedeliverRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	WebhookId     string                 `protobuf:"bytes,1,opt,name=webhook_id,proto3" json:"webhook_id,omitempty"`
+	Id            string                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RedeliverRequest) Reset() {
+	*x = RedeliverRequest{}
+	mi := &file_streamgate_proto_msgTypes[108]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RedeliverRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RedeliverRequest) ProtoMessage() {}
+
+func (x *RedeliverRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[108]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RedeliverRequest.ProtoReflect.Descriptor instead.
+func (*RedeliverRequest) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{108}
+}
+
+func (x *RedeliverRequest) GetWebhookId() string {
+	if x != nil {
+		return x.WebhookId
+	}
+	return ""
+}
+
+func (x *RedeliverRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
 type GetNodeRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -5843,7 +6727,7 @@ type GetNodeRequest struct {
 
 func (x *GetNodeRequest) Reset() {
 	*x = GetNodeRequest{}
-	mi := &file_streamgate_proto_msgTypes[95]
+	mi := &file_streamgate_proto_msgTypes[109]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5855,7 +6739,7 @@ func (x *GetNodeRequest) String() string {
 func (*GetNodeRequest) ProtoMessage() {}
 
 func (x *GetNodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[95]
+	mi := &file_streamgate_proto_msgTypes[109]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5868,7 +6752,7 @@ func (x *GetNodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetNodeRequest.ProtoReflect.Descriptor instead.
 func (*GetNodeRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{95}
+	return file_streamgate_proto_rawDescGZIP(), []int{109}
 }
 
 type Node struct {
@@ -5886,7 +6770,7 @@ type Node struct {
 
 func (x *Node) Reset() {
 	*x = Node{}
-	mi := &file_streamgate_proto_msgTypes[96]
+	mi := &file_streamgate_proto_msgTypes[110]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5898,7 +6782,7 @@ func (x *Node) String() string {
 func (*Node) ProtoMessage() {}
 
 func (x *Node) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[96]
+	mi := &file_streamgate_proto_msgTypes[110]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5911,7 +6795,7 @@ func (x *Node) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Node.ProtoReflect.Descriptor instead.
 func (*Node) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{96}
+	return file_streamgate_proto_rawDescGZIP(), []int{110}
 }
 
 func (x *Node) GetId() string {
@@ -6420,7 +7304,89 @@ const file_streamgate_proto_rawDesc = "" +
 	"\x04keys\x18\x01 \x03(\v2\x0f.streamgate.KeyR\x04keys\"\"\n" +
 	"\x10RevokeKeyRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"\x13\n" +
-	"\x11RevokeKeyResponse\"\x10\n" +
+	"\x11RevokeKeyResponse\"\x80\x03\n" +
+	"\aWebhook\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x10\n" +
+	"\x03url\x18\x02 \x01(\tR\x03url\x12 \n" +
+	"\vdescription\x18\x03 \x01(\tR\vdescription\x12\x16\n" +
+	"\x06events\x18\x04 \x03(\tR\x06events\x12\x18\n" +
+	"\aenabled\x18\x05 \x01(\bR\aenabled\x12-\n" +
+	"\afailure\x18\x06 \x01(\v2\x13.streamgate.FailureR\afailure\x12:\n" +
+	"\n" +
+	"created_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"created_at\x12:\n" +
+	"\n" +
+	"updated_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"updated_at\x12@\n" +
+	"\rfailing_since\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\rfailing_since\x12\x16\n" +
+	"\x06secret\x18\n" +
+	" \x01(\tR\x06secret\"\x8d\x01\n" +
+	"\x14CreateWebhookRequest\x12\x10\n" +
+	"\x03url\x18\x01 \x01(\tR\x03url\x12 \n" +
+	"\vdescription\x18\x02 \x01(\tR\vdescription\x12\x16\n" +
+	"\x06events\x18\x03 \x03(\tR\x06events\x12\x1d\n" +
+	"\aenabled\x18\x04 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
+	"\n" +
+	"\b_enabled\"#\n" +
+	"\x11GetWebhookRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\x15\n" +
+	"\x13ListWebhooksRequest\"G\n" +
+	"\x14ListWebhooksResponse\x12/\n" +
+	"\bwebhooks\x18\x01 \x03(\v2\x13.streamgate.WebhookR\bwebhooks\"\xbf\x01\n" +
+	"\x14UpdateWebhookRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x15\n" +
+	"\x03url\x18\x02 \x01(\tH\x00R\x03url\x88\x01\x01\x12%\n" +
+	"\vdescription\x18\x03 \x01(\tH\x01R\vdescription\x88\x01\x01\x12\x16\n" +
+	"\x06events\x18\x04 \x03(\tR\x06events\x12\x1d\n" +
+	"\aenabled\x18\x05 \x01(\bH\x02R\aenabled\x88\x01\x01B\x06\n" +
+	"\x04_urlB\x0e\n" +
+	"\f_descriptionB\n" +
+	"\n" +
+	"\b_enabled\"&\n" +
+	"\x14DeleteWebhookRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\x17\n" +
+	"\x15DeleteWebhookResponse\"&\n" +
+	"\x14RotateWebhookRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"$\n" +
+	"\x12TestWebhookRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\xcf\x03\n" +
+	"\bDelivery\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1e\n" +
+	"\n" +
+	"webhook_id\x18\x02 \x01(\tR\n" +
+	"webhook_id\x12\x14\n" +
+	"\x05event\x18\x03 \x01(\tR\x05event\x12\x14\n" +
+	"\x05state\x18\x04 \x01(\tR\x05state\x12\x1a\n" +
+	"\battempts\x18\x05 \x01(\x05R\battempts\x12 \n" +
+	"\vlast_status\x18\x06 \x01(\x05R\vlast_status\x12\x1e\n" +
+	"\n" +
+	"last_error\x18\a \x01(\tR\n" +
+	"last_error\x12\x16\n" +
+	"\x06answer\x18\b \x01(\tR\x06answer\x12D\n" +
+	"\x0fnext_attempt_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x0fnext_attempt_at\x12:\n" +
+	"\n" +
+	"created_at\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"created_at\x12<\n" +
+	"\vfinished_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\vfinished_at\x121\n" +
+	"\apayload\x18\f \x01(\v2\x17.google.protobuf.StructR\apayload\"{\n" +
+	"\x15ListDeliveriesRequest\x12\x1e\n" +
+	"\n" +
+	"webhook_id\x18\x01 \x01(\tR\n" +
+	"webhook_id\x12\x14\n" +
+	"\x05state\x18\x02 \x01(\tR\x05state\x12\x14\n" +
+	"\x05limit\x18\x03 \x01(\x05R\x05limit\x12\x16\n" +
+	"\x06cursor\x18\x04 \x01(\tR\x06cursor\"p\n" +
+	"\x16ListDeliveriesResponse\x124\n" +
+	"\n" +
+	"deliveries\x18\x01 \x03(\v2\x14.streamgate.DeliveryR\n" +
+	"deliveries\x12 \n" +
+	"\vnext_cursor\x18\x02 \x01(\tR\vnext_cursor\"B\n" +
+	"\x10RedeliverRequest\x12\x1e\n" +
+	"\n" +
+	"webhook_id\x18\x01 \x01(\tR\n" +
+	"webhook_id\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\"\x10\n" +
 	"\x0eGetNodeRequest\"\xd8\x01\n" +
 	"\x04Node\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
@@ -6502,7 +7468,18 @@ const file_streamgate_proto_rawDesc = "" +
 	"\vDeleteCodes\x12\x1e.streamgate.DeleteCodesRequest\x1a\x1f.streamgate.DeleteCodesResponse\"\x1c\x82\xd3\xe4\x93\x02\x16*\x14/api/v1/codes/{pool}\x12S\n" +
 	"\tCreateKey\x12\x1c.streamgate.CreateKeyRequest\x1a\x0f.streamgate.Key\"\x17\x82\xd3\xe4\x93\x02\x11:\x01*\"\f/api/v1/keys\x12^\n" +
 	"\bListKeys\x12\x1b.streamgate.ListKeysRequest\x1a\x1c.streamgate.ListKeysResponse\"\x17\x82\xd3\xe4\x93\x02\x0e\x12\f/api/v1/keys\x90\x02\x01\x12c\n" +
-	"\tRevokeKey\x12\x1c.streamgate.RevokeKeyRequest\x1a\x1d.streamgate.RevokeKeyResponse\"\x19\x82\xd3\xe4\x93\x02\x13*\x11/api/v1/keys/{id}2[\n" +
+	"\tRevokeKey\x12\x1c.streamgate.RevokeKeyRequest\x1a\x1d.streamgate.RevokeKeyResponse\"\x19\x82\xd3\xe4\x93\x02\x13*\x11/api/v1/keys/{id}2\x94\b\n" +
+	"\bWebhooks\x12c\n" +
+	"\rCreateWebhook\x12 .streamgate.CreateWebhookRequest\x1a\x13.streamgate.Webhook\"\x1b\x82\xd3\xe4\x93\x02\x15:\x01*\"\x10/api/v1/webhooks\x12b\n" +
+	"\n" +
+	"GetWebhook\x12\x1d.streamgate.GetWebhookRequest\x1a\x13.streamgate.Webhook\" \x82\xd3\xe4\x93\x02\x17\x12\x15/api/v1/webhooks/{id}\x90\x02\x01\x12n\n" +
+	"\fListWebhooks\x12\x1f.streamgate.ListWebhooksRequest\x1a .streamgate.ListWebhooksResponse\"\x1b\x82\xd3\xe4\x93\x02\x12\x12\x10/api/v1/webhooks\x90\x02\x01\x12h\n" +
+	"\rUpdateWebhook\x12 .streamgate.UpdateWebhookRequest\x1a\x13.streamgate.Webhook\" \x82\xd3\xe4\x93\x02\x1a:\x01*2\x15/api/v1/webhooks/{id}\x12s\n" +
+	"\rDeleteWebhook\x12 .streamgate.DeleteWebhookRequest\x1a!.streamgate.DeleteWebhookResponse\"\x1d\x82\xd3\xe4\x93\x02\x17*\x15/api/v1/webhooks/{id}\x12o\n" +
+	"\rRotateWebhook\x12 .streamgate.RotateWebhookRequest\x1a\x13.streamgate.Webhook\"'\x82\xd3\xe4\x93\x02!:\x01*\"\x1c/api/v1/webhooks/{id}:rotate\x12j\n" +
+	"\vTestWebhook\x12\x1e.streamgate.TestWebhookRequest\x1a\x14.streamgate.Delivery\"%\x82\xd3\xe4\x93\x02\x1f:\x01*\"\x1a/api/v1/webhooks/{id}:test\x12\x8c\x01\n" +
+	"\x0eListDeliveries\x12!.streamgate.ListDeliveriesRequest\x1a\".streamgate.ListDeliveriesResponse\"3\x82\xd3\xe4\x93\x02*\x12(/api/v1/webhooks/{webhook_id}/deliveries\x90\x02\x01\x12\x83\x01\n" +
+	"\tRedeliver\x12\x1c.streamgate.RedeliverRequest\x1a\x14.streamgate.Delivery\"B\x82\xd3\xe4\x93\x02<:\x01*\"7/api/v1/webhooks/{webhook_id}/deliveries/{id}:redeliver2[\n" +
 	"\aMonitor\x12P\n" +
 	"\aGetNode\x12\x1a.streamgate.GetNodeRequest\x1a\x10.streamgate.Node\"\x17\x82\xd3\xe4\x93\x02\x0e\x12\f/api/v1/node\x90\x02\x01B\x18Z\x16streamgate/app/rpc;rpcb\x06proto3"
 
@@ -6518,7 +7495,7 @@ func file_streamgate_proto_rawDescGZIP() []byte {
 	return file_streamgate_proto_rawDescData
 }
 
-var file_streamgate_proto_msgTypes = make([]protoimpl.MessageInfo, 97)
+var file_streamgate_proto_msgTypes = make([]protoimpl.MessageInfo, 111)
 var file_streamgate_proto_goTypes = []any{
 	(*Failure)(nil),                 // 0: streamgate.Failure
 	(*Video)(nil),                   // 1: streamgate.Video
@@ -6615,179 +7592,221 @@ var file_streamgate_proto_goTypes = []any{
 	(*ListKeysResponse)(nil),        // 92: streamgate.ListKeysResponse
 	(*RevokeKeyRequest)(nil),        // 93: streamgate.RevokeKeyRequest
 	(*RevokeKeyResponse)(nil),       // 94: streamgate.RevokeKeyResponse
-	(*GetNodeRequest)(nil),          // 95: streamgate.GetNodeRequest
-	(*Node)(nil),                    // 96: streamgate.Node
-	(*timestamppb.Timestamp)(nil),   // 97: google.protobuf.Timestamp
-	(*structpb.Struct)(nil),         // 98: google.protobuf.Struct
+	(*Webhook)(nil),                 // 95: streamgate.Webhook
+	(*CreateWebhookRequest)(nil),    // 96: streamgate.CreateWebhookRequest
+	(*GetWebhookRequest)(nil),       // 97: streamgate.GetWebhookRequest
+	(*ListWebhooksRequest)(nil),     // 98: streamgate.ListWebhooksRequest
+	(*ListWebhooksResponse)(nil),    // 99: streamgate.ListWebhooksResponse
+	(*UpdateWebhookRequest)(nil),    // 100: streamgate.UpdateWebhookRequest
+	(*DeleteWebhookRequest)(nil),    // 101: streamgate.DeleteWebhookRequest
+	(*DeleteWebhookResponse)(nil),   // 102: streamgate.DeleteWebhookResponse
+	(*RotateWebhookRequest)(nil),    // 103: streamgate.RotateWebhookRequest
+	(*TestWebhookRequest)(nil),      // 104: streamgate.TestWebhookRequest
+	(*Delivery)(nil),                // 105: streamgate.Delivery
+	(*ListDeliveriesRequest)(nil),   // 106: streamgate.ListDeliveriesRequest
+	(*ListDeliveriesResponse)(nil),  // 107: streamgate.ListDeliveriesResponse
+	(*RedeliverRequest)(nil),        // 108: streamgate.RedeliverRequest
+	(*GetNodeRequest)(nil),          // 109: streamgate.GetNodeRequest
+	(*Node)(nil),                    // 110: streamgate.Node
+	(*timestamppb.Timestamp)(nil),   // 111: google.protobuf.Timestamp
+	(*structpb.Struct)(nil),         // 112: google.protobuf.Struct
 }
 var file_streamgate_proto_depIdxs = []int32{
-	97,  // 0: streamgate.Video.created_at:type_name -> google.protobuf.Timestamp
-	97,  // 1: streamgate.Video.updated_at:type_name -> google.protobuf.Timestamp
+	111, // 0: streamgate.Video.created_at:type_name -> google.protobuf.Timestamp
+	111, // 1: streamgate.Video.updated_at:type_name -> google.protobuf.Timestamp
 	3,   // 2: streamgate.Video.renditions:type_name -> streamgate.Rendition
 	0,   // 3: streamgate.Video.error:type_name -> streamgate.Failure
 	2,   // 4: streamgate.Video.made:type_name -> streamgate.Span
 	6,   // 5: streamgate.Cells.renditions:type_name -> streamgate.RenditionCells
 	7,   // 6: streamgate.RenditionCells.ready:type_name -> streamgate.SegmentRun
 	1,   // 7: streamgate.ListVideosResponse.videos:type_name -> streamgate.Video
-	97,  // 8: streamgate.Upload.created_at:type_name -> google.protobuf.Timestamp
-	97,  // 9: streamgate.Upload.expires_at:type_name -> google.protobuf.Timestamp
+	111, // 8: streamgate.Upload.created_at:type_name -> google.protobuf.Timestamp
+	111, // 9: streamgate.Upload.expires_at:type_name -> google.protobuf.Timestamp
 	15,  // 10: streamgate.ListUploadsResponse.uploads:type_name -> streamgate.Upload
 	0,   // 11: streamgate.Task.error:type_name -> streamgate.Failure
-	97,  // 12: streamgate.Task.created_at:type_name -> google.protobuf.Timestamp
-	97,  // 13: streamgate.Task.started_at:type_name -> google.protobuf.Timestamp
-	97,  // 14: streamgate.Task.finished_at:type_name -> google.protobuf.Timestamp
+	111, // 12: streamgate.Task.created_at:type_name -> google.protobuf.Timestamp
+	111, // 13: streamgate.Task.started_at:type_name -> google.protobuf.Timestamp
+	111, // 14: streamgate.Task.finished_at:type_name -> google.protobuf.Timestamp
 	29,  // 15: streamgate.ListJobsResponse.jobs:type_name -> streamgate.Job
 	0,   // 16: streamgate.Job.error:type_name -> streamgate.Failure
 	30,  // 17: streamgate.Job.attempts:type_name -> streamgate.Attempt
-	97,  // 18: streamgate.Attempt.started_at:type_name -> google.protobuf.Timestamp
-	97,  // 19: streamgate.Attempt.finished_at:type_name -> google.protobuf.Timestamp
+	111, // 18: streamgate.Attempt.started_at:type_name -> google.protobuf.Timestamp
+	111, // 19: streamgate.Attempt.finished_at:type_name -> google.protobuf.Timestamp
 	0,   // 20: streamgate.Attempt.error:type_name -> streamgate.Failure
 	33,  // 21: streamgate.ChangeTasksResponse.refused:type_name -> streamgate.RefusedChange
 	0,   // 22: streamgate.RefusedChange.error:type_name -> streamgate.Failure
 	44,  // 23: streamgate.ListWorkersResponse.workers:type_name -> streamgate.Worker
-	97,  // 24: streamgate.Worker.started_at:type_name -> google.protobuf.Timestamp
+	111, // 24: streamgate.Worker.started_at:type_name -> google.protobuf.Timestamp
 	20,  // 25: streamgate.ListTasksResponse.tasks:type_name -> streamgate.Task
-	97,  // 26: streamgate.Nonce.expires_at:type_name -> google.protobuf.Timestamp
+	111, // 26: streamgate.Nonce.expires_at:type_name -> google.protobuf.Timestamp
 	54,  // 27: streamgate.Nonce.chains:type_name -> streamgate.Chain
-	97,  // 28: streamgate.Login.expires_at:type_name -> google.protobuf.Timestamp
-	98,  // 29: streamgate.VideoRule.rule:type_name -> google.protobuf.Struct
-	98,  // 30: streamgate.SetVideoRuleRequest.rule:type_name -> google.protobuf.Struct
-	98,  // 31: streamgate.Rule.rule:type_name -> google.protobuf.Struct
-	97,  // 32: streamgate.Rule.created_at:type_name -> google.protobuf.Timestamp
-	97,  // 33: streamgate.Rule.updated_at:type_name -> google.protobuf.Timestamp
-	98,  // 34: streamgate.PutRuleRequest.rule:type_name -> google.protobuf.Struct
+	111, // 28: streamgate.Login.expires_at:type_name -> google.protobuf.Timestamp
+	112, // 29: streamgate.VideoRule.rule:type_name -> google.protobuf.Struct
+	112, // 30: streamgate.SetVideoRuleRequest.rule:type_name -> google.protobuf.Struct
+	112, // 31: streamgate.Rule.rule:type_name -> google.protobuf.Struct
+	111, // 32: streamgate.Rule.created_at:type_name -> google.protobuf.Timestamp
+	111, // 33: streamgate.Rule.updated_at:type_name -> google.protobuf.Timestamp
+	112, // 34: streamgate.PutRuleRequest.rule:type_name -> google.protobuf.Struct
 	65,  // 35: streamgate.ListRulesResponse.rules:type_name -> streamgate.Rule
-	98,  // 36: streamgate.SimulateRuleRequest.rule:type_name -> google.protobuf.Struct
+	112, // 36: streamgate.SimulateRuleRequest.rule:type_name -> google.protobuf.Struct
 	75,  // 37: streamgate.Decision.tree:type_name -> streamgate.RuleResult
-	97,  // 38: streamgate.RuleResult.read_at:type_name -> google.protobuf.Timestamp
+	111, // 38: streamgate.RuleResult.read_at:type_name -> google.protobuf.Timestamp
 	75,  // 39: streamgate.RuleResult.parts:type_name -> streamgate.RuleResult
-	97,  // 40: streamgate.Session.expires_at:type_name -> google.protobuf.Timestamp
-	97,  // 41: streamgate.Session.ends_at:type_name -> google.protobuf.Timestamp
+	111, // 40: streamgate.Session.expires_at:type_name -> google.protobuf.Timestamp
+	111, // 41: streamgate.Session.ends_at:type_name -> google.protobuf.Timestamp
 	0,   // 42: streamgate.Session.error:type_name -> streamgate.Failure
-	97,  // 43: streamgate.Session.created_at:type_name -> google.protobuf.Timestamp
+	111, // 43: streamgate.Session.created_at:type_name -> google.protobuf.Timestamp
 	77,  // 44: streamgate.ListSessionsResponse.sessions:type_name -> streamgate.Session
-	97,  // 45: streamgate.Key.created_at:type_name -> google.protobuf.Timestamp
+	111, // 45: streamgate.Key.created_at:type_name -> google.protobuf.Timestamp
 	89,  // 46: streamgate.ListKeysResponse.keys:type_name -> streamgate.Key
-	97,  // 47: streamgate.Node.started_at:type_name -> google.protobuf.Timestamp
-	8,   // 48: streamgate.Library.CreateVideo:input_type -> streamgate.CreateVideoRequest
-	9,   // 49: streamgate.Library.GetVideo:input_type -> streamgate.GetVideoRequest
-	4,   // 50: streamgate.Library.GetCells:input_type -> streamgate.GetCellsRequest
-	10,  // 51: streamgate.Library.ListVideos:input_type -> streamgate.ListVideosRequest
-	12,  // 52: streamgate.Library.UpdateVideo:input_type -> streamgate.UpdateVideoRequest
-	13,  // 53: streamgate.Library.DeleteVideo:input_type -> streamgate.DeleteVideoRequest
-	16,  // 54: streamgate.Uploads.CreateUpload:input_type -> streamgate.CreateUploadRequest
-	17,  // 55: streamgate.Uploads.GetUpload:input_type -> streamgate.GetUploadRequest
-	18,  // 56: streamgate.Uploads.ListUploads:input_type -> streamgate.ListUploadsRequest
-	21,  // 57: streamgate.Transcoder.CreateTask:input_type -> streamgate.CreateTaskRequest
-	22,  // 58: streamgate.Transcoder.GetTask:input_type -> streamgate.GetTaskRequest
-	45,  // 59: streamgate.Transcoder.ListTasks:input_type -> streamgate.ListTasksRequest
-	47,  // 60: streamgate.Transcoder.CancelTask:input_type -> streamgate.CancelTaskRequest
-	23,  // 61: streamgate.Transcoder.PauseTask:input_type -> streamgate.PauseTaskRequest
-	24,  // 62: streamgate.Transcoder.ResumeTask:input_type -> streamgate.ResumeTaskRequest
-	25,  // 63: streamgate.Transcoder.RetryTask:input_type -> streamgate.RetryTaskRequest
-	26,  // 64: streamgate.Transcoder.UpdateTask:input_type -> streamgate.UpdateTaskRequest
-	27,  // 65: streamgate.Transcoder.ListJobs:input_type -> streamgate.ListJobsRequest
-	31,  // 66: streamgate.Transcoder.CancelTasks:input_type -> streamgate.ChangeTasksRequest
-	31,  // 67: streamgate.Transcoder.PauseTasks:input_type -> streamgate.ChangeTasksRequest
-	31,  // 68: streamgate.Transcoder.ResumeTasks:input_type -> streamgate.ChangeTasksRequest
-	31,  // 69: streamgate.Transcoder.RetryTasks:input_type -> streamgate.ChangeTasksRequest
-	31,  // 70: streamgate.Transcoder.PrioritiseTasks:input_type -> streamgate.ChangeTasksRequest
-	34,  // 71: streamgate.Transcoder.GetQueue:input_type -> streamgate.GetQueueRequest
-	35,  // 72: streamgate.Transcoder.PauseQueue:input_type -> streamgate.PauseQueueRequest
-	36,  // 73: streamgate.Transcoder.ResumeQueue:input_type -> streamgate.ResumeQueueRequest
-	38,  // 74: streamgate.Transcoder.ListWorkers:input_type -> streamgate.ListWorkersRequest
-	40,  // 75: streamgate.Transcoder.DrainWorker:input_type -> streamgate.DrainWorkerRequest
-	41,  // 76: streamgate.Transcoder.ResumeWorker:input_type -> streamgate.ResumeWorkerRequest
-	42,  // 77: streamgate.Transcoder.DrainTranscoder:input_type -> streamgate.DrainTranscoderRequest
-	43,  // 78: streamgate.Transcoder.ResumeTranscoder:input_type -> streamgate.ResumeTranscoderRequest
-	48,  // 79: streamgate.Transcoder.GetMetrics:input_type -> streamgate.GetMetricsRequest
-	50,  // 80: streamgate.Transcoder.Demand:input_type -> streamgate.DemandRequest
-	52,  // 81: streamgate.Access.CreateNonce:input_type -> streamgate.CreateNonceRequest
-	55,  // 82: streamgate.Access.SignIn:input_type -> streamgate.SignInRequest
-	57,  // 83: streamgate.Access.SignOut:input_type -> streamgate.SignOutRequest
-	59,  // 84: streamgate.Access.GetLogin:input_type -> streamgate.GetLoginRequest
-	61,  // 85: streamgate.Access.SetVideoRule:input_type -> streamgate.SetVideoRuleRequest
-	62,  // 86: streamgate.Access.GetVideoRule:input_type -> streamgate.GetVideoRuleRequest
-	63,  // 87: streamgate.Access.DeleteVideoRule:input_type -> streamgate.DeleteVideoRuleRequest
-	66,  // 88: streamgate.Access.PutRule:input_type -> streamgate.PutRuleRequest
-	67,  // 89: streamgate.Access.GetRule:input_type -> streamgate.GetRuleRequest
-	68,  // 90: streamgate.Access.ListRules:input_type -> streamgate.ListRulesRequest
-	70,  // 91: streamgate.Access.DeleteRule:input_type -> streamgate.DeleteRuleRequest
-	72,  // 92: streamgate.Access.SimulateRule:input_type -> streamgate.SimulateRuleRequest
-	73,  // 93: streamgate.Access.CheckAccess:input_type -> streamgate.CheckAccessRequest
-	76,  // 94: streamgate.Access.CreateSession:input_type -> streamgate.CreateSessionRequest
-	78,  // 95: streamgate.Access.RenewSession:input_type -> streamgate.RenewSessionRequest
-	79,  // 96: streamgate.Access.LeaveSession:input_type -> streamgate.LeaveSessionRequest
-	81,  // 97: streamgate.Access.ListSessions:input_type -> streamgate.ListSessionsRequest
-	83,  // 98: streamgate.Access.EndSession:input_type -> streamgate.EndSessionRequest
-	85,  // 99: streamgate.Access.CreateCodes:input_type -> streamgate.CreateCodesRequest
-	87,  // 100: streamgate.Access.DeleteCodes:input_type -> streamgate.DeleteCodesRequest
-	90,  // 101: streamgate.Access.CreateKey:input_type -> streamgate.CreateKeyRequest
-	91,  // 102: streamgate.Access.ListKeys:input_type -> streamgate.ListKeysRequest
-	93,  // 103: streamgate.Access.RevokeKey:input_type -> streamgate.RevokeKeyRequest
-	95,  // 104: streamgate.Monitor.GetNode:input_type -> streamgate.GetNodeRequest
-	1,   // 105: streamgate.Library.CreateVideo:output_type -> streamgate.Video
-	1,   // 106: streamgate.Library.GetVideo:output_type -> streamgate.Video
-	5,   // 107: streamgate.Library.GetCells:output_type -> streamgate.Cells
-	11,  // 108: streamgate.Library.ListVideos:output_type -> streamgate.ListVideosResponse
-	1,   // 109: streamgate.Library.UpdateVideo:output_type -> streamgate.Video
-	14,  // 110: streamgate.Library.DeleteVideo:output_type -> streamgate.DeleteVideoResponse
-	15,  // 111: streamgate.Uploads.CreateUpload:output_type -> streamgate.Upload
-	15,  // 112: streamgate.Uploads.GetUpload:output_type -> streamgate.Upload
-	19,  // 113: streamgate.Uploads.ListUploads:output_type -> streamgate.ListUploadsResponse
-	20,  // 114: streamgate.Transcoder.CreateTask:output_type -> streamgate.Task
-	20,  // 115: streamgate.Transcoder.GetTask:output_type -> streamgate.Task
-	46,  // 116: streamgate.Transcoder.ListTasks:output_type -> streamgate.ListTasksResponse
-	20,  // 117: streamgate.Transcoder.CancelTask:output_type -> streamgate.Task
-	20,  // 118: streamgate.Transcoder.PauseTask:output_type -> streamgate.Task
-	20,  // 119: streamgate.Transcoder.ResumeTask:output_type -> streamgate.Task
-	20,  // 120: streamgate.Transcoder.RetryTask:output_type -> streamgate.Task
-	20,  // 121: streamgate.Transcoder.UpdateTask:output_type -> streamgate.Task
-	28,  // 122: streamgate.Transcoder.ListJobs:output_type -> streamgate.ListJobsResponse
-	32,  // 123: streamgate.Transcoder.CancelTasks:output_type -> streamgate.ChangeTasksResponse
-	32,  // 124: streamgate.Transcoder.PauseTasks:output_type -> streamgate.ChangeTasksResponse
-	32,  // 125: streamgate.Transcoder.ResumeTasks:output_type -> streamgate.ChangeTasksResponse
-	32,  // 126: streamgate.Transcoder.RetryTasks:output_type -> streamgate.ChangeTasksResponse
-	32,  // 127: streamgate.Transcoder.PrioritiseTasks:output_type -> streamgate.ChangeTasksResponse
-	37,  // 128: streamgate.Transcoder.GetQueue:output_type -> streamgate.QueueState
-	37,  // 129: streamgate.Transcoder.PauseQueue:output_type -> streamgate.QueueState
-	37,  // 130: streamgate.Transcoder.ResumeQueue:output_type -> streamgate.QueueState
-	39,  // 131: streamgate.Transcoder.ListWorkers:output_type -> streamgate.ListWorkersResponse
-	44,  // 132: streamgate.Transcoder.DrainWorker:output_type -> streamgate.Worker
-	44,  // 133: streamgate.Transcoder.ResumeWorker:output_type -> streamgate.Worker
-	39,  // 134: streamgate.Transcoder.DrainTranscoder:output_type -> streamgate.ListWorkersResponse
-	39,  // 135: streamgate.Transcoder.ResumeTranscoder:output_type -> streamgate.ListWorkersResponse
-	49,  // 136: streamgate.Transcoder.GetMetrics:output_type -> streamgate.GetMetricsResponse
-	51,  // 137: streamgate.Transcoder.Demand:output_type -> streamgate.DemandResponse
-	53,  // 138: streamgate.Access.CreateNonce:output_type -> streamgate.Nonce
-	56,  // 139: streamgate.Access.SignIn:output_type -> streamgate.Login
-	58,  // 140: streamgate.Access.SignOut:output_type -> streamgate.SignOutResponse
-	56,  // 141: streamgate.Access.GetLogin:output_type -> streamgate.Login
-	60,  // 142: streamgate.Access.SetVideoRule:output_type -> streamgate.VideoRule
-	60,  // 143: streamgate.Access.GetVideoRule:output_type -> streamgate.VideoRule
-	64,  // 144: streamgate.Access.DeleteVideoRule:output_type -> streamgate.DeleteVideoRuleResponse
-	65,  // 145: streamgate.Access.PutRule:output_type -> streamgate.Rule
-	65,  // 146: streamgate.Access.GetRule:output_type -> streamgate.Rule
-	69,  // 147: streamgate.Access.ListRules:output_type -> streamgate.ListRulesResponse
-	71,  // 148: streamgate.Access.DeleteRule:output_type -> streamgate.DeleteRuleResponse
-	74,  // 149: streamgate.Access.SimulateRule:output_type -> streamgate.Decision
-	74,  // 150: streamgate.Access.CheckAccess:output_type -> streamgate.Decision
-	77,  // 151: streamgate.Access.CreateSession:output_type -> streamgate.Session
-	77,  // 152: streamgate.Access.RenewSession:output_type -> streamgate.Session
-	80,  // 153: streamgate.Access.LeaveSession:output_type -> streamgate.LeaveSessionResponse
-	82,  // 154: streamgate.Access.ListSessions:output_type -> streamgate.ListSessionsResponse
-	84,  // 155: streamgate.Access.EndSession:output_type -> streamgate.EndSessionResponse
-	86,  // 156: streamgate.Access.CreateCodes:output_type -> streamgate.Codes
-	88,  // 157: streamgate.Access.DeleteCodes:output_type -> streamgate.DeleteCodesResponse
-	89,  // 158: streamgate.Access.CreateKey:output_type -> streamgate.Key
-	92,  // 159: streamgate.Access.ListKeys:output_type -> streamgate.ListKeysResponse
-	94,  // 160: streamgate.Access.RevokeKey:output_type -> streamgate.RevokeKeyResponse
-	96,  // 161: streamgate.Monitor.GetNode:output_type -> streamgate.Node
-	105, // [105:162] is the sub-list for method output_type
-	48,  // [48:105] is the sub-list for method input_type
-	48,  // [48:48] is the sub-list for extension type_name
-	48,  // [48:48] is the sub-list for extension extendee
-	0,   // [0:48] is the sub-list for field type_name
+	0,   // 47: streamgate.Webhook.failure:type_name -> streamgate.Failure
+	111, // 48: streamgate.Webhook.created_at:type_name -> google.protobuf.Timestamp
+	111, // 49: streamgate.Webhook.updated_at:type_name -> google.protobuf.Timestamp
+	111, // 50: streamgate.Webhook.failing_since:type_name -> google.protobuf.Timestamp
+	95,  // 51: streamgate.ListWebhooksResponse.webhooks:type_name -> streamgate.Webhook
+	111, // 52: streamgate.Delivery.next_attempt_at:type_name -> google.protobuf.Timestamp
+	111, // 53: streamgate.Delivery.created_at:type_name -> google.protobuf.Timestamp
+	111, // 54: streamgate.Delivery.finished_at:type_name -> google.protobuf.Timestamp
+	112, // 55: streamgate.Delivery.payload:type_name -> google.protobuf.Struct
+	105, // 56: streamgate.ListDeliveriesResponse.deliveries:type_name -> streamgate.Delivery
+	111, // 57: streamgate.Node.started_at:type_name -> google.protobuf.Timestamp
+	8,   // 58: streamgate.Library.CreateVideo:input_type -> streamgate.CreateVideoRequest
+	9,   // 59: streamgate.Library.GetVideo:input_type -> streamgate.GetVideoRequest
+	4,   // 60: streamgate.Library.GetCells:input_type -> streamgate.GetCellsRequest
+	10,  // 61: streamgate.Library.ListVideos:input_type -> streamgate.ListVideosRequest
+	12,  // 62: streamgate.Library.UpdateVideo:input_type -> streamgate.UpdateVideoRequest
+	13,  // 63: streamgate.Library.DeleteVideo:input_type -> streamgate.DeleteVideoRequest
+	16,  // 64: streamgate.Uploads.CreateUpload:input_type -> streamgate.CreateUploadRequest
+	17,  // 65: streamgate.Uploads.GetUpload:input_type -> streamgate.GetUploadRequest
+	18,  // 66: streamgate.Uploads.ListUploads:input_type -> streamgate.ListUploadsRequest
+	21,  // 67: streamgate.Transcoder.CreateTask:input_type -> streamgate.CreateTaskRequest
+	22,  // 68: streamgate.Transcoder.GetTask:input_type -> streamgate.GetTaskRequest
+	45,  // 69: streamgate.Transcoder.ListTasks:input_type -> streamgate.ListTasksRequest
+	47,  // 70: streamgate.Transcoder.CancelTask:input_type -> streamgate.CancelTaskRequest
+	23,  // 71: streamgate.Transcoder.PauseTask:input_type -> streamgate.PauseTaskRequest
+	24,  // 72: streamgate.Transcoder.ResumeTask:input_type -> streamgate.ResumeTaskRequest
+	25,  // 73: streamgate.Transcoder.RetryTask:input_type -> streamgate.RetryTaskRequest
+	26,  // 74: streamgate.Transcoder.UpdateTask:input_type -> streamgate.UpdateTaskRequest
+	27,  // 75: streamgate.Transcoder.ListJobs:input_type -> streamgate.ListJobsRequest
+	31,  // 76: streamgate.Transcoder.CancelTasks:input_type -> streamgate.ChangeTasksRequest
+	31,  // 77: streamgate.Transcoder.PauseTasks:input_type -> streamgate.ChangeTasksRequest
+	31,  // 78: streamgate.Transcoder.ResumeTasks:input_type -> streamgate.ChangeTasksRequest
+	31,  // 79: streamgate.Transcoder.RetryTasks:input_type -> streamgate.ChangeTasksRequest
+	31,  // 80: streamgate.Transcoder.PrioritiseTasks:input_type -> streamgate.ChangeTasksRequest
+	34,  // 81: streamgate.Transcoder.GetQueue:input_type -> streamgate.GetQueueRequest
+	35,  // 82: streamgate.Transcoder.PauseQueue:input_type -> streamgate.PauseQueueRequest
+	36,  // 83: streamgate.Transcoder.ResumeQueue:input_type -> streamgate.ResumeQueueRequest
+	38,  // 84: streamgate.Transcoder.ListWorkers:input_type -> streamgate.ListWorkersRequest
+	40,  // 85: streamgate.Transcoder.DrainWorker:input_type -> streamgate.DrainWorkerRequest
+	41,  // 86: streamgate.Transcoder.ResumeWorker:input_type -> streamgate.ResumeWorkerRequest
+	42,  // 87: streamgate.Transcoder.DrainTranscoder:input_type -> streamgate.DrainTranscoderRequest
+	43,  // 88: streamgate.Transcoder.ResumeTranscoder:input_type -> streamgate.ResumeTranscoderRequest
+	48,  // 89: streamgate.Transcoder.GetMetrics:input_type -> streamgate.GetMetricsRequest
+	50,  // 90: streamgate.Transcoder.Demand:input_type -> streamgate.DemandRequest
+	52,  // 91: streamgate.Access.CreateNonce:input_type -> streamgate.CreateNonceRequest
+	55,  // 92: streamgate.Access.SignIn:input_type -> streamgate.SignInRequest
+	57,  // 93: streamgate.Access.SignOut:input_type -> streamgate.SignOutRequest
+	59,  // 94: streamgate.Access.GetLogin:input_type -> streamgate.GetLoginRequest
+	61,  // 95: streamgate.Access.SetVideoRule:input_type -> streamgate.SetVideoRuleRequest
+	62,  // 96: streamgate.Access.GetVideoRule:input_type -> streamgate.GetVideoRuleRequest
+	63,  // 97: streamgate.Access.DeleteVideoRule:input_type -> streamgate.DeleteVideoRuleRequest
+	66,  // 98: streamgate.Access.PutRule:input_type -> streamgate.PutRuleRequest
+	67,  // 99: streamgate.Access.GetRule:input_type -> streamgate.GetRuleRequest
+	68,  // 100: streamgate.Access.ListRules:input_type -> streamgate.ListRulesRequest
+	70,  // 101: streamgate.Access.DeleteRule:input_type -> streamgate.DeleteRuleRequest
+	72,  // 102: streamgate.Access.SimulateRule:input_type -> streamgate.SimulateRuleRequest
+	73,  // 103: streamgate.Access.CheckAccess:input_type -> streamgate.CheckAccessRequest
+	76,  // 104: streamgate.Access.CreateSession:input_type -> streamgate.CreateSessionRequest
+	78,  // 105: streamgate.Access.RenewSession:input_type -> streamgate.RenewSessionRequest
+	79,  // 106: streamgate.Access.LeaveSession:input_type -> streamgate.LeaveSessionRequest
+	81,  // 107: streamgate.Access.ListSessions:input_type -> streamgate.ListSessionsRequest
+	83,  // 108: streamgate.Access.EndSession:input_type -> streamgate.EndSessionRequest
+	85,  // 109: streamgate.Access.CreateCodes:input_type -> streamgate.CreateCodesRequest
+	87,  // 110: streamgate.Access.DeleteCodes:input_type -> streamgate.DeleteCodesRequest
+	90,  // 111: streamgate.Access.CreateKey:input_type -> streamgate.CreateKeyRequest
+	91,  // 112: streamgate.Access.ListKeys:input_type -> streamgate.ListKeysRequest
+	93,  // 113: streamgate.Access.RevokeKey:input_type -> streamgate.RevokeKeyRequest
+	96,  // 114: streamgate.Webhooks.CreateWebhook:input_type -> streamgate.CreateWebhookRequest
+	97,  // 115: streamgate.Webhooks.GetWebhook:input_type -> streamgate.GetWebhookRequest
+	98,  // 116: streamgate.Webhooks.ListWebhooks:input_type -> streamgate.ListWebhooksRequest
+	100, // 117: streamgate.Webhooks.UpdateWebhook:input_type -> streamgate.UpdateWebhookRequest
+	101, // 118: streamgate.Webhooks.DeleteWebhook:input_type -> streamgate.DeleteWebhookRequest
+	103, // 119: streamgate.Webhooks.RotateWebhook:input_type -> streamgate.RotateWebhookRequest
+	104, // 120: streamgate.Webhooks.TestWebhook:input_type -> streamgate.TestWebhookRequest
+	106, // 121: streamgate.Webhooks.ListDeliveries:input_type -> streamgate.ListDeliveriesRequest
+	108, // 122: streamgate.Webhooks.Redeliver:input_type -> streamgate.RedeliverRequest
+	109, // 123: streamgate.Monitor.GetNode:input_type -> streamgate.GetNodeRequest
+	1,   // 124: streamgate.Library.CreateVideo:output_type -> streamgate.Video
+	1,   // 125: streamgate.Library.GetVideo:output_type -> streamgate.Video
+	5,   // 126: streamgate.Library.GetCells:output_type -> streamgate.Cells
+	11,  // 127: streamgate.Library.ListVideos:output_type -> streamgate.ListVideosResponse
+	1,   // 128: streamgate.Library.UpdateVideo:output_type -> streamgate.Video
+	14,  // 129: streamgate.Library.DeleteVideo:output_type -> streamgate.DeleteVideoResponse
+	15,  // 130: streamgate.Uploads.CreateUpload:output_type -> streamgate.Upload
+	15,  // 131: streamgate.Uploads.GetUpload:output_type -> streamgate.Upload
+	19,  // 132: streamgate.Uploads.ListUploads:output_type -> streamgate.ListUploadsResponse
+	20,  // 133: streamgate.Transcoder.CreateTask:output_type -> streamgate.Task
+	20,  // 134: streamgate.Transcoder.GetTask:output_type -> streamgate.Task
+	46,  // 135: streamgate.Transcoder.ListTasks:output_type -> streamgate.ListTasksResponse
+	20,  // 136: streamgate.Transcoder.CancelTask:output_type -> streamgate.Task
+	20,  // 137: streamgate.Transcoder.PauseTask:output_type -> streamgate.Task
+	20,  // 138: streamgate.Transcoder.ResumeTask:output_type -> streamgate.Task
+	20,  // 139: streamgate.Transcoder.RetryTask:output_type -> streamgate.Task
+	20,  // 140: streamgate.Transcoder.UpdateTask:output_type -> streamgate.Task
+	28,  // 141: streamgate.Transcoder.ListJobs:output_type -> streamgate.ListJobsResponse
+	32,  // 142: streamgate.Transcoder.CancelTasks:output_type -> streamgate.ChangeTasksResponse
+	32,  // 143: streamgate.Transcoder.PauseTasks:output_type -> streamgate.ChangeTasksResponse
+	32,  // 144: streamgate.Transcoder.ResumeTasks:output_type -> streamgate.ChangeTasksResponse
+	32,  // 145: streamgate.Transcoder.RetryTasks:output_type -> streamgate.ChangeTasksResponse
+	32,  // 146: streamgate.Transcoder.PrioritiseTasks:output_type -> streamgate.ChangeTasksResponse
+	37,  // 147: streamgate.Transcoder.GetQueue:output_type -> streamgate.QueueState
+	37,  // 148: streamgate.Transcoder.PauseQueue:output_type -> streamgate.QueueState
+	37,  // 149: streamgate.Transcoder.ResumeQueue:output_type -> streamgate.QueueState
+	39,  // 150: streamgate.Transcoder.ListWorkers:output_type -> streamgate.ListWorkersResponse
+	44,  // 151: streamgate.Transcoder.DrainWorker:output_type -> streamgate.Worker
+	44,  // 152: streamgate.Transcoder.ResumeWorker:output_type -> streamgate.Worker
+	39,  // 153: streamgate.Transcoder.DrainTranscoder:output_type -> streamgate.ListWorkersResponse
+	39,  // 154: streamgate.Transcoder.ResumeTranscoder:output_type -> streamgate.ListWorkersResponse
+	49,  // 155: streamgate.Transcoder.GetMetrics:output_type -> streamgate.GetMetricsResponse
+	51,  // 156: streamgate.Transcoder.Demand:output_type -> streamgate.DemandResponse
+	53,  // 157: streamgate.Access.CreateNonce:output_type -> streamgate.Nonce
+	56,  // 158: streamgate.Access.SignIn:output_type -> streamgate.Login
+	58,  // 159: streamgate.Access.SignOut:output_type -> streamgate.SignOutResponse
+	56,  // 160: streamgate.Access.GetLogin:output_type -> streamgate.Login
+	60,  // 161: streamgate.Access.SetVideoRule:output_type -> streamgate.VideoRule
+	60,  // 162: streamgate.Access.GetVideoRule:output_type -> streamgate.VideoRule
+	64,  // 163: streamgate.Access.DeleteVideoRule:output_type -> streamgate.DeleteVideoRuleResponse
+	65,  // 164: streamgate.Access.PutRule:output_type -> streamgate.Rule
+	65,  // 165: streamgate.Access.GetRule:output_type -> streamgate.Rule
+	69,  // 166: streamgate.Access.ListRules:output_type -> streamgate.ListRulesResponse
+	71,  // 167: streamgate.Access.DeleteRule:output_type -> streamgate.DeleteRuleResponse
+	74,  // 168: streamgate.Access.SimulateRule:output_type -> streamgate.Decision
+	74,  // 169: streamgate.Access.CheckAccess:output_type -> streamgate.Decision
+	77,  // 170: streamgate.Access.CreateSession:output_type -> streamgate.Session
+	77,  // 171: streamgate.Access.RenewSession:output_type -> streamgate.Session
+	80,  // 172: streamgate.Access.LeaveSession:output_type -> streamgate.LeaveSessionResponse
+	82,  // 173: streamgate.Access.ListSessions:output_type -> streamgate.ListSessionsResponse
+	84,  // 174: streamgate.Access.EndSession:output_type -> streamgate.EndSessionResponse
+	86,  // 175: streamgate.Access.CreateCodes:output_type -> streamgate.Codes
+	88,  // 176: streamgate.Access.DeleteCodes:output_type -> streamgate.DeleteCodesResponse
+	89,  // 177: streamgate.Access.CreateKey:output_type -> streamgate.Key
+	92,  // 178: streamgate.Access.ListKeys:output_type -> streamgate.ListKeysResponse
+	94,  // 179: streamgate.Access.RevokeKey:output_type -> streamgate.RevokeKeyResponse
+	95,  // 180: streamgate.Webhooks.CreateWebhook:output_type -> streamgate.Webhook
+	95,  // 181: streamgate.Webhooks.GetWebhook:output_type -> streamgate.Webhook
+	99,  // 182: streamgate.Webhooks.ListWebhooks:output_type -> streamgate.ListWebhooksResponse
+	95,  // 183: streamgate.Webhooks.UpdateWebhook:output_type -> streamgate.Webhook
+	102, // 184: streamgate.Webhooks.DeleteWebhook:output_type -> streamgate.DeleteWebhookResponse
+	95,  // 185: streamgate.Webhooks.RotateWebhook:output_type -> streamgate.Webhook
+	105, // 186: streamgate.Webhooks.TestWebhook:output_type -> streamgate.Delivery
+	107, // 187: streamgate.Webhooks.ListDeliveries:output_type -> streamgate.ListDeliveriesResponse
+	105, // 188: streamgate.Webhooks.Redeliver:output_type -> streamgate.Delivery
+	110, // 189: streamgate.Monitor.GetNode:output_type -> streamgate.Node
+	124, // [124:190] is the sub-list for method output_type
+	58,  // [58:124] is the sub-list for method input_type
+	58,  // [58:58] is the sub-list for extension type_name
+	58,  // [58:58] is the sub-list for extension extendee
+	0,   // [0:58] is the sub-list for field type_name
 }
 
 func init() { file_streamgate_proto_init() }
@@ -6804,15 +7823,17 @@ func file_streamgate_proto_init() {
 	file_streamgate_proto_msgTypes[37].OneofWrappers = []any{}
 	file_streamgate_proto_msgTypes[44].OneofWrappers = []any{}
 	file_streamgate_proto_msgTypes[49].OneofWrappers = []any{}
+	file_streamgate_proto_msgTypes[96].OneofWrappers = []any{}
+	file_streamgate_proto_msgTypes[100].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_streamgate_proto_rawDesc), len(file_streamgate_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   97,
+			NumMessages:   111,
 			NumExtensions: 0,
-			NumServices:   5,
+			NumServices:   6,
 		},
 		GoTypes:           file_streamgate_proto_goTypes,
 		DependencyIndexes: file_streamgate_proto_depIdxs,

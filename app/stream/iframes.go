@@ -48,27 +48,29 @@ func (c *iframes) put(key string, d *document) {
 	}
 }
 
-// serveIFrame sends the first picture of a cell of the smallest rendition.
+// serveIFrame sends a key picture of a cell of the smallest rendition.
 func (s *Service) serveIFrame(a *answer, r *http.Request, v *video, t target) error {
 	source, ok := v.rendition(media.IFramesName)
-	if !ok || t.segment >= v.plan.Timeline.Segments() {
+	if !ok || t.segment >= media.IFrames(v.plan) {
 		return errNotFound
 	}
 	key := fmt.Sprintf("%s/%d", v.id, t.segment)
 	d := s.iframes.get(key)
 	if d == nil {
+		cell, picked := media.IFrameAt(v.plan, t.segment)
+		t.segment = cell
 		f, _, err := s.cell(r.Context(), t, v.id, source.Name)
 		if err != nil {
 			return err
 		}
 		defer f.Close()
-		cell, err := io.ReadAll(io.LimitReader(f, maxCell))
+		data, err := io.ReadAll(io.LimitReader(f, maxCell))
 		if err != nil {
 			return fmt.Errorf("read cell: %w", err)
 		}
-		picture, err := media.IFrameCell(cell)
+		picture, err := media.IFrameCell(data, picked)
 		if err != nil {
-			return fmt.Errorf("take the first picture of a cell: %w", err)
+			return fmt.Errorf("take a picture of a cell: %w", err)
 		}
 		d = newDocument(picture, s.headers.videoMP4, false)
 		s.iframes.put(key, d)

@@ -34,7 +34,7 @@ func TestIFrames(t *testing.T) {
 	b := newBench(t)
 	b.addFilm("pub", true)
 	cell := realCell(t)
-	want, err := media.IFrameCell(cell)
+	want, err := media.IFrameCell(cell, 0)
 	must(t, err)
 
 	got := make(chan reply, 1)
@@ -64,7 +64,7 @@ func TestIFrameOfDamage(t *testing.T) {
 	if got := b.get("/v/pub/iframes/0.m4s"); got.status != 500 || got.code(t) != "internal" {
 		t.Errorf("%d %s", got.status, got.body)
 	}
-	if log := b.log.String(); !strings.Contains(log, "take the first picture") || !strings.Contains(log, "trace_id=") {
+	if log := b.log.String(); !strings.Contains(log, "take a picture") || !strings.Contains(log, "trace_id=") {
 		t.Errorf("logged: %s", log)
 	}
 }

@@ -26,7 +26,7 @@ func (s *Service) serveDocument(a *answer, r *http.Request, v *video, t target) 
 	if t.rendition == "" {
 		docs = v.rates
 	}
-	d, err := docs.get(t.name, func() (*document, error) { return s.render(v, t) })
+	d, err := docs.get(t.name, func() (*document, error) { return s.render(r.Context(), v, t) })
 	if err != nil {
 		return err
 	}
@@ -38,19 +38,19 @@ func (s *Service) serveDocument(a *answer, r *http.Request, v *video, t target) 
 	return nil
 }
 
-func (s *Service) render(v *video, t target) (*document, error) {
+func (s *Service) render(ctx context.Context, v *video, t target) (*document, error) {
 	var body []byte
 	var err error
 	contentType := s.headers.hls
 	switch {
 	case t.kind == kindManifest:
 		contentType = s.headers.dash
-		body, err = media.MPD(v.plan, v.cells)
+		body, err = media.MPD(v.plan, s.measure(ctx, v))
 	case t.kind == kindInit:
 		r, _ := v.rendition(t.rendition)
 		return newDocument(r.Init, s.mp4(r), false), nil
 	case t.rendition == "":
-		body, err = media.MasterPlaylist(v.plan, v.cells)
+		body, err = media.MasterPlaylist(v.plan, s.measure(ctx, v))
 	case t.rendition == media.IFramesName:
 		body, err = media.IFramePlaylist(v.plan)
 	default:

@@ -113,7 +113,10 @@ func (s *shelf) readPlan(ctx context.Context, v, old *video) error {
 	if old != nil && old.plan != nil {
 		v.plan, v.lists = old.plan, old.lists
 		if old.cells.Complete(old.plan) {
-			v.cells, v.rates = old.cells, old.rates
+			v.cells = old.cells
+			if old.record.Storyboard == v.record.Storyboard {
+				v.rates = old.rates
+			}
 			return nil
 		}
 	} else {
@@ -131,7 +134,7 @@ func (s *shelf) readPlan(ctx context.Context, v, old *video) error {
 		return fmt.Errorf("read cells: %w", err)
 	}
 	v.cells = cells
-	if old != nil && old.plan != nil && sameRates(v.plan, old.cells, cells) {
+	if old != nil && old.plan != nil && old.record.Storyboard == v.record.Storyboard && sameRates(v.plan, old.cells, cells) {
 		v.rates = old.rates
 	}
 	return nil

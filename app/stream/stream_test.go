@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -23,6 +24,7 @@ import (
 
 	"streamgate/app/apptest"
 	"streamgate/app/events"
+	"streamgate/app/media"
 	"streamgate/app/rpc"
 	"streamgate/app/stream"
 	"streamgate/store"
@@ -601,16 +603,35 @@ func TestLostEventCostsFresh(t *testing.T) {
 func TestRatesBecomeTrue(t *testing.T) {
 	b := newBench(t, func(c *stream.Config) { c.Fresh = time.Nanosecond })
 	b.addFilm("pub", true)
-	before := b.get("/v/pub/master.m3u8")
+	before, cell := b.get("/v/pub/master.m3u8"), realCell(t)
 	for _, r := range []string{"720p", "360p", "audio"} {
 		for i := range 3 {
-			must(t, b.catalog.Plans.MarkCells(t.Context(), "pub", store.Cell{Rendition: r, Segment: i, Bytes: 1000}))
+			body := strings.Repeat("x", 1000)
+			if r == "360p" {
+				body = string(cell)
+			}
+			b.put(store.CellKey("pub", r, i), body)
+			must(t, b.catalog.Plans.MarkCells(t.Context(), "pub", store.Cell{Rendition: r, Segment: i, Bytes: int64(len(body))}))
 		}
 	}
 	after := b.get("/v/pub/master.m3u8")
-	if !strings.Contains(before.body, "AVERAGE-BANDWIDTH=2128000") || !strings.Contains(after.body, "AVERAGE-BANDWIDTH=6000") ||
-		before.header.Get("Etag") == after.header.Get("Etag") {
-		t.Errorf("before:\n%s\nafter:\n%s", before.body, after.body)
+	key, err := media.IFrameCell(cell, 0)
+	must(t, err)
+	// Peaks are those of the first two cells, of 2 s.
+	want := []string{"BANDWIDTH=7990,AVERAGE-BANDWIDTH=6000,", fmt.Sprintf("BANDWIDTH=%d,AVERAGE-BANDWIDTH=%d,", 4*len(key), 3*len(key))}
+	if !strings.Contains(before.body, "AVERAGE-BANDWIDTH=2128000") || !strings.Contains(after.body, want[0]) ||
+		!strings.Contains(after.body, "#EXT-X-I-FRAME-STREAM-INF:"+want[1]) || before.header.Get("Etag") == after.header.Get("Etag") {
+		t.Errorf("before:\n%s\nafter:\n%s\nwant %q", before.body, after.body, want)
+	}
+
+	// A cell that is lost costs only its rendition the measurement.
+	must(t, b.objects.Delete(t.Context(), store.CellKey("pub", "720p", 1)))
+	_, err = b.catalog.Videos.Update(t.Context(), "pub", func(v *store.Video) error { v.Storyboard = true; return nil })
+	must(t, err)
+	b.put(store.StillKey("pub", "storyboard-0.jpg"), "a sheet of 16 bytes")
+	if got := b.get("/v/pub/manifest.mpd"); !strings.Contains(got.body, `id="720p" bandwidth="3000000"`) ||
+		!strings.Contains(got.body, `bandwidth="3990"`) || !strings.Contains(got.body, `contentType="image"`) {
+		t.Errorf("with a lost cell:\n%s", got.body)
 	}
 }
 

@@ -296,6 +296,8 @@ func TestDrainOfTheTranscoder(t *testing.T) {
 	if got := r.task(task.Id); got.State != store.TaskProcessing {
 		t.Errorf("task %+v", got)
 	}
+	_, err = n.ResumeWorker(ctx, &rpc.ResumeWorkerRequest{Id: "worker-1"})
+	wantReason(t, err, "transcoder_drained")
 	_, err = n.ResumeTranscoder(ctx, &rpc.ResumeTranscoderRequest{})
 	r.ok(err)
 	r.untilTask(task.Id, store.TaskSucceeded)

@@ -223,6 +223,32 @@ func TestAPlanJobThatEndedWithoutItsTask(t *testing.T) {
 	r.wantNoOpenJobs("t1")
 }
 
+// A node dies while it ends the video of a refused source: the media is gone
+// before the record says that the video has failed, or the next sweep would
+// pass over it.
+func TestRefusedMediaGoesFirst(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.upload("v1", []byte("x"))
+	task := r.processing("t1", "v1")
+	task.State, task.Failure = store.TaskFailed, &store.Failure{Code: "not_a_video", Message: "No."}
+	n := r.node("b1")
+	state := store.VideoState("not asked")
+	n.breaks(func(op storetest.Op, key string) storetest.Fault {
+		if op == storetest.OpDelete && key == store.VideoPrefix("v1") {
+			state = r.video("v1").State
+		}
+		return storetest.Fault{}
+	})
+	n.endVideo(t.Context(), task)
+	if state != store.VideoProcessing {
+		t.Errorf("the media was removed when the video was %s", state)
+	}
+	if v := r.video("v1"); v.State != store.VideoFailed {
+		t.Errorf("video %+v", v)
+	}
+}
+
 func TestATaskThatEndedWithoutItsVideo(t *testing.T) {
 	for name, jobs := range map[string]int{"jobs are left": 1, "no job is left": 0} {
 		t.Run(name, func(t *testing.T) {

@@ -70,6 +70,8 @@ func failureOf(err error) *store.Failure {
 		return &store.Failure{Code: codeDiskFull, Message: "The node's disk is full; the transcode goes on when there is room."}
 	case errors.Is(err, media.ErrStalled):
 		return &store.Failure{Code: codeStalled, Message: "ffmpeg stopped making progress on this part and was ended."}
+	case errors.Is(err, media.ErrPrints):
+		return &store.Failure{Code: codeStalled, Message: "ffmpeg printed errors without end on this part and was ended."}
 	case errors.Is(err, media.ErrMemory):
 		return &store.Failure{Code: codeMemory, Message: "ffmpeg used more memory on this part than transcoder.max_memory allows."}
 	case errors.Is(err, errJobTimeout):
@@ -230,6 +232,8 @@ func unhealthy(err error) string {
 		return "its job took too long"
 	case errors.Is(err, media.ErrStalled):
 		return "its ffmpeg made no progress"
+	case errors.Is(err, media.ErrPrints):
+		return "its ffmpeg printed without end"
 	case errors.Is(err, media.ErrMemory):
 		return "its ffmpeg used too much memory"
 	}

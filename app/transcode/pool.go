@@ -183,6 +183,13 @@ func (p *pool) drain(name string, drained bool) bool {
 	return false
 }
 
+// drains tells whether no worker takes jobs.
+func (p *pool) drains() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.draining
+}
+
 // counts are the workers that take every job, by what they do.
 type counts struct{ total, active, idle, unhealthy int }
 

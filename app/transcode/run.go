@@ -102,15 +102,31 @@ func (s *Service) signal(rank store.Rank) {
 // announce publishes where a task stands.
 func (s *Service) announce(ctx context.Context, topic events.Topic[events.Task], t store.Task) {
 	s.markSpan(ctx, topic, t)
-	topic.Announce(s.Bus, s.Log, events.Task{
-		TaskID: t.ID, VideoID: t.VideoID, State: string(t.State), Progress: t.Progress, Speed: t.Speed, At: time.Now().UTC(),
-		Trace: t.Trace,
-	})
+	topic.Announce(s.Bus, s.Log, events.OfTask(t, time.Now().UTC()))
+}
+
+// announceEnd publishes that a task is over.
+func (s *Service) announceEnd(ctx context.Context, t store.Task) {
+	topic, id := events.TaskEnd(t)
+	s.markSpan(ctx, topic, t)
+	topic.AnnounceAs(s.Bus, s.Log, id, events.OfTask(t, t.Finished))
 }
 
 // announceVideo publishes that a video's record has changed.
 func (s *Service) announceVideo(v store.Video) {
 	events.VideoChanged.Announce(s.Bus, s.Log, events.Video{VideoID: v.ID, State: string(v.State)})
+}
+
+// announceState publishes what a video has come to, and the task with which it
+// has failed.
+func (s *Service) announceState(v store.Video, t store.Task) {
+	payload := events.Video{VideoID: v.ID, State: string(v.State)}
+	if v.State == store.VideoPlayable {
+		events.VideoPlayable.Announce(s.Bus, s.Log, payload)
+	}
+	if topic, id, _, ok := events.VideoEnd(v, t); ok {
+		topic.AnnounceAs(s.Bus, s.Log, id, payload)
+	}
 }
 
 // wake lets many goroutines wait for the next signal.

@@ -93,7 +93,13 @@ func (s *Service) settleVideo(ctx context.Context, id string, state store.VideoS
 		if v.State == state || v.State == store.VideoReady || state == store.VideoProcessing {
 			return errUnchanged
 		}
+		if state == store.VideoReady {
+			v.Ready = time.Now().UTC()
+		}
 		v.State, v.Updated = state, time.Now().UTC()
+		if state == store.VideoReady { // what a task has left missing came all the same
+			v.Failure = nil
+		}
 		return nil
 	})
 	switch {
@@ -103,6 +109,7 @@ func (s *Service) settleVideo(ctx context.Context, id string, state store.VideoS
 		return fmt.Errorf("settle video %s: %w", id, err)
 	}
 	s.announceVideo(video)
+	s.announceState(video, store.Task{})
 	return nil
 }
 
@@ -194,7 +201,7 @@ func (s *Service) end(ctx context.Context, taskID string, state store.TaskState,
 	}
 	s.metrics.ended(task)
 	err = s.bury(ctx, task)
-	s.announce(ctx, endTopic(state), task)
+	s.announceEnd(ctx, task)
 	return task, errors.Join(err, s.admit(ctx))
 }
 
@@ -213,21 +220,15 @@ func (s *Service) bury(ctx context.Context, task store.Task) error {
 	return err
 }
 
-func endTopic(state store.TaskState) events.Topic[events.Task] {
-	switch state {
-	case store.TaskSucceeded:
-		return events.TaskCompleted
-	case store.TaskFailed:
-		return events.TaskFailed
-	default:
-		return events.TaskCancelled
-	}
-}
-
 // endVideo shows in the video that its task did not succeed. A video of which
-// nothing can be played has failed; the media of a refused source is removed.
-// A video that has a newer task is that one's.
+// nothing can be played has failed; the media of a refused source is removed,
+// and first, so that whoever dies between leaves a video that heal looks at. A
+// video that has a newer task is that one's.
 func (s *Service) endVideo(ctx context.Context, task store.Task) {
+	if seen, err := s.Catalog.Videos.Get(ctx, task.VideoID); err == nil &&
+		seen.Ended(task) && seen.DurationSeconds == 0 && refused(seen.Failure) {
+		s.removeMedia(ctx, seen.ID)
+	}
 	video, err := s.Catalog.Videos.Update(ctx, task.VideoID, func(v *store.Video) error {
 		if !v.Ended(task) {
 			return errUnchanged
@@ -241,8 +242,8 @@ func (s *Service) endVideo(ctx context.Context, task store.Task) {
 		}
 		return
 	}
-	if video.DurationSeconds == 0 && refused(video.Failure) {
-		s.removeMedia(ctx, video.ID)
-	}
 	s.announceVideo(video)
+	if video.State == store.VideoFailed {
+		s.announceState(video, task)
+	}
 }

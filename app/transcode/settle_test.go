@@ -122,6 +122,59 @@ func TestALateCellMakesAFailedVideoPlayable(t *testing.T) {
 	}
 }
 
+// Making a ready video once more is an offer: it costs nothing if it comes to
+// nothing.
+func TestASecondTaskCostsAReadyVideoNothing(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	plan := r.uploadPlanned("v1")
+	r.processing("t1", "v1")
+	r.markAll("v1", &plan, 0)
+	n := r.node("b1") // it runs no worker
+	r.ok(n.settle(t.Context(), "t1"))
+	ctx := rpc.System(t.Context())
+	wantAsReady := func() {
+		t.Helper()
+		r.ok(n.heal(t.Context()))
+		if v := r.video("v1"); v.State != store.VideoReady || v.Failure != nil {
+			t.Errorf("video %+v, %+v", v, v.Failure)
+		}
+	}
+	wantAsReady()
+
+	second := n.submit("v1")
+	_, err := n.CancelTask(ctx, &rpc.CancelTaskRequest{Id: second.Id})
+	r.ok(err)
+	wantAsReady()
+
+	_, err = n.RetryTask(ctx, &rpc.RetryTaskRequest{Id: second.Id}) // it has the stills to make
+	r.ok(err)
+	_, err = n.CancelTask(ctx, &rpc.CancelTaskRequest{Id: second.Id})
+	r.ok(err)
+	wantAsReady()
+
+	third := n.submit("v1")
+	_, err = n.end(t.Context(), third.Id, store.TaskFailed, &store.Failure{Code: codeFailed, Message: "It broke."})
+	r.ok(err)
+	r.ok(n.settle(t.Context(), third.Id))
+	wantAsReady()
+}
+
+func TestALateCellMakesAFailedVideoReady(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	plan := r.uploadPlanned("v1")
+	r.processing("t1", "v1")
+	n := r.node("b1")
+	_, err := n.end(t.Context(), "t1", store.TaskCancelled, nil)
+	r.ok(err)
+	r.markAll("v1", &plan, 0)
+	r.ok(n.settle(t.Context(), "t1"))
+	if v := r.video("v1"); v.State != store.VideoReady || v.Failure != nil {
+		t.Errorf("video %+v, %+v", v, v.Failure)
+	}
+}
+
 func TestAnOldTaskDoesNotEndTheVideoOfANewerOne(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

@@ -35,6 +35,10 @@ func (s *Service) drainWorker(ctx context.Context, id string, drained bool) (*rp
 	if err := rpc.Require(ctx, rpc.ScopeOperator); err != nil {
 		return nil, err
 	}
+	if !drained && s.pool.drains() {
+		return nil, rpc.Errorf(connect.CodeFailedPrecondition, "transcoder_drained",
+			"The whole transcoder is drained; resume it, and its workers go on.")
+	}
 	if id == "" || !s.pool.drain(id, drained) {
 		return nil, rpc.Errorf(connect.CodeNotFound, "worker_not_found", "This node has no worker %q.", id)
 	}

@@ -60,11 +60,11 @@ func (s *Service) target(ctx context.Context, rec *store.Upload) (*store.Video, 
 		return nil, err
 	}
 	rec.VideoID = store.NewID()
-	// An owner who wants another profile or priority makes the video first.
-	return &store.Video{
+	video := &store.Video{
 		ID: rec.VideoID, Title: title, State: store.VideoUploading, Profile: rpc.DefaultProfile, Priority: rpc.DefaultPriority,
 		WantSHA256: rec.WantSHA256, UploadID: rec.ID, Created: rec.Created, Updated: rec.Created,
-	}, nil
+	}
+	return video, describe(video, rec.Metadata)
 }
 
 // awaiting returns a video that has no source yet.
@@ -96,6 +96,28 @@ func (s *Service) attach(ctx context.Context, rec store.Upload) error {
 		s.Log.Warn("an upload without a video stays until it expires", "err", derr)
 	}
 	return rpc.NotFound(fmt.Errorf("attach the upload: %w", err), "video", rec.VideoID)
+}
+
+// removeEmpty removes the video that was made with an upload, if nothing but
+// that upload was to fill it.
+func (s *Service) removeEmpty(ctx context.Context, rec store.Upload) error {
+	if rec.VideoID == "" || rec.Metadata["video_id"] != "" || rec.Metadata["title"]+rec.Metadata["filename"] == "" {
+		return nil // it was there before
+	}
+	video, err := s.Catalog.Videos.Get(ctx, rec.VideoID)
+	switch {
+	case isNotFound(err):
+		return nil
+	case err != nil:
+		return fmt.Errorf("read the video: %w", err)
+	case video.State != store.VideoUploading || video.UploadID != rec.ID:
+		return nil
+	}
+	if err := s.Catalog.Videos.Delete(ctx, rec.VideoID); err != nil && !isNotFound(err) {
+		return fmt.Errorf("delete the empty video: %w", err)
+	}
+	events.VideoDeleted.Announce(s.Bus, s.Log, events.Video{VideoID: video.ID, State: string(video.State)})
+	return nil
 }
 
 // detach is the reverse of attach: the video waits for another upload.

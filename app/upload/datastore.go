@@ -72,6 +72,13 @@ func (d dataStore) GetUpload(ctx context.Context, id string) (handler.Upload, er
 	case rec.State == store.UploadExpired || d.s.abandoned(rec):
 		return nil, refuse(ctx, uploadGone())
 	}
+	if rec.VideoID != "" {
+		if _, err := d.s.Catalog.Videos.Get(ctx, rec.VideoID); isNotFound(err) {
+			return nil, refuse(ctx, videoDeleted())
+		} else if err != nil {
+			return nil, refuse(ctx, fmt.Errorf("read the upload's video: %w", err))
+		}
+	}
 	return &tusUpload{s: d.s, rec: rec}, nil
 }
 
@@ -203,6 +210,9 @@ func (u *tusUpload) DeclareLength(ctx context.Context, length int64) error {
 func (u *tusUpload) Terminate(ctx context.Context) error {
 	if u.rec.State == store.UploadComplete {
 		return refuse(ctx, sourceExists(u.rec.VideoID))
+	}
+	if err := u.s.removeEmpty(ctx, u.rec); err != nil {
+		return refuse(ctx, err)
 	}
 	return refuse(ctx, u.s.erase(ctx, u.rec))
 }

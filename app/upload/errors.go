@@ -41,6 +41,10 @@ func uploadGone() error {
 		"This upload has expired or was refused, and its bytes are gone; start a new one.")
 }
 
+func videoDeleted() error {
+	return rpc.StatusErrorf(http.StatusGone, connect.CodeNotFound, "upload_gone", "The video of this upload was deleted; start a new one.")
+}
+
 func wholeMismatch(want, got string) error {
 	return rpc.StatusErrorf(http.StatusUnprocessableEntity, connect.CodeInvalidArgument, "checksum_mismatch",
 		"The file's SHA-256 is %s and not %s as announced; nothing of it was kept.", got, want)

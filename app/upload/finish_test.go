@@ -177,7 +177,7 @@ func TestVideoDeletedMeanwhile(t *testing.T) {
 	id := b.video()
 	url := b.create(5, meta("video_id", id))
 	must(t, b.db.Catalog().Videos.Delete(t.Context(), id))
-	want(t, b.patch(url, 0, []byte("12345")), http.StatusNotFound, "video_not_found")
+	want(t, b.patch(url, 0, []byte("12345")), http.StatusGone, "upload_gone")
 	if r := b.head(url); r.status != http.StatusGone || len(b.spool()) != 0 {
 		t.Errorf("HEAD says %d, files %v", r.status, b.spool())
 	}

@@ -3,11 +3,13 @@ package upload
 import (
 	"encoding/base64"
 	"path"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
 	"streamgate/app/rpc"
+	"streamgate/store"
 )
 
 const (
@@ -59,6 +61,9 @@ func titleFrom(meta map[string]string) (string, error) {
 		return rpc.Title(title)
 	}
 	name := path.Base(strings.ReplaceAll(meta["filename"], `\`, "/"))
+	if stem := strings.TrimSuffix(name, path.Ext(name)); stem != "" {
+		name = stem
+	}
 	if name == "." || name == "/" || !printable(name) {
 		return "", rpc.Invalid("video_missing", "Upload-Metadata must have a video_id, or a title or filename for a new video.")
 	}
@@ -66,6 +71,32 @@ func titleFrom(meta map[string]string) (string, error) {
 		name = string(runes[:rpc.MaxTitle])
 	}
 	return name, nil
+}
+
+// describe gives a new video what the metadata says of it. What only
+// CreateVideo can check is refused, not left out.
+func describe(video *store.Video, meta map[string]string) error {
+	for _, key := range []string{"profile", "rule"} {
+		if meta[key] != "" {
+			return rpc.Invalid("invalid_metadata", "Upload-Metadata cannot have a %s: make the video first (POST /api/v1/videos), and name it with video_id.", key)
+		}
+	}
+	if text := meta["public"]; text != "" {
+		if text != "true" && text != "false" {
+			return rpc.Invalid("invalid_metadata", "public is %q in Upload-Metadata; write true or false.", text)
+		}
+		video.Public = text == "true"
+	}
+	if text := meta["priority"]; text != "" {
+		n, err := strconv.ParseInt(text, 10, 32)
+		if err != nil {
+			return rpc.Invalid("invalid_priority", "The priority is %q; it must be 0 to %d.", text, rpc.MaxPriority)
+		}
+		given := int32(n)
+		video.Priority, err = rpc.Priority(&given, 0)
+		return err
+	}
+	return nil
 }
 
 func printable(s string) bool {

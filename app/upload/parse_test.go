@@ -57,8 +57,10 @@ func FuzzChecksum(f *testing.F) {
 func TestTitles(t *testing.T) {
 	for _, c := range []struct{ title, file, want string }{
 		{"My film", "a.mp4", "My film"},
-		{"", "a.mp4", "a.mp4"},
-		{"", `C:\films\a.mp4`, "a.mp4"},
+		{"", "a.mp4", "a"},
+		{"", "a.b.mp4", "a.b"},
+		{"", ".mp4", ".mp4"},
+		{"", `C:\films\a.mp4`, "a"},
 		{"", "../../etc/passwd", "passwd"},
 		{"", strings.Repeat("ü", 300), strings.Repeat("ü", 200)},
 		{"", "", ""}, {"", "/", ""}, {"", "a\x00b", ""}, {"a\nb", "", ""}, {"\xff", "", ""},

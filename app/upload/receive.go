@@ -24,6 +24,10 @@ const (
 	// length is not known, bytes.
 	reserveStep = 64 << 20
 
+	// writeBackBytes is how much is gathered before the kernel is told to begin
+	// writing it, so that a sync finds most of it on the disk.
+	writeBackBytes = 4 << 20
+
 	// progressInterval bounds the progress events of one upload.
 	progressInterval = 250 * time.Millisecond
 )
@@ -43,6 +47,15 @@ type transfer struct {
 	mark     func(context.Context, int64) error // records that bytes are durable; nil: nothing is recorded
 	marked   int64
 	markedAt time.Time
+	begun    int64       // up to where the kernel was told to write
+	syncing  *syncedFile // the sync in the background; nil if there is none
+}
+
+// syncedFile is a sync of a file's first bytes.
+type syncedFile struct {
+	at   int64
+	done chan struct{}
+	err  error
 }
 
 // transfer opens an upload's file to append from byte at. The caller holds
@@ -58,7 +71,7 @@ func (s *Service) transfer(id, videoID string, at, size int64) (*transfer, error
 	}
 	return &transfer{
 		s: s, id: id, videoID: videoID, size: size, file: f, at: at,
-		live: l, marked: at, markedAt: s.Now(),
+		live: l, marked: at, markedAt: s.Now(), begun: at,
 	}, nil
 }
 
@@ -123,28 +136,82 @@ func (t *transfer) progress() {
 		UploadID: t.id, VideoID: t.videoID, Offset: t.at, SizeBytes: max(0, t.size)})
 }
 
-// maybeMark syncs and records now and then. Bytes with a checksum of their
-// own count only once that is verified.
+// maybeMark syncs now and then, in the background while more arrives, and
+// records what was synced. Bytes with a checksum of their own count only once
+// that is verified.
 func (t *transfer) maybeMark(ctx context.Context) error {
-	due := t.at-t.marked >= syncBytes || t.s.Now().Sub(t.markedAt) >= syncInterval
-	if t.mark == nil || t.check != nil || !due {
+	if t.at-t.begun >= writeBackBytes {
+		beginWriteBack(t.file, t.begun, t.at-t.begun)
+		t.begun = t.at
+	}
+	if t.mark == nil || t.check != nil {
 		return nil
 	}
-	return t.commit(ctx)
+	if t.syncing == nil {
+		if t.at-t.marked >= syncBytes || t.s.Now().Sub(t.markedAt) >= syncInterval {
+			t.syncing = syncBehind(t.file, t.at)
+		}
+		return nil
+	}
+	select {
+	case <-t.syncing.done:
+		return t.synced(ctx)
+	default:
+		return nil
+	}
+}
+
+// syncBehind begins to sync a file that is written on.
+func syncBehind(f *os.File, at int64) *syncedFile {
+	s := &syncedFile{at: at, done: make(chan struct{})}
+	go func() {
+		defer close(s.done)
+		s.err = datasync(f)
+	}()
+	return s
+}
+
+// synced waits for the sync in the background, if there is one, and records
+// what it reached.
+func (t *transfer) synced(ctx context.Context) error {
+	if t.syncing == nil {
+		return nil
+	}
+	<-t.syncing.done
+	s := t.syncing
+	t.syncing = nil
+	if s.err != nil {
+		return t.s.writeError(s.err)
+	}
+	return t.record(ctx, s.at)
+}
+
+// record notes that the first bytes are durable.
+func (t *transfer) record(ctx context.Context, at int64) error {
+	if t.mark != nil {
+		if err := t.mark(ctx, at); err != nil {
+			return err
+		}
+	}
+	t.marked, t.markedAt = at, t.s.Now()
+	return nil
 }
 
 // commit makes what is in the file durable and records it.
 func (t *transfer) commit(ctx context.Context) error {
+	if err := t.synced(ctx); err != nil {
+		return err
+	}
 	if err := datasync(t.file); err != nil {
 		return t.s.writeError(err)
 	}
-	if t.mark != nil {
-		if err := t.mark(ctx, t.at); err != nil {
-			return err
-		}
-	}
-	t.marked, t.markedAt = t.at, t.s.Now()
-	return nil
+	return t.record(ctx, t.at)
 }
 
-func (t *transfer) close() { t.file.Close() } // everything that counts was synced
+// close leaves the file alone; everything that counts was synced.
+func (t *transfer) close() {
+	if t.syncing != nil {
+		<-t.syncing.done
+	}
+	t.file.Close()
+}

@@ -40,9 +40,11 @@ func (s *Service) Handler() http.Handler { return http.HandlerFunc(s.serveTus) }
 
 func (s *Service) serveTus(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Tus-Resumable", "1.0.0")
-	if err := rpc.Require(r.Context(), rpc.ScopeUploader); err != nil {
-		refuseRequest(w, r, err)
-		return
+	if r.Method != http.MethodOptions { // what we can is told to everybody
+		if err := rpc.Require(r.Context(), rpc.ScopeUploader); err != nil {
+			refuseRequest(w, r, err)
+			return
+		}
 	}
 	ex := &exchange{halt: newHalt(w)}
 	defer ex.halt.end()

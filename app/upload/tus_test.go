@@ -5,6 +5,7 @@ import (
 	"crypto/sha1"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -34,7 +35,7 @@ func TestUploadInPieces(t *testing.T) {
 	}
 	want(t, b.patch(url, half, data[half:]), http.StatusNoContent, "")
 	rec := b.getUpload(idOf(url))
-	if v := b.getVideo(rec.VideoID); v.Title != "holiday.mp4" || v.Profile != "default" {
+	if v := b.getVideo(rec.VideoID); v.Title != "holiday" || v.Profile != "default" {
 		t.Errorf("the new video is %+v", v)
 	}
 	b.wantSource(rec.VideoID, data)
@@ -162,10 +163,13 @@ func TestEveryMethodIsAuthorised(t *testing.T) {
 	for _, scope := range []rpc.Scope{rpc.ScopeNone, rpc.ScopeRead} {
 		b.scope = scope
 		status := map[rpc.Scope]int{rpc.ScopeNone: 401, rpc.ScopeRead: 403}[scope]
-		for _, method := range []string{"POST", "HEAD", "PATCH", "DELETE", "GET", "OPTIONS", "BREW"} {
+		for _, method := range []string{"POST", "HEAD", "PATCH", "DELETE", "GET", "BREW"} {
 			if r := b.do(method, url, nil); r.status != status {
 				t.Errorf("%s with scope %q: %d", method, scope, r.status)
 			}
+		}
+		if r := b.do("OPTIONS", url, nil); r.status != 200 || r.header.Get("Tus-Version") != "1.0.0" {
+			t.Errorf("OPTIONS with scope %q: %d %v", scope, r.status, r.header) // what we can is no secret
 		}
 		if r := b.do("POST", url, nil, "X-HTTP-Method-Override", "DELETE"); r.status != status {
 			t.Errorf("overridden DELETE with scope %q: %d", scope, r.status)
@@ -351,4 +355,57 @@ func TestShutdownKeepsBytes(t *testing.T) {
 	url = b.server.URL + "/api/v1/uploads/" + idOf(url)
 	want(t, b.patch(url, 60, data[60:]), 204, "")
 	b.wantSource(id, data)
+}
+
+// A client that remembers the address of an upload must not think that its
+// video is still there.
+func TestUploadOfADeletedVideo(t *testing.T) {
+	b := newBench(t).start()
+	data := random(1000)
+	done := b.create(len(data), meta("title", "whole"))
+	want(t, b.patch(done, 0, data), http.StatusNoContent, "")
+	half := b.create(len(data), meta("title", "half"))
+	for _, url := range []string{done, half} {
+		id := b.getUpload(url[strings.LastIndex(url, "/")+1:]).VideoID
+		if err := b.db.Catalog().Videos.Delete(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+		if r := b.head(url); r.status != http.StatusGone {
+			t.Errorf("HEAD: %d", r.status)
+		}
+		want(t, b.patch(url, 0, data), http.StatusGone, "upload_gone")
+	}
+}
+
+// A video goes with the upload it was made by, not with one that was made for
+// it.
+func TestTerminationTakesTheEmptyVideoAlong(t *testing.T) {
+	b := newBench(t).start()
+	own := b.create(10, meta("title", "mine"))
+	id := b.getUpload(own[strings.LastIndex(own, "/")+1:]).VideoID
+	want(t, b.do("DELETE", own, nil), http.StatusNoContent, "")
+	if _, err := b.db.Catalog().Videos.Get(t.Context(), id); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("the empty video stays: %v", err)
+	}
+	before := b.video()
+	want(t, b.do("DELETE", b.create(10, meta("video_id", before)), nil), http.StatusNoContent, "")
+	if v := b.getVideo(before); v.State != store.VideoUploading || v.UploadID != "" {
+		t.Errorf("video %+v", v)
+	}
+}
+
+func TestMetadataOfANewVideo(t *testing.T) {
+	b := newBench(t).start()
+	url := b.create(10, meta("filename", "C:\\films\\My.holiday.mp4", "public", "true", "priority", "7"))
+	v := b.getVideo(b.getUpload(url[strings.LastIndex(url, "/")+1:]).VideoID)
+	if v.Title != "My.holiday" || !v.Public || v.Priority != 7 {
+		t.Errorf("video %+v", v)
+	}
+	for _, tt := range [][3]string{
+		{"public", "yes", "invalid_metadata"}, {"priority", "101", "invalid_priority"}, {"priority", "high", "invalid_priority"},
+		{"profile", "small", "invalid_metadata"}, {"rule", "{}", "invalid_metadata"},
+	} {
+		r := b.do("POST", "/api/v1/uploads", nil, "Upload-Length", "10", "Upload-Metadata", meta("title", "x", tt[0], tt[1]))
+		want(t, r, http.StatusBadRequest, tt[2])
+	}
 }

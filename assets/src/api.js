@@ -4,18 +4,35 @@ window.StreamGate = {};
 (() => {
   'use strict';
 
+  // The path under which the site lies, without a trailing slash: "" or
+  // "/videos". This script lies in its folder assets.
+  StreamGate.root = new URL('..', document.currentScript.src).pathname.replace(/\/$/, '');
+
+  // The bearer token of a sign-in, where the browser keeps no cookie of ours:
+  // in a frame of another site. It is lost with the page.
+  StreamGate.bearer = '';
+  StreamGate.framed = window.top !== window;
+
   const offline = { status: 0, code: 'offline', detail: 'The node cannot be reached. Check your connection and try again.' };
   const strange = (status) => ({ status, code: '', detail: `The node answered with status ${status}. Try again in a while.` });
 
-  // ask never throws. Its answer has a status (0: none came), a body, the
+  const loginIsOver = ['login_expired', 'signed_out', 'invalid_login'];
+
+  // ask never throws. The path is the node's, without the root. Its answer has a status (0: none came), a body, the
   // node's own time, and if it is no success a problem (RFC 9457).
   async function ask(path, init) {
     try {
-      const answer = await fetch(path, { cache: 'no-store', ...init });
+      const headers = { ...(init || {}).headers };
+      if (StreamGate.bearer) headers.Authorization = `Bearer ${StreamGate.bearer}`;
+      const answer = await fetch(StreamGate.root + path, { cache: 'no-store', ...init, headers });
       const body = await answer.json().catch(() => null); // 204 has none
       const now = Date.parse(answer.headers.get('Date')) || Date.now();
       const good = answer.ok && (body || answer.status === 204);
       const problem = good ? null : body && body.detail ? body : strange(answer.status);
+      if (StreamGate.bearer && problem && loginIsOver.includes(problem.code)) {
+        StreamGate.bearer = '';
+        return ask(path, init);
+      }
       return { status: answer.status, body, now, problem };
     } catch {
       return { status: 0, body: null, now: Date.now(), problem: offline };
@@ -27,7 +44,7 @@ window.StreamGate = {};
     method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body),
   });
 
-  // page reads another page of this site: its document, or null if there is
+  // page reads a page of this site by its address: its document, or null if there is
   // no answer, and whether it asks to be read again soon.
   StreamGate.page = async (path) => {
     try {

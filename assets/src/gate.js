@@ -72,9 +72,14 @@
   }
 
   async function watch(answer, mine) {
+    if (askedBy && !askedBy.closed) {
+      handOver(answer);
+      return;
+    }
     remember(answer.body);
+    signedIn = answer.body.wallet;
     entered = {};
-    const page = await StreamGate.page(`/s/${answer.body.token}/`);
+    const page = await StreamGate.page(`${StreamGate.root}/s/${answer.body.token}/`);
     if (mine !== attempt) return;
     const main = page.document && page.document.querySelector('main');
     if (main && main.querySelector('.player')) {
@@ -113,6 +118,114 @@
   window.addEventListener('pagehide', () => playing && StreamGate.leave(last.token));
   window.addEventListener('pageshow', (e) => e.persisted && playing && playing.resume()); // it was left
 
+  /* In a frame of another site the browser keeps no cookie of ours, and most
+     wallets do not show themselves: there a window of our own origin passes the
+     gate, and hands its session over to the frame. */
+
+  const forFrame = new URLSearchParams(location.search).get('for') === 'frame';
+  const askedBy = forFrame ? window.opener : null;
+  let helper = null; // the window that this frame has opened
+
+  function handOver(answer) {
+    const { body: session, now } = answer;
+    askedBy.postMessage({ streamgate: id, session, now, vaults: last.vaults }, location.origin); // to no other site's page
+    busy('You may watch. The video plays in the page that you came from; this window may be closed.', false);
+    window.close();
+  }
+
+  $('.window').addEventListener('click', () => {
+    acted = true;
+    helper = window.open(`${gate.dataset.watch}?for=frame`, 'streamgate-gate', 'popup,width=520,height=760');
+    busy(helper ? 'Go on in the window that has opened.' : 'The browser has blocked the window. Allow it, and try again.', false);
+    show('.window', true);
+  });
+
+  window.addEventListener('message', ({ origin, source, data }) => {
+    if (origin !== location.origin || !helper || source !== helper || !data || data.streamgate !== id) return;
+    helper = null;
+    save({ vaults: data.vaults });
+    watch({ body: data.session, now: data.now }, ++attempt);
+  });
+
+  /* Who buys what is asked for, or waits for a time or a place, is let in
+     without doing anything. */
+
+  const soon = 3000; // ms, between two questions
+  const later = 15000; // ms, after a while; and with a password, whose tries are counted
+  const patience = 120000; // ms, after which a while is over
+  let refusal = null; // what was said last, if it is the gate's turn
+  let acting = Date.now(); // when the viewer was here last, ms
+  let timer;
+
+  // passes tells whether a refusal may pass without the viewer's doing.
+  const passes = (problem) => {
+    const { decision } = problem;
+    if (!decision) return ![404, 409, 410].includes(problem.status);
+    const open = leaves(decision.tree).filter((leaf) => leaf.result !== 'pass');
+    return Boolean(decision.wallet) || open.some((leaf) => ![...walletKinds, ...proofs].includes(leaf.kind));
+  };
+
+  function waitFor(problem) {
+    clearTimeout(timer);
+    refusal = problem;
+    const waits = passes(problem);
+    show('.waits', waits);
+    const slowly = !problem.decision || Object.keys(entered).length > 0 || Date.now() - acting > patience;
+    if (waits) timer = setTimeout(askAgain, slowly ? later : soon);
+  }
+
+  const gist = ({ status, detail, decision }) => JSON.stringify([status, detail, decision && [
+    decision.wallet, decision.sentence, leaves(decision.tree).map((leaf) => [leaf.kind, leaf.result]),
+  ]]);
+
+  // askAgain asks without a word; what the viewer does meanwhile counts more.
+  async function askAgain() {
+    clearTimeout(timer);
+    if (document.hidden || !refusal) return; // until somebody looks
+    const mine = attempt;
+    const before = refusal;
+    const answer = await ask();
+    if (mine !== attempt || refusal !== before) {
+      if (!answer.problem) StreamGate.leave(answer.body.token);
+    } else if (!answer.problem) {
+      await watch(answer, ++attempt);
+    } else if (answer.problem.decision && gist(answer.problem) !== gist(before)) {
+      refuse(answer.problem);
+    } else {
+      if (answer.problem.decision) unfold(answer.problem.decision.tree);
+      waitFor(before);
+    }
+  }
+
+  // Whoever comes back to the page may have bought, or signed in elsewhere.
+  document.addEventListener('visibilitychange', () => {
+    acting = Date.now();
+    askAgain();
+  });
+
+  /* A wallet that goes over to another account */
+
+  const followed = new WeakSet(); // providers
+  let signedIn = ''; // address
+  let turned = null; // the wallet, and the account that it has gone over to
+
+  function follow(wallet) {
+    if (followed.has(wallet.provider)) return;
+    followed.add(wallet.provider);
+    StreamGate.wallet.follow(wallet, (account) => {
+      turned = { wallet, account };
+      if (refusal) offer();
+    });
+  }
+
+  function offer() {
+    const other = Boolean(turned && signedIn) && turned.account !== signedIn;
+    $('.changed code').textContent = other ? turned.account : '';
+    show('.changed', other);
+  }
+
+  $('.changed button').addEventListener('click', () => signOut(() => use(turned.wallet)));
+
   /* Showing */
 
   const { readable, item } = StreamGate;
@@ -122,7 +235,10 @@
     gate.setAttribute('aria-busy', waiting);
     gate.classList.remove('wrong');
     $('.why').replaceChildren(...readable(text));
-    show('.again', false);
+    clearTimeout(timer);
+    refusal = null;
+    acting = Date.now();
+    for (const name of ['.again', '.waits', '.window', '.changed']) show(name, false);
   }
 
   // step marks where one is on the way: what is before now is done.
@@ -155,14 +271,20 @@
     show('.wallets', asks(walletKinds) && !wallet);
     show('.who', Boolean(wallet));
     show('.other', Boolean(wallet));
+    show('.window', StreamGate.framed && asks(walletKinds) && !wallet);
     $('.who code').textContent = wallet;
+    signedIn = wallet;
     show('.vaults', asks(walletKinds) && Boolean(wallet));
     list(decision.admits || []);
     show('.tree', Boolean(wallet));
-    $('.tree ul').replaceChildren(...(decision.tree ? [explain(decision.tree)] : []));
+    unfold(decision.tree);
     show('.again', Boolean(wallet) || !asks([...walletKinds, ...proofs]));
+    offer();
     refocus();
+    waitFor(problem);
   }
+
+  const unfold = (tree) => $('.tree ul').replaceChildren(...(tree ? [explain(tree)] : []));
 
   // refocus leads the keyboard on from what is no longer there.
   function refocus() {
@@ -202,8 +324,9 @@
   /* Wallets */
 
   StreamGate.wallet.find((found, settled) => {
+    found.forEach(follow);
     $('.wallets ul').replaceChildren(...found.map(walletButton));
-    show('.no-wallet', settled && !found.length);
+    show('.no-wallet', settled && !found.length && !StreamGate.framed);
   });
 
   function walletButton(wallet) {
@@ -226,18 +349,23 @@
     }
     step(1);
     busy(wrong, false);
+    show('.wallets', true);
+    show('.window', StreamGate.framed);
   }
 
-  $('.other').addEventListener('click', async () => {
+  async function signOut(then) {
     const mine = ++attempt;
     acted = true;
     save({});
     busy('Signing out …');
     const answer = await StreamGate.post('/api/v1/auth/sign-out', {});
     if (mine !== attempt) return;
+    StreamGate.bearer = '';
     if (answer.problem) refuse(answer.problem);
-    else await enter();
-  });
+    else await then();
+  }
+
+  $('.other').addEventListener('click', () => signOut(enter));
 
   /* What is entered */
 

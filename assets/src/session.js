@@ -114,6 +114,6 @@
   // leave tells the node that nobody watches any more, also while the page is
   // going away.
   StreamGate.leave = (token) => {
-    navigator.sendBeacon('/api/v1/sessions:leave', new Blob([JSON.stringify({ token })], { type: 'application/json' }));
+    navigator.sendBeacon(StreamGate.root + '/api/v1/sessions:leave', new Blob([JSON.stringify({ token })], { type: 'application/json' }));
   };
 })();

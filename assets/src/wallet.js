@@ -93,6 +93,14 @@ Issued At: ${issued}`;
     list();
   }
 
+  // follow tells changed each account that a wallet goes over to (EIP-1193).
+  function follow({ provider }, changed) {
+    if (typeof provider.on !== 'function') return;
+    provider.on('accountsChanged', (accounts) => {
+      if (Array.isArray(accounts) && isAddress(accounts[0])) changed(checksum(accounts[0]));
+    });
+  }
+
   /* Sign-in */
 
   // explain makes a sentence of what a wallet threw (EIP-1193).
@@ -129,7 +137,9 @@ Issued At: ${issued}`;
     const signature = await provider.request({ method: 'personal_sign', params: ['0x' + hex(utf8(text)), account] });
     step('Checking the signature …');
     const answer = await StreamGate.post('/api/v1/auth/verify', { message: text, signature });
-    return answer.problem ? answer.problem.detail : null;
+    if (answer.problem) return answer.problem.detail;
+    if (StreamGate.framed) StreamGate.bearer = answer.body.token; // the cookie may not be kept
+    return null;
   }
 
   // chainOf is the wallet's own chain if one may sign in on it, else the first
@@ -139,5 +149,5 @@ Issued At: ${issued}`;
     return chains.some((chain) => chain.id === own) ? own : chains[0].id;
   }
 
-  StreamGate.wallet = { find, signIn, checksum, keccak256, message, isAddress };
+  StreamGate.wallet = { find, follow, signIn, checksum, keccak256, message, isAddress };
 })();

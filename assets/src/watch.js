@@ -9,7 +9,8 @@
 //            page's own address says whether there is one
 //   now, vaults, moved   as in StreamGate.keep
 //   begin    play at once
-//   at       begin there, seconds
+//   at       begin there, seconds; else where the page's address says, else
+//            where the video was left
 //   again    what "Try again" does once access has ended; it is told where
 //            playback was, seconds
 StreamGate.play = (root, how = {}) => {
@@ -22,14 +23,17 @@ StreamGate.play = (root, how = {}) => {
   const quality = $('.quality');
   const volume = $('.volume');
   const message = $('.message');
+  const { memory } = StreamGate;
+  const id = player.dataset.video;
+  const wishes = StreamGate.wishes(location);
   const duration = () => (Number.isFinite(video.duration) ? video.duration : Number(player.dataset.duration) || 0);
 
   /* The ticket in the paths of a session; none if the video is public. */
 
-  const ticket = /\/s\/[^/]+\//;
-  let token = how.session ? how.session.token : (player.dataset.hls.match(/\/s\/([^/]+)\//) || [])[1];
+  const ticket = new RegExp(`${StreamGate.root}/s/([^/]+)/`);
+  let token = how.session ? how.session.token : (player.dataset.hls.match(ticket) || [])[1];
   // Playlists were read under an earlier ticket, and what they list with them.
-  const here = (url) => (token ? url.replace(ticket, `/s/${token}/`) : url);
+  const here = (url) => (token ? url.replace(ticket, `${StreamGate.root}/s/${token}/`) : url);
 
   /* Loading */
 
@@ -42,13 +46,16 @@ StreamGate.play = (root, how = {}) => {
     errorRetry: { maxNumRetry: 30, retryDelayMs: 500, maxRetryDelayMs: 4000 },
   };
 
+  const last = Math.max(0, duration() - 1);
+  const begin = Math.min(last, how.at || (wishes.at >= 0 ? wishes.at : memory.position(id)));
+  const playAtOnce = how.begin || wishes.autoplay;
   let hls = null;
   let mended = 0; // errors in a row
   if (window.Hls && Hls.isSupported()) {
     hls = new Hls({
       enableWorker: false,
       autoStartLoad: true,
-      startPosition: how.at || -1,
+      startPosition: begin || -1,
       backBufferLength: 60,
       maxMaxBufferLength: 60, // else a small film is loaded whole, by viewers who leave or lose access
       xhrSetup: (xhr, url) => xhr.open('GET', here(url), true),
@@ -59,12 +66,12 @@ StreamGate.play = (root, how = {}) => {
     hls.on(Hls.Events.FRAG_BUFFERED, () => { mended = 0; });
     hls.on(Hls.Events.ERROR, (_, data) => (refusal(data) ? admitted(data) : data.fatal && recover(data)));
     hls.on(Hls.Events.MANIFEST_PARSED, listQualities);
-    if (how.begin) hls.on(Hls.Events.MANIFEST_PARSED, start);
+    if (playAtOnce) hls.on(Hls.Events.MANIFEST_PARSED, start);
     hls.on(Hls.Events.LEVEL_SWITCHED, nameQuality);
     hls.loadSource(player.dataset.hls);
     hls.attachMedia(video);
   } else if (video.canPlayType('application/vnd.apple.mpegurl')) {
-    loadNative(how.at || 0, how.begin);
+    loadNative(begin, playAtOnce);
     quality.hidden = true;
   } else {
     say('This browser can play neither Media Source Extensions nor HLS.');
@@ -126,6 +133,7 @@ StreamGate.play = (root, how = {}) => {
 
   // stop lets go of the media and of everything that runs.
   function stop() {
+    keepPosition();
     life.abort();
     if (keeper) keeper.stop();
     video.pause();
@@ -156,24 +164,59 @@ StreamGate.play = (root, how = {}) => {
     const best = [...hls.levels.keys()].sort((a, b) => hls.levels[b].bitrate - hls.levels[a].bitrate);
     for (const i of best) {
       const l = hls.levels[i];
-      const name = l.height ? `${l.height}p` : 'Sound';
-      quality.append(new Option(`${name} · ${(l.bitrate / 1e6).toFixed(1)} Mb/s`, i));
+      quality.append(new Option(`${levelName(l)} · ${(l.bitrate / 1e6).toFixed(1)} Mb/s`, i));
     }
     quality.hidden = hls.levels.length < 2;
+    const chosen = memory.quality();
+    const fitting = best.find((i) => hls.levels[i].height <= chosen) ?? best.at(-1);
+    if (chosen && !quality.hidden) {
+      hls.loadLevel = fitting;
+      quality.value = fitting;
+    }
+  }
+
+  // levelName is how viewers know a rendition: a copy of the source by its size.
+  function levelName(l) {
+    if (!l.height) return 'Sound';
+    const { original } = player.dataset;
+    return original && l.uri.includes(`/${original}/`) ? `${l.height}p (original)` : `${l.height}p`;
   }
 
   function nameQuality(_, data) {
     const l = hls.levels[data.level];
-    quality.options[0].text = hls.autoLevelEnabled && l && l.height ? `Auto (${l.height}p)` : 'Auto';
+    quality.options[0].text = hls.autoLevelEnabled && l && l.height ? `Auto: ${levelName(l)}` : 'Auto';
   }
 
-  quality.addEventListener('change', () => { hls.nextLevel = Number(quality.value); });
+  quality.addEventListener('change', () => {
+    const i = Number(quality.value);
+    hls.nextLevel = i;
+    memory.setQuality(i < 0 ? 0 : hls.levels[i].height);
+  });
+
+  /* Speed */
+
+  const speed = $('.speed');
+  speed.addEventListener('change', () => { video.defaultPlaybackRate = video.playbackRate = Number(speed.value); }); // the default survives a load
+  function changeSpeed(step) {
+    const next = speed.options[speed.selectedIndex + step];
+    if (!next) return;
+    speed.value = next.value;
+    speed.dispatchEvent(new Event('change'));
+  }
 
   /* Play, seek, sound */
 
   const toggle = () => (video.paused ? video.play().catch(() => {}) : video.pause());
   const go = (t) => { video.currentTime = Math.min(Math.max(0, t), Math.max(0, duration() - 0.05)); };
-  const setVolume = (v) => { video.muted = false; video.volume = Math.min(1, Math.max(0, v)); };
+  // What the viewer does is remembered; what a link asks for is not.
+  function setSound(level, muted) {
+    video.volume = Math.min(1, Math.max(0, level));
+    video.muted = muted;
+    memory.setVolume(video.volume, video.muted);
+  }
+  const setVolume = (v) => setSound(v, false);
+  const toggleMute = () => setSound(video.volume || 1, !silent());
+  const silent = () => video.muted || video.volume === 0;
   const fullscreen = () => (document.fullscreenElement ? document.exitFullscreen() : player.requestFullscreen && player.requestFullscreen());
 
   function time(s) {
@@ -186,6 +229,7 @@ StreamGate.play = (root, how = {}) => {
     const d = duration();
     const at = d ? video.currentTime / d : 0;
     clock.textContent = `${time(video.currentTime)} / ${time(d)}`;
+    root.querySelector('.copy span').textContent = time(video.currentTime);
     $('.played').setAttribute('width', at * 1000);
     if (!seeking) seek.value = at * 1000;
     seek.setAttribute('aria-valuetext', `${time(video.currentTime)} of ${time(d)}`);
@@ -195,18 +239,21 @@ StreamGate.play = (root, how = {}) => {
   seek.addEventListener('input', () => { seeking = true; go((seek.value / 1000) * duration()); draw(); });
   seek.addEventListener('change', () => { seeking = false; });
   for (const name of ['timeupdate', 'durationchange', 'seeking']) video.addEventListener(name, draw);
-  video.addEventListener('play', () => player.classList.add('started', 'playing'));
-  video.addEventListener('pause', () => player.classList.remove('playing'));
+  const label = (button, text) => $(button).setAttribute('aria-label', text);
+  video.addEventListener('play', () => { player.classList.add('started', 'playing'); label('.play', 'Pause'); });
+  video.addEventListener('pause', () => { player.classList.remove('playing'); label('.play', 'Play'); });
   for (const name of ['waiting', 'seeking']) video.addEventListener(name, () => player.classList.add('stalled'));
   for (const name of ['playing', 'seeked', 'canplay']) video.addEventListener(name, () => player.classList.remove('stalled'));
-  video.addEventListener('volumechange', () => {
-    player.classList.toggle('muted', video.muted || video.volume === 0);
+  video.addEventListener('volumechange', drawSound);
+  function drawSound() {
+    player.classList.toggle('muted', silent());
+    label('.mute', silent() ? 'Unmute' : 'Mute');
     volume.value = video.muted ? 0 : video.volume;
-  });
+  }
   volume.addEventListener('input', () => setVolume(Number(volume.value)));
   $('.big-play').addEventListener('click', () => { toggle(); player.focus(); });
   $('.play').addEventListener('click', toggle);
-  $('.mute').addEventListener('click', () => { video.muted = !video.muted; });
+  $('.mute').addEventListener('click', toggleMute);
   $('.pip').addEventListener('click', () => (document.pictureInPictureElement ? document.exitPictureInPicture() : video.requestPictureInPicture()).catch(() => {}));
   $('.pip').hidden = !document.pictureInPictureEnabled;
   $('.full').addEventListener('click', fullscreen);
@@ -214,14 +261,15 @@ StreamGate.play = (root, how = {}) => {
   video.addEventListener('dblclick', fullscreen);
 
   const keys = {
-    ' ': toggle, k: toggle, m: () => { video.muted = !video.muted; }, f: fullscreen,
+    ' ': toggle, k: toggle, m: toggleMute, f: fullscreen,
+    '<': () => changeSpeed(-1), '>': () => changeSpeed(1),
     j: () => go(video.currentTime - 10), l: () => go(video.currentTime + 10),
     ArrowLeft: () => go(video.currentTime - 5), ArrowRight: () => go(video.currentTime + 5),
     ArrowUp: () => setVolume(video.volume + 0.1), ArrowDown: () => setVolume(video.volume - 0.1),
     Home: () => go(0), End: () => go(duration()),
   };
   document.addEventListener('keydown', (e) => {
-    const busy = e.target.closest('select, summary, a, .volume, .row button, .message button, .demo button');
+    const busy = e.target.closest('select, summary, a, .volume, .row button, .message button, .demo button, .share');
     if (busy || e.ctrlKey || e.metaKey || e.altKey) return;
     const act = keys[e.key] || (/^[0-9]$/.test(e.key) && (() => go((Number(e.key) / 10) * duration())));
     if (!act) return;
@@ -229,6 +277,27 @@ StreamGate.play = (root, how = {}) => {
     act();
     stir();
   }, { signal: life.signal });
+
+  /* Where it was left, and where a link leads */
+
+  let kept = 0; // ms
+  function keepPosition() {
+    if (life.signal.aborted || !player.classList.contains('started') || video.readyState === 0) return;
+    kept = Date.now();
+    memory.setPosition(id, video.currentTime, duration());
+  }
+  video.addEventListener('timeupdate', () => Date.now() - kept > 5000 && keepPosition());
+  for (const name of ['pause', 'seeked', 'ended']) video.addEventListener(name, keepPosition);
+  window.addEventListener('pagehide', keepPosition, { signal: life.signal });
+  window.addEventListener('hashchange', () => {
+    const { at } = StreamGate.wishes(location);
+    if (at >= 0) go(at);
+  }, { signal: life.signal });
+
+  StreamGate.share(root.querySelector('.share'), player.dataset.link, () => video.currentTime);
+  StreamGate.mediaKeys(video, {
+    title: player.dataset.title, artwork: () => here(video.getAttribute('poster') || ''), duration, go, signal: life.signal,
+  });
 
   let idle;
   function stir() {
@@ -282,7 +351,7 @@ StreamGate.play = (root, how = {}) => {
     const making = root.querySelector('.making');
     const stillsMissing = !player.dataset.storyboard && !player.classList.contains('sound') && asked++ < 60;
     if (player.dataset.state === 'ready' && !stillsMissing) return;
-    const { ok, document: fresh } = await StreamGate.page(token ? `/s/${token}/` : location.href);
+    const { ok, document: fresh } = await StreamGate.page(token ? `${StreamGate.root}/s/${token}/` : location.href);
     if (life.signal.aborted) return;
     if (ok) {
       making.replaceChildren(...fresh.querySelector('.making').childNodes);
@@ -302,6 +371,9 @@ StreamGate.play = (root, how = {}) => {
 
   if (player.dataset.storyboard) loadStoryboard().catch(() => {});
   setTimeout(again, 2000);
+  video.volume = memory.volume().volume;
+  video.muted = memory.volume().muted || wishes.muted;
+  drawSound();
   draw();
   return { stop, resume: () => keeper && keeper.resume() };
 };

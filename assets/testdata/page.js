@@ -9,11 +9,13 @@ const vm = require('node:vm');
 // load runs scripts of ../src in a window of their own and returns it.
 exports.load = (names, globals = {}) => {
   const window = Object.assign(new EventTarget(), {
-    TextEncoder, Event, CustomEvent, Blob, Date, // the test's own Date, so that it may be moved
+    TextEncoder, Event, URL, URLSearchParams, document: { currentScript: { src: 'http://node.example/assets/api.js' } },
+    CustomEvent, Blob, Date, // the test's own Date, so that it may be moved
     setTimeout: (...args) => setTimeout(...args), clearTimeout: (...args) => clearTimeout(...args),
     ...globals,
   });
   window.window = window;
+  window.top ??= window;
   vm.createContext(window);
   for (const name of names) {
     const file = path.join(__dirname, '../src', name);

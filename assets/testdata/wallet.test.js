@@ -146,3 +146,35 @@ test('no wallet is known as such only after a while', (t) => {
   const { reports } = found(t, () => {});
   assert.deepEqual(reports, [[[], false], [[], true]]);
 });
+
+test('the accounts that a wallet goes over to are told, and nothing else', () => {
+  const { wallet } = load(['api.js', 'wallet.js']).StreamGate;
+  let tell;
+  const told = [];
+  wallet.follow({ provider: { request: async () => null, on: (name, f) => { assert.equal(name, 'accountsChanged'); tell = f; } } }, (one) => told.push(one));
+  for (const accounts of [[account], [], null, ['<b>'], 'x', [account.toUpperCase().replace('X', 'x'), account]]) tell(accounts);
+  assert.deepEqual(told, [checksummed, checksummed]);
+  wallet.follow({ provider: { request: async () => null } }, () => assert.fail()); // has no events
+});
+
+test('in a frame the sign-in is carried along, until it is over', async () => {
+  const asked = [];
+  const answers = [json(200, { ...nonce, token: 'T' }), json(200, { ...nonce, token: 'T' }), json(200, {}), json(401, { status: 401, code: 'login_expired', detail: 'over' }), json(200, {})];
+  const window = load(['api.js', 'wallet.js'], { top: {}, fetch: async (path, init) => { asked.push(init.headers.Authorization); return answers.shift(); } });
+  const request = async ({ method }) => ({ eth_requestAccounts: [account], eth_chainId: '0x539', personal_sign: '0xsig' })[method];
+  assert.equal(await window.StreamGate.wallet.signIn({ provider: { request } }, () => {}), null);
+  await window.StreamGate.get('/api/v1/a');
+  const last = await window.StreamGate.get('/api/v1/b');
+  assert.equal(last.problem, null);
+  assert.deepEqual(asked, [undefined, undefined, 'Bearer T', 'Bearer T', undefined]);
+});
+
+test('a site under a path asks there', async () => {
+  const asked = [];
+  const window = load(['api.js'], {
+    document: { currentScript: { src: 'https://example.org/tv/assets/api.0123.js' } },
+    fetch: async (path) => { asked.push(path); return json(200, {}); },
+  });
+  await window.StreamGate.get('/api/v1/x');
+  assert.deepEqual([window.StreamGate.root, asked], ['/tv', ['/tv/api/v1/x']]);
+});

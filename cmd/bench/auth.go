@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"streamgate/app/access"
+	"streamgate/app/access/sessions"
 )
 
 // authCommand makes the bench be the upstream that nginx asks.
@@ -21,7 +21,7 @@ const authCommand = "auth-upstream"
 // tickets that the node checks, with the node's own code, and does nothing
 // else. It first prints its address and a ticket.
 func serveAuth(stdin io.Reader, stdout io.Writer) error {
-	tickets, err := access.NewTickets(context.Background(), secrets{})
+	tickets, err := sessions.NewTickets(context.Background(), secrets{})
 	if err != nil {
 		return err
 	}
@@ -42,7 +42,7 @@ func serveAuth(stdin io.Reader, stdout io.Writer) error {
 		_, _ = io.Copy(io.Discard, stdin) // ends with the bench
 		_ = srv.Close()                   // the process ends
 	}()
-	token := tickets.Sign(access.Ticket{
+	token := tickets.Sign(sessions.Ticket{
 		SessionID: "01994f6c2e5a7c3b8d1f", VideoID: "01994f6c2e5a7c3b8d20", Expires: time.Now().Add(4 * time.Hour),
 	})
 	fmt.Fprintln(stdout, ln.Addr(), token)

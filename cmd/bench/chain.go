@@ -9,7 +9,7 @@ import (
 
 	"github.com/ethereum/go-ethereum/params"
 
-	"streamgate/app/access"
+	"streamgate/app/access/eth"
 	"streamgate/app/access/evm"
 	"streamgate/cmd/devchain/devnet"
 )
@@ -63,7 +63,7 @@ func (c *chain) settings(poll time.Duration) string {
 func (c *chain) reader() (*evm.Chains, error) {
 	return evm.New(evm.Config{Chains: []evm.ChainConfig{{
 		ID: c.ChainID, URLs: []string{c.URL},
-		Multicall: access.Address(c.Multicall), DelegateRegistry: access.Address(c.Registry),
+		Multicall: eth.Address(c.Multicall), DelegateRegistry: eth.Address(c.Registry),
 	}}})
 }
 

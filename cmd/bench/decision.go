@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"streamgate/app/access"
+	"streamgate/app/access/eth"
+	"streamgate/app/access/rules"
 	"streamgate/app/rpc"
 	"streamgate/store"
 	"streamgate/store/bolt"
@@ -44,7 +46,7 @@ func benchDecision(ctx context.Context, b *bench) ([]result, error) {
 	if _, err := c.Mint721(ctx, c.Holder.Address); err != nil {
 		return nil, err
 	}
-	holder := access.Address(c.Holder.Address)
+	holder := eth.Address(c.Holder.Address)
 	if _, err := g.decide(ctx, holder, true); err != nil {
 		return nil, err
 	}
@@ -57,7 +59,7 @@ func benchDecision(ctx context.Context, b *bench) ([]result, error) {
 		cached = append(cached, took)
 	}
 	for range b.runs(1000, 100) {
-		var stranger access.Address
+		var stranger eth.Address
 		rand.Read(stranger[:]) // never fails (crypto/rand)
 		took, err := g.decide(ctx, stranger, false)
 		if err != nil {
@@ -81,7 +83,7 @@ func newGate(ctx context.Context, c *chain, db *bolt.DB) (*gate, error) {
 	if err != nil {
 		return nil, err
 	}
-	rule, err := access.ParseRule(written)
+	rule, err := rules.Parse(written)
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +105,7 @@ func newGate(ctx context.Context, c *chain, db *bolt.DB) (*gate, error) {
 }
 
 // decide returns how many milliseconds it took to decide about a wallet.
-func (g *gate) decide(ctx context.Context, wallet access.Address, admit bool) (float64, error) {
+func (g *gate) decide(ctx context.Context, wallet eth.Address, admit bool) (float64, error) {
 	req := &rpc.CheckAccessRequest{VideoId: gatedVideo, Wallet: wallet.String()}
 	ctx = rpc.System(ctx)
 	began := time.Now()
@@ -112,7 +114,7 @@ func (g *gate) decide(ctx context.Context, wallet access.Address, admit bool) (f
 	if err != nil {
 		return 0, err
 	}
-	if d.Admit != admit || !admit && d.Reason != string(access.ReasonNotHolder) {
+	if d.Admit != admit || !admit && d.Reason != string(rules.ReasonNotHolder) {
 		return 0, fmt.Errorf("decided otherwise than expected: %v", d)
 	}
 	return float64(took.Nanoseconds()) / 1e6, nil

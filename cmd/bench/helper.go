@@ -14,7 +14,9 @@ import (
 // these names: processes of their own, so that their CPU time can be told
 // apart. Each prints one line when it is ready, and ends when stdin does.
 func helpers() map[string]func(stdin io.Reader, stdout io.Writer) error {
-	return map[string]func(io.Reader, io.Writer) error{authCommand: serveAuth, chainCommand: serveChain}
+	return map[string]func(io.Reader, io.Writer) error{
+		authCommand: serveAuth, chainCommand: serveChain, tusdCommand: serveTusd(false), syncedTusdCommand: serveTusd(true),
+	}
 }
 
 // helper is such a process, seen from the bench.

@@ -31,6 +31,7 @@ func rows() []row {
 		{"decision", nil, benchDecision},
 		{"crowd", []string{"ffmpeg", "wrk"}, benchCrowd},
 		{"sign-in", nil, benchSignIn},
+		{"uploads", nil, benchUploads},
 		{"queue", []string{"initdb", "redis-server"}, benchQueue},
 		{"depth", nil, benchDepth},
 		{"busy-memory", []string{"ffmpeg"}, benchBusyMemory},

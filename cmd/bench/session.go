@@ -8,7 +8,7 @@ import (
 
 	"github.com/ethereum/go-ethereum/crypto"
 
-	"streamgate/app/access"
+	"streamgate/app/access/eth"
 	"streamgate/cmd/devchain/devnet"
 )
 
@@ -62,7 +62,7 @@ func (s site) message(who devnet.Account, chain uint64) string {
 
 // signature signs a text as wallets do (EIP-191).
 func signature(who devnet.Account, text string) (string, error) {
-	sig, err := who.Sign(access.PersonalHash(text))
+	sig, err := who.Sign(eth.PersonalHash(text))
 	return fmt.Sprintf("0x%x", sig), err
 }
 

@@ -9,7 +9,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"streamgate/app/access"
+	"streamgate/app/access/eth"
+	"streamgate/app/access/identities"
 	"streamgate/cmd/devchain/devnet"
 	"streamgate/store"
 	"streamgate/store/memory"
@@ -61,7 +62,7 @@ func benchSignIn(ctx context.Context, b *bench) ([]result, error) {
 
 // door is where wallets sign in.
 type door struct {
-	*access.SignIn
+	*identities.SignIn
 	at    site
 	chain uint64
 }
@@ -72,11 +73,11 @@ func newDoor(ctx context.Context, c *chain) (*door, error) {
 		return nil, err
 	}
 	cache := memory.NewCache(memory.Options{})
-	logins, err := access.NewLogins(ctx, store.Catalog{Secrets: secrets{}})
+	logins, err := identities.NewLogins(ctx, store.Catalog{Secrets: secrets{}})
 	if err != nil {
 		return nil, err
 	}
-	in := access.NewSignIn(access.SignInConfig{Cache: cache, Chains: chains, Logins: logins})
+	in := identities.NewSignIn(identities.SignInConfig{Cache: cache, Chains: chains, Logins: logins})
 	return &door{in, site{Domain: "video.example.org", URI: "https://video.example.org"}, c.ChainID}, nil
 }
 
@@ -105,7 +106,7 @@ func (d *door) signIns(ctx context.Context, wallets []devnet.Account, times int)
 	}
 	checking, err := clients(times, func(i int) error {
 		login, _, err := d.Verify(ctx, d.at.URI, requests[i].message, requests[i].signature)
-		if err == nil && login.Wallet != access.Address(wallets[i%len(wallets)].Address) {
+		if err == nil && login.Wallet != eth.Address(wallets[i%len(wallets)].Address) {
 			err = errors.New("somebody else has signed in")
 		}
 		return err

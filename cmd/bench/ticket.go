@@ -12,7 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"streamgate/app/access"
+	"streamgate/app/access/sessions"
 	"streamgate/store"
 	"streamgate/store/bolt"
 )
@@ -33,7 +33,7 @@ func benchTicket(ctx context.Context, b *bench) ([]result, error) {
 		return nil, err
 	}
 	defer db.Close() //nolint:errcheck // it is removed with all that is in it
-	tickets, err := access.NewTickets(ctx, secrets{})
+	tickets, err := sessions.NewTickets(ctx, secrets{})
 	if err != nil {
 		return nil, err
 	}
@@ -43,7 +43,7 @@ func benchTicket(ctx context.Context, b *bench) ([]result, error) {
 	}
 	tokens := make([]string, liveTickets)
 	for i := range tokens {
-		tokens[i] = tickets.Sign(access.Ticket{SessionID: store.NewID(), VideoID: store.NewID(), Expires: time.Now().Add(time.Hour)})
+		tokens[i] = tickets.Sign(sessions.Ticket{SessionID: store.NewID(), VideoID: store.NewID(), Expires: time.Now().Add(time.Hour)})
 	}
 	var took series
 	var most testing.BenchmarkResult // of allocations
@@ -81,7 +81,7 @@ func benchTicket(ctx context.Context, b *bench) ([]result, error) {
 	}}, nil
 }
 
-func checkTickets(t *testing.B, tickets *access.Tickets, ended *access.Ended, tokens []string) {
+func checkTickets(t *testing.B, tickets *sessions.Tickets, ended *sessions.Ended, tokens []string) {
 	t.ReportAllocs()
 	for i := 0; t.Loop(); i++ {
 		ticket, err := tickets.Verify(tokens[i%len(tokens)], time.Now())
@@ -93,7 +93,7 @@ func checkTickets(t *testing.B, tickets *access.Tickets, ended *access.Ended, to
 
 // endSessions stores sessions that have ended, and returns what a streaming
 // node knows of them.
-func endSessions(ctx context.Context, sessions store.Table[store.Session]) (*access.Ended, error) {
+func endSessions(ctx context.Context, table store.Table[store.Session]) (*sessions.Ended, error) {
 	good := time.Now().Add(time.Hour)
 	why := &store.Failure{Code: "not_a_holder", Message: "Your access has ended."}
 	var last string
@@ -102,12 +102,12 @@ func endSessions(ctx context.Context, sessions store.Table[store.Session]) (*acc
 	for range endedSessions {
 		last = store.NewID()
 		rec := store.Session{ID: last, VideoID: "film", State: store.SessionEnded, Ticket: good, Expires: good, Failure: why}
-		group.Go(func() error { return sessions.Create(ctx, rec) })
+		group.Go(func() error { return table.Create(ctx, rec) })
 	}
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	ended, err := access.NewEnded(ctx, sessions, nil, nil)
+	ended, err := sessions.NewEnded(ctx, table, nil, nil)
 	if err == nil && ended.Why(last) == nil {
 		err = errors.New("a session that has ended is not known to have")
 	}

@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
-	"google.golang.org/protobuf/encoding/protojson"
+	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -32,8 +32,10 @@ type client struct {
 	dataDir    string
 	http       *http.Client
 	library    rpc.LibraryClient
+	uploads    rpc.UploadsClient
 	transcoder rpc.TranscoderClient
 	access     rpc.AccessClient
+	monitor    rpc.MonitorClient
 }
 
 // newClient makes a client for the node on a data directory. It does not
@@ -47,23 +49,48 @@ func newClient(dataDir string) *client {
 	return &client{
 		dataDir: dataDir, http: h,
 		library:    rpc.NewLibraryClient(h, socketURL),
+		uploads:    rpc.NewUploadsClient(h, socketURL),
 		transcoder: rpc.NewTranscoderClient(h, socketURL),
 		access:     rpc.NewAccessClient(h, socketURL),
+		monitor:    rpc.NewMonitorClient(h, socketURL),
 	}
 }
 
-// ctl reads the command line and makes the client: what every command that
-// talks to a node begins with.
-func ctl(e *env, f *flags, operands int) (*client, []string, error) {
-	args, err := f.parse(e, operands)
-	if err != nil {
-		return nil, nil, err
+// ask makes a command of one question to the node: do asks, and tell writes the
+// answer for people. With --json the answer is written as the API gives it.
+func ask[M proto.Message](p *cli, cmd *cobra.Command, do func(context.Context, *client, []string) (M, error),
+	tell func(w io.Writer, answer M, args []string)) *cobra.Command {
+	asJSON := jsonFlag(cmd)
+	reads(cmd, configEnv...)
+	cmd.Args = operands
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		c, err := p.client()
+		if err != nil {
+			return err
+		}
+		answer, err := do(cmd.Context(), c, args)
+		switch {
+		case err != nil:
+			return c.explain(err)
+		case *asJSON:
+			return printJSON(p.stdout, answer)
+		}
+		tell(p.stdout, answer, args)
+		return nil
 	}
-	dir, err := f.dataDir()
-	if err != nil {
-		return nil, nil, err
+	return cmd
+}
+
+// say is what ask tells when all is said by a sentence, which may name the
+// operands.
+func say[M proto.Message](format string) func(io.Writer, M, []string) {
+	return func(w io.Writer, _ M, args []string) {
+		var values []any
+		for _, a := range args[:min(len(args), strings.Count(format, "%s"))] {
+			values = append(values, a)
+		}
+		fmt.Fprintf(w, format+"\n", values...)
 	}
-	return newClient(dir), args, nil
 }
 
 // explain turns an error of a call into one for people: the service's own
@@ -73,33 +100,58 @@ func (c *client) explain(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, fs.ErrPermission):
+	case errors.Is(err, fs.ErrPermission) && errors.As(err, new(*net.OpError)):
 		return fmt.Errorf("the node on %s belongs to another user; run this as that user (sudo -u streamgate …) or as root", c.dataDir)
 	case unreachable(err):
 		return fmt.Errorf("no node is running on %s; start it with: streamgate serve --data %s", c.dataDir, c.dataDir)
 	case errors.As(err, &coded) && coded.Code() != connect.CodeCanceled:
-		return errors.New(coded.Message())
+		return &callError{coded.Message(), err}
 	default:
 		return err
 	}
 }
 
-// unreachable tells errors of a node that is not there from those it gave.
-func unreachable(err error) bool {
-	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED)
+// callError is an error that the node gave, in its own words.
+type callError struct {
+	text  string
+	cause error
 }
 
-// printJSON writes a message as the API does: every field, snake_case.
+func (e *callError) Error() string { return e.text }
+func (e *callError) Unwrap() error { return e.cause }
+
+// unreachable tells errors of a node that is not there from those it gave, and
+// from those of files.
+func unreachable(err error) bool {
+	var dial *net.OpError
+	return errors.As(err, &dial) && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED))
+}
+
+// printJSON writes a message as the API does, on several lines.
 func printJSON(w io.Writer, m proto.Message) error {
-	data, err := protojson.MarshalOptions{EmitUnpopulated: true}.Marshal(m)
+	data, err := rpc.JSONCodecs()[0].Marshal(m)
 	if err != nil {
 		return fmt.Errorf("encode the answer: %w", err)
 	}
-	var value json.RawMessage = data
-	enc := json.NewEncoder(w) // protojson varies its spaces on purpose
+	return printValue(w, json.RawMessage(data))
+}
+
+// printValue writes what is no message of the API as JSON.
+func printValue(w io.Writer, value any) error {
+	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
 	enc.SetEscapeHTML(false)
 	return enc.Encode(value)
+}
+
+// printLine writes a message as the API does, on one line.
+func printLine(w io.Writer, m proto.Message) error {
+	data, err := rpc.JSONCodecs()[0].Marshal(m)
+	if err != nil {
+		return fmt.Errorf("encode the answer: %w", err)
+	}
+	_, err = fmt.Fprintf(w, "%s\n", data)
+	return err
 }
 
 // printRows writes a table; the first row is its head.
@@ -122,29 +174,20 @@ func printFields(w io.Writer, pairs ...string) {
 	_ = table.Flush() // nobody is left to tell
 }
 
-// listFlags are the flags that every list has.
-func (f *flags) listFlags() (state *string, limit *int, asJSON *bool) {
-	state = f.String("state", "", "only those in this `STATE`")
-	limit = f.Int("limit", 50, "at most `N`; 0 for all")
-	return state, limit, f.jsonFlag()
-}
-
-func (f *flags) jsonFlag() *bool { return f.Bool("json", false, "print JSON") }
-
 // pages gathers a paged list up to limit (0 for all).
-func pages[T any](limit int, page func(size int32, cursor string) ([]T, string, error)) ([]T, error) {
+func pages[T any](limit int32, page func(size int32, cursor string) ([]T, string, error)) ([]T, error) {
 	var all []T
 	for cursor := ""; ; {
-		size := store.MaxLimit
+		size := int32(store.MaxLimit)
 		if limit > 0 {
-			size = min(size, limit-len(all))
+			size = min(size, limit-int32(len(all)))
 		}
-		items, next, err := page(int32(size), cursor)
+		items, next, err := page(size, cursor)
 		if err != nil {
 			return nil, err
 		}
 		all = append(all, items...)
-		if next == "" || limit > 0 && len(all) >= limit {
+		if next == "" || limit > 0 && int32(len(all)) >= limit {
 			return all, nil
 		}
 		cursor = next
@@ -165,4 +208,17 @@ func failure(f *rpc.Failure) string {
 		return ""
 	}
 	return f.GetCode() + ": " + f.GetMessage()
+}
+
+// cellWidth is how much of a text a table shows, characters.
+const cellWidth = 48
+
+// cell is a text that may be long, or hold what would upset a terminal, for a
+// table.
+func cell(text string) string {
+	r := []rune(plainText(text))
+	if len(r) > cellWidth {
+		return string(r[:cellWidth-1]) + "…"
+	}
+	return string(r)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -37,6 +38,7 @@ type fakeNode struct {
 	ends     string // the state in which videos end; "" is ready
 	patch    func(w http.ResponseWriter, r *http.Request) bool
 	asked    []*rpc.CreateVideoRequest
+	streams  int // of events
 }
 
 func startFake(t *testing.T) *fakeNode {
@@ -47,6 +49,8 @@ func startFake(t *testing.T) *fakeNode {
 	mux.Handle(rpc.NewTranscoderHandler(f))
 	mux.Handle(rpc.NewAccessHandler(f))
 	mux.HandleFunc("/api/v1/uploads/{id}", f.tus)
+	mux.HandleFunc("POST /api/v1/uploads", f.createTus)
+	mux.HandleFunc("/api/v1/events", f.events)
 	if err := os.Mkdir(filepath.Join(f.dir, "run"), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -240,6 +244,16 @@ func (f *fakeNode) ctl(t *testing.T, args ...string) outcome {
 	t.Helper()
 	return runCommand(t, []string{"HOME=" + f.dir}, append(args, "--data", f.dir)...)
 }
+
+// pipe is ctl with something on standard input.
+func (f *fakeNode) pipe(t *testing.T, in []byte, args ...string) outcome {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	e := &env{name: "streamgate", vars: []string{"HOME=" + f.dir}, stdin: bytes.NewReader(in), stdout: &stdout, stderr: &stderr}
+	return outcome{run(t.Context(), e, append(args, "--data", f.dir)), stdout.String(), stderr.String()}
+}
+
+func videoNamed(title string) *rpc.CreateVideoRequest { return &rpc.CreateVideoRequest{Title: title} }
 
 func TestKeys(t *testing.T) {
 	f := startFake(t)

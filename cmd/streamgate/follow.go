@@ -14,20 +14,30 @@ import (
 // errVideoFailed: the video or its task came to a bad end.
 var errVideoFailed = errors.New("the video failed")
 
+// videoError is errVideoFailed with the node's reason.
+type videoError struct{ reason *rpc.Failure }
+
+func (e *videoError) Error() string {
+	return fmt.Sprintf("%s: %s (%s)", errVideoFailed, e.reason.GetMessage(), e.reason.GetCode())
+}
+
+// Is implements the interface of errors.Is.
+func (e *videoError) Is(target error) bool { return target == errVideoFailed }
+
 // followEvery is how often the node is asked how far it is.
 const followEvery = 250 * time.Millisecond
 
 // follow waits until the video is what push waits for, and returns where it
 // plays. On a terminal the addresses are shown as soon as they work.
-func (p *pusher) follow(ctx context.Context, id string) (*pushed, error) {
+func (p *pusher) follow(ctx context.Context, id string) (*rpc.Video, error) {
 	retry := newBackoff()
-	var out *pushed
+	var out *rpc.Video // with the addresses at which it plays
 	for {
 		video, task, err := p.look(ctx, id)
 		if err == nil && out == nil && playable(video) {
 			out, err = p.addresses(ctx, video)
 			if err == nil && p.until == "ready" && video.GetState() != "ready" {
-				p.show.note("Plays already: %s", out.WatchURL)
+				p.show.note("Plays already: %s", out.GetWatchUrl())
 			}
 		}
 		switch {
@@ -45,7 +55,8 @@ func (p *pusher) follow(ctx context.Context, id string) (*pushed, error) {
 			return nil, err
 		}
 		if out != nil && (p.until == "playable" || video.GetState() == "ready") {
-			return out, nil
+			video.WatchUrl, video.HlsUrl, video.DashUrl = out.GetWatchUrl(), out.GetHlsUrl(), out.GetDashUrl()
+			return video, nil
 		}
 		p.show.transcoding(video, task)
 		if err := pause(ctx, followEvery); err != nil {
@@ -64,25 +75,21 @@ func (p *pusher) look(ctx context.Context, id string) (*rpc.Video, *rpc.Task, er
 	return video, task, err
 }
 
-// addresses are the video's own if it is public, else a new session's; to
+// addresses fills in those of a video that is not public: a new session's; to
 // watch one that has a rule, its gate.
-func (p *pusher) addresses(ctx context.Context, v *rpc.Video) (*pushed, error) {
-	out := &pushed{
-		VideoID: v.GetId(), TaskID: v.GetTaskId(),
-		WatchURL: v.GetWatchUrl(), HLSURL: v.GetHlsUrl(), DASHURL: v.GetDashUrl(),
-	}
+func (p *pusher) addresses(ctx context.Context, v *rpc.Video) (*rpc.Video, error) {
 	if v.GetPublic() {
-		return out, nil
+		return v, nil
 	}
 	session, err := p.access.CreateSession(ctx, &rpc.CreateSessionRequest{VideoId: v.GetId()})
 	if err != nil {
 		return nil, err
 	}
-	out.HLSURL, out.DASHURL = session.GetHlsUrl(), session.GetDashUrl()
+	v.HlsUrl, v.DashUrl = session.GetHlsUrl(), session.GetDashUrl()
 	if !v.GetGated() {
-		out.WatchURL = session.GetWatchUrl()
+		v.WatchUrl = session.GetWatchUrl()
 	}
-	return out, nil
+	return v, nil
 }
 
 // badVideo tells whether there is nothing left to wait for. The video alone
@@ -93,7 +100,7 @@ func badVideo(v *rpc.Video) error {
 	case v.GetState() == "ready":
 		return nil
 	case v.GetError().GetCode() != "":
-		return fmt.Errorf("%w: %s (%s)", errVideoFailed, v.GetError().GetMessage(), v.GetError().GetCode())
+		return &videoError{v.GetError()}
 	case v.GetState() == "failed":
 		return errVideoFailed
 	}
@@ -105,15 +112,4 @@ func playable(v *rpc.Video) bool { return v.GetState() == "playable" || v.GetSta
 // passing tells the errors of a node that is away for a moment.
 func passing(err error) bool {
 	return unreachable(err) || connect.CodeOf(err) == connect.CodeUnavailable
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

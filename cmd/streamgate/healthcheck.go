@@ -4,9 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/spf13/cobra"
 
 	"streamgate/node"
 )
@@ -14,23 +17,42 @@ import (
 // healthTimeout is what a container engine's own time-out should exceed.
 const healthTimeout = 5 * time.Second
 
-// healthcheck asks /readyz of the operator's listener.
-func healthcheck(ctx context.Context, e *env, f *flags) error {
-	cfg, err := f.load(e)
-	if err != nil {
-		return err
+// maxReadiness bounds what is read of the node's answer, bytes.
+const maxReadiness = 1 << 20
+
+// healthcheckCommand asks /readyz of the operator's listener.
+func healthcheckCommand(p *cli) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "healthcheck", Short: "exit with 0 if the node is ready, for containers",
+		Example: "streamgate healthcheck --config streamgate.yaml", Args: operands,
 	}
-	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
-	defer cancel()
-	ready, err := readiness(ctx, cfg.Monitor.Listen)
-	if err != nil {
-		return err
+	p.allowSet(cmd)
+	asJSON := jsonFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		cfg, err := p.config()
+		if err != nil {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(cmd.Context(), healthTimeout)
+		defer cancel()
+		ready, err := readiness(ctx, cfg.Monitor.Listen)
+		if err != nil {
+			return err
+		}
+		if *asJSON {
+			if err := printValue(p.stdout, ready); err != nil {
+				return err
+			}
+		}
+		switch {
+		case ready.Status != "ready":
+			return fmt.Errorf("the node is %s%s", ready.Status, faults(ready))
+		case !*asJSON:
+			fmt.Fprintln(p.stdout, "ready")
+		}
+		return nil
 	}
-	if ready.Status != "ready" {
-		return fmt.Errorf("the node is %s%s", ready.Status, faults(ready))
-	}
-	fmt.Fprintln(e.stdout, "ready")
-	return nil
+	return cmd
 }
 
 // readiness asks the node at the operator's address.
@@ -45,7 +67,7 @@ func readiness(ctx context.Context, addr string) (node.Readiness, error) {
 		return ready, fmt.Errorf("no node answers at monitor.listen %s: %w", addr, err)
 	}
 	defer resp.Body.Close()
-	if err := json.NewDecoder(resp.Body).Decode(&ready); err != nil {
+	if err := json.NewDecoder(io.LimitReader(resp.Body, maxReadiness)).Decode(&ready); err != nil {
 		return ready, fmt.Errorf("what answers at monitor.listen %s is no node", addr)
 	}
 	return ready, nil

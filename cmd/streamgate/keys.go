@@ -3,58 +3,49 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
 
 	"streamgate/app/rpc"
 )
 
+func keysCommand(p *cli) *cobra.Command {
+	return group("keys", "make, list and end API keys", keysCreate(p), keysList(p), keysRevoke(p))
+}
+
 // keysCreate prints the key alone on stdout, for scripts.
-func keysCreate(ctx context.Context, e *env, f *flags) error {
-	scope := f.String("scope", "", "what the key may do: `SCOPE` admin, operator, uploader or read")
-	name := f.String("name", "", "a `NAME` to know it by")
-	c, _, err := ctl(e, f, 0)
-	if err != nil {
-		return err
+func keysCreate(p *cli) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "create", Short: "make an API key and print it; it is shown only once",
+		Example: "KEY=$(streamgate keys create --scope uploader --name camera)",
 	}
-	if _, ok := rpc.ParseScope(*scope); !ok {
-		return usagef("keys create: --scope %q is none of admin, operator, uploader, read", *scope)
-	}
-	key, err := c.access.CreateKey(ctx, &rpc.CreateKeyRequest{Name: *name, Scope: *scope})
-	if err != nil {
-		return c.explain(err)
-	}
-	fmt.Fprintln(e.stdout, key.GetSecret())
-	return nil
+	scope := choiceFlag(cmd, "scope", "", "what the key may do, `SCOPE`", "admin", "operator", "uploader", "read")
+	name := cmd.Flags().String("name", "", "a `NAME` to know it by")
+	return ask(p, cmd, func(ctx context.Context, c *client, _ []string) (*rpc.Key, error) {
+		if scope.value == "" {
+			return nil, usagef("keys create: --scope is missing; write admin, operator, uploader or read")
+		}
+		return c.access.CreateKey(ctx, &rpc.CreateKeyRequest{Name: *name, Scope: scope.value})
+	}, func(w io.Writer, key *rpc.Key, _ []string) { fmt.Fprintln(w, key.GetSecret()) })
 }
 
-func keysList(ctx context.Context, e *env, f *flags) error {
-	asJSON := f.jsonFlag()
-	c, _, err := ctl(e, f, 0)
-	if err != nil {
-		return err
-	}
-	r, err := c.access.ListKeys(ctx, &rpc.ListKeysRequest{})
-	if err != nil {
-		return c.explain(err)
-	}
-	if *asJSON {
-		return printJSON(e.stdout, r)
-	}
-	rows := [][]string{{"ID", "SCOPE", "CREATED", "NAME"}}
-	for _, k := range r.GetKeys() {
-		rows = append(rows, []string{k.GetId(), k.GetScope(), when(k.GetCreatedAt()), k.GetName()})
-	}
-	printRows(e.stdout, rows)
-	return nil
+func keysList(p *cli) *cobra.Command {
+	cmd := &cobra.Command{Use: "list", Short: "list the API keys", Example: "streamgate keys list"}
+	return ask(p, cmd, func(ctx context.Context, c *client, _ []string) (*rpc.ListKeysResponse, error) {
+		return c.access.ListKeys(ctx, &rpc.ListKeysRequest{})
+	}, func(w io.Writer, r *rpc.ListKeysResponse, _ []string) {
+		rows := [][]string{{"ID", "SCOPE", "CREATED", "NAME"}}
+		for _, k := range r.GetKeys() {
+			rows = append(rows, []string{k.GetId(), k.GetScope(), when(k.GetCreatedAt()), cell(k.GetName())})
+		}
+		printRows(w, rows)
+	})
 }
 
-func keysRevoke(ctx context.Context, e *env, f *flags) error {
-	c, args, err := ctl(e, f, 1)
-	if err != nil {
-		return err
-	}
-	if _, err := c.access.RevokeKey(ctx, &rpc.RevokeKeyRequest{Id: args[0]}); err != nil {
-		return c.explain(err)
-	}
-	fmt.Fprintf(e.stdout, "Revoked key %s.\n", args[0])
-	return nil
+func keysRevoke(p *cli) *cobra.Command {
+	cmd := &cobra.Command{Use: "revoke ID", Short: "end an API key at once", Example: "streamgate keys revoke ID"}
+	return ask(p, cmd, func(ctx context.Context, c *client, args []string) (*rpc.RevokeKeyResponse, error) {
+		return c.access.RevokeKey(ctx, &rpc.RevokeKeyRequest{Id: args[0]})
+	}, say[*rpc.RevokeKeyResponse]("Revoked key %s."))
 }

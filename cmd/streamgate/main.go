@@ -1,5 +1,6 @@
 // Streamgate is a self-hosted video platform in one program: upload a video,
-// and seconds later it plays as HLS and DASH. This is its manual.
+// and seconds later it plays as HLS and DASH. This is its manual; "streamgate
+// COMMAND --help" has each command's flags and examples.
 //
 // # Running a node
 //
@@ -25,36 +26,19 @@
 //
 // # Talking to a node
 //
-// These commands use the admin socket in the node's data directory: run them
-// on the node's machine, as its user, with the same --data DIR or --config
-// FILE. They need no key.
+// All other commands but doctor, healthcheck, config and version use the admin
+// socket in the node's data directory: run them on the node's machine, as its
+// user, with the same --data DIR or --config FILE. They need no key.
 //
-//	streamgate push FILE [--title T] [--priority N] [--public|--rule FILE] [--profile P] [--wait playable|ready] [--json]
-//	streamgate videos list [--state S] [--limit N] [--json] | show ID [--json] | delete ID
-//	streamgate tasks list [--state S] [--video ID] [--limit N] [--json] | show ID [--json] | jobs ID [--log] [--json]
-//	streamgate tasks cancel|pause|resume|retry ID… | priority N ID…   (or --state S, --video ID, --profile P instead of ids)
-//	streamgate queue show|pause|resume [--json]
-//	streamgate workers list [--json] | drain ID | resume ID
-//	streamgate transcoder drain|resume [--json]
-//	streamgate rules set VIDEO FILE | show VIDEO | clear VIDEO | check VIDEO WALLET
-//	streamgate rules put NAME FILE | list | delete NAME
-//	streamgate sessions list [--video ID] [--state S] [--limit N] [--json] | end ID
-//	streamgate codes create POOL [--count N] | delete POOL
-//	streamgate keys create --scope admin|operator|uploader|read [--name N] | list [--json] | revoke ID
+// With --json a command prints one JSON value: the resource as the REST API
+// answers it (app/gateway/openapi.json). What has no end (events, push --watch)
+// prints a value on each line. An error is then a JSON object on standard
+// error, like the API's problems.
 //
-// push uploads a video, follows its transcode and prints where to watch it. If
-// it is interrupted, the same command continues where it stopped. A rule says who
-// may watch, for example {"erc721": {"chain": 1, "contract": "0x…"}}; GET
-// /rule.schema.json describes all of them. keys create
-// prints the key alone, so that KEY=$(streamgate keys create --scope admin)
-// works; it is shown only once.
-//
-// # Looking after a node
-//
-//	streamgate doctor               what is wrong on this machine, and the command that mends it
-//	streamgate healthcheck          exit code 0 if the node is ready, for containers
-//	streamgate config check|print   is the configuration right; what is in force (secrets redacted)
-//	streamgate version
+// push uploads videos, follows their transcode and prints where to watch them.
+// If it is interrupted, the same command continues where it stopped. keys
+// create prints the key alone, so that KEY=$(streamgate keys create --scope
+// admin) works; it is shown only once.
 //
 // # Exit codes
 //

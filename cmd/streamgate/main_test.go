@@ -3,13 +3,16 @@ package main
 import (
 	"bytes"
 	"context"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
+	"streamgate/app/apptest"
 	"streamgate/node"
 )
 
@@ -39,20 +42,40 @@ func TestUsage(t *testing.T) {
 		want string // in stdout if the code is 0, else in the one line of stderr
 	}{
 		{"--help", 0, "push FILE"},
-		{"push --help", 0, "-wait STATE"},
-		{"keys create --help", 0, "-scope SCOPE"},
+		{"help", 0, "Exit codes: 0 success, 1 failure, 2 wrong usage"},
+		{"help push", 0, "--wait STATE"},
+		{"help videos list", 0, "Usage: streamgate videos list"},
+		{"help vidoes", 2, "did you mean streamgate videos"},
+		{"push --help", 0, "--wait STATE"},
+		{"keys create --help", 0, "--scope SCOPE"},
 		{"version", 0, "streamgate "},
-		{"frobnicate", 2, `"frobnicate" is no command`},
-		{"videos", 2, "streamgate videos list or show or delete"},
+		{"--version", 0, "streamgate "},
+		{"completion bash", 0, "__start_streamgate"},
+		{"completion tcsh", 2, `"tcsh" is no shell`},
+		{"frobnicate", 2, `"frobnicate" is no command; streamgate --help lists them`},
+		{"vidoes list", 2, `"vidoes" is no command; did you mean streamgate videos?`},
+		{"videos", 2, "streamgate videos delete or list or show or update"},
+		{"videos lst", 2, "did you mean streamgate videos list"},
+		{"videos list --limit -1", 2, `--limit "-1" is not a number from 0 to 1000000`},
+		{"videos list --state done", 2, `--state "done" is none of uploading, processing`},
+		{"videos list -state ready", 2, "flags begin with two dashes"},
+		{"videos update v1", 2, "say what to change: --title, --public or --rule"},
+		{"videos update v1 --title", 2, "--title needs a value"},
+		{"codes create premiere --count 0", 2, `--count "0" is not a number from 1 to 1000`},
+		{"codes create premiere --count 1001", 2, `--count "1001" is not a number from 1 to 1000`},
+		{"push --public=maybe x", 2, `--public "maybe" is not of type bool`},
+		{"push --watch x y", 2, "exclude each other"},
+		{"push --title T x y", 2, "names one video"},
+		{"push --rule - -", 2, "can be read only once"},
 		{"videos show", 2, "ID is missing"},
 		{"videos show a b", 2, `"b" is one argument too many`},
 		{"push", 2, "FILE is missing"},
-		{"push --wait soon x", 2, "neither playable nor ready"},
+		{"push --wait soon x", 2, "is none of playable, ready"},
 		{"push --priority 101 x", 2, "0 to 100"},
 		{"keys create --scope god --data /none", 2, "none of admin"},
 		{"serve --listen 8080", 2, "host:port"},
 		{"serve --role cook", 2, `"cook" is no role`},
-		{"serve --nonsense", 2, "-nonsense"},
+		{"serve --nonsense", 2, "--nonsense is no flag"},
 		{"serve --role transcoder --data /tmp/never", 1, "needs the cluster backends"},
 		{"serve --set deployment.mode=cluster --data /tmp/never", 1, "needs the cluster backends"},
 		{"serve --config /no/such.yaml", 1, "/no/such.yaml"},
@@ -113,29 +136,51 @@ func TestNoNode(t *testing.T) {
 	}
 }
 
-// TestServe runs a node through main's own door and stops it by signal's
-// context.
-func TestServe(t *testing.T) {
-	dir := t.TempDir()
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan outcome, 1)
-	go func() {
-		done <- runContext(ctx, t, nil, "serve", "--data", dir, "--listen", "127.0.0.1:0", "--set", "monitor.listen=127.0.0.1:0",
-			"--set", "api_gateway.grpc_port=0", "--set", "transcoder.grpc_port=0")
-	}()
-	for !nodeRuns(dir) {
-		select {
-		case got := <-done:
-			t.Fatalf("it ended: %+v", got)
-		default:
+// startNode runs a node through main's own door, on a fresh data directory and
+// free ports; it returns the directory, and what stops the node.
+func startNode(t *testing.T) (dir string, stop func() outcome) {
+	t.Helper()
+	dir = t.TempDir()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	var said apptest.Log
+	ready, done := make(chan struct{}), make(chan int, 1)
+	var once sync.Once
+	e := &env{name: "streamgate", stdout: io.Discard, stderr: writerFunc(func(b []byte) (int, error) {
+		if bytes.Contains(b, []byte(`"msg":"ready"`)) {
+			once.Do(func() { close(ready) })
 		}
+		return said.Write(b)
+	})}
+	go func() {
+		done <- run(ctx, e, []string{"serve", "--data", dir, "--listen", "127.0.0.1:0", "--set", "monitor.listen=127.0.0.1:0",
+			"--set", "api_gateway.grpc_port=0", "--set", "transcoder.grpc_port=0"})
+	}()
+	select {
+	case <-ready:
+	case code := <-done:
+		cancel()
+		t.Fatalf("it ended with %d:\n%s", code, said.String())
 	}
+	stop = sync.OnceValue(func() outcome {
+		cancel()
+		return outcome{code: <-done, stderr: said.String()}
+	})
+	t.Cleanup(func() { stop() })
+	return dir, stop
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
+
+// TestServe runs a node and stops it by the context of main's signals.
+func TestServe(t *testing.T) {
+	dir, stop := startNode(t)
 	got := runCommand(t, nil, "keys", "create", "--scope", "admin", "--data", dir)
 	if got.code != 0 || len(strings.Fields(got.out)) != 1 {
 		t.Errorf("keys create: %+v", got)
 	}
-	cancel()
-	if end := <-done; end.code != 0 || !strings.Contains(end.stderr, `"msg":"ready"`) {
+	if end := stop(); end.code != 0 {
 		t.Errorf("serve: %+v", end)
 	}
 }
@@ -174,6 +219,10 @@ func TestDoctor(t *testing.T) {
 	dir := t.TempDir()
 	held := httptest.NewServer(http.NotFoundHandler())
 	defer held.Close()
+	chains := filepath.Join(dir, "chains.yaml")
+	if err := os.WriteFile(chains, []byte("chains: [{id: 7, name: Seven, urls: ["+held.URL+"]}]"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	ports := []string{"--set", "api_gateway.port=0", "--set", "api_gateway.grpc_port=0", "--set", "transcoder.grpc_port=0"}
 	for _, c := range []struct {
 		name string
@@ -187,6 +236,8 @@ func TestDoctor(t *testing.T) {
 			[]string{"BAD  port", "address already in use", "ss -ltnp", "monitor.listen"}},
 		{"new data directory", []string{"--set", "monitor.listen=127.0.0.1:0", "--data", filepath.Join(dir, "new", "data")}, -1,
 			[]string{"ok   ffmpeg", "libx264", "ok   data directory", "will be made", "open files", " free"}},
+		{"an endpoint of no chain", []string{"--config", chains, "--set", "monitor.listen=127.0.0.1:0"}, 1,
+			[]string{"BAD  answer", "Seven, 127.0.0.1:", "HTTP status 404", "mend it: Look whether the URL"}},
 		{"no directory", []string{"--set", "monitor.listen=127.0.0.1:0", "--data", "/proc/none"}, 1,
 			[]string{"data directory", "/proc/none"}},
 	} {
@@ -202,5 +253,37 @@ func TestDoctor(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestDoctorAsksTheNode: the ports that the running node has are not in the
+// way, whatever the configuration says; others' are.
+func TestDoctorAsksTheNode(t *testing.T) {
+	dir, _ := startNode(t)
+	held := listeners(t.Context(), dir)
+	if len(held) != 5 {
+		t.Fatalf("the node says that it listens on %v", held)
+	}
+	for _, args := range [][]string{
+		{"--set", "monitor.listen=" + held["operator"], "--set", "api_gateway.port=" + portOf(held["public"])}, // as it was started
+		{"--set", "monitor.listen=127.0.0.1:1"},
+	} {
+		got := runCommand(t, nil, append([]string{"doctor", "--data", dir}, args...)...)
+		for _, server := range []string{"public", "grpc", "transcoder grpc", "operator"} {
+			if !strings.Contains(got.out, "the running node listens on "+held[server]) {
+				t.Errorf("%q does not name %s %s", args, server, held[server])
+			}
+		}
+		if strings.Contains(got.out, "BAD  port") {
+			t.Errorf("%q:\n%s", args, got.out)
+		}
+	}
+	got := runCommand(t, nil, "doctor", "--data", t.TempDir(), "--set", "monitor.listen="+held["operator"])
+	if got.code != 1 || !strings.Contains(got.out, "BAD  port "+portOf(held["operator"])) {
+		t.Errorf("another data directory: %+v", got)
+	}
+	got = runCommand(t, nil, "healthcheck", "--json", "--set", "monitor.listen="+held["operator"])
+	if got.code != 0 || !strings.Contains(got.out, `"status": "ready"`) || strings.Contains(got.out, "listeners") {
+		t.Errorf("healthcheck: %+v", got)
 	}
 }

@@ -32,7 +32,7 @@ const (
 
 func newProgress(e *env) *progress { return &progress{env: e} }
 
-// begin starts a bar of bytes.
+// begin starts a bar of bytes; a total of 0 is not known.
 func (p *progress) begin(label string, total int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -46,7 +46,11 @@ func (p *progress) moved(at int64) {
 	if p.first < 0 {
 		p.first = at
 	}
-	if at < p.total && time.Since(p.drawn) < drawEvery {
+	if (at < p.total || p.total == 0) && time.Since(p.drawn) < drawEvery {
+		return
+	}
+	if p.total == 0 { // of a pipe
+		p.draw(p.label, 0, node.Bytes(at).Short())
 		return
 	}
 	text := node.Bytes(at).Short() + " of " + node.Bytes(p.total).Short()

@@ -2,238 +2,169 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
-	"strings"
+	"io"
 
-	"connectrpc.com/connect"
+	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"streamgate/app/rpc"
-	"streamgate/node"
 )
 
-// pushed is what push prints with --json.
-type pushed struct {
-	VideoID  string `json:"video_id"`
-	TaskID   string `json:"task_id"`
-	WatchURL string `json:"watch_url"`
-	HLSURL   string `json:"hls_url"`
-	DASHURL  string `json:"dash_url"`
+// pushFlags are what push is told.
+type pushFlags struct {
+	title, profile, rule, watch string
+	public, recursive           bool
+	priority                    *number
+	until                       *choice
+	asJSON                      *bool
 }
 
-// pusher brings one file into the node.
-type pusher struct {
-	*client
-	file   *os.File
-	info   os.FileInfo
-	resume resumeFile
-	show   *progress
-	asked  *rpc.CreateVideoRequest
-	rule   *structpb.Struct // who may watch; nil: no rule
-	until  string           // playable or ready
-}
-
-// push uploads a file, follows its transcode and prints where to watch it.
-func push(ctx context.Context, e *env, f *flags) error {
-	asJSON := f.jsonFlag()
-	p, err := newPusher(e, f)
-	if err != nil {
-		return err
+func pushCommand(p *cli) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "push FILE…", Short: "upload videos, follow their transcode, print where to watch them",
+		Long: "A FILE of - is standard input. Interrupted, the same command continues where it stopped, but for a pipe.\n" +
+			"With --json one FILE prints the video, several or --recursive print {\"videos\": […]}, and --watch prints a video on\n" +
+			"each line; the addresses in a video that is not public are a session's.",
+		Example: "streamgate push film.mp4 --public\n" +
+			"streamgate push holiday/ --recursive\n" +
+			"ffmpeg -i film.avi -c copy -f matroska - | streamgate push - --title 'A film'\n" +
+			"streamgate push --watch /srv/incoming",
 	}
-	defer p.file.Close()
-	out, err := p.run(ctx)
-	p.show.done()
-	if err != nil {
-		return p.advise(ctx, err)
-	}
-	if *asJSON {
-		enc := json.NewEncoder(e.stdout)
-		enc.SetEscapeHTML(false)
-		return enc.Encode(out)
-	}
-	printFields(e.stdout, "watch", out.WatchURL, "hls", out.HLSURL, "dash", out.DASHURL)
-	return nil
-}
-
-// newPusher reads the command line and opens the file, which the caller closes.
-func newPusher(e *env, f *flags) (*pusher, error) {
-	p := &pusher{show: newProgress(e)}
-	title := f.String("title", "", "`TITLE` of the video (default: the file's name)")
-	priority := f.Int("priority", rpc.DefaultPriority, "`N` from 0 (last) to 100 (first)")
-	public := f.Bool("public", false, "let anybody watch, without a session")
-	rule := f.String("rule", "", "who may watch: a rule as JSON in `FILE`, - for standard input")
-	profile := f.String("profile", "", "encode with this `PROFILE` of the configuration (default: default)")
-	f.StringVar(&p.until, "wait", "ready", "return when the video is `STATE` playable or ready")
-	c, args, err := ctl(e, f, 1)
-	if err != nil {
-		return nil, err
-	}
-	if p.until != "playable" && p.until != "ready" {
-		return nil, usagef("push: --wait %q is neither playable nor ready", p.until)
-	}
-	if *priority < 0 || *priority > rpc.MaxPriority {
-		return nil, usagef("push: --priority %d is not from 0 to %d", *priority, rpc.MaxPriority)
-	}
-	if *public && *rule != "" {
-		return nil, usagef("push: --public lets anybody watch, --rule does not; give one of them")
-	}
-	if *rule != "" {
-		if p.rule, err = readRule(e, *rule); err != nil {
-			return nil, err
-		}
-	}
-	if err := p.open(args[0]); err != nil {
-		return nil, err
-	}
-	p.client = c
-	p.resume = newResumeFile(e, p.file.Name(), p.info, c.dataDir)
-	p.asked = &rpc.CreateVideoRequest{Title: *title, Public: *public, Profile: *profile, SizeBytes: float64(p.info.Size())}
-	if isSet(f.FlagSet, "priority") {
-		n := int32(*priority)
-		p.asked.Priority = &n
-	}
-	if *title == "" {
-		p.asked.Title = titleOf(p.file.Name())
-	}
-	return p, nil
-}
-
-// open refuses what cannot be a video before anything is created.
-func (p *pusher) open(name string) error {
-	file, err := os.Open(name)
-	if err != nil {
-		return err
-	}
-	info, err := file.Stat()
-	switch {
-	case err != nil:
-	case !info.Mode().IsRegular():
-		err = fmt.Errorf("%s is not a file", name)
-	case info.Size() == 0:
-		err = fmt.Errorf("%s is empty", name)
-	}
-	if err != nil {
-		return errors.Join(err, file.Close())
-	}
-	p.file, p.info = file, info
-	return nil
-}
-
-// run is the whole way. The resume file lasts until it has ended, well or
-// badly, but not when it was only interrupted.
-func (p *pusher) run(ctx context.Context) (*pushed, error) {
-	video, err := p.begin(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if video.GetState() == "uploading" {
-		err := p.upload(ctx, video)
-		if errors.Is(err, errUploadGone) { // expired while we were away
-			p.resume.forget()
-			if video, err = p.create(ctx); err == nil {
-				err = p.upload(ctx, video)
+	var f pushFlags
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if f.watch == "" {
+			if err := operands(cmd, args); err != nil {
+				return err
 			}
 		}
+		return f.check(args)
+	}
+	cmd.Flags().StringVar(&f.title, "title", "", "`TITLE` of the video (default: the file's name)")
+	f.priority = priorityFlag(cmd, "`N` from 0 (last) to 100 (first)")
+	cmd.Flags().BoolVar(&f.public, "public", false, "let anybody watch, without a session")
+	cmd.Flags().StringVar(&f.rule, "rule", "", "who may watch: a rule as JSON in `FILE`, - for standard input")
+	cmd.Flags().StringVar(&f.profile, "profile", "", "encode with this `PROFILE` of the configuration (default: default)")
+	f.until = choiceFlag(cmd, "wait", "ready", "return when the video is in this `STATE`", "playable", "ready")
+	cmd.Flags().BoolVar(&f.recursive, "recursive", false, "push the videos in folders, and in those beneath")
+	cmd.Flags().StringVar(&f.watch, "watch", "", "push every video that comes into this `FOLDER`, once, until Ctrl-C")
+	f.asJSON = jsonFlag(cmd)
+	reads(cmd, configEnv...)
+	reads(cmd, stateEnv...)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		up, err := newPusher(p, &f)
 		if err != nil {
+			return err
+		}
+		if f.watch != "" {
+			return up.watch(cmd.Context(), p, f)
+		}
+		return up.all(cmd.Context(), p, f, args)
+	}
+	return cmd
+}
+
+// check refuses what contradicts itself.
+func (f *pushFlags) check(args []string) error {
+	stdin := 0
+	for _, name := range append([]string{f.rule}, args...) {
+		if name == "-" {
+			stdin++
+		}
+	}
+	switch {
+	case f.watch != "" && len(args) > 0:
+		return usagef("push: --watch %s and FILE %q exclude each other; give one of them", f.watch, args[0])
+	case f.title != "" && (f.watch != "" || f.recursive || len(args) > 1):
+		return usagef("push: --title %q names one video; leave it out where several may be pushed", f.title)
+	case f.public && f.rule != "":
+		return usagef("push: --public lets anybody watch, --rule does not; give one of them")
+	case stdin > 1:
+		return usagef("push: standard input (-) can be read only once")
+	}
+	return nil
+}
+
+// newPusher prepares what all videos of a command line have in common.
+func newPusher(p *cli, f *pushFlags) (*pusher, error) {
+	var rule *structpb.Struct
+	if f.rule != "" {
+		var err error
+		if rule, err = readRule(p.env, f.rule); err != nil {
 			return nil, err
 		}
 	}
-	out, err := p.follow(ctx, video.GetId())
-	if err == nil || errors.Is(err, errVideoFailed) {
-		p.resume.forget()
-	}
-	return out, err
-}
-
-// begin takes up the video of an interrupted push of the same file, or makes
-// a new one.
-func (p *pusher) begin(ctx context.Context) (*rpc.Video, error) {
-	if id := p.resume.videoID(); id != "" {
-		video, err := p.library.GetVideo(ctx, &rpc.GetVideoRequest{Id: id})
-		if err == nil && video.GetState() != "failed" {
-			p.show.note("Continuing video %s.", id)
-			return video, p.admit(ctx, video)
-		}
-		if err != nil && connect.CodeOf(err) != connect.CodeNotFound {
-			return nil, err
-		}
-	}
-	return p.create(ctx)
-}
-
-func (p *pusher) create(ctx context.Context) (*rpc.Video, error) {
-	video, err := p.library.CreateVideo(ctx, p.asked)
+	c, err := p.client()
 	if err != nil {
 		return nil, err
 	}
-	if p.rule != nil {
-		if err := p.admit(ctx, video); err != nil { // nothing has been sent yet
-			_, derr := p.library.DeleteVideo(context.WithoutCancel(ctx), &rpc.DeleteVideoRequest{Id: video.GetId()})
-			return nil, errors.Join(err, derr)
-		}
+	asked := &rpc.CreateVideoRequest{Public: f.public, Profile: f.profile}
+	if f.priority.set {
+		asked.Priority = &f.priority.value
 	}
-	if err := p.resume.remember(video.GetId()); err != nil {
-		p.show.note("This upload cannot be continued if it is interrupted: %s.", err)
-	}
-	return video, nil
+	return &pusher{client: c, show: newProgress(p.env), asked: asked, rule: rule, until: f.until.value}, nil
 }
 
-// admit makes a video what this command line says about who may watch: also one
-// that was begun with another.
-func (p *pusher) admit(ctx context.Context, video *rpc.Video) error {
-	if p.rule != nil {
-		_, err := p.access.SetVideoRule(ctx, &rpc.SetVideoRuleRequest{VideoId: video.GetId(), Rule: p.rule})
+// all pushes what the operands name, one after the other. What fails does not
+// keep the others back.
+func (p *pusher) all(ctx context.Context, c *cli, f pushFlags, args []string) error {
+	names, err := expand(args, f.recursive, func(name, why string) { p.show.note("Skipped %s: %s.", name, why) })
+	if err != nil {
 		return err
 	}
-	if video.GetPublic() == p.asked.GetPublic() {
-		return nil
+	one := len(args) == 1 && !f.recursive
+	var videos []*rpc.Video
+	for _, name := range names {
+		video, err := p.file(ctx, c.env, name, f.title)
+		switch {
+		case err == nil:
+			videos = append(videos, video)
+			if !*f.asJSON {
+				tellPushed(c.stdout, name, video, one)
+			}
+		case one || ctx.Err() != nil:
+			return err
+		default:
+			p.show.note("%s: %s", name, err)
+		}
 	}
-	_, err := p.library.UpdateVideo(ctx, &rpc.UpdateVideoRequest{Id: video.GetId(), Public: &p.asked.Public})
+	switch {
+	case *f.asJSON && one:
+		err = printJSON(c.stdout, videos[0])
+	case *f.asJSON:
+		err = printJSON(c.stdout, &rpc.ListVideosResponse{Videos: videos})
+	}
+	if failed := len(names) - len(videos); err == nil && failed > 0 {
+		err = fmt.Errorf("%d of %d files were not pushed", failed, len(names))
+	}
 	return err
 }
 
-func (p *pusher) upload(ctx context.Context, video *rpc.Video) error {
-	up, err := newUpload(p.http, video.GetUploadUrl(), p.file, p.info.Size())
+// tellPushed says where a video plays; where there are several, which it is.
+func tellPushed(w io.Writer, name string, v *rpc.Video, alone bool) {
+	if alone {
+		name = ""
+	}
+	printFields(w, "file", name, "watch", v.GetWatchUrl(), "hls", v.GetHlsUrl(), "dash", v.GetDashUrl())
+}
+
+// file pushes one file, or a pipe.
+func (p *pusher) file(ctx context.Context, e *env, name, title string) (*rpc.Video, error) {
+	src, err := openSource(e, name, p.dataDir)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	p.show.begin("Uploading", p.info.Size())
-	up.moved = p.show.moved
-	if err := up.run(ctx); err != nil {
-		return err
+	defer src.close()
+	if title != "" {
+		src.title = title
 	}
-	p.show.note("Uploaded %s.", node.Bytes(p.info.Size()).Short())
-	return nil
-}
-
-// advise says what can be done about an error.
-func (p *pusher) advise(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return errors.New("interrupted; run the same command again to continue")
+	video, err := p.push(ctx, src)
+	p.show.done()
+	switch {
+	case err == nil:
+		return video, nil
+	case ctx.Err() != nil && src.pipe == nil:
+		return nil, &callError{"interrupted; run the same command again to continue", err}
 	}
-	return p.explain(err)
-}
-
-// titleOf is the file's name as a title of the length that is allowed.
-func titleOf(name string) string {
-	base := filepath.Base(name)
-	title := strings.TrimSuffix(base, filepath.Ext(base))
-	if title == "" {
-		title = base
-	}
-	if r := []rune(strings.ToValidUTF8(title, "_")); len(r) > rpc.MaxTitle {
-		return string(r[:rpc.MaxTitle])
-	}
-	return strings.ToValidUTF8(title, "_")
-}
-
-func isSet(f *flag.FlagSet, name string) bool {
-	found := false
-	f.Visit(func(one *flag.Flag) { found = found || one.Name == name })
-	return found
+	return nil, p.explain(err)
 }

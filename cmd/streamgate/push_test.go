@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"io"
@@ -39,12 +40,59 @@ func (f *fakeNode) tus(w http.ResponseWriter, r *http.Request) {
 		}
 		data, _ := io.ReadAll(r.Body) // what has arrived counts
 		f.received[id] = append(f.received[id], data...)
+		if whole := r.Header.Get("Upload-Length"); whole != "" && video.SizeBytes > 0 {
+			w.WriteHeader(http.StatusBadRequest) // tusd takes it once
+			return
+		} else if whole != "" {
+			video.SizeBytes, _ = strconv.ParseFloat(whole, 64)
+		}
 		if len(f.received[id]) == int(video.SizeBytes) {
 			video.State = "processing"
 		}
 	}
+	if video.SizeBytes == 0 {
+		w.Header().Set("Upload-Defer-Length", "1")
+	}
 	w.Header().Set("Upload-Offset", strconv.Itoa(len(f.received[id])))
 	w.WriteHeader(http.StatusNoContent)
+}
+
+// createTus makes an upload of unknown length.
+func (f *fakeNode) createTus(w http.ResponseWriter, r *http.Request) {
+	_, text, _ := strings.Cut(r.Header.Get("Upload-Metadata"), "video_id ")
+	id, err := base64.StdEncoding.DecodeString(text)
+	if err != nil || r.Header.Get("Upload-Defer-Length") != "1" {
+		w.WriteHeader(http.StatusBadRequest)
+		return
+	}
+	w.Header().Set("Location", "https://public.example/tv/api/v1/uploads/u"+string(id))
+	w.WriteHeader(http.StatusCreated)
+}
+
+// troubled is a patch that fails in three ways, of a video v1.
+func troubled(f *fakeNode, calls *int) func(http.ResponseWriter, *http.Request) bool {
+	return func(w http.ResponseWriter, r *http.Request) bool {
+		switch *calls++; *calls {
+		case 1: // the connection breaks; the length that came with it counts
+			if whole := r.Header.Get("Upload-Length"); whole != "" {
+				f.videos["v1"].SizeBytes, _ = strconv.ParseFloat(whole, 64)
+			}
+			part := make([]byte, r.ContentLength/2)
+			n, _ := io.ReadFull(r.Body, part)
+			f.received["uv1"] = append(f.received["uv1"], part[:n]...)
+			panic(http.ErrAbortHandler)
+		case 2:
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return false
+		}
+		return true
+	}
+}
+
+func fullDisk(w http.ResponseWriter, _ *http.Request) bool {
+	w.WriteHeader(http.StatusInsufficientStorage)
+	json.NewEncoder(w).Encode(map[string]string{"detail": "The disk is full.", "code": "disk_full"})
+	return false
 }
 
 // sample writes a file larger than one PATCH.
@@ -62,8 +110,16 @@ func TestPush(t *testing.T) {
 	f := startFake(t)
 	path, data := sample(t)
 	got := f.ctl(t, "push", path, "--json", "--priority", "70", "--profile", "small")
-	want := `{"video_id":"v1","task_id":"tv1","watch_url":"http://x/s/TOKEN-v1/","hls_url":"http://x/s/TOKEN-v1/master.m3u8","dash_url":"http://x/s/TOKEN-v1/manifest.mpd"}` + "\n"
-	if got.code != 0 || got.out != want {
+	var video struct {
+		ID, State string
+		TaskID    string `json:"task_id"`
+		WatchURL  string `json:"watch_url"`
+		HLSURL    string `json:"hls_url"`
+		DASHURL   string `json:"dash_url"`
+	}
+	if err := json.Unmarshal([]byte(got.out), &video); got.code != 0 || err != nil || video.ID != "v1" || video.State != "ready" ||
+		video.TaskID != "tv1" || video.WatchURL != "http://x/s/TOKEN-v1/" || video.HLSURL != "http://x/s/TOKEN-v1/master.m3u8" ||
+		video.DASHURL != "http://x/s/TOKEN-v1/manifest.mpd" {
 		t.Errorf("%+v", got)
 	}
 	if !bytes.Equal(f.received["uv1"], data) {
@@ -136,7 +192,7 @@ func TestPushResumes(t *testing.T) {
 		t.Fatalf("%d bytes arrived before the interruption", n)
 	}
 	f.patch = nil
-	if got := runCommand(t, vars, "push", path, "--data", f.dir, "--json"); got.code != 0 || !strings.Contains(got.out, `"video_id":"v1"`) {
+	if got := runCommand(t, vars, "push", path, "--data", f.dir, "--json"); got.code != 0 || !strings.Contains(got.out, `"id": "v1"`) {
 		t.Errorf("again: %+v", got)
 	}
 	if len(f.videos) != 1 || !bytes.Equal(f.received["uv1"], data) {
@@ -191,7 +247,7 @@ func TestPushAfterExpiry(t *testing.T) {
 		}
 		return true
 	}
-	if got := f.ctl(t, "push", path, "--json"); got.code != 0 || !strings.Contains(got.out, `"video_id":"v2"`) || !bytes.Equal(f.received["uv2"], data) {
+	if got := f.ctl(t, "push", path, "--json"); got.code != 0 || !strings.Contains(got.out, `"id": "v2"`) || !bytes.Equal(f.received["uv2"], data) {
 		t.Errorf("%+v", got)
 	}
 }
@@ -210,12 +266,8 @@ func TestPushFailures(t *testing.T) {
 		{name: "not a video", file: film, ends: "failed", want: "The file is no video. (not_a_video)"},
 		{name: "cancelled", file: film, ends: "cancelled", want: "was cancelled"},
 		{name: "empty", file: empty, want: "is empty"},
-		{name: "a folder", file: t.TempDir(), want: "is not a file"},
-		{name: "full disk", file: film, want: "The disk is full.", patch: func(w http.ResponseWriter, _ *http.Request) bool {
-			w.WriteHeader(http.StatusInsufficientStorage)
-			json.NewEncoder(w).Encode(map[string]string{"detail": "The disk is full."})
-			return false
-		}},
+		{name: "a folder", file: t.TempDir(), want: "is a folder, not a file; push the videos in it with --recursive"},
+		{name: "full disk", file: film, want: "The disk is full.", patch: fullDisk},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := startFake(t)
@@ -225,6 +277,25 @@ func TestPushFailures(t *testing.T) {
 				t.Errorf("%+v", got)
 			}
 		})
+	}
+}
+
+// TestPushFailureAsJSON: a program learns the node's own code.
+func TestPushFailureAsJSON(t *testing.T) {
+	film := filepath.Join(folderOf(t, map[string]string{"film.mkv": mkv}), "film.mkv")
+	for _, c := range []struct {
+		ends, code string
+		status     int
+		patch      func(http.ResponseWriter, *http.Request) bool
+	}{{ends: "failed", code: "not_a_video"}, {code: "disk_full", status: http.StatusInsufficientStorage, patch: fullDisk}} {
+		f := startFake(t)
+		f.ends, f.patch = c.ends, c.patch
+		got := f.ctl(t, "push", film, "--json")
+		lines := strings.Split(strings.TrimSpace(got.stderr), "\n")
+		var p problem
+		if err := json.Unmarshal([]byte(lines[len(lines)-1]), &p); err != nil || got.code != 1 || got.out != "" || p.Code != c.code || p.Status != c.status {
+			t.Errorf("%s: %+v, %v", c.code, got, err)
+		}
 	}
 }
 
@@ -253,16 +324,5 @@ func TestProgressBar(t *testing.T) {
 	p.note("Done.")
 	if text := out.String(); !containsAll(text, "Uploading", strings.Repeat("█", barWidth), "100%", "\r\x1b[KDone.\n") {
 		t.Errorf("%q", text)
-	}
-}
-
-func TestTitleOf(t *testing.T) {
-	for name, want := range map[string]string{
-		"/a/holiday.2024.mp4": "holiday.2024", "film": "film", ".hidden": ".hidden",
-		"\xff.mp4": "_", strings.Repeat("ä", 300) + ".mp4": strings.Repeat("ä", 200),
-	} {
-		if got := titleOf(name); got != want {
-			t.Errorf("%q: %q", name, got)
-		}
 	}
 }

@@ -17,6 +17,15 @@ type resumeFile string
 
 // newResumeFile names the file in the XDG state directory.
 func newResumeFile(e *env, name string, info os.FileInfo, dataDir string) resumeFile {
+	if abs, err := filepath.Abs(name); err == nil {
+		name = abs
+	}
+	return resumeFile(stateFile(e, "push", fmt.Sprintf("%q %d %d %q", name, info.Size(), info.ModTime().UnixNano(), dataDir)))
+}
+
+// stateFile is the file of a key among those of its kind in the XDG state
+// directory; "" if nobody says where that is.
+func stateFile(e *env, kind, key string) string {
 	dir := lookup(e.vars, "XDG_STATE_HOME")
 	if home := lookup(e.vars, "HOME"); dir == "" && home != "" {
 		dir = filepath.Join(home, ".local", "state")
@@ -24,12 +33,8 @@ func newResumeFile(e *env, name string, info os.FileInfo, dataDir string) resume
 	if dir == "" {
 		return ""
 	}
-	if abs, err := filepath.Abs(name); err == nil {
-		name = abs
-	}
-	key := fmt.Sprintf("%q %d %d %q", name, info.Size(), info.ModTime().UnixNano(), dataDir)
 	sum := sha256.Sum256([]byte(key))
-	return resumeFile(filepath.Join(dir, "streamgate", "push", hex.EncodeToString(sum[:16])))
+	return filepath.Join(dir, "streamgate", kind, hex.EncodeToString(sum[:16]))
 }
 
 // videoID returns what was remembered, or "".

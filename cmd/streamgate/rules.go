@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/types/known/structpb"
 
@@ -42,66 +43,83 @@ func readRule(e *env, name string) (*structpb.Struct, error) {
 	return rule, nil
 }
 
-func rulesSet(ctx context.Context, e *env, f *flags) error {
-	c, args, err := ctl(e, f, 2)
-	if err != nil {
-		return err
-	}
-	rule, err := readRule(e, args[1])
-	if err != nil {
-		return err
-	}
-	out, err := c.access.SetVideoRule(ctx, &rpc.SetVideoRuleRequest{VideoId: args[0], Rule: rule})
-	if err != nil {
-		return c.explain(err)
-	}
-	return printJSON(e.stdout, out.GetRule())
+func rulesCommand(p *cli) *cobra.Command {
+	return group("rules", "say who may watch a video, and why somebody may or may not",
+		rulesSet(p), rulesShow(p), rulesClear(p), rulesCheck(p), rulesSimulate(p), rulesList(p), rulesPut(p), rulesGet(p), rulesDelete(p))
 }
 
-func rulesShow(ctx context.Context, e *env, f *flags) error {
-	c, args, err := ctl(e, f, 1)
-	if err != nil {
-		return err
+func rulesSet(p *cli) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "set VIDEO FILE", Short: "say who may watch a video: a rule as JSON in a file, - for standard input",
+		Example: "streamgate rules set VIDEO rule.json\necho '{\"password\": \"open sesame\"}' | streamgate rules set VIDEO -",
 	}
-	out, err := c.access.GetVideoRule(ctx, &rpc.GetVideoRuleRequest{VideoId: args[0]})
-	if err != nil {
-		return c.explain(err)
-	}
-	return printJSON(e.stdout, out.GetRule())
+	return ask(p, cmd, func(ctx context.Context, c *client, args []string) (*rpc.VideoRule, error) {
+		rule, err := readRule(p.env, args[1])
+		if err != nil {
+			return nil, err
+		}
+		return c.access.SetVideoRule(ctx, &rpc.SetVideoRuleRequest{VideoId: args[0], Rule: rule})
+	}, tellVideoRule)
 }
 
-func rulesClear(ctx context.Context, e *env, f *flags) error {
-	c, args, err := ctl(e, f, 1)
-	if err != nil {
-		return err
-	}
-	if _, err := c.access.DeleteVideoRule(ctx, &rpc.DeleteVideoRuleRequest{VideoId: args[0]}); err != nil {
-		return c.explain(err)
-	}
-	fmt.Fprintf(e.stdout, "Video %s has no rule any more.\n", args[0])
-	return nil
+func rulesShow(p *cli) *cobra.Command {
+	cmd := &cobra.Command{Use: "show VIDEO", Short: "show a video's rule", Example: "streamgate rules show VIDEO"}
+	return ask(p, cmd, func(ctx context.Context, c *client, args []string) (*rpc.VideoRule, error) {
+		return c.access.GetVideoRule(ctx, &rpc.GetVideoRuleRequest{VideoId: args[0]})
+	}, tellVideoRule)
 }
 
-func rulesCheck(ctx context.Context, e *env, f *flags) error {
-	asJSON := f.jsonFlag()
-	c, args, err := ctl(e, f, 2)
-	if err != nil {
-		return err
+// tellVideoRule writes the rule alone, as rules set reads it.
+func tellVideoRule(w io.Writer, r *rpc.VideoRule, _ []string) { tellRule(w, r.GetRule()) }
+
+func tellRule(w io.Writer, rule *structpb.Struct) {
+	_ = printJSON(w, rule) // a rule that was read encodes; nobody is left to tell
+}
+
+func rulesClear(p *cli) *cobra.Command {
+	cmd := &cobra.Command{Use: "clear VIDEO", Short: "make a video private again", Example: "streamgate rules clear VIDEO"}
+	return ask(p, cmd, func(ctx context.Context, c *client, args []string) (*rpc.DeleteVideoRuleResponse, error) {
+		return c.access.DeleteVideoRule(ctx, &rpc.DeleteVideoRuleRequest{VideoId: args[0]})
+	}, say[*rpc.DeleteVideoRuleResponse]("Video %s has no rule any more."))
+}
+
+func rulesCheck(p *cli) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "check VIDEO WALLET", Short: "say whether a wallet may watch a video, and why",
+		Example: "streamgate rules check VIDEO 0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed",
 	}
-	d, err := c.access.CheckAccess(ctx, &rpc.CheckAccessRequest{VideoId: args[0], Wallet: args[1]})
-	if err != nil {
-		return c.explain(err)
+	return ask(p, cmd, func(ctx context.Context, c *client, args []string) (*rpc.Decision, error) {
+		return c.access.CheckAccess(ctx, &rpc.CheckAccessRequest{VideoId: args[0], Wallet: args[1]})
+	}, tellDecision)
+}
+
+func rulesSimulate(p *cli) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "simulate FILE", Short: "try a rule that is not saved: as JSON in a file, - for standard input",
+		Example: "streamgate rules simulate rule.json --wallet 0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed",
 	}
-	if *asJSON {
-		return printJSON(e.stdout, d)
+	wallet := cmd.Flags().String("wallet", "", "try it on this `WALLET` (default: on nobody)")
+	vaults := cmd.Flags().StringArray("vault", nil, "a cold `WALLET` for which it acts; may be repeated")
+	return ask(p, cmd, func(ctx context.Context, c *client, args []string) (*rpc.Decision, error) {
+		rule, err := readRule(p.env, args[0])
+		if err != nil {
+			return nil, err
+		}
+		return c.access.SimulateRule(ctx, &rpc.SimulateRuleRequest{Rule: rule, Wallet: *wallet, Vaults: *vaults})
+	}, tellDecision)
+}
+
+func tellDecision(w io.Writer, d *rpc.Decision, _ []string) {
+	who := d.GetWallet()
+	if who == "" {
+		who = "Somebody who has not signed in"
 	}
 	if d.GetAdmit() {
-		fmt.Fprintf(e.stdout, "%s may watch.\n", d.GetWallet())
+		fmt.Fprintf(w, "%s may watch.\n", who)
 	} else {
-		fmt.Fprintf(e.stdout, "%s may not watch (%s). %s\n", d.GetWallet(), d.GetReason(), d.GetSentence())
+		fmt.Fprintf(w, "%s may not watch (%s). %s\n", who, d.GetReason(), d.GetSentence())
 	}
-	printResult(e.stdout, d.GetTree(), 0)
-	return nil
+	printResult(w, d.GetTree(), 0)
 }
 
 // printResult writes a decision's tree, a line for each node.
@@ -125,59 +143,49 @@ func printResult(w io.Writer, r *rpc.RuleResult, depth int) {
 	}
 }
 
-func rulesList(ctx context.Context, e *env, f *flags) error {
-	limit := f.Int("limit", 50, "at most `N`; 0 for all")
-	asJSON := f.jsonFlag()
-	c, _, err := ctl(e, f, 0)
-	if err != nil {
-		return err
-	}
-	rules, err := pages(*limit, func(size int32, cursor string) ([]*rpc.Rule, string, error) {
-		r, err := c.access.ListRules(ctx, &rpc.ListRulesRequest{Limit: size, Cursor: cursor})
-		return r.GetRules(), r.GetNextCursor(), err
-	})
-	if err != nil {
-		return c.explain(err)
-	}
-	if *asJSON {
-		return printJSON(e.stdout, &rpc.ListRulesResponse{Rules: rules})
-	}
-	rows := [][]string{{"NAME", "UPDATED", "RULE"}}
-	for _, r := range rules {
-		text, err := r.GetRule().MarshalJSON()
-		if err != nil {
-			return err
+func rulesList(p *cli) *cobra.Command {
+	cmd := &cobra.Command{Use: "list", Short: "list the named rules", Example: "streamgate rules list"}
+	limit := limitFlag(cmd)
+	return ask(p, cmd, func(ctx context.Context, c *client, _ []string) (*rpc.ListRulesResponse, error) {
+		rules, err := pages(limit.value, func(size int32, cursor string) ([]*rpc.Rule, string, error) {
+			r, err := c.access.ListRules(ctx, &rpc.ListRulesRequest{Limit: size, Cursor: cursor})
+			return r.GetRules(), r.GetNextCursor(), err
+		})
+		return &rpc.ListRulesResponse{Rules: rules}, err
+	}, func(w io.Writer, r *rpc.ListRulesResponse, _ []string) {
+		rows := [][]string{{"NAME", "UPDATED", "RULE"}}
+		for _, rule := range r.GetRules() {
+			text, _ := rule.GetRule().MarshalJSON() // a rule that was read encodes
+			rows = append(rows, []string{rule.GetName(), when(rule.GetUpdatedAt()), cell(string(text))})
 		}
-		rows = append(rows, []string{r.GetName(), when(r.GetUpdatedAt()), string(text)})
-	}
-	printRows(e.stdout, rows)
-	return nil
+		printRows(w, rows)
+	})
 }
 
-func rulesPut(ctx context.Context, e *env, f *flags) error {
-	c, args, err := ctl(e, f, 2)
-	if err != nil {
-		return err
+func rulesPut(p *cli) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "put NAME FILE", Short: "save a named rule: as JSON in a file, - for standard input",
+		Example: "streamgate rules put holders rule.json",
 	}
-	rule, err := readRule(e, args[1])
-	if err != nil {
-		return err
-	}
-	if _, err := c.access.PutRule(ctx, &rpc.PutRuleRequest{Name: args[0], Rule: rule}); err != nil {
-		return c.explain(err)
-	}
-	fmt.Fprintf(e.stdout, "Saved rule %s.\n", args[0])
-	return nil
+	return ask(p, cmd, func(ctx context.Context, c *client, args []string) (*rpc.Rule, error) {
+		rule, err := readRule(p.env, args[1])
+		if err != nil {
+			return nil, err
+		}
+		return c.access.PutRule(ctx, &rpc.PutRuleRequest{Name: args[0], Rule: rule})
+	}, say[*rpc.Rule]("Saved rule %s."))
 }
 
-func rulesDelete(ctx context.Context, e *env, f *flags) error {
-	c, args, err := ctl(e, f, 1)
-	if err != nil {
-		return err
-	}
-	if _, err := c.access.DeleteRule(ctx, &rpc.DeleteRuleRequest{Name: args[0]}); err != nil {
-		return c.explain(err)
-	}
-	fmt.Fprintf(e.stdout, "Deleted rule %s.\n", args[0])
-	return nil
+func rulesGet(p *cli) *cobra.Command {
+	cmd := &cobra.Command{Use: "get NAME", Short: "show a named rule", Example: "streamgate rules get holders"}
+	return ask(p, cmd, func(ctx context.Context, c *client, args []string) (*rpc.Rule, error) {
+		return c.access.GetRule(ctx, &rpc.GetRuleRequest{Name: args[0]})
+	}, func(w io.Writer, r *rpc.Rule, _ []string) { tellRule(w, r.GetRule()) })
+}
+
+func rulesDelete(p *cli) *cobra.Command {
+	cmd := &cobra.Command{Use: "delete NAME", Short: "delete a named rule", Example: "streamgate rules delete holders"}
+	return ask(p, cmd, func(ctx context.Context, c *client, args []string) (*rpc.DeleteRuleResponse, error) {
+		return c.access.DeleteRule(ctx, &rpc.DeleteRuleRequest{Name: args[0]})
+	}, say[*rpc.DeleteRuleResponse]("Deleted rule %s."))
 }

@@ -8,47 +8,58 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/spf13/cobra"
+
 	"streamgate/node"
 )
 
+func serveCommand(p *cli) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "serve", Short: "run a node (what a bare streamgate does)",
+		Example: "streamgate serve --data /srv/video --listen 127.0.0.1:8080\nstreamgate serve --config streamgate.yaml --set log.level=debug",
+		Args:    operands,
+	}
+	listen := cmd.Flags().String("listen", "", "public `ADDRESS`, host:port (api_gateway.host and .port)")
+	role := cmd.Flags().String("role", "", "the `ROLE` of the node (default: by the program's name, else monolith)")
+	p.allowSet(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if err := p.setListen(*listen); err != nil {
+			return err
+		}
+		return p.serve(cmd.Context(), *role)
+	}
+	return cmd
+}
+
 // serve runs a node until a signal.
-func serve(ctx context.Context, e *env, f *flags) error {
-	f.allowSet()
-	listen := f.String("listen", "", "public `ADDR`ess, host:port (api_gateway.host and .port)")
-	role := f.String("role", "", "the `ROLE` of the node (default: by the program's name, else monolith)")
-	if _, err := f.parse(e, 0); err != nil {
-		return err
-	}
-	if err := f.setListen(*listen); err != nil {
-		return err
-	}
-	chosen, err := roleOf(*role, e.name)
+func (p *cli) serve(ctx context.Context, role string) error {
+	chosen, err := roleOf(role, p.name)
 	if err != nil {
 		return err
 	}
-	cfg, err := f.config()
+	cfg, err := p.config()
 	if err != nil {
 		return err
 	}
-	log := node.NewLog(cfg.Log, e.stderr, e.terminal)
-	for _, line := range node.UnknownEnv(e.vars) {
+	log := node.NewLog(cfg.Log, p.stderr, p.terminal)
+	for _, line := range node.UnknownEnv(p.vars) {
 		log.Warn(line)
 	}
-	n, err := node.New(cfg, node.Options{Role: chosen, Log: log, Version: programVersion(), Env: e.vars})
+	n, err := node.New(cfg, node.Options{Role: chosen, Log: log, Version: programVersion(), Env: p.vars})
 	if err != nil {
 		return err
 	}
 	if err := n.Start(ctx); err != nil {
 		return err
 	}
-	if e.terminal {
-		welcome(e.stderr, n, cfg)
+	if p.terminal {
+		welcome(p.stderr, n, cfg)
 	}
 	return n.Wait(ctx)
 }
 
 // setListen turns --listen into the two keys it stands for.
-func (f *flags) setListen(addr string) error {
+func (p *cli) setListen(addr string) error {
 	if addr == "" {
 		return nil
 	}
@@ -59,7 +70,7 @@ func (f *flags) setListen(addr string) error {
 	if host == "" {
 		host = "0.0.0.0"
 	}
-	f.src.Set = append(f.src.Set,
+	p.src.Set = append(p.src.Set,
 		node.Setting{Key: "api_gateway.host", Value: host}, node.Setting{Key: "api_gateway.port", Value: port})
 	return nil
 }

@@ -3,77 +3,96 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
 
 	"streamgate/app/rpc"
 )
 
-func sessionsList(ctx context.Context, e *env, f *flags) error {
-	state, limit, asJSON := f.listFlags()
-	video := f.String("video", "", "only those of the video `ID`")
-	c, _, err := ctl(e, f, 0)
-	if err != nil {
-		return err
+func sessionsCommand(p *cli) *cobra.Command {
+	return group("sessions", "make, list and end viewers' sessions", sessionsCreate(p), sessionsList(p), sessionsEnd(p))
+}
+
+func sessionsCreate(p *cli) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "create VIDEO", Short: "make a session and print where the video plays in it",
+		Long:    "Without --wallet no rule is asked. The links hold a secret, and end after streaming.session_ttl.",
+		Example: "streamgate sessions create VIDEO\nstreamgate sessions create VIDEO --wallet 0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed",
 	}
-	sessions, err := pages(*limit, func(size int32, cursor string) ([]*rpc.Session, string, error) {
-		r, err := c.access.ListSessions(ctx, &rpc.ListSessionsRequest{Limit: size, Cursor: cursor, State: *state, VideoId: *video})
-		return r.GetSessions(), r.GetNextCursor(), err
-	})
-	if err != nil {
-		return c.explain(err)
-	}
-	if *asJSON {
-		return printJSON(e.stdout, &rpc.ListSessionsResponse{Sessions: sessions})
-	}
-	rows := [][]string{{"ID", "STATE", "VIDEO", "WALLET", "BEGAN", "TICKET UNTIL", "ENDED BECAUSE"}}
-	for _, s := range sessions {
-		who := s.GetWallet()
-		if s.GetPreview() {
-			who = "(preview)"
+	wallet := cmd.Flags().String("wallet", "", "view as this `WALLET`, under the video's rule")
+	vaults := cmd.Flags().StringArray("vault", nil, "a cold `WALLET` for which it acts; may be repeated")
+	code := cmd.Flags().String("code", "", "a ticket `CODE`, where the rule asks for one")
+	password := cmd.Flags().String("password-file", "", "the password, where the rule asks for one, in `FILE`, - for standard input")
+	return ask(p, cmd, func(ctx context.Context, c *client, args []string) (*rpc.Session, error) {
+		secret, err := readPassword(p.env, *password)
+		if err != nil {
+			return nil, err
 		}
-		rows = append(rows, []string{s.GetId(), s.GetState(), s.GetVideoId(), who, when(s.GetCreatedAt()),
-			when(s.GetExpiresAt()), s.GetError().GetCode()})
-	}
-	printRows(e.stdout, rows)
-	return nil
+		return c.access.CreateSession(ctx, &rpc.CreateSessionRequest{
+			VideoId: args[0], Wallet: *wallet, Vaults: *vaults, Code: *code, Password: secret,
+		})
+	}, func(w io.Writer, s *rpc.Session, _ []string) {
+		printFields(w, "id", s.GetId(), "watch", s.GetWatchUrl(), "hls", s.GetHlsUrl(), "dash", s.GetDashUrl(), "until", when(s.GetExpiresAt()))
+	})
 }
 
-func sessionsEnd(ctx context.Context, e *env, f *flags) error {
-	c, args, err := ctl(e, f, 1)
+// maxPassword bounds what is read of a password's file, bytes.
+const maxPassword = 4096
+
+// readPassword reads the first line of a file; a command line is seen by every
+// user of the machine.
+func readPassword(e *env, name string) (string, error) {
+	if name == "" {
+		return "", nil
+	}
+	in := e.stdin
+	if name != "-" {
+		file, err := os.Open(name)
+		if err != nil {
+			return "", err
+		}
+		defer file.Close()
+		in = file
+	}
+	data, err := io.ReadAll(io.LimitReader(in, maxPassword))
 	if err != nil {
-		return err
+		return "", fmt.Errorf("read the password: %w", err)
 	}
-	if _, err := c.access.EndSession(ctx, &rpc.EndSessionRequest{Id: args[0]}); err != nil {
-		return c.explain(err)
-	}
-	fmt.Fprintf(e.stdout, "Ended session %s.\n", args[0])
-	return nil
+	line, _, _ := strings.Cut(string(data), "\n")
+	return strings.TrimSuffix(line, "\r"), nil
 }
 
-// codesCreate prints the codes alone on stdout, for scripts.
-func codesCreate(ctx context.Context, e *env, f *flags) error {
-	count := f.Int("count", 1, "how many: `N` from 1 to 1000")
-	c, args, err := ctl(e, f, 1)
-	if err != nil {
-		return err
-	}
-	out, err := c.access.CreateCodes(ctx, &rpc.CreateCodesRequest{Pool: args[0], Count: int32(*count)})
-	if err != nil {
-		return c.explain(err)
-	}
-	for _, code := range out.GetCodes() {
-		fmt.Fprintln(e.stdout, code)
-	}
-	return nil
+func sessionsList(p *cli) *cobra.Command {
+	cmd := &cobra.Command{Use: "list", Short: "list who is watching, newest first", Example: "streamgate sessions list --state live"}
+	limit := limitFlag(cmd)
+	state := choiceFlag(cmd, "state", "", "only those in this `STATE`", "live", "ended")
+	video := cmd.Flags().String("video", "", "only those of the video with this `ID`")
+	return ask(p, cmd, func(ctx context.Context, c *client, _ []string) (*rpc.ListSessionsResponse, error) {
+		sessions, err := pages(limit.value, func(size int32, cursor string) ([]*rpc.Session, string, error) {
+			r, err := c.access.ListSessions(ctx, &rpc.ListSessionsRequest{Limit: size, Cursor: cursor, State: state.value, VideoId: *video})
+			return r.GetSessions(), r.GetNextCursor(), err
+		})
+		return &rpc.ListSessionsResponse{Sessions: sessions}, err
+	}, func(w io.Writer, r *rpc.ListSessionsResponse, _ []string) {
+		rows := [][]string{{"ID", "STATE", "VIDEO", "WALLET", "BEGAN", "TICKET UNTIL", "ENDED BECAUSE"}}
+		for _, s := range r.GetSessions() {
+			who := s.GetWallet()
+			if s.GetPreview() {
+				who = "(preview)"
+			}
+			rows = append(rows, []string{s.GetId(), s.GetState(), s.GetVideoId(), who, when(s.GetCreatedAt()),
+				when(s.GetExpiresAt()), s.GetError().GetCode()})
+		}
+		printRows(w, rows)
+	})
 }
 
-func codesDelete(ctx context.Context, e *env, f *flags) error {
-	c, args, err := ctl(e, f, 1)
-	if err != nil {
-		return err
-	}
-	if _, err := c.access.DeleteCodes(ctx, &rpc.DeleteCodesRequest{Pool: args[0]}); err != nil {
-		return c.explain(err)
-	}
-	fmt.Fprintf(e.stdout, "Every code of pool %s has ended.\n", args[0])
-	return nil
+func sessionsEnd(p *cli) *cobra.Command {
+	cmd := &cobra.Command{Use: "end ID", Short: "end a session on every node", Example: "streamgate sessions end ID"}
+	return ask(p, cmd, func(ctx context.Context, c *client, args []string) (*rpc.EndSessionResponse, error) {
+		return c.access.EndSession(ctx, &rpc.EndSessionRequest{Id: args[0]})
+	}, say[*rpc.EndSessionResponse]("Ended session %s."))
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -31,6 +32,9 @@ type upload struct {
 	file  io.ReaderAt
 	size  int64
 	moved func(sent int64) // told as bytes leave
+	// declare says to the node that size is the whole, if it does not know yet.
+	declare  bool
+	deferred bool // it does not know yet
 }
 
 // newUpload makes the sender for an upload URL as the API gave it. The URL
@@ -80,6 +84,7 @@ func (u *upload) offset(ctx context.Context) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
+	u.deferred = answer.Get("Upload-Defer-Length") == "1"
 	return offsetOf(answer, u.size)
 }
 
@@ -87,13 +92,18 @@ func (u *upload) offset(ctx context.Context) (int64, error) {
 func (u *upload) patch(ctx context.Context, offset int64) (int64, error) {
 	n := min(pieceBytes, u.size-offset)
 	body := &counted{Reader: io.NewSectionReader(u.file, offset, n), from: offset, moved: u.moved}
-	answer, err := u.do(ctx, http.MethodPatch, body, n, http.Header{
+	header := http.Header{
 		"Content-Type":  {"application/offset+octet-stream"},
 		"Upload-Offset": {strconv.FormatInt(offset, 10)},
-	})
+	}
+	if u.declare && u.deferred {
+		header.Set("Upload-Length", strconv.FormatInt(u.size, 10))
+	}
+	answer, err := u.do(ctx, http.MethodPatch, body, n, header)
 	if err != nil {
 		return offset, err
 	}
+	u.deferred = u.deferred && !u.declare
 	next, err := offsetOf(answer, u.size)
 	if err == nil && next <= offset {
 		err = fmt.Errorf("the node did not move on from offset %d", offset)
@@ -149,17 +159,19 @@ func (c *counted) Read(p []byte) (int, error) {
 type statusError struct {
 	status int
 	detail string
+	code   string // stable word
 }
 
 func newStatusError(resp *http.Response) *statusError {
 	var problem struct {
 		Detail string `json:"detail"`
+		Code   string `json:"code"`
 	}
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
 	if json.Unmarshal(body, &problem) != nil || problem.Detail == "" {
 		problem.Detail = fmt.Sprintf("the node answered %s", resp.Status)
 	}
-	return &statusError{resp.StatusCode, problem.Detail}
+	return &statusError{resp.StatusCode, problem.Detail, cmp.Or(problem.Code, "failed")}
 }
 
 func (e *statusError) Error() string { return e.detail }

@@ -1,18 +1,27 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"runtime"
 	"runtime/debug"
+
+	"github.com/spf13/cobra"
 )
 
-// version prints which program this is.
-func version(_ context.Context, e *env, f *flags) error {
-	if _, err := f.parse(e, 0); err != nil {
-		return err
+func versionCommand(p *cli) *cobra.Command {
+	cmd := &cobra.Command{Use: "version", Short: "print the version", Example: "streamgate version", Args: operands}
+	asJSON := jsonFlag(cmd)
+	cmd.RunE = func(*cobra.Command, []string) error { return p.printVersion(*asJSON) }
+	return cmd
+}
+
+// printVersion says which program this is.
+func (p *cli) printVersion(asJSON bool) error {
+	platform := runtime.GOOS + "/" + runtime.GOARCH
+	if asJSON {
+		return printValue(p.stdout, map[string]string{"version": programVersion(), "go": runtime.Version(), "platform": platform})
 	}
-	fmt.Fprintf(e.stdout, "streamgate %s %s %s/%s\n", programVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	fmt.Fprintf(p.stdout, "streamgate %s %s %s\n", programVersion(), runtime.Version(), platform)
 	return nil
 }
 

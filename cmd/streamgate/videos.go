@@ -3,78 +3,113 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"strconv"
 	"time"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"streamgate/app/rpc"
 	"streamgate/node"
 )
 
-func videosList(ctx context.Context, e *env, f *flags) error {
-	state, limit, asJSON := f.listFlags()
-	c, _, err := ctl(e, f, 0)
-	if err != nil {
-		return err
-	}
-	videos, err := pages(*limit, func(size int32, cursor string) ([]*rpc.Video, string, error) {
-		r, err := c.library.ListVideos(ctx, &rpc.ListVideosRequest{Limit: size, Cursor: cursor, State: *state})
-		return r.GetVideos(), r.GetNextCursor(), err
-	})
-	if err != nil {
-		return c.explain(err)
-	}
-	if *asJSON {
-		return printJSON(e.stdout, &rpc.ListVideosResponse{Videos: videos})
-	}
-	rows := [][]string{{"ID", "STATE", "DONE", "LENGTH", "PUBLIC", "CREATED", "TITLE"}}
-	for _, v := range videos {
-		rows = append(rows, []string{v.GetId(), v.GetState(), percent(v.GetProgress()), seconds(v.GetDurationSeconds()),
-			yes(v.GetPublic()), when(v.GetCreatedAt()), v.GetTitle()})
-	}
-	printRows(e.stdout, rows)
-	return nil
+func videosCommand(p *cli) *cobra.Command {
+	return group("videos", "list, show, change and delete videos", videosList(p), videosShow(p), videosUpdate(p), videosDelete(p))
 }
 
-func videosShow(ctx context.Context, e *env, f *flags) error {
-	asJSON := f.jsonFlag()
-	c, args, err := ctl(e, f, 1)
-	if err != nil {
-		return err
+func videosList(p *cli) *cobra.Command {
+	cmd := &cobra.Command{Use: "list", Short: "list the videos, newest first", Example: "streamgate videos list --state ready --limit 10"}
+	limit := limitFlag(cmd)
+	state := choiceFlag(cmd, "state", "", "only those in this `STATE`", "uploading", "processing", "playable", "ready", "failed")
+	return ask(p, cmd, func(ctx context.Context, c *client, _ []string) (*rpc.ListVideosResponse, error) {
+		videos, err := pages(limit.value, func(size int32, cursor string) ([]*rpc.Video, string, error) {
+			r, err := c.library.ListVideos(ctx, &rpc.ListVideosRequest{Limit: size, Cursor: cursor, State: state.value})
+			return r.GetVideos(), r.GetNextCursor(), err
+		})
+		return &rpc.ListVideosResponse{Videos: videos}, err
+	}, tellVideos)
+}
+
+func tellVideos(w io.Writer, r *rpc.ListVideosResponse, _ []string) {
+	rows := [][]string{{"ID", "STATE", "DONE", "LENGTH", "PUBLIC", "CREATED", "TITLE"}}
+	for _, v := range r.GetVideos() {
+		rows = append(rows, []string{v.GetId(), v.GetState(), percent(v.GetProgress()), seconds(v.GetDurationSeconds()),
+			yes(v.GetPublic()), when(v.GetCreatedAt()), cell(v.GetTitle())})
 	}
-	v, err := c.library.GetVideo(ctx, &rpc.GetVideoRequest{Id: args[0]})
-	if err != nil {
-		return c.explain(err)
-	}
-	if *asJSON {
-		return printJSON(e.stdout, v)
-	}
-	printFields(e.stdout, "id", v.GetId(), "title", v.GetTitle(), "state", v.GetState(), "error", failure(v.GetError()),
+	printRows(w, rows)
+}
+
+func videosShow(p *cli) *cobra.Command {
+	cmd := &cobra.Command{Use: "show ID", Short: "show one video", Example: "streamgate videos show ID --json"}
+	return ask(p, cmd, func(ctx context.Context, c *client, args []string) (*rpc.Video, error) {
+		return c.library.GetVideo(ctx, &rpc.GetVideoRequest{Id: args[0]})
+	}, tellVideo)
+}
+
+func tellVideo(w io.Writer, v *rpc.Video, _ []string) {
+	printFields(w, "id", v.GetId(), "title", v.GetTitle(), "state", v.GetState(), "error", failure(v.GetError()),
 		"done", percent(v.GetProgress()), "length", seconds(v.GetDurationSeconds()), "picture", picture(v.GetWidth(), v.GetHeight()),
 		"size", node.Bytes(v.GetSizeBytes()).Short(), "sha256", v.GetSha256(), "public", yes(v.GetPublic()), "profile", v.GetProfile(),
 		"task", v.GetTaskId(), "created", when(v.GetCreatedAt()), "upload", v.GetUploadUrl(),
 		"watch", v.GetWatchUrl(), "hls", v.GetHlsUrl(), "dash", v.GetDashUrl())
 	if len(v.GetRenditions()) == 0 {
-		return nil
+		return
 	}
 	rows := [][]string{{"", "", "", "", ""}, {"RENDITION", "CODECS", "PICTURE", "RATE", "DONE"}}
 	for _, r := range v.GetRenditions() {
 		rows = append(rows, []string{r.GetName(), r.GetCodecs(), picture(r.GetWidth(), r.GetHeight()),
 			strconv.Itoa(int(r.GetBandwidth()/1000)) + " kbit/s", percent(r.GetProgress())})
 	}
-	printRows(e.stdout, rows)
-	return nil
+	printRows(w, rows)
 }
 
-func videosDelete(ctx context.Context, e *env, f *flags) error {
-	c, args, err := ctl(e, f, 1)
-	if err != nil {
-		return err
+func videosUpdate(p *cli) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "update ID", Short: "change a video's title, and who may watch it",
+		Example: "streamgate videos update ID --title 'A film'\nstreamgate videos update ID --public=false\nstreamgate videos update ID --rule rule.json",
 	}
-	if _, err := c.library.DeleteVideo(ctx, &rpc.DeleteVideoRequest{Id: args[0]}); err != nil {
-		return c.explain(err)
-	}
-	fmt.Fprintf(e.stdout, "Deleted video %s.\n", args[0])
-	return nil
+	title := cmd.Flags().String("title", "", "the new `TITLE`")
+	public := cmd.Flags().Bool("public", false, "let anybody watch; --public=false makes it private")
+	ruleFile := cmd.Flags().String("rule", "", "who may watch: a rule as JSON in `FILE`, - for standard input")
+	return ask(p, cmd, func(ctx context.Context, c *client, args []string) (*rpc.Video, error) {
+		req := &rpc.UpdateVideoRequest{Id: args[0]}
+		if cmd.Flags().Changed("title") {
+			req.Title = title
+		}
+		if cmd.Flags().Changed("public") {
+			req.Public = public
+		}
+		switch {
+		case req.Title == nil && req.Public == nil && *ruleFile == "":
+			return nil, usagef("videos update: say what to change: --title, --public or --rule")
+		case *public && *ruleFile != "":
+			return nil, usagef("videos update: --public lets anybody watch, --rule does not; give one of them")
+		}
+		var rule *structpb.Struct
+		if *ruleFile != "" {
+			var err error
+			if rule, err = readRule(p.env, *ruleFile); err != nil {
+				return nil, err
+			}
+		}
+		if req.Title != nil || req.Public != nil {
+			if v, err := c.library.UpdateVideo(ctx, req); err != nil || rule == nil {
+				return v, err
+			}
+		}
+		if _, err := c.access.SetVideoRule(ctx, &rpc.SetVideoRuleRequest{VideoId: args[0], Rule: rule}); err != nil {
+			return nil, err
+		}
+		return c.library.GetVideo(ctx, &rpc.GetVideoRequest{Id: args[0]})
+	}, tellVideo)
+}
+
+func videosDelete(p *cli) *cobra.Command {
+	cmd := &cobra.Command{Use: "delete ID", Short: "delete a video and its media", Example: "streamgate videos delete ID"}
+	return ask(p, cmd, func(ctx context.Context, c *client, args []string) (*rpc.DeleteVideoResponse, error) {
+		return c.library.DeleteVideo(ctx, &rpc.DeleteVideoRequest{Id: args[0]})
+	}, say[*rpc.DeleteVideoResponse]("Deleted video %s."))
 }
 
 func picture(width, height int32) string {

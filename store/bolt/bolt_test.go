@@ -3,6 +3,7 @@ package bolt_test
 import (
 	"path/filepath"
 	"testing"
+	"time"
 
 	"streamgate/store"
 	"streamgate/store/bolt"
@@ -19,6 +20,24 @@ func TestQueue(t *testing.T) {
 			}
 		})
 		return db.Queue()
+	})
+}
+
+// Calls that take their time, so that others overtake them, change nothing of
+// what the queue promises.
+func TestQueueStalls(t *testing.T) {
+	storetest.TestQueue(t, func(t *testing.T, clock *storetest.Clock) store.Queue {
+		faulty := storetest.NewFaultyQueue(open(t, bolt.Options{Now: clock.Now}).Queue())
+		calls := 0
+		faulty.Break(func(storetest.Op) storetest.Fault {
+			if calls++; calls%3 != 0 {
+				return storetest.Fault{}
+			}
+			stall := make(chan struct{})
+			time.AfterFunc(time.Millisecond, func() { close(stall) })
+			return storetest.Fault{Stall: stall}
+		})
+		return faulty
 	})
 }
 

@@ -134,6 +134,9 @@ func (db *DB) Catalog() store.Catalog {
 		Audit:           &table[store.AuditEntry]{db: db, name: bucketAudit},
 		AuditHeads:      &table[store.AuditHead]{db: db, name: bucketHeads},
 
+		Webhooks:   &table[store.Webhook]{db: db, name: bucketWebhooks},
+		Deliveries: &table[store.Delivery]{db: db, name: bucketDelivery},
+
 		Plans:   &plans{db},
 		Secrets: &secrets{db},
 	}

@@ -42,7 +42,8 @@
 //	jobs.task     task, id → o (open) or d (done)
 //	jobs.count    state → number of jobs
 //	<table>       id → record, JSON      videos, tasks, uploads, keys, rules,
-//	                                     sessions, codes, signouts, cursors
+//	                                     sessions, codes, signouts, cursors,
+//	                                     webhooks, deliveries
 //	<table>.by    parent, id → state  and  state, id → parent
 //	plans         video → plan, JSON
 //	cells         video, rendition → the set of its cells, JSON

@@ -127,7 +127,7 @@ func TestPowerCuts(t *testing.T) {
 	work, stop := context.WithCancel(t.Context())
 	var group sync.WaitGroup
 	for i := range writers {
-		group.Go(func() { keepWriting(t, work, db, i, &acknowledged[i]) })
+		group.Go(func() { keepWriting(work, t, db, i, &acknowledged[i]) })
 	}
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
@@ -174,7 +174,7 @@ func TestPowerCuts(t *testing.T) {
 
 // keepWriting makes one change after the other, and counts what was
 // acknowledged.
-func keepWriting(t *testing.T, ctx context.Context, db *DB, writer int, acknowledged *atomic.Int64) {
+func keepWriting(ctx context.Context, t *testing.T, db *DB, writer int, acknowledged *atomic.Int64) {
 	id := strconv.Itoa(writer)
 	queue, videos := db.Queue(), db.Catalog().Videos
 	if err := videos.Create(ctx, store.Video{ID: id}); err != nil {

@@ -33,6 +33,8 @@ const (
 	bucketConsole  = "consolesessions"
 	bucketAudit    = "audit"
 	bucketHeads    = "auditheads"
+	bucketWebhooks = "webhooks"
+	bucketDelivery = "deliveries"
 	bucketPlans    = "plans"
 	bucketCells    = "cells"
 	bucketSecrets  = "secrets"
@@ -50,6 +52,7 @@ func buckets() []string {
 		bucketVideos, bucketTasks, bucketUploads, bucketKeys,
 		bucketRules, bucketSessions, bucketCodes, bucketSignOuts, bucketCursors,
 		bucketPeople, bucketSetup, bucketConsole, bucketAudit, bucketHeads,
+		bucketWebhooks, bucketDelivery,
 	} {
 		names = append(names, table, table+indexSuffix)
 	}

@@ -51,6 +51,18 @@ func testTables(t *testing.T, c store.Catalog) {
 	check(t, c.ConsoleSessions.Create(t.Context(), visit))
 	check(t, c.Audit.Create(t.Context(), entry))
 	check(t, c.AuditHeads.Create(t.Context(), head))
+	webhook := store.Webhook{
+		ID: "x", URL: "https://a.example/ü", Events: []string{"*"}, State: store.WebhookDisabled, Failure: failure,
+		Keys: []store.WebhookKey{{Bytes: []byte{0, 0xff}}, {Bytes: []byte{1}, Expires: now}}, Created: now, Updated: now, Since: now,
+	}
+	delivery := store.Delivery{
+		ID: "x", WebhookID: "x", Event: "video.ready", Payload: json.RawMessage(`{"type":"video.ready"}`), State: store.DeliveryWaiting,
+		Attempts: 2, LastStatus: 500, LastError: "e", Answer: "<p>", Next: now, Created: now,
+		Lease: store.Lease{Token: 3, Owner: store.Owner{Node: "n", Boot: "b"}, Expires: now},
+	}
+
+	check(t, c.Webhooks.Create(t.Context(), webhook))
+	check(t, c.Deliveries.Create(t.Context(), delivery))
 	check(t, c.Rules.Create(t.Context(), rule))
 	check(t, c.Sessions.Create(t.Context(), session))
 	check(t, c.Codes.Create(t.Context(), code))
@@ -75,6 +87,8 @@ func testTables(t *testing.T, c store.Catalog) {
 	wantOnly(t, c.ConsoleSessions, visit)
 	wantOnly(t, c.Audit, entry)
 	wantOnly(t, c.AuditHeads, head)
+	wantOnly(t, c.Webhooks, webhook)
+	wantOnly(t, c.Deliveries, delivery)
 }
 
 // wantOnly checks that the table has the record and no other.

@@ -16,10 +16,10 @@ import (
 // ErrFault is the error of a Fault that names none.
 var ErrFault = errors.New("injected fault")
 
-// Op is a method of store.Objects.
+// Op is a method of store.Objects or store.Queue.
 type Op string
 
-// The methods a fault can be in.
+// The methods of store.Objects that a fault can be in.
 const (
 	OpPut    Op = "put"
 	OpAdopt  Op = "adopt"

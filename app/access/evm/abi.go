@@ -5,7 +5,7 @@ import (
 	"errors"
 	"math/big"
 
-	"streamgate/app/access"
+	"streamgate/app/access/eth"
 )
 
 // errABI is data that is not in Solidity's ABI encoding.
@@ -34,7 +34,7 @@ func (s selector) pack(words ...word) []byte {
 	return data
 }
 
-func wordOfAddress(a access.Address) (w word) {
+func wordOfAddress(a eth.Address) (w word) {
 	copy(w[12:], a[:])
 	return w
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/crypto"
 
-	"streamgate/app/access"
+	"streamgate/app/access/eth"
 )
 
 // TestNames: selectors, topics and interface ids are the hashes of what they
@@ -86,18 +86,18 @@ func TestAggregate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	multicall := access.Address{0xca}
+	multicall := eth.Address{0xca}
 	var part []probe
 	var calls []call3
 	var want []res3
 	for i := range 70 {
 		data := bytes.Repeat([]byte{byte(i + 1)}, i+1)
-		part = append(part, probe{access.Address{byte(i)}, data})
+		part = append(part, probe{eth.Address{byte(i)}, data})
 		calls = append(calls, call3{common.Address{byte(i)}, true, data})
 		want = append(want, res3{i%3 == 0, data[:i]})
 	}
-	part = append(part, probe{to: access.Address{0xee}})
-	balance := selEthBalance.pack(wordOfAddress(access.Address{0xee}))
+	part = append(part, probe{to: eth.Address{0xee}})
+	balance := selEthBalance.pack(wordOfAddress(eth.Address{0xee}))
 	calls, want = append(calls, call3{common.Address(multicall), true, balance}), append(want, res3{true, nil})
 	packed, err := parsed.Pack("aggregate3", calls)
 	if err != nil {
@@ -145,10 +145,10 @@ func FuzzUnwrap6492(f *testing.F) {
 		if wrapped != bytes.HasSuffix(signature, suffix6492()) {
 			t.Error("the suffix tells a wrapper")
 		}
-		if err == nil && wrapped && (w.factory == access.Address{} || len(w.prepare)+len(w.signature) > 2*len(signature)) {
+		if err == nil && wrapped && (w.factory == eth.Address{} || len(w.prepare)+len(w.signature) > 2*len(signature)) {
 			t.Errorf("%+v of %x", w, signature)
 		}
-		if _, err := packValidator(access.Address{}, [32]byte{}, w); err != nil {
+		if _, err := packValidator(eth.Address{}, [32]byte{}, w); err != nil {
 			t.Error(err)
 		}
 	})
@@ -198,7 +198,7 @@ func TestExecutionErrors(t *testing.T) {
 
 // TestLogsThatCannotBeRead: what is logged in another form may concern anybody.
 func TestLogsThatCannotBeRead(t *testing.T) {
-	a, b := wordOfAddress(access.Address{1}), wordOfAddress(access.Address{2})
+	a, b := wordOfAddress(eth.Address{1}), wordOfAddress(eth.Address{2})
 	var topic, single word
 	for to, from := range map[*word]string{&topic: topicTransfer, &single: topicSingle} {
 		if err := json.Unmarshal([]byte(`"0x`+from+`"`), to); err != nil {
@@ -220,10 +220,10 @@ func TestLogsThatCannotBeRead(t *testing.T) {
 		"no address":      {wireLog{Topics: []word{topic, dirty, b}}, false},
 		"ERC-1155, short": {wireLog{Topics: []word{single, a, b}}, false},
 	} {
-		got := c.log.transfer(5, access.Address{9})
-		want := access.Transfer{Block: 5, Contract: access.Address{9}}
+		got := c.log.transfer(5, eth.Address{9})
+		want := eth.Transfer{Block: 5, Contract: eth.Address{9}}
 		if c.known {
-			want.From, want.To = access.Address{1}, access.Address{2}
+			want.From, want.To = eth.Address{1}, eth.Address{2}
 		}
 		if got != want {
 			t.Errorf("%s: %+v", name, got)

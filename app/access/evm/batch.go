@@ -4,7 +4,7 @@ import (
 	"context"
 	"slices"
 
-	"streamgate/app/access"
+	"streamgate/app/access/eth"
 )
 
 const (
@@ -25,21 +25,57 @@ const (
 
 // at names a block by its hash for eth_call and its like (EIP-1898). A block
 // that is no longer canonical is an error, not an old answer.
-func at(b access.Block) any {
+func at(b eth.Block) any {
 	return map[string]any{"blockHash": encodeHex(b.Hash[:]), "requireCanonical": true}
 }
 
+// pinned has do ask an endpoint at one block: by its hash, or, if the endpoint
+// knows blocks by their number only, by its number, between two looks at it
+// that show the same block. The look before is that in which the endpoint said
+// that b is its newest, if it was that.
+func (e *endpoint) pinned(ctx context.Context, b eth.Block, do func(block any) error) error {
+	if !e.numbers.Load() {
+		if err := do(at(b)); !is(err, reasonParams) {
+			return err
+		}
+	}
+	if said := e.said.Load(); said == nil || *said != b {
+		if err := e.stands(ctx, b); err != nil {
+			return err
+		}
+	}
+	if err := do(quantity(b.Number)); err != nil {
+		return err
+	}
+	if err := e.stands(ctx, b); err != nil {
+		return err
+	}
+	if !e.numbers.Swap(true) {
+		e.log.Warn("The chain endpoint does not take a block's hash (EIP-1898); blocks are named by their number, which takes a request more. Another endpoint is quicker.")
+	}
+	return nil
+}
+
+// stands is nil if the endpoint has b at its number.
+func (e *endpoint) stands(ctx context.Context, b eth.Block) error {
+	return e.ask(ctx, func(replies []reply) error { return e.onBranch(b, replies[0]) }, blockCall(quantity(b.Number)))
+}
+
 // answers reads the answers to all questions at one block of one endpoint.
-func (c *chain) answers(ctx context.Context, e *endpoint, b access.Block, questions []access.Question) ([]access.Answer, error) {
+func (c *chain) answers(ctx context.Context, e *endpoint, b eth.Block, questions []eth.Question) ([]eth.Answer, error) {
 	var todo []probe
 	for _, q := range questions {
 		todo = append(todo, probes(q, c.cfg.DelegateRegistry)...)
 	}
-	got, err := c.run(ctx, e, at(b), todo)
+	var got []outcome
+	err := e.pinned(ctx, b, func(block any) (err error) {
+		got, err = c.run(ctx, e, block, todo)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
-	list := make([]access.Answer, len(questions))
+	list := make([]eth.Answer, len(questions))
 	for i, q := range questions {
 		n := len(probes(q, c.cfg.DelegateRegistry))
 		list[i], got = answer(q, got[:n]), got[n:]
@@ -129,10 +165,10 @@ func (c *chain) aggregateOne(ctx context.Context, e *endpoint, block any, part [
 		}
 		data, err := decodeBytes(replies[0].result)
 		if err != nil {
-			return e.garbage("the aggregate is no data")
+			return e.garbage("the answer to aggregate3 is not hex data")
 		}
 		if results, err = unpackAggregate3(data, len(part)); err != nil {
-			return e.garbage("the aggregate is none")
+			return e.garbage("the answer to aggregate3 is not a list of results")
 		}
 		return nil
 	}, ethCall(c.cfg.Multicall, packAggregate3(c.cfg.Multicall, part), aggregateGas+uint64(len(part))*callGas, block))
@@ -174,13 +210,13 @@ func (e *endpoint) batch(ctx context.Context, block any, todo []probe, part []in
 
 func (p probe) call(block any) call {
 	if p.native() {
-		return call{"eth_getBalance", []any{encodeHex(p.to[:]), block}}
+		return call{method: "eth_getBalance", params: []any{encodeHex(p.to[:]), block}}
 	}
 	return ethCall(p.to, p.data, callGas, block)
 }
 
-func ethCall(to access.Address, data []byte, gas uint64, block any) call {
-	return call{"eth_call", []any{map[string]string{
+func ethCall(to eth.Address, data []byte, gas uint64, block any) call {
+	return call{method: "eth_call", params: []any{map[string]string{
 		"to": encodeHex(to[:]), "data": encodeHex(data), "gas": quantity(gas),
 	}, block}}
 }
@@ -195,13 +231,13 @@ func (e *endpoint) outcome(p probe, r reply) (outcome, error) {
 	case p.native():
 		balance, err := decodeBig(r.result)
 		if err != nil {
-			return outcome{}, e.garbage("the balance is none")
+			return outcome{}, e.garbage("the answer to eth_getBalance is not a number")
 		}
 		return outcome{value: wordOfBig(balance)}, nil
 	}
 	data, err := decodeBytes(r.result)
 	if err != nil {
-		return outcome{}, e.garbage("the answer to eth_call is no data")
+		return outcome{}, e.garbage("the answer to eth_call is not hex data")
 	}
 	return outcomeOf(data), nil
 }
@@ -239,7 +275,7 @@ func (e *endpoint) explain(ctx context.Context, block any, todo []probe, got []o
 }
 
 // code asks for the code of an account.
-func (e *endpoint) code(ctx context.Context, a access.Address, block any) ([]byte, error) {
+func (e *endpoint) code(ctx context.Context, a eth.Address, block any) ([]byte, error) {
 	var code []byte
 	err := e.ask(ctx, func(replies []reply) (err error) {
 		code, err = e.readCode(replies[0])
@@ -248,8 +284,8 @@ func (e *endpoint) code(ctx context.Context, a access.Address, block any) ([]byt
 	return code, err
 }
 
-func codeCall(a access.Address, block any) call {
-	return call{"eth_getCode", []any{encodeHex(a[:]), block}}
+func codeCall(a eth.Address, block any) call {
+	return call{method: "eth_getCode", params: []any{encodeHex(a[:]), block}}
 }
 
 func (e *endpoint) readCode(r reply) ([]byte, error) {
@@ -258,7 +294,7 @@ func (e *endpoint) readCode(r reply) ([]byte, error) {
 	}
 	code, err := decodeBytes(r.result)
 	if err != nil {
-		return nil, e.garbage("the code is no data")
+		return nil, e.garbage("the answer to eth_getCode is not hex data")
 	}
 	return code, nil
 }
@@ -271,7 +307,7 @@ type result3 struct {
 
 // packAggregate3 encodes the calls (address target, bool allowFailure, bytes
 // callData)[]; all may fail.
-func packAggregate3(multicall access.Address, part []probe) []byte {
+func packAggregate3(multicall eth.Address, part []probe) []byte {
 	heads, tails := []byte{}, []byte{}
 	for _, p := range part {
 		to, data := p.to, p.data

@@ -3,7 +3,7 @@ package evm_test
 import (
 	"testing"
 
-	"streamgate/app/access"
+	"streamgate/app/access/eth"
 	"streamgate/app/access/evm"
 	"streamgate/cmd/devchain/devnet"
 )
@@ -28,9 +28,9 @@ func bench(b *testing.B) (*devnet.Net, *evm.Chains) {
 // BenchmarkRead is an uncached decision on two facts over loopback.
 func BenchmarkRead(b *testing.B) {
 	n, chains := bench(b)
-	questions := []access.Question{
-		{Fact: access.FactERC721, Contract: at(n.NFT), Holder: at(n.Holder.Address)},
-		{Fact: access.FactERC20, Contract: at(n.Coin), Holder: at(n.Holder.Address)},
+	questions := []eth.Question{
+		{Fact: eth.FactERC721, Contract: at(n.NFT), Holder: at(n.Holder.Address)},
+		{Fact: eth.FactERC20, Contract: at(n.Coin), Holder: at(n.Holder.Address)},
 	}
 	for b.Loop() {
 		if _, err := chains.Read(b.Context(), n.ChainID, questions); err != nil {

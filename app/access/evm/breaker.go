@@ -25,6 +25,14 @@ type breaker struct {
 	trying   bool // the request of the half-open breaker is on its way
 }
 
+// closed says whether requests go out freely: one that is not needed does not
+// take the place of the one that tries.
+func (b *breaker) closed() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.opened == 0
+}
+
 // allow says whether a request may go out now. Whoever is allowed must call
 // succeed, fail or abandon.
 func (b *breaker) allow(now time.Time) bool {

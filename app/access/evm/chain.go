@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"streamgate/app/access"
+	"streamgate/app/access/eth"
 )
 
 // chain is one configured chain and its endpoints, in order of preference.
@@ -69,20 +69,20 @@ func (cfg *ChainConfig) complete() error {
 	if cfg.MaxLogRange == 0 {
 		cfg.MaxLogRange = DefaultMaxLogRange
 	}
-	if cfg.Multicall == (access.Address{}) {
+	if cfg.Multicall == (eth.Address{}) {
 		cfg.Multicall = knownAddress(DefaultMulticall)
 	}
-	if cfg.DelegateRegistry == (access.Address{}) {
+	if cfg.DelegateRegistry == (eth.Address{}) {
 		cfg.DelegateRegistry = knownAddress(DefaultDelegateRegistry)
 	}
 	return nil
 }
 
 // knownAddress reads an address that stands in this package.
-func knownAddress(s string) access.Address {
+func knownAddress(s string) eth.Address {
 	var a account
 	_ = a.UnmarshalJSON([]byte(`"` + s + `"`)) // a test reads both
-	return access.Address(a)
+	return eth.Address(a)
 }
 
 // agree asks the endpoints one question as the chain's policy says. With a
@@ -114,7 +114,7 @@ func failOver[T any](ctx context.Context, order []*endpoint, do func(context.Con
 
 // read reads the answers at the newest confirmed block. It tries twice: a
 // block can be undone between asking for it and asking about it.
-func (c *chain) read(ctx context.Context, questions []access.Question) (access.Reading, error) {
+func (c *chain) read(ctx context.Context, questions []eth.Question) (eth.Reading, error) {
 	reading, err := c.readOnce(ctx, questions)
 	if err != nil && ctx.Err() == nil {
 		reading, err = c.readOnce(ctx, questions)
@@ -122,71 +122,111 @@ func (c *chain) read(ctx context.Context, questions []access.Question) (access.R
 	return reading, err
 }
 
-func (c *chain) readOnce(ctx context.Context, questions []access.Question) (access.Reading, error) {
+func (c *chain) readOnce(ctx context.Context, questions []eth.Question) (eth.Reading, error) {
+	early := c.readEarly(context.WithoutCancel(ctx), questions)
 	heads, err := c.sampler.sample(ctx)
 	if err != nil {
-		return access.Reading{}, err
+		return eth.Reading{}, err
 	}
 	if c.cfg.Quorum == 1 {
 		// Each endpoint is asked at a block of its own: the next may not have it.
-		reading, _, err := failOver(ctx, heads.order(), func(ctx context.Context, e *endpoint) (access.Reading, error) {
+		reading, _, err := failOver(ctx, heads.order(), func(ctx context.Context, e *endpoint) (eth.Reading, error) {
+			if early.of == e && early.at.head == heads[e] {
+				if read := <-early.read; read.err == nil {
+					return eth.Reading{Block: early.at.believed, Source: e.name, Answers: read.got}, nil
+				}
+			}
 			b, err := c.confirmed(ctx, e, heads[e])
 			if err != nil {
-				return access.Reading{}, err
+				return eth.Reading{}, err
 			}
 			list, err := c.answers(ctx, e, b, questions)
-			return access.Reading{Block: b, Source: e.name, Answers: list}, err
+			return eth.Reading{Block: b, Source: e.name, Answers: list}, err
 		})
 		return reading, err
 	}
 	b, err := c.agreedHead(ctx, heads, c.cfg.Confirmations)
 	if err != nil {
-		return access.Reading{}, err
+		return eth.Reading{}, err
 	}
 	list, source, err := c.agreedAnswers(ctx, b, questions)
-	return access.Reading{Block: b, Source: source, Answers: list}, err
+	return eth.Reading{Block: b, Source: source, Answers: list}, err
+}
+
+// pair is an endpoint's newest block and the one that is believed because of
+// it.
+type pair struct{ head, believed eth.Block }
+
+// early is a reading at the block that an endpoint said last, which is right if
+// that is its newest still.
+type early struct {
+	of   *endpoint
+	at   pair
+	read <-chan said[[]eth.Answer]
+}
+
+// readEarly begins to read before it is known which block is the newest, so
+// that a decision takes one round trip while there is no new one. Its requests
+// end by their time-out: to cancel one would close its connection.
+func (c *chain) readEarly(ctx context.Context, questions []eth.Question) early {
+	e := c.ahead()[0]
+	guess := e.guess.Load()
+	if c.cfg.Quorum > 1 || guess == nil || !e.breaker.closed() {
+		return early{}
+	}
+	return early{e, *guess, askAll(ctx, []*endpoint{e}, func(ctx context.Context, e *endpoint) ([]eth.Answer, error) {
+		return c.answers(ctx, e, guess.believed, questions)
+	})}
 }
 
 // head is the newest confirmed block.
-func (c *chain) head(ctx context.Context) (access.Block, error) {
+func (c *chain) head(ctx context.Context) (eth.Block, error) {
 	heads, err := c.sampler.sample(ctx)
 	if err != nil {
-		return access.Block{}, err
+		return eth.Block{}, err
 	}
 	if c.cfg.Quorum > 1 {
 		return c.agreedHead(ctx, heads, c.cfg.Confirmations)
 	}
-	b, _, err := failOver(ctx, heads.order(), func(ctx context.Context, e *endpoint) (access.Block, error) {
+	b, _, err := failOver(ctx, heads.order(), func(ctx context.Context, e *endpoint) (eth.Block, error) {
 		return c.confirmed(ctx, e, heads[e])
 	})
 	return b, err
 }
 
 // confirmed is the block of an endpoint that has the confirmations.
-func (c *chain) confirmed(ctx context.Context, e *endpoint, head access.Block) (access.Block, error) {
-	if c.cfg.Confirmations == 0 {
-		return head, nil
+func (c *chain) confirmed(ctx context.Context, e *endpoint, head eth.Block) (eth.Block, error) {
+	if known := e.guess.Load(); known != nil && known.head == head {
+		return known.believed, nil
 	}
-	return e.block(ctx, quantity(head.Number-min(head.Number, c.cfg.Confirmations)))
+	b := head
+	if c.cfg.Confirmations > 0 {
+		var err error
+		if b, err = e.block(ctx, quantity(head.Number-min(head.Number, c.cfg.Confirmations))); err != nil {
+			return b, err
+		}
+	}
+	e.guess.Store(&pair{head, b})
+	return b, nil
 }
 
 // agreedHead is the newest block that a quorum has and that has the
 // confirmations. If it is just being replaced, its parent is tried.
-func (c *chain) agreedHead(ctx context.Context, heads heads, confirmations uint64) (access.Block, error) {
+func (c *chain) agreedHead(ctx context.Context, heads heads, confirmations uint64) (eth.Block, error) {
 	numbers := make([]uint64, 0, len(heads))
 	for _, b := range heads {
 		numbers = append(numbers, b.Number)
 	}
 	slices.Sort(numbers)
 	if len(numbers) < c.cfg.Quorum {
-		return access.Block{}, &fault{endpoint: "quorum", reason: reasonDisagree,
+		return eth.Block{}, &fault{endpoint: "quorum", reason: reasonDisagree,
 			detail: fmt.Sprintf("%d endpoints answer, %d are needed", len(numbers), c.cfg.Quorum)}
 	}
 	number := numbers[len(numbers)-c.cfg.Quorum] // at least a quorum is there
 	number -= min(number, confirmations)
 	var faults []error
 	for _, n := range []uint64{number, number - min(number, 1)} {
-		b, _, err := agree(ctx, c, c.endpoints, func(ctx context.Context, e *endpoint) (access.Block, error) {
+		b, _, err := agree(ctx, c, c.endpoints, func(ctx context.Context, e *endpoint) (eth.Block, error) {
 			if known, ok := heads[e]; ok && known.Number == n {
 				return known, nil
 			}
@@ -197,10 +237,10 @@ func (c *chain) agreedHead(ctx context.Context, heads heads, confirmations uint6
 		}
 		faults = append(faults, err)
 	}
-	return access.Block{}, errors.Join(faults...)
+	return eth.Block{}, errors.Join(faults...)
 }
 
-func blocksKey(list []access.Block) string {
+func blocksKey(list []eth.Block) string {
 	var key strings.Builder
 	for _, b := range list {
 		key.WriteString(blockKey(b))
@@ -209,6 +249,6 @@ func blocksKey(list []access.Block) string {
 }
 
 // blockKey is what two endpoints must say alike about a block.
-func blockKey(b access.Block) string {
+func blockKey(b eth.Block) string {
 	return string(b.Hash[:]) + string(b.Parent[:]) + quantity(b.Number) + b.Time.UTC().Format(time.RFC3339)
 }

@@ -4,7 +4,7 @@ import (
 	"context"
 	"sync"
 
-	"streamgate/app/access"
+	"streamgate/app/access/eth"
 )
 
 const (
@@ -29,14 +29,14 @@ type coder struct {
 
 // codeQuestion is one account's; code or err is there once done is closed.
 type codeQuestion struct {
-	of   access.Address
+	of   eth.Address
 	done chan struct{}
 	code []byte
 	err  error
 }
 
 // code returns an account's code, as it is after the call began.
-func (c *coder) code(ctx context.Context, of access.Address) ([]byte, error) {
+func (c *coder) code(ctx context.Context, of eth.Address) ([]byte, error) {
 	q := &codeQuestion{of: of, done: make(chan struct{})}
 	c.mu.Lock()
 	c.waiting = append(c.waiting, q)

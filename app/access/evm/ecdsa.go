@@ -5,14 +5,14 @@ import (
 
 	"github.com/ethereum/go-ethereum/crypto"
 
-	"streamgate/app/access"
+	"streamgate/app/access/eth"
 )
 
 // recoverSigner returns the account whose key made the signature of hash. The
 // forms are r, s, v with v of 0, 1, 27 or 28 (65 bytes), and r, yParity and s
 // (64 bytes, EIP-2098). A high s, which is another signature of the same key
 // that anybody can compute, is refused (EIP-2).
-func recoverSigner(hash [32]byte, signature []byte) (signer access.Address, ok bool) {
+func recoverSigner(hash [32]byte, signature []byte) (signer eth.Address, ok bool) {
 	compact, ok := normalise(signature)
 	if !ok {
 		return signer, false

@@ -1,12 +1,10 @@
 package evm
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -15,9 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/time/rate"
-
-	"streamgate/app/access"
+	"streamgate/app/access/eth"
 )
 
 const (
@@ -41,23 +37,23 @@ type endpoint struct {
 	timeout time.Duration
 	maxAge  time.Duration // of the newest block; 0: no limit
 	client  *http.Client
-	budget  *rate.Limiter
+	budget  *budget
 	breaker *breaker
 	metrics gauge
 	log     *slog.Logger
 
-	latest    atomic.Uint64 // the number of its newest block, when it last said
-	stale     atomic.Bool   // its newest block was too old
-	checked   atomic.Int64  // Unix time in nanoseconds when the chain id was right
-	multicall atomic.Int32  // what is known of multicall's code: see batch.go
-	span      atomic.Uint64 // blocks that a request for logs spanned lately: see logs.go
+	guess     atomic.Pointer[pair]      // the last block that was believed of it
+	said      atomic.Pointer[eth.Block] // its newest block, when it last said
+	stale     atomic.Bool               // its newest block was too old
+	checked   atomic.Int64              // Unix time in nanoseconds when the chain id was right
+	multicall atomic.Int32              // what is known of multicall's code: see batch.go
+	span      atomic.Uint64             // blocks that a request for logs spanned lately: see logs.go
+	maxCalls  atomic.Int32              // calls that it takes in one request; 0: it has refused none
+	lacksLogs atomic.Bool               // it listed no logs when it was asked last
+	numbers   atomic.Bool               // it knows blocks by their number only: see pinned
 }
 
 func newEndpoint(cfg ChainConfig, raw, name string, m *metrics, log *slog.Logger) *endpoint {
-	limit := rate.Inf
-	if cfg.MaxRequestsPerSecond > 0 {
-		limit = rate.Limit(cfg.MaxRequestsPerSecond)
-	}
 	transport := &http.Transport{
 		Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, TLSHandshakeTimeout: cfg.Timeout,
 		MaxConnsPerHost: maxConnections, MaxIdleConnsPerHost: maxConnections, IdleConnTimeout: time.Minute,
@@ -67,7 +63,7 @@ func newEndpoint(cfg ChainConfig, raw, name string, m *metrics, log *slog.Logger
 		client: &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error {
 			return http.ErrUseLastResponse // an endpoint is where the operator said, nowhere else
 		}},
-		budget:  rate.NewLimiter(limit, max(int(cfg.MaxRequestsPerSecond), maxBatch+1)),
+		budget:  newBudget(cfg.MaxRequestsPerSecond),
 		breaker: &breaker{base: cfg.Cooldown},
 		metrics: m.of(cfg.Name, name), log: log.With("chain", cfg.Name, "endpoint", name),
 	}
@@ -115,11 +111,11 @@ func (e *endpoint) askChain(ctx context.Context, calls []call) ([]reply, error) 
 		return nil, err
 	}
 	if first := replies[0]; first.err != nil {
-		return nil, e.fault(reasonRefused, first.err.said())
+		return nil, e.refused(first.err)
 	}
 	id, err := decodeUint(replies[0].result)
 	if err != nil {
-		return nil, e.fault(reasonGarbage, "the chain id is none")
+		return nil, e.fault(reasonGarbage, "the answer to eth_chainId is not a number")
 	}
 	if id != e.chain {
 		return nil, e.fault(reasonChain, strconv.FormatUint(id, 10))
@@ -128,119 +124,17 @@ func (e *endpoint) askChain(ctx context.Context, calls []call) ([]reply, error) 
 	return replies[1:], nil
 }
 
-// send waits for the budget, then posts.
-func (e *endpoint) send(ctx context.Context, calls []call) ([]reply, error) {
-	within, cancel := context.WithTimeout(ctx, e.timeout)
-	defer cancel()
-	if err := e.budget.WaitN(within, len(calls)); err != nil {
-		if ctx.Err() != nil {
-			return nil, e.fault(reasonCancelled, "")
-		}
-		return nil, e.fault(reasonBudget, "")
-	}
-	start := time.Now()
-	replies, err := e.post(within, calls)
-	e.metrics.took(start)
-	if err != nil && errors.Is(ctx.Err(), context.Canceled) {
-		return nil, e.fault(reasonCancelled, "")
-	}
-	if err != nil && within.Err() != nil {
-		return nil, e.fault(slow(ctx), "")
-	}
-	return replies, err
-}
-
-type strangersCodeKey struct{}
-
-// strangersCode marks a call that runs code of the caller's choosing: that it is
-// slow says nothing about the endpoint.
-func strangersCode(ctx context.Context) context.Context {
-	return context.WithValue(ctx, strangersCodeKey{}, true)
-}
-
-// slow is the reason of a call that had no answer in time.
-func slow(ctx context.Context) reason {
-	if ctx.Value(strangersCodeKey{}) != nil {
-		return reasonWallet
-	}
-	return reasonTimeout
-}
-
-func (e *endpoint) post(ctx context.Context, calls []call) ([]reply, error) {
-	body, err := encodeCalls(calls)
-	if err != nil {
-		return nil, e.fault(reasonGarbage, "the calls have no JSON")
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, e.url, bytes.NewReader(body))
-	if err != nil {
-		return nil, e.fault(reasonTransport, "the URL is none")
-	}
-	req.Header.Set("Content-Type", "application/json")
-	res, err := e.client.Do(req)
-	if err != nil {
-		return nil, e.fault(reasonTransport, withoutURL(err))
-	}
-	defer res.Body.Close()
-	answer, err := io.ReadAll(io.LimitReader(res.Body, maxResponse+1))
-	if err != nil {
-		return nil, e.fault(reasonTransport, withoutURL(err))
-	}
-	if len(answer) > maxResponse {
-		return nil, e.fault(reasonTooLarge, "")
-	}
-	return e.read(res, answer, len(calls))
-}
-
-// read makes replies of a response. Servers also refuse calls by status with
-// JSON-RPC's error object as the body.
-func (e *endpoint) read(res *http.Response, body []byte, calls int) ([]reply, error) {
-	switch res.StatusCode {
-	case http.StatusOK:
-	case http.StatusTooManyRequests:
-		f := e.fault(reasonLimited, "")
-		f.wait = retryAfter(res.Header.Get("Retry-After"))
-		return nil, f
-	case http.StatusRequestEntityTooLarge:
-		return nil, e.fault(reasonTooLarge, "the request")
-	case http.StatusBadRequest, http.StatusInternalServerError:
-		if replies, err := decodeReplies(body, calls); err == nil && replies[0].err != nil {
-			return replies, nil
-		}
-		fallthrough
-	default:
-		return nil, e.fault(reasonStatus, strconv.Itoa(res.StatusCode))
-	}
-	replies, err := decodeReplies(body, calls)
-	if err != nil {
-		return nil, e.fault(reasonGarbage, err.Error())
-	}
-	return replies, nil
-}
-
-// retryAfter reads the header's seconds; without it, a second.
-func retryAfter(header string) time.Duration {
-	seconds, err := strconv.Atoi(header)
-	if err != nil || seconds < 1 {
-		return time.Second
-	}
-	return min(time.Duration(seconds)*time.Second, maxCooldown)
-}
-
-// withoutURL is an error's text without the URL, which net/http puts first.
-func withoutURL(err error) string {
-	var u *url.Error
-	if errors.As(err, &u) {
-		return u.Err.Error()
-	}
-	return err.Error()
-}
-
 func (e *endpoint) fault(r reason, detail string) *fault {
 	return &fault{endpoint: e.name, reason: r, detail: detail}
 }
 
 // refused is the fault of a call that the endpoint did not want to answer.
-func (e *endpoint) refused(err *rpcError) *fault { return e.fault(reasonRefused, err.said()) }
+func (e *endpoint) refused(err *rpcError) *fault {
+	if err.Code == codeInvalidParams {
+		return e.fault(reasonParams, err.said())
+	}
+	return e.fault(reasonRefused, err.said())
+}
 
 // garbage is the fault of an answer that is not what its method says.
 func (e *endpoint) garbage(format string, args ...any) *fault {
@@ -280,6 +174,8 @@ func (e *endpoint) fails(f *fault) {
 	}
 	if e.breaker.fail(time.Now(), f.wait) {
 		e.checked.Store(0) // it may be another server when it is back
+		e.maxCalls.Store(0)
+		e.numbers.Store(false)
 		e.metrics.up.Set(0)
 		e.log.Warn("chain endpoint is left alone for a while", "err", f.Error())
 	}
@@ -294,8 +190,8 @@ type wireBlock struct {
 }
 
 // block asks for the header of a block, by its quantity.
-func (e *endpoint) block(ctx context.Context, number string) (access.Block, error) {
-	var b access.Block
+func (e *endpoint) block(ctx context.Context, number string) (eth.Block, error) {
+	var b eth.Block
 	err := e.ask(ctx, func(replies []reply) (err error) {
 		b, err = e.readBlock(number, replies[0])
 		return err
@@ -305,13 +201,13 @@ func (e *endpoint) block(ctx context.Context, number string) (access.Block, erro
 
 // newest asks for the newest block. If that is too old, the endpoint no longer
 // follows its chain, and is asked for nothing else until it does.
-func (e *endpoint) newest(ctx context.Context) (access.Block, error) {
-	var b access.Block
+func (e *endpoint) newest(ctx context.Context) (eth.Block, error) {
+	var b eth.Block
 	err := e.askAnyway(ctx, func(replies []reply) (err error) {
 		if b, err = e.readBlock("latest", replies[0]); err != nil {
 			return err
 		}
-		e.latest.Store(b.Number)
+		e.said.Store(&b)
 		age := time.Since(b.Time).Round(time.Second)
 		stale := e.maxAge > 0 && age > e.maxAge
 		if was := e.stale.Swap(stale); was != stale {
@@ -337,8 +233,8 @@ func (e *endpoint) noteStale(stale bool, age time.Duration) {
 
 // ancestors asks for blocks of the branch that ends in head. The head is asked
 // for along with them: an endpoint on another branch would answer otherwise.
-func (e *endpoint) ancestors(ctx context.Context, head access.Block, numbers []uint64) ([]access.Block, error) {
-	list := make([]access.Block, 0, len(numbers))
+func (e *endpoint) ancestors(ctx context.Context, head eth.Block, numbers []uint64) ([]eth.Block, error) {
+	list := make([]eth.Block, 0, len(numbers))
 	for part := range slices.Chunk(numbers, maxBatch-1) {
 		calls := []call{blockCall(quantity(head.Number))}
 		for _, n := range part {
@@ -366,7 +262,7 @@ func (e *endpoint) ancestors(ctx context.Context, head access.Block, numbers []u
 
 // onBranch reads the reply to a call for the head's block, which must be the
 // head.
-func (e *endpoint) onBranch(head access.Block, r reply) error {
+func (e *endpoint) onBranch(head eth.Block, r reply) error {
 	b, err := e.readBlock(quantity(head.Number), r)
 	if err == nil && b.Hash != head.Hash {
 		err = e.fault(reasonMissing, "block "+quantity(head.Number)+" of that branch")
@@ -375,23 +271,23 @@ func (e *endpoint) onBranch(head access.Block, r reply) error {
 }
 
 func blockCall(number string) call {
-	return call{"eth_getBlockByNumber", []any{number, false}}
+	return call{method: "eth_getBlockByNumber", params: []any{number, false}}
 }
 
 // readBlock reads the reply to blockCall.
-func (e *endpoint) readBlock(number string, r reply) (access.Block, error) {
+func (e *endpoint) readBlock(number string, r reply) (eth.Block, error) {
 	if r.err != nil {
-		return access.Block{}, e.refused(r.err)
+		return eth.Block{}, e.refused(r.err)
 	}
 	if string(r.result) == "null" {
-		return access.Block{}, e.fault(reasonMissing, "block "+number)
+		return eth.Block{}, e.fault(reasonMissing, "block "+number)
 	}
 	var b wireBlock
 	if err := json.Unmarshal(r.result, &b); err != nil || b.Number == nil || b.Hash == nil || b.Parent == nil || b.Time == nil {
-		return access.Block{}, e.garbage("block %s is none", number)
+		return eth.Block{}, e.garbage("the answer for block %s is not a block", number)
 	}
 	if got := quantity(uint64(*b.Number)); number != "latest" && got != number {
-		return access.Block{}, e.garbage("block %s instead of %s", got, number)
+		return eth.Block{}, e.garbage("block %s instead of %s", got, number)
 	}
-	return access.Block{Number: uint64(*b.Number), Hash: *b.Hash, Parent: *b.Parent, Time: time.Unix(int64(*b.Time), 0)}, nil
+	return eth.Block{Number: uint64(*b.Number), Hash: *b.Hash, Parent: *b.Parent, Time: time.Unix(int64(*b.Time), 0)}, nil
 }

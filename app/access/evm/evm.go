@@ -1,5 +1,5 @@
 // Package evm asks EVM chains over JSON-RPC: who holds what, who signed, what
-// was transferred. It implements access.Chains.
+// was transferred. It implements eth.Chains.
 //
 // # What
 //
@@ -7,7 +7,9 @@
 // endpoints (endpoint.go), each with a circuit breaker, a request budget and a
 // time-out. Facts become contract calls (facts.go), read together at one block
 // (batch.go). Signatures are those of keys (ecdsa.go) and of contract wallets
-// (signature.go, ERC-1271 and ERC-6492). Transfers come from logs (logs.go).
+// (signature.go, ERC-1271 and ERC-6492). Transfers come from logs (logs.go), and
+// along with the head where that is possible (follow.go). Check tries endpoints
+// for all of that (check.go).
 //
 // # Usage
 //
@@ -22,8 +24,10 @@
 // a Reading are of one block, named by its hash. A contract that reverts, burns
 // gas, or answers rubbish or too much is an answer about that contract and no
 // fault of the endpoint, so that nobody's contract can shut the chain for
-// others. What cannot be answered is access.ErrChainUnreachable, never a guess.
-// Requests, responses, batches and time are bounded. URLs, which carry keys, are in no error, log
+// others. What cannot be answered is eth.ErrChainUnreachable, never a guess.
+// An endpoint that takes no batches or small ones, that refuses for the number
+// of requests, or that knows no block by its hash is used as it is, more slowly
+// (send.go, budget.go, batch.go). Requests, responses, batches and time are bounded. URLs, which carry keys, are in no error, log
 // or metric: an endpoint is named by its host.
 //
 // # Testing
@@ -42,7 +46,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"streamgate/app/access"
+	"streamgate/app/access/eth"
 )
 
 // What ChainConfig's zero values mean.
@@ -94,10 +98,10 @@ type ChainConfig struct {
 	MaxRequestsPerSecond float64
 	// Multicall is the address of Multicall3; zero means DefaultMulticall. If
 	// there is no code, calls are sent as JSON-RPC batches.
-	Multicall access.Address
+	Multicall eth.Address
 	// DelegateRegistry is the address of the delegate registry; zero means
 	// DefaultDelegateRegistry.
-	DelegateRegistry access.Address
+	DelegateRegistry eth.Address
 	// MaxBlockAge is how old the newest block of an endpoint may be; one that no
 	// longer follows the chain would be believed for ever. 0 means no limit.
 	MaxBlockAge time.Duration
@@ -111,7 +115,7 @@ type Chains struct {
 	chains map[uint64]*chain
 }
 
-var _ access.Chains = (*Chains)(nil)
+var _ eth.Chains = (*Chains)(nil)
 
 // New returns the chains. It asks no endpoint.
 func New(cfg Config) (*Chains, error) {
@@ -136,33 +140,33 @@ func New(cfg Config) (*Chains, error) {
 	return c, nil
 }
 
-// IDs implements access.Chains.
+// IDs implements eth.Chains.
 func (c *Chains) IDs() []uint64 { return slices.Sorted(maps.Keys(c.chains)) }
 
-// Read implements access.Chains. It reads at the newest block that has the
+// Read implements eth.Chains. It reads at the newest block that has the
 // configured confirmations.
-func (c *Chains) Read(ctx context.Context, chain uint64, questions []access.Question) (access.Reading, error) {
+func (c *Chains) Read(ctx context.Context, chain uint64, questions []eth.Question) (eth.Reading, error) {
 	if len(questions) > maxQuestions {
-		return access.Reading{}, fmt.Errorf("%d questions at once; %d is the most", len(questions), maxQuestions)
+		return eth.Reading{}, fmt.Errorf("%d questions at once; %d is the most", len(questions), maxQuestions)
 	}
 	for i, q := range questions {
 		if err := checkQuestion(q); err != nil {
-			return access.Reading{}, fmt.Errorf("question %d: %w", i, err)
+			return eth.Reading{}, fmt.Errorf("question %d: %w", i, err)
 		}
 	}
 	one, err := c.chain(chain)
 	if err != nil {
-		return access.Reading{}, err
+		return eth.Reading{}, err
 	}
 	r, err := one.read(ctx, questions)
 	return r, one.unreachable("read", err)
 }
 
-// VerifySignature implements access.Chains. A contract wallet is asked at the
+// VerifySignature implements eth.Chains. A contract wallet is asked at the
 // newest block, whatever the confirmations: a key that was taken out of a
 // wallet must not sign in. An account with delegated code (EIP-7702) is also
 // its key's.
-func (c *Chains) VerifySignature(ctx context.Context, chain uint64, signer access.Address, hash [32]byte, signature []byte) error {
+func (c *Chains) VerifySignature(ctx context.Context, chain uint64, signer eth.Address, hash [32]byte, signature []byte) error {
 	one, err := c.chain(chain)
 	if err != nil {
 		return err
@@ -170,32 +174,42 @@ func (c *Chains) VerifySignature(ctx context.Context, chain uint64, signer acces
 	return one.unreachable("verify a signature", one.verify(ctx, signer, hash, signature))
 }
 
-// Head implements access.Chains.
-func (c *Chains) Head(ctx context.Context, chain uint64) (access.Block, error) {
+// Head implements eth.Chains.
+func (c *Chains) Head(ctx context.Context, chain uint64) (eth.Block, error) {
 	one, err := c.chain(chain)
 	if err != nil {
-		return access.Block{}, err
+		return eth.Block{}, err
 	}
 	b, err := one.head(ctx)
 	return b, one.unreachable("ask for the head", err)
 }
 
-// Ancestors implements access.Chains.
-func (c *Chains) Ancestors(ctx context.Context, chain uint64, head access.Block, numbers ...uint64) ([]access.Block, error) {
+// Follow implements eth.Chains.
+func (c *Chains) Follow(ctx context.Context, chain uint64, from uint64, contracts []eth.Address) (eth.Followed, error) {
+	one, err := c.chain(chain)
+	if err != nil {
+		return eth.Followed{}, err
+	}
+	seen, err := one.follow(ctx, from, contracts)
+	return seen, one.unreachable("ask for the head", err)
+}
+
+// Ancestors implements eth.Chains.
+func (c *Chains) Ancestors(ctx context.Context, chain uint64, head eth.Block, numbers ...uint64) ([]eth.Block, error) {
 	one, err := c.chain(chain)
 	if err != nil {
 		return nil, err
 	}
-	list, _, err := agree(ctx, one, one.ahead(), func(ctx context.Context, e *endpoint) ([]access.Block, error) {
+	list, _, err := agree(ctx, one, one.ahead(), func(ctx context.Context, e *endpoint) ([]eth.Block, error) {
 		return e.ancestors(ctx, head, numbers)
 	}, blocksKey)
 	return list, one.unreachable(fmt.Sprintf("ask for blocks before %d", head.Number), err)
 }
 
-// Transfers implements access.Chains. A Transfer with neither From nor To says
+// Transfers implements eth.Chains. A Transfer with neither From nor To says
 // that anybody's holding may have changed: the contract logged more than can
 // be listed, or what cannot be read.
-func (c *Chains) Transfers(ctx context.Context, chain uint64, from uint64, to access.Block, contracts []access.Address) ([]access.Transfer, error) {
+func (c *Chains) Transfers(ctx context.Context, chain uint64, from uint64, to eth.Block, contracts []eth.Address) ([]eth.Transfer, error) {
 	one, err := c.chain(chain)
 	if err != nil {
 		return nil, err
@@ -207,15 +221,15 @@ func (c *Chains) Transfers(ctx context.Context, chain uint64, from uint64, to ac
 func (c *Chains) chain(id uint64) (*chain, error) {
 	one, ok := c.chains[id]
 	if !ok {
-		return nil, fmt.Errorf("chain %d: %w", id, access.ErrChainUnknown)
+		return nil, fmt.Errorf("chain %d: %w", id, eth.ErrChainUnknown)
 	}
 	return one, nil
 }
 
 // unreachable turns the endpoints' faults into the contract's error.
 func (c *chain) unreachable(doing string, err error) error {
-	if err == nil || errors.Is(err, access.ErrSignature) {
+	if err == nil || errors.Is(err, eth.ErrSignature) {
 		return err
 	}
-	return fmt.Errorf("%s on chain %s: %w: %w", doing, c.cfg.Name, access.ErrChainUnreachable, err)
+	return fmt.Errorf("%s on chain %s: %w: %w", doing, c.cfg.Name, eth.ErrChainUnreachable, err)
 }

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"math/big"
 
-	"streamgate/app/access"
+	"streamgate/app/access/eth"
 )
 
 // Words that an Answer's Problem says.
@@ -26,7 +26,7 @@ const (
 // probe is one contract call that a question needs, or the native balance of
 // an account if it has no data.
 type probe struct {
-	to   access.Address
+	to   eth.Address
 	data []byte
 }
 
@@ -52,13 +52,13 @@ func outcomeOf(data []byte) outcome {
 }
 
 // checkQuestion refuses a question that has no encoding.
-func checkQuestion(q access.Question) error {
+func checkQuestion(q eth.Question) error {
 	switch q.Fact {
-	case access.FactOwner, access.FactERC1155:
+	case eth.FactOwner, eth.FactERC1155:
 		if q.ID == nil || q.ID.Sign() < 0 || q.ID.BitLen() > 256 {
 			return fmt.Errorf("the fact %s needs a token id of at most 256 bits", q.Fact)
 		}
-	case access.FactNative, access.FactERC20, access.FactERC721, access.FactIs721, access.FactIs1155, access.FactDelegate:
+	case eth.FactNative, eth.FactERC20, eth.FactERC721, eth.FactIs721, eth.FactIs1155, eth.FactDelegate:
 	default:
 		return fmt.Errorf("there is no fact %q", q.Fact)
 	}
@@ -66,20 +66,20 @@ func checkQuestion(q access.Question) error {
 }
 
 // probes are the calls that a checked question needs.
-func probes(q access.Question, registry access.Address) []probe {
+func probes(q eth.Question, registry eth.Address) []probe {
 	holder := wordOfAddress(q.Holder)
 	switch q.Fact {
-	case access.FactNative:
+	case eth.FactNative:
 		return []probe{{to: q.Holder}}
-	case access.FactOwner:
+	case eth.FactOwner:
 		return []probe{{q.Contract, selOwnerOf.pack(wordOfBig(q.ID))}}
-	case access.FactERC1155:
+	case eth.FactERC1155:
 		return []probe{{q.Contract, selBalanceOf1155.pack(holder, wordOfBig(q.ID))}}
-	case access.FactIs721:
+	case eth.FactIs721:
 		return supports(q.Contract, interface721)
-	case access.FactIs1155:
+	case eth.FactIs1155:
 		return supports(q.Contract, interface1155)
-	case access.FactDelegate:
+	case eth.FactDelegate:
 		vault, contract := wordOfAddress(q.Vault), wordOfAddress(q.Contract)
 		return []probe{{registry, selCheckContract.pack(holder, vault, contract, word{})}}
 	default: // FactERC20, FactERC721
@@ -89,7 +89,7 @@ func probes(q access.Question, registry access.Address) []probe {
 
 // supports asks for an interface, and for the one that nobody has: whoever
 // says yes to both does not know ERC-165.
-func supports(contract access.Address, id string) []probe {
+func supports(contract eth.Address, id string) []probe {
 	return []probe{
 		{contract, selSupports.pack(wordOfID(id))},
 		{contract, selSupports.pack(wordOfID(interfaceNone))},
@@ -97,38 +97,38 @@ func supports(contract access.Address, id string) []probe {
 }
 
 // answer makes a question's answer of what its probes brought.
-func answer(q access.Question, got []outcome) access.Answer {
+func answer(q eth.Question, got []outcome) eth.Answer {
 	for _, o := range got {
 		if o.problem != "" {
-			return access.Answer{Amount: new(big.Int), Problem: o.problem}
+			return eth.Answer{Amount: new(big.Int), Problem: o.problem}
 		}
 	}
 	value := got[0].value
 	switch q.Fact {
-	case access.FactOwner:
+	case eth.FactOwner:
 		owner, ok := value.address()
 		return yes(ok, ok && owner == q.Holder)
-	case access.FactDelegate:
+	case eth.FactDelegate:
 		said, ok := value.bool()
 		return yes(ok, said)
-	case access.FactIs721, access.FactIs1155:
+	case eth.FactIs721, eth.FactIs1155:
 		said, ok := value.bool()
 		none, okNone := got[1].value.bool()
 		return yes(ok && okNone && !none, said)
 	default:
-		return access.Answer{Amount: new(big.Int).SetBytes(value[:])}
+		return eth.Answer{Amount: new(big.Int).SetBytes(value[:])}
 	}
 }
 
 // yes is the answer to a yes-or-no question; not understood is no.
-func yes(understood, said bool) access.Answer {
+func yes(understood, said bool) eth.Answer {
 	switch {
 	case !understood:
-		return access.Answer{Amount: new(big.Int), Problem: problemRubbish}
+		return eth.Answer{Amount: new(big.Int), Problem: problemRubbish}
 	case said:
-		return access.Answer{Amount: big.NewInt(1)}
+		return eth.Answer{Amount: big.NewInt(1)}
 	default:
-		return access.Answer{Amount: new(big.Int)}
+		return eth.Answer{Amount: new(big.Int)}
 	}
 }
 

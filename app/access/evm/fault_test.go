@@ -10,14 +10,14 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"streamgate/app/access"
+	"streamgate/app/access/eth"
 	"streamgate/app/access/evm"
 	"streamgate/cmd/devchain/devnet"
 )
 
 // sold is the question whose true answer is 0, and which a liar answers with 1.
-func sold(n *devnet.Net) []access.Question {
-	return []access.Question{{Fact: access.FactERC721, Contract: at(n.NFT), Holder: at(n.Stranger.Address)}}
+func sold(n *devnet.Net) []eth.Question {
+	return []eth.Question{{Fact: eth.FactERC721, Contract: at(n.NFT), Holder: at(n.Stranger.Address)}}
 }
 
 func TestFailOver(t *testing.T) {
@@ -61,11 +61,11 @@ func TestNobodyAnswers(t *testing.T) {
 			ctx := t.Context()
 			_, err1 := chains.Read(ctx, n.ChainID, sold(n))
 			_, err2 := chains.Head(ctx, n.ChainID)
-			_, err3 := chains.Ancestors(ctx, n.ChainID, access.Block{Number: 1}, 0)
-			_, err4 := chains.Transfers(ctx, n.ChainID, 0, access.Block{Number: 1}, []access.Address{at(n.NFT)})
+			_, err3 := chains.Ancestors(ctx, n.ChainID, eth.Block{Number: 1}, 0)
+			_, err4 := chains.Transfers(ctx, n.ChainID, 0, eth.Block{Number: 1}, []eth.Address{at(n.NFT)})
 			err5 := chains.VerifySignature(ctx, n.ChainID, at(n.Holder.Address), [32]byte{1}, signature)
 			for i, err := range []error{err1, err2, err3, err4, err5} {
-				if !errors.Is(err, access.ErrChainUnreachable) || errors.Is(err, access.ErrSignature) {
+				if !errors.Is(err, eth.ErrChainUnreachable) || errors.Is(err, eth.ErrSignature) {
 					t.Errorf("%d: %v", i, err)
 				}
 			}
@@ -87,7 +87,7 @@ func TestStaleEndpoint(t *testing.T) {
 		t.Errorf("%v by %s", reading.Answers, reading.Source)
 	}
 	head := made(chains.Head(ctx, n.ChainID))(t)
-	list := made(chains.Transfers(ctx, n.ChainID, 0, head, []access.Address{at(n.NFT)}))(t)
+	list := made(chains.Transfers(ctx, n.ChainID, 0, head, []eth.Address{at(n.NFT)}))(t)
 	if len(list) != 2 { // the first endpoint does not have the last blocks and would have left one out
 		t.Errorf("transfers %v", list)
 	}
@@ -98,7 +98,7 @@ func TestOldHead(t *testing.T) {
 	n := newNet(t)
 	must(t, n.Mine(t.Context(), 1))
 	stuck := newProxy(t, n, stale) // at the first block, of 1970
-	head := func(maxAge time.Duration, urls ...string) (access.Block, error) {
+	head := func(maxAge time.Duration, urls ...string) (eth.Block, error) {
 		cfg := configOf(n, urls...)
 		cfg.MaxBlockAge = maxAge
 		return newChains(t, cfg).Head(t.Context(), n.ChainID)
@@ -106,7 +106,7 @@ func TestOldHead(t *testing.T) {
 	if b, err := head(0, stuck.URL); err != nil || b.Number != 0 {
 		t.Errorf("any age: block %d, %v", b.Number, err)
 	}
-	if _, err := head(time.Hour, stuck.URL); !errors.Is(err, access.ErrChainUnreachable) || !strings.Contains(err.Error(), "stale: the newest block is of") {
+	if _, err := head(time.Hour, stuck.URL); !errors.Is(err, eth.ErrChainUnreachable) || !strings.Contains(err.Error(), "stale: the newest block is of") {
 		t.Errorf("an hour: %v", err)
 	}
 	if b, err := head(time.Hour, stuck.URL, newProxy(t, n, honest).URL); err != nil || b.Number == 0 {
@@ -117,7 +117,7 @@ func TestOldHead(t *testing.T) {
 	cfg.MaxBlockAge = time.Hour
 	chains := newChains(t, cfg)
 	first := func() error {
-		_, err := chains.Ancestors(t.Context(), n.ChainID, access.Block{}, 0)
+		_, err := chains.Ancestors(t.Context(), n.ChainID, eth.Block{}, 0)
 		return err
 	}
 	for range 5 { // never left alone, so that it is noticed when it is back
@@ -159,21 +159,21 @@ func TestQuorum(t *testing.T) {
 			if head := made(chains.Head(ctx, n.ChainID))(t); head != reading.Block {
 				t.Errorf("head %+v, read at %+v", head, reading.Block)
 			}
-			list := made(chains.Transfers(ctx, n.ChainID, 0, reading.Block, []access.Address{at(n.NFT)}))(t)
+			list := made(chains.Transfers(ctx, n.ChainID, 0, reading.Block, []eth.Address{at(n.NFT)}))(t)
 			if len(list) != 1 || list[0].To != at(n.Holder.Address) {
 				t.Errorf("transfers %v", list)
 			}
 			must(t, chains.VerifySignature(ctx, n.ChainID, at(n.Stranger.Address), [32]byte{1}, signature))
 			err := chains.VerifySignature(ctx, n.ChainID, at(n.Holder.Address), [32]byte{1}, signature)
-			if !errors.Is(err, access.ErrSignature) {
+			if !errors.Is(err, eth.ErrSignature) {
 				t.Errorf("another's signature: %v", err)
 			}
 		})
 	}
 	t.Run("a lie about one of two questions", func(t *testing.T) {
 		cfg := configOf(n, newProxy(t, n, broken).URL, newProxy(t, n, liar).URL, newProxy(t, n, honest).URL)
-		cfg.Quorum, cfg.Multicall = 2, access.Address{1} // which is not there
-		held := access.Question{Fact: access.FactERC721, Contract: at(n.NFT), Holder: at(n.Holder.Address)}
+		cfg.Quorum, cfg.Multicall = 2, eth.Address{1} // which is not there
+		held := eth.Question{Fact: eth.FactERC721, Contract: at(n.NFT), Holder: at(n.Holder.Address)}
 		r := made(newChains(t, cfg).Read(ctx, n.ChainID, append(sold(n), held)))(t)
 		if r.Answers[0].Amount != nil || r.Answers[1].Amount == nil || r.Answers[1].Amount.Int64() != 1 {
 			t.Errorf("answers %v", r.Answers)
@@ -182,7 +182,7 @@ func TestQuorum(t *testing.T) {
 	t.Run("one honest and one liar of three", func(t *testing.T) {
 		cfg := configOf(n, newProxy(t, n, broken).URL, newProxy(t, n, liar).URL, newProxy(t, n, honest).URL)
 		cfg.Quorum = 2
-		if r, err := newChains(t, cfg).Read(ctx, n.ChainID, sold(n)); !errors.Is(err, access.ErrChainUnreachable) {
+		if r, err := newChains(t, cfg).Read(ctx, n.ChainID, sold(n)); !errors.Is(err, eth.ErrChainUnreachable) {
 			t.Errorf("one liar and one honest gave %v, %v", r, err)
 		}
 	})
@@ -234,8 +234,8 @@ func TestSlowWallets(t *testing.T) {
 	must(t, err)
 	p.set(hangs)
 	for range 5 {
-		err := chains.VerifySignature(t.Context(), n.ChainID, access.Address{1}, [32]byte{2}, []byte("of a contract"))
-		if !errors.Is(err, access.ErrChainUnreachable) {
+		err := chains.VerifySignature(t.Context(), n.ChainID, eth.Address{1}, [32]byte{2}, []byte("of a contract"))
+		if !errors.Is(err, eth.ErrChainUnreachable) {
 			t.Fatalf("a wallet that hangs: %v", err)
 		}
 	}
@@ -258,7 +258,7 @@ func TestBudget(t *testing.T) {
 			break
 		}
 	}
-	if !errors.Is(refused, access.ErrChainUnreachable) || p.calls.Load() > 52 {
+	if !errors.Is(refused, eth.ErrChainUnreachable) || p.calls.Load() > 52 {
 		t.Errorf("after %d calls: %v", p.calls.Load(), refused)
 	}
 }

@@ -16,7 +16,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"streamgate/app/access"
+	"streamgate/app/access/eth"
 	"streamgate/app/access/evm"
 	"streamgate/cmd/devchain/devnet"
 )
@@ -50,7 +50,7 @@ func made[T any](v T, err error) func(*testing.T) T {
 func configOf(n *devnet.Net, urls ...string) evm.ChainConfig {
 	return evm.ChainConfig{
 		ID: n.ChainID, Name: "dev", URLs: urls, Timeout: 2 * time.Second, Cooldown: 20 * time.Millisecond,
-		Multicall: access.Address(n.Multicall), DelegateRegistry: access.Address(n.Registry),
+		Multicall: eth.Address(n.Multicall), DelegateRegistry: eth.Address(n.Registry),
 	}
 }
 
@@ -76,9 +76,12 @@ const (
 	stale           // knows no block after the one where it froze
 	liar            // says that every contract call brings 1, and every account is rich
 	forger          // invents hashes of blocks
+	logless         // has no eth_getLogs
+	logsFail        // answers every eth_getLogs with an error
 	noBatchGas      // reverts big calls, as endpoints with a small gas cap do
 	fewLogs         // refuses logs of more than 4 blocks
 	endless         // never stops sending
+	stringIDs       // answers ids as strings
 )
 
 // proxy stands before a chain and is faulty on demand.
@@ -90,6 +93,7 @@ type proxy struct {
 	requests atomic.Int64 // HTTP requests that came
 	frozen   atomic.Uint64
 	over     chan struct{}
+	refuse   refusal // nil: what the mode says
 
 	mu      sync.Mutex
 	methods []string
@@ -99,6 +103,21 @@ func newProxy(t *testing.T, n *devnet.Net, m mode) *proxy {
 	t.Helper()
 	p := &proxy{upstream: n.URL, over: make(chan struct{})}
 	p.set(m)
+	p.Server = httptest.NewServer(p)
+	t.Cleanup(func() {
+		close(p.over)
+		p.Close()
+	})
+	return p
+}
+
+// refusal answers calls in the place of the chain; false: it does not.
+type refusal func(w http.ResponseWriter, calls []anyCall, batch bool) bool
+
+// newRefusing starts an honest proxy that refuses some calls.
+func newRefusing(t *testing.T, n *devnet.Net, refuse refusal) *proxy {
+	t.Helper()
+	p := &proxy{upstream: n.URL, over: make(chan struct{}), refuse: refuse}
 	p.Server = httptest.NewServer(p)
 	t.Cleanup(func() {
 		close(p.over)
@@ -150,7 +169,7 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	p.mu.Unlock()
 	m := mode(p.mode.Load())
-	if p.refuses(w, r, m) {
+	if p.refuse != nil && p.refuse(w, calls, !single) || p.refuses(w, r, m) {
 		return
 	}
 	if m == stale {
@@ -242,6 +261,12 @@ func (p *proxy) falsify(m mode, c *anyCall, r *anyReply) {
 	switch {
 	case m == nonsense && c.Method != "eth_chainId":
 		r.Result, r.Error = json.RawMessage(`{"number":[7]}`), nil
+	case m == logless && c.Method == "eth_getLogs":
+		fail(`{"code":-32601,"message":"the method eth_getLogs does not exist/is not available"}`)
+	case m == logsFail && c.Method == "eth_getLogs":
+		fail(`{"code":-32000,"message":"these contracts are not indexed"}`)
+	case m == stringIDs:
+		r.ID = json.RawMessage(`"` + string(c.ID) + `"`)
 	case m == wrongChain && c.Method == "eth_chainId":
 		r.Result = json.RawMessage(`"0x1"`)
 	case m == liar && c.Method == "eth_call":

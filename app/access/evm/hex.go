@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"streamgate/app/access"
+	"streamgate/app/access/eth"
 )
 
 // errHex is a value that is not in the encoding of Ethereum's JSON-RPC.
@@ -86,13 +86,13 @@ func (w *word) UnmarshalJSON(raw []byte) error {
 }
 
 // address is the account in the word's last 20 bytes; the others must be zero.
-func (w *word) address() (a access.Address, ok bool) {
+func (w *word) address() (a eth.Address, ok bool) {
 	copy(a[:], w[12:])
 	return a, [12]byte(w[:12]) == [12]byte{}
 }
 
 // account is an address on the wire.
-type account access.Address
+type account eth.Address
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (a *account) UnmarshalJSON(raw []byte) error {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -12,6 +13,7 @@ import (
 type call struct {
 	method string
 	params []any
+	after  bool // it must not be answered before the calls before it
 }
 
 // reply is what came back for a call: a result or an error.
@@ -24,6 +26,24 @@ type reply struct {
 type rpcError struct {
 	Code    int    `json:"code"`
 	Message string `json:"message"`
+}
+
+// codeInvalidParams is the code of parameters that a server does not understand.
+const codeInvalidParams = -32602
+
+// codeNoMethod is the code of a method that a server does not have.
+const codeNoMethod = -32601
+
+// rateLimited says whether the error refuses a call for the number of calls in
+// a time. Servers have no common code for it. A contract chooses the words of
+// errors of execution alone.
+func (e *rpcError) rateLimited() bool {
+	if e == nil || e.execution() {
+		return false
+	}
+	text := strings.ToLower(e.Message)
+	return e.Code == 429 || strings.Contains(text, "rate limit") || strings.Contains(text, "too many requests") ||
+		strings.Contains(text, "requests per second")
 }
 
 // said is the error's text, short enough for a log line.
@@ -80,9 +100,40 @@ type wireRequest struct {
 
 // wireReply is a reply on the wire.
 type wireReply struct {
-	ID     *int            `json:"id"`
+	ID     wireID          `json:"id"`
 	Result json.RawMessage `json:"result"`
 	Error  *rpcError       `json:"error"`
+}
+
+// wireID is the number of a call in a reply, which some servers write as a
+// string; 0 if there is none.
+type wireID int
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (id *wireID) UnmarshalJSON(raw []byte) error {
+	n, err := strconv.Atoi(strings.Trim(string(raw), `"`))
+	if err != nil {
+		n = 0 // null, or what was not sent: a reply to no call
+	}
+	*id = wireID(n)
+	return nil
+}
+
+// batchError is the refusal of a whole batch: one object instead of replies.
+type batchError struct{ err *rpcError } // nil: a single result
+
+func (b *batchError) Error() string {
+	if b.err == nil {
+		return "a single answer to several calls"
+	}
+	return b.err.said()
+}
+
+func (b *batchError) code() int {
+	if b.err == nil {
+		return 0
+	}
+	return b.err.Code
 }
 
 // encodeCalls makes a request's body: an object for one call, else a batch.
@@ -102,27 +153,29 @@ func encodeCalls(calls []call) ([]byte, error) {
 	return json.Marshal(batch)
 }
 
-// decodeReplies reads the replies to n calls, in the calls' order. An error
-// object instead of a batch is the reply to each call.
+// decodeReplies reads the replies to n calls, in the calls' order. A
+// *batchError is the refusal of a batch: an object, or an array of one error.
 func decodeReplies(body []byte, n int) ([]reply, error) {
 	body = bytes.TrimSpace(body)
 	if len(body) > 0 && body[0] == '[' {
 		var batch []wireReply
 		if err := json.Unmarshal(body, &batch); err != nil {
-			return nil, errors.New("the batch is no JSON-RPC")
+			return nil, errors.New("the batch is not JSON-RPC")
+		}
+		if n > 1 && len(batch) == 1 && batch[0].Error != nil {
+			return nil, &batchError{batch[0].Error}
 		}
 		return sortReplies(batch, n)
 	}
 	var one wireReply
 	if err := json.Unmarshal(body, &one); err != nil {
-		return nil, errors.New("the answer is no JSON-RPC")
+		return nil, errors.New("the answer is not JSON-RPC")
 	}
-	if one.Error != nil {
-		replies := make([]reply, n)
-		for i := range replies {
-			replies[i].err = one.Error
-		}
-		return replies, nil
+	switch {
+	case n > 1 && (one.Error != nil || one.Result != nil):
+		return nil, &batchError{one.Error}
+	case one.Error != nil:
+		return []reply{{err: one.Error}}, nil
 	}
 	return sortReplies([]wireReply{one}, n)
 }
@@ -133,10 +186,10 @@ func sortReplies(batch []wireReply, n int) ([]reply, error) {
 	}
 	replies := make([]reply, n)
 	for _, r := range batch {
-		if r.ID == nil || *r.ID < 1 || *r.ID > n {
+		if r.ID < 1 || int(r.ID) > n {
 			return nil, errors.New("a reply to no call")
 		}
-		to := &replies[*r.ID-1]
+		to := &replies[r.ID-1]
 		if to.result != nil || to.err != nil {
 			return nil, errors.New("two replies to one call")
 		}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/ethereum/go-ethereum/common"
 
-	"streamgate/app/access"
+	"streamgate/app/access/eth"
 	"streamgate/app/access/evm"
 )
 
@@ -36,7 +36,7 @@ func TestTransfers(t *testing.T) {
 		{n.Edition, zero, holder}, {n.Edition, zero, holder}, {n.Edition, holder, buyer}, {n.Edition, holder, buyer},
 		{n.Registry, vault, hot}, {n.Registry, vault, hot}, {n.Registry, vault, hot},
 	}
-	contracts := []access.Address{at(n.NFT), at(n.Edition), at(n.NFT)}
+	contracts := []eth.Address{at(n.NFT), at(n.Edition), at(n.NFT)}
 	narrow := configOf(n, n.URL)
 	narrow.MaxLogRange = 3
 	for name, cfg := range map[string]evm.ChainConfig{
@@ -70,15 +70,49 @@ func TestTransfers(t *testing.T) {
 			if d := made(chains.Transfers(ctx, n.ChainID, 0, head, nil))(t); len(d) != 3 {
 				t.Errorf("%d delegations: %v", len(d), d)
 			}
-			for name, change := range map[string]func(*access.Block){
-				"a block that is not there": func(b *access.Block) { b.Number++ },
-				"a block of another branch": func(b *access.Block) { b.Hash[0]++ },
+			for name, change := range map[string]func(*eth.Block){
+				"a block that is not there": func(b *eth.Block) { b.Number++ },
+				"a block of another branch": func(b *eth.Block) { b.Hash[0]++ },
 			} {
 				other := head
 				change(&other)
-				if _, err := chains.Transfers(ctx, n.ChainID, 0, other, contracts); !errors.Is(err, access.ErrChainUnreachable) {
+				if _, err := chains.Transfers(ctx, n.ChainID, 0, other, contracts); !errors.Is(err, eth.ErrChainUnreachable) {
 					t.Errorf("%s: %v", name, err)
 				}
+			}
+		})
+	}
+}
+
+// TestNoLogs: an endpoint that answers, but lists no logs, is told from one that
+// does not answer, and from one that lists fewer at once.
+func TestNoLogs(t *testing.T) {
+	n := newNet(t)
+	ctx := t.Context()
+	_ = made(n.Mint721(ctx, n.Holder.Address))(t)
+	must(t, n.Mine(ctx, 20))
+	for name, m := range map[string]mode{"no such method": logless, "never for these contracts": logsFail} {
+		t.Run(name, func(t *testing.T) {
+			p := newProxy(t, n, m)
+			chains := newChains(t, configOf(n, p.URL))
+			head := made(chains.Head(ctx, n.ChainID))(t)
+			_, err := chains.Transfers(ctx, n.ChainID, 0, head, []eth.Address{at(n.NFT)})
+			if !errors.Is(err, eth.ErrNoLogs) || !errors.Is(err, eth.ErrChainUnreachable) {
+				t.Errorf("transfers: %v", err)
+			}
+			_ = made(chains.Read(ctx, n.ChainID, sold(n)))(t)
+			p.set(honest)
+			if list := made(chains.Transfers(ctx, n.ChainID, 0, head, []eth.Address{at(n.NFT)}))(t); len(list) != 1 {
+				t.Errorf("when it lists them: %v", list)
+			}
+			p.set(m)
+			both := newChains(t, configOf(n, p.URL, newProxy(t, n, honest).URL))
+			if list := made(both.Transfers(ctx, n.ChainID, 0, head, []eth.Address{at(n.NFT)}))(t); len(list) != 1 {
+				t.Errorf("with another endpoint: %v", list)
+			}
+			p.set(broken)
+			if _, err := chains.Transfers(ctx, n.ChainID, 0, head, nil); err == nil || errors.Is(err, eth.ErrNoLogs) {
+				t.Errorf("of one that does not answer: %v", err)
 			}
 		})
 	}

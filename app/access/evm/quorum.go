@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"streamgate/app/access"
+	"streamgate/app/access/eth"
 )
 
 // said is what one endpoint said.
@@ -60,13 +60,13 @@ func disagreement(k, of int) error {
 // block. They agree question by question: a contract that says something else
 // at each endpoint spoils no other's answer, though all wait for the slowest
 // endpoint then.
-func (c *chain) agreedAnswers(ctx context.Context, b access.Block, questions []access.Question) (list []access.Answer, source string, err error) {
+func (c *chain) agreedAnswers(ctx context.Context, b eth.Block, questions []eth.Question) (list []eth.Answer, source string, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // who is late is no longer waited for
-	answers := askAll(ctx, c.endpoints, func(ctx context.Context, e *endpoint) ([]access.Answer, error) {
+	answers := askAll(ctx, c.endpoints, func(ctx context.Context, e *endpoint) ([]eth.Answer, error) {
 		return c.answers(ctx, e, b, questions)
 	})
-	t := tally{quorum: c.cfg.Quorum, agreed: make([]access.Answer, len(questions))}
+	t := tally{quorum: c.cfg.Quorum, agreed: make([]eth.Answer, len(questions))}
 	var faults []error
 	for range c.endpoints {
 		s := <-answers
@@ -85,11 +85,11 @@ func (c *chain) agreedAnswers(ctx context.Context, b access.Block, questions []a
 // tally counts the voices for the answers to each question.
 type tally struct {
 	quorum int
-	agreed []access.Answer // Amount is nil until a quorum said the same
-	voices []said[[]access.Answer]
+	agreed []eth.Answer // Amount is nil until a quorum said the same
+	voices []said[[]eth.Answer]
 }
 
-func (t *tally) count(s said[[]access.Answer]) {
+func (t *tally) count(s said[[]eth.Answer]) {
 	t.voices = append(t.voices, s)
 	for i, answer := range s.got {
 		if t.agreed[i].Amount != nil {
@@ -133,6 +133,6 @@ func (t *tally) source() string {
 	return strings.Join(names, ", ")
 }
 
-func alike(a, b access.Answer) bool {
+func alike(a, b eth.Answer) bool {
 	return a.Problem == b.Problem && a.Amount.Cmp(b.Amount) == 0
 }

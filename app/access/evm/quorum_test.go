@@ -5,7 +5,7 @@ import (
 	"math/big"
 	"testing"
 
-	"streamgate/app/access"
+	"streamgate/app/access/eth"
 )
 
 func TestTally(t *testing.T) {
@@ -25,11 +25,11 @@ func TestTally(t *testing.T) {
 		"no question":                     {[]string{"", ""}, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			tl := tally{quorum: 2, agreed: make([]access.Answer, len(c.said[0]))}
+			tl := tally{quorum: 2, agreed: make([]eth.Answer, len(c.said[0]))}
 			for i, text := range c.said {
-				s := said[[]access.Answer]{by: &endpoint{name: string(rune('a' + i))}}
+				s := said[[]eth.Answer]{by: &endpoint{name: string(rune('a' + i))}}
 				for _, r := range text {
-					a := access.Answer{Amount: new(big.Int)}
+					a := eth.Answer{Amount: new(big.Int)}
 					if r == 'x' {
 						a.Problem = problemReverted
 					} else {

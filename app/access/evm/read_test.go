@@ -9,12 +9,12 @@ import (
 
 	"github.com/ethereum/go-ethereum/common"
 
-	"streamgate/app/access"
+	"streamgate/app/access/eth"
 	"streamgate/app/access/evm"
 	"streamgate/cmd/devchain/devnet"
 )
 
-func at(a common.Address) access.Address { return access.Address(a) }
+func at(a common.Address) eth.Address { return eth.Address(a) }
 
 // holdings gives the demo accounts something of everything.
 func holdings(t *testing.T, n *devnet.Net) (token *big.Int) {
@@ -33,55 +33,55 @@ func holdings(t *testing.T, n *devnet.Net) (token *big.Int) {
 func TestFacts(t *testing.T) {
 	n := newNet(t)
 	token := holdings(t, n)
-	hostile := map[devnet.HostileMode]access.Address{}
+	hostile := map[devnet.HostileMode]eth.Address{}
 	for _, m := range []devnet.HostileMode{devnet.Reverts, devnet.Rubbish, devnet.Burns, devnet.Bomb, devnet.Silent, devnet.Yes} {
 		hostile[m] = at(made(n.Hostile(t.Context(), m))(t))
 	}
 	holder, stranger := at(n.Holder.Address), at(n.Stranger.Address)
 	nft, edition, coin := at(n.NFT), at(n.Edition), at(n.Coin)
 	max := new(big.Int).Sub(new(big.Int).Lsh(big.NewInt(1), 256), big.NewInt(1))
-	type q = access.Question
+	type q = eth.Question
 	cases := []struct {
 		name     string
 		question q
 		amount   string
 		problem  string
 	}{
-		{"native", q{Fact: access.FactNative, Holder: access.Address{0x77}}, "12345", ""},
-		{"native of nobody", q{Fact: access.FactNative, Holder: access.Address{0x78}}, "0", ""},
-		{"erc20", q{Fact: access.FactERC20, Contract: coin, Holder: holder}, "1000000", ""},
-		{"erc20 of a stranger", q{Fact: access.FactERC20, Contract: coin, Holder: stranger}, "0", ""},
-		{"erc721", q{Fact: access.FactERC721, Contract: nft, Holder: holder}, "2", ""},
-		{"erc721 of a stranger", q{Fact: access.FactERC721, Contract: nft, Holder: stranger}, "0", ""},
-		{"owner", q{Fact: access.FactOwner, Contract: nft, Holder: holder, ID: token}, "1", ""},
-		{"not the owner", q{Fact: access.FactOwner, Contract: nft, Holder: stranger, ID: token}, "0", ""},
-		{"owner of no token", q{Fact: access.FactOwner, Contract: nft, Holder: holder, ID: big.NewInt(404)}, "0", "reverted"},
-		{"owner of the last token", q{Fact: access.FactOwner, Contract: nft, Holder: holder, ID: max}, "0", "reverted"},
-		{"erc1155", q{Fact: access.FactERC1155, Contract: edition, Holder: holder, ID: big.NewInt(7)}, "3", ""},
-		{"erc1155, another id", q{Fact: access.FactERC1155, Contract: edition, Holder: holder, ID: big.NewInt(8)}, "0", ""},
-		{"an ERC-721 is one", q{Fact: access.FactIs721, Contract: nft}, "1", ""},
-		{"an ERC-721 is no ERC-1155", q{Fact: access.FactIs1155, Contract: nft}, "0", ""},
-		{"an ERC-1155 is one", q{Fact: access.FactIs1155, Contract: edition}, "1", ""},
-		{"an ERC-1155 is no ERC-721", q{Fact: access.FactIs721, Contract: edition}, "0", ""},
-		{"an ERC-20 says nothing", q{Fact: access.FactIs721, Contract: coin}, "0", "reverted"},
-		{"who says yes to all is none", q{Fact: access.FactIs721, Contract: hostile[devnet.Yes]}, "0", "rubbish"},
-		{"delegate everywhere", q{Fact: access.FactDelegate, Contract: edition, Vault: at(n.Vault.Address), Holder: at(n.Hot.Address)}, "1", ""},
-		{"delegate at a contract", q{Fact: access.FactDelegate, Contract: nft, Vault: at(n.Vault.Address), Holder: at(n.Buyer.Address)}, "1", ""},
-		{"delegate elsewhere", q{Fact: access.FactDelegate, Contract: edition, Vault: at(n.Vault.Address), Holder: at(n.Buyer.Address)}, "0", ""},
-		{"no delegate", q{Fact: access.FactDelegate, Contract: nft, Vault: holder, Holder: stranger}, "0", ""},
-		{"no contract", q{Fact: access.FactERC721, Contract: access.Address{9}, Holder: holder}, "0", "no contract"},
-		{"reverts", q{Fact: access.FactERC721, Contract: hostile[devnet.Reverts], Holder: holder}, "0", "reverted"},
-		{"burns gas", q{Fact: access.FactERC721, Contract: hostile[devnet.Burns], Holder: holder}, "0", "reverted"},
-		{"answers too much", q{Fact: access.FactERC721, Contract: hostile[devnet.Bomb], Holder: holder}, "0", "rubbish"},
-		{"answers nothing", q{Fact: access.FactERC721, Contract: hostile[devnet.Silent], Holder: holder}, "0", "no answer"},
-		{"an owner that is no address", q{Fact: access.FactOwner, Contract: hostile[devnet.Rubbish], Holder: holder, ID: token}, "0", "rubbish"},
-		{"a delegation that is no truth", q{Fact: access.FactIs721, Contract: hostile[devnet.Rubbish]}, "0", "rubbish"},
+		{"native", q{Fact: eth.FactNative, Holder: eth.Address{0x77}}, "12345", ""},
+		{"native of nobody", q{Fact: eth.FactNative, Holder: eth.Address{0x78}}, "0", ""},
+		{"erc20", q{Fact: eth.FactERC20, Contract: coin, Holder: holder}, "1000000", ""},
+		{"erc20 of a stranger", q{Fact: eth.FactERC20, Contract: coin, Holder: stranger}, "0", ""},
+		{"erc721", q{Fact: eth.FactERC721, Contract: nft, Holder: holder}, "2", ""},
+		{"erc721 of a stranger", q{Fact: eth.FactERC721, Contract: nft, Holder: stranger}, "0", ""},
+		{"owner", q{Fact: eth.FactOwner, Contract: nft, Holder: holder, ID: token}, "1", ""},
+		{"not the owner", q{Fact: eth.FactOwner, Contract: nft, Holder: stranger, ID: token}, "0", ""},
+		{"owner of no token", q{Fact: eth.FactOwner, Contract: nft, Holder: holder, ID: big.NewInt(404)}, "0", "reverted"},
+		{"owner of the last token", q{Fact: eth.FactOwner, Contract: nft, Holder: holder, ID: max}, "0", "reverted"},
+		{"erc1155", q{Fact: eth.FactERC1155, Contract: edition, Holder: holder, ID: big.NewInt(7)}, "3", ""},
+		{"erc1155, another id", q{Fact: eth.FactERC1155, Contract: edition, Holder: holder, ID: big.NewInt(8)}, "0", ""},
+		{"an ERC-721 is one", q{Fact: eth.FactIs721, Contract: nft}, "1", ""},
+		{"an ERC-721 is no ERC-1155", q{Fact: eth.FactIs1155, Contract: nft}, "0", ""},
+		{"an ERC-1155 is one", q{Fact: eth.FactIs1155, Contract: edition}, "1", ""},
+		{"an ERC-1155 is no ERC-721", q{Fact: eth.FactIs721, Contract: edition}, "0", ""},
+		{"an ERC-20 says nothing", q{Fact: eth.FactIs721, Contract: coin}, "0", "reverted"},
+		{"who says yes to all is none", q{Fact: eth.FactIs721, Contract: hostile[devnet.Yes]}, "0", "rubbish"},
+		{"delegate everywhere", q{Fact: eth.FactDelegate, Contract: edition, Vault: at(n.Vault.Address), Holder: at(n.Hot.Address)}, "1", ""},
+		{"delegate at a contract", q{Fact: eth.FactDelegate, Contract: nft, Vault: at(n.Vault.Address), Holder: at(n.Buyer.Address)}, "1", ""},
+		{"delegate elsewhere", q{Fact: eth.FactDelegate, Contract: edition, Vault: at(n.Vault.Address), Holder: at(n.Buyer.Address)}, "0", ""},
+		{"no delegate", q{Fact: eth.FactDelegate, Contract: nft, Vault: holder, Holder: stranger}, "0", ""},
+		{"no contract", q{Fact: eth.FactERC721, Contract: eth.Address{9}, Holder: holder}, "0", "no contract"},
+		{"reverts", q{Fact: eth.FactERC721, Contract: hostile[devnet.Reverts], Holder: holder}, "0", "reverted"},
+		{"burns gas", q{Fact: eth.FactERC721, Contract: hostile[devnet.Burns], Holder: holder}, "0", "reverted"},
+		{"answers too much", q{Fact: eth.FactERC721, Contract: hostile[devnet.Bomb], Holder: holder}, "0", "rubbish"},
+		{"answers nothing", q{Fact: eth.FactERC721, Contract: hostile[devnet.Silent], Holder: holder}, "0", "no answer"},
+		{"an owner that is no address", q{Fact: eth.FactOwner, Contract: hostile[devnet.Rubbish], Holder: holder, ID: token}, "0", "rubbish"},
+		{"a delegation that is no truth", q{Fact: eth.FactIs721, Contract: hostile[devnet.Rubbish]}, "0", "rubbish"},
 	}
-	questions := make([]access.Question, len(cases))
+	questions := make([]eth.Question, len(cases))
 	for i, c := range cases {
 		questions[i] = c.question
 	}
-	check := func(t *testing.T, reading access.Reading, first int) {
+	check := func(t *testing.T, reading eth.Reading, first int) {
 		t.Helper()
 		for i, got := range reading.Answers {
 			want := cases[first+i]
@@ -92,7 +92,7 @@ func TestFacts(t *testing.T) {
 	}
 	header := made(n.Eth().HeaderByNumber(t.Context(), nil))(t)
 	noMulticall := configOf(n, n.URL)
-	noMulticall.Multicall = access.Address{1, 2, 3}
+	noMulticall.Multicall = eth.Address{1, 2, 3}
 	small := configOf(n, newProxy(t, n, noBatchGas).URL)
 	for name, cfg := range map[string]evm.ChainConfig{
 		"multicall": configOf(n, n.URL), "batch": noMulticall, "an endpoint with a small gas cap": small,
@@ -117,14 +117,14 @@ func TestFacts(t *testing.T) {
 		}
 	})
 	t.Run("burners before others", func(t *testing.T) {
-		burner := access.Question{Fact: access.FactERC721, Contract: hostile[devnet.Burns], Holder: holder}
-		mixed := append([]access.Question{burner, burner, burner}, questions...)
+		burner := eth.Question{Fact: eth.FactERC721, Contract: hostile[devnet.Burns], Holder: holder}
+		mixed := append([]eth.Question{burner, burner, burner}, questions...)
 		reading := made(newChains(t, configOf(n, n.URL)).Read(t.Context(), n.ChainID, mixed))(t)
 		reading.Answers = reading.Answers[3:]
 		check(t, reading, 0)
 	})
 	t.Run("many", func(t *testing.T) {
-		many := make([]access.Question, 500)
+		many := make([]eth.Question, 500)
 		for i := range many {
 			many[i] = cases[i%4].question
 		}
@@ -141,18 +141,18 @@ func TestFacts(t *testing.T) {
 
 func TestQuestionsThatAreNone(t *testing.T) {
 	chains := newChains(t, evm.ChainConfig{ID: 1, URLs: []string{"http://127.0.0.1:1"}})
-	for name, q := range map[string]access.Question{
+	for name, q := range map[string]eth.Question{
 		"no fact":           {},
-		"owner without id":  {Fact: access.FactOwner},
-		"a negative id":     {Fact: access.FactERC1155, ID: big.NewInt(-1)},
-		"an id of 257 bits": {Fact: access.FactOwner, ID: new(big.Int).Lsh(big.NewInt(1), 256)},
+		"owner without id":  {Fact: eth.FactOwner},
+		"a negative id":     {Fact: eth.FactERC1155, ID: big.NewInt(-1)},
+		"an id of 257 bits": {Fact: eth.FactOwner, ID: new(big.Int).Lsh(big.NewInt(1), 256)},
 	} {
-		_, err := chains.Read(t.Context(), 1, []access.Question{q})
-		if err == nil || errors.Is(err, access.ErrChainUnreachable) {
+		_, err := chains.Read(t.Context(), 1, []eth.Question{q})
+		if err == nil || errors.Is(err, eth.ErrChainUnreachable) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := chains.Read(t.Context(), 1, make([]access.Question, 2001)); err == nil || errors.Is(err, access.ErrChainUnreachable) {
+	if _, err := chains.Read(t.Context(), 1, make([]eth.Question, 2001)); err == nil || errors.Is(err, eth.ErrChainUnreachable) {
 		t.Errorf("2001 questions: %v", err)
 	}
 }
@@ -162,11 +162,11 @@ func TestUnknownChain(t *testing.T) {
 	ctx := t.Context()
 	_, err1 := chains.Read(ctx, 1, nil)
 	_, err2 := chains.Head(ctx, 1)
-	_, err3 := chains.Ancestors(ctx, 1, access.Block{Number: 1}, 0)
-	_, err4 := chains.Transfers(ctx, 1, 1, access.Block{Number: 2}, []access.Address{{1}})
-	err5 := chains.VerifySignature(ctx, 1, access.Address{}, [32]byte{}, nil)
+	_, err3 := chains.Ancestors(ctx, 1, eth.Block{Number: 1}, 0)
+	_, err4 := chains.Transfers(ctx, 1, 1, eth.Block{Number: 2}, []eth.Address{{1}})
+	err5 := chains.VerifySignature(ctx, 1, eth.Address{}, [32]byte{}, nil)
 	for i, err := range []error{err1, err2, err3, err4, err5} {
-		if !errors.Is(err, access.ErrChainUnknown) {
+		if !errors.Is(err, eth.ErrChainUnknown) {
 			t.Errorf("%d: %v", i, err)
 		}
 	}
@@ -186,7 +186,7 @@ func TestConfirmations(t *testing.T) {
 	}
 	must(t, n.Mine(ctx, 5))
 	_ = made(n.Mint721(ctx, n.Holder.Address))(t)
-	q := []access.Question{{Fact: access.FactERC721, Contract: at(n.NFT), Holder: at(n.Holder.Address)}}
+	q := []eth.Question{{Fact: eth.FactERC721, Contract: at(n.NFT), Holder: at(n.Holder.Address)}}
 	for _, want := range []int64{0, 0, 0, 1, 1} {
 		newest := made(n.Head(ctx))(t)
 		head := made(chains.Head(ctx, n.ChainID))(t)
@@ -202,7 +202,7 @@ func TestReorg(t *testing.T) {
 	n := newNet(t)
 	ctx := t.Context()
 	chains := newChains(t, configOf(n, n.URL))
-	q := []access.Question{{Fact: access.FactERC721, Contract: at(n.NFT), Holder: at(n.Holder.Address)}}
+	q := []eth.Question{{Fact: eth.FactERC721, Contract: at(n.NFT), Holder: at(n.Holder.Address)}}
 	id := made(n.Mint721(ctx, n.Holder.Address))(t)
 	must(t, n.Transfer721(ctx, n.Holder, n.Buyer.Address, id))
 	sold := made(chains.Read(ctx, n.ChainID, q))(t)
@@ -215,8 +215,8 @@ func TestReorg(t *testing.T) {
 	if len(list) != 3 || list[0].Hash == sold.Block.Hash || list[0].Parent != sold.Block.Parent || list[1].Number != 0 || list[2] != back.Block {
 		t.Errorf("ancestors %v", list)
 	}
-	for name, head := range map[string]access.Block{"one that was undone": sold.Block, "one that is not there": {Number: 10_000}} {
-		if _, err := chains.Ancestors(ctx, n.ChainID, head, 1); !errors.Is(err, access.ErrChainUnreachable) {
+	for name, head := range map[string]eth.Block{"one that was undone": sold.Block, "one that is not there": {Number: 10_000}} {
+		if _, err := chains.Ancestors(ctx, n.ChainID, head, 1); !errors.Is(err, eth.ErrChainUnreachable) {
 			t.Errorf("ancestors of %s: %v", name, err)
 		}
 	}

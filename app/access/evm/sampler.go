@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"streamgate/app/access"
+	"streamgate/app/access/eth"
 )
 
 // settleTime is how long the others are waited for when enough endpoints have
@@ -17,7 +17,7 @@ import (
 const settleTime = 100 * time.Millisecond
 
 // heads are the newest blocks of the endpoints that answered.
-type heads map[*endpoint]access.Block
+type heads map[*endpoint]eth.Block
 
 // order lists the endpoints that are ahead first, and those that are level by
 // preference: what was read a block ago may be refused.
@@ -31,7 +31,10 @@ func (h heads) order() []*endpoint {
 func (c *chain) ahead() []*endpoint {
 	said := heads{}
 	for _, e := range c.endpoints {
-		said[e] = access.Block{Number: e.latest.Load()}
+		said[e] = eth.Block{}
+		if b := e.said.Load(); b != nil {
+			said[e] = *b
+		}
 	}
 	return said.order()
 }
@@ -80,7 +83,7 @@ func (s *sampler) run(ctx context.Context, current *sample) {
 // it ends. One that lies about its height can only be outvoted (quorum): with
 // a quorum of 1 it makes the others look as if they lagged.
 func (c *chain) askHeads(ctx context.Context) (heads, error) {
-	answers := askAll(ctx, c.endpoints, func(ctx context.Context, e *endpoint) (access.Block, error) { return e.newest(ctx) })
+	answers := askAll(ctx, c.endpoints, func(ctx context.Context, e *endpoint) (eth.Block, error) { return e.newest(ctx) })
 	found, faults := heads{}, []error{}
 	var settled <-chan time.Time
 	for range c.endpoints {

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"streamgate/app/access"
+	"streamgate/app/access/eth"
 )
 
 const (
@@ -34,14 +34,14 @@ const (
 	verdictNoCode
 )
 
-// verify implements access.Chains.VerifySignature.
-func (c *chain) verify(ctx context.Context, signer access.Address, hash [32]byte, signature []byte) error {
+// verify implements eth.Chains.VerifySignature.
+func (c *chain) verify(ctx context.Context, signer eth.Address, hash [32]byte, signature []byte) error {
 	if len(signature) > maxSignature {
-		return access.ErrSignature
+		return eth.ErrSignature
 	}
 	w, wrapped, err := unwrap6492(signature)
 	if err != nil {
-		return access.ErrSignature
+		return eth.ErrSignature
 	}
 	if recovered, ok := recoverSigner(hash, signature); !wrapped && ok && recovered == signer {
 		return c.verifyKey(ctx, signer, hash, w)
@@ -52,7 +52,7 @@ func (c *chain) verify(ctx context.Context, signer access.Address, hash [32]byte
 // verifyKey lets the key's own signature stand, unless there is a contract at
 // its address, which then decides. Delegated code (EIP-7702) takes nothing
 // from the key.
-func (c *chain) verifyKey(ctx context.Context, signer access.Address, hash [32]byte, w wrapper) error {
+func (c *chain) verifyKey(ctx context.Context, signer eth.Address, hash [32]byte, w wrapper) error {
 	code, err := c.code(ctx, signer)
 	switch {
 	case err != nil:
@@ -66,54 +66,64 @@ func (c *chain) verifyKey(ctx context.Context, signer access.Address, hash [32]b
 
 // code returns an account's code at the newest block, which with a quorum is
 // one that all know.
-func (c *chain) code(ctx context.Context, of access.Address) ([]byte, error) {
+func (c *chain) code(ctx context.Context, of eth.Address) ([]byte, error) {
 	if c.cfg.Quorum == 1 {
 		return c.coder.code(ctx, of)
 	}
-	block, err := c.tip(ctx)
+	b, err := c.tip(ctx)
 	if err != nil {
 		return nil, err
 	}
-	code, _, err := agree(ctx, c, c.endpoints, func(ctx context.Context, e *endpoint) ([]byte, error) {
-		return e.code(ctx, of, block)
+	code, _, err := agree(ctx, c, c.endpoints, func(ctx context.Context, e *endpoint) (code []byte, err error) {
+		err = e.pinned(ctx, b, func(block any) (err error) {
+			code, err = e.code(ctx, of, block)
+			return err
+		})
+		return code, err
 	}, func(code []byte) string { return string(code) })
 	return code, err
 }
 
 // verifyContract asks the wallet, in one eth_call that makes it first if the
 // wrapper says how.
-func (c *chain) verifyContract(ctx context.Context, signer access.Address, hash [32]byte, w wrapper) error {
+func (c *chain) verifyContract(ctx context.Context, signer eth.Address, hash [32]byte, w wrapper) error {
 	data, err := packValidator(signer, hash, w)
 	if err != nil {
 		return err
 	}
-	block, err := c.tip(ctx)
-	if err != nil {
-		return err
+	ask := func(ctx context.Context, e *endpoint) (verdict, error) {
+		return e.validate(strangersCode(ctx), data, "latest")
 	}
-	v, _, err := agree(ctx, c, c.endpoints, func(ctx context.Context, e *endpoint) (verdict, error) {
-		return e.validate(strangersCode(ctx), data, block)
-	}, func(v verdict) string { return string(rune(v)) })
+	if c.cfg.Quorum > 1 {
+		b, err := c.tip(ctx)
+		if err != nil {
+			return err
+		}
+		ask = func(ctx context.Context, e *endpoint) (v verdict, err error) {
+			err = e.pinned(ctx, b, func(block any) (err error) {
+				v, err = e.validate(strangersCode(ctx), data, block)
+				return err
+			})
+			return v, err
+		}
+	}
+	v, _, err := agree(ctx, c, c.endpoints, ask, func(v verdict) string { return string(rune(v)) })
 	if err != nil {
 		return err
 	}
 	if v != verdictValid {
-		return access.ErrSignature
+		return eth.ErrSignature
 	}
 	return nil
 }
 
-// tip names the newest block: with a quorum, one that all know.
-func (c *chain) tip(ctx context.Context) (any, error) {
-	if c.cfg.Quorum == 1 {
-		return "latest", nil
-	}
+// tip is the newest block that all of a quorum know.
+func (c *chain) tip(ctx context.Context) (eth.Block, error) {
 	heads, err := c.sampler.sample(ctx)
 	if err != nil {
-		return nil, err
+		return eth.Block{}, err
 	}
-	b, err := c.agreedHead(ctx, heads, 0)
-	return at(b), err
+	return c.agreedHead(ctx, heads, 0)
 }
 
 // validate runs the validator. It cannot fail because of the wallet, so that
@@ -125,17 +135,17 @@ func (e *endpoint) validate(ctx context.Context, data []byte, block any) (v verd
 		}
 		said, err := decodeBytes(replies[0].result)
 		if err != nil || len(said) != 1 || verdict(said[0]) > verdictNoCode {
-			return e.garbage("the validator's verdict is none")
+			return e.garbage("the answer to eth_call is not a verdict about a signature")
 		}
 		v = verdict(said[0])
 		return nil
-	}, call{"eth_call", []any{map[string]string{"data": encodeHex(data), "gas": quantity(validatorGas)}, block}})
+	}, call{method: "eth_call", params: []any{map[string]string{"data": encodeHex(data), "gas": quantity(validatorGas)}, block}})
 	return v, err
 }
 
 // packValidator makes the validator's code with its constructor's arguments:
 // (address signer, bytes32 hash, bytes signature, address factory, bytes prepare).
-func packValidator(signer access.Address, hash [32]byte, w wrapper) ([]byte, error) {
+func packValidator(signer eth.Address, hash [32]byte, w wrapper) ([]byte, error) {
 	code, err := hex.DecodeString(strings.TrimSpace(validatorHex))
 	if err != nil {
 		return nil, err

@@ -10,7 +10,7 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/crypto"
 
-	"streamgate/app/access"
+	"streamgate/app/access/eth"
 	"streamgate/cmd/devchain/devnet"
 )
 
@@ -137,7 +137,7 @@ func TestSignatures(t *testing.T) {
 	chains := newChains(t, configOf(n, n.URL))
 	for _, c := range cases {
 		err := chains.VerifySignature(ctx, n.ChainID, at(c.signer), hash, c.signature)
-		if c.ok && err != nil || !c.ok && !errors.Is(err, access.ErrSignature) {
+		if c.ok && err != nil || !c.ok && !errors.Is(err, eth.ErrSignature) {
 			t.Errorf("%s: %v", c.name, err)
 		}
 	}

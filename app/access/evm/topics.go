@@ -3,7 +3,7 @@ package evm
 import (
 	"encoding/hex"
 
-	"streamgate/app/access"
+	"streamgate/app/access/eth"
 )
 
 // The events that change who holds what, or who acts for whom.
@@ -43,8 +43,8 @@ func fromTopic(topic string) int {
 
 // transfer reads a log. Contracts older than indexed arguments have them in
 // the data. What cannot be read may concern anybody.
-func (l *wireLog) transfer(block uint64, contract access.Address) access.Transfer {
-	t := access.Transfer{Block: block, Contract: contract}
+func (l *wireLog) transfer(block uint64, contract eth.Address) eth.Transfer {
+	t := eth.Transfer{Block: block, Contract: contract}
 	words := l.Topics
 	for data := l.Data; len(data) >= 32; data = data[32:] {
 		words = append(words, word(data[:32]))

@@ -3,14 +3,14 @@ package evm
 import (
 	"bytes"
 
-	"streamgate/app/access"
+	"streamgate/app/access/eth"
 )
 
 // wrapper is a signature with what makes or prepares its wallet (ERC-6492).
 type wrapper struct {
-	factory   access.Address // zero: nothing to prepare
-	prepare   []byte         // the call to the factory
-	signature []byte         // what the wallet is asked about
+	factory   eth.Address // zero: nothing to prepare
+	prepare   []byte      // the call to the factory
+	signature []byte      // what the wallet is asked about
 }
 
 // suffix6492 ends a wrapped signature.
@@ -30,7 +30,7 @@ func unwrap6492(signature []byte) (w wrapper, wrapped bool, err error) {
 		return w, true, err
 	}
 	var ok bool
-	if w.factory, ok = factory.address(); !ok || w.factory == (access.Address{}) {
+	if w.factory, ok = factory.address(); !ok || w.factory == (eth.Address{}) {
 		return w, true, errABI
 	}
 	if w.prepare, err = r.bytes(32); err != nil {

@@ -2,9 +2,10 @@
 // schema: a filter from standard input to standard output.
 //
 // The generator knows only answers of 200. The schema's comments say more
-// ("Answers 201 with a Location."), and every path under /api may answer with
-// a problem: this command writes both into the document, and sorts it, so that
-// the committed file changes only when the schema does.
+// ("Answers 201 with a Location."), every operation may be refused with a
+// problem, and answers always have most of their fields: this command writes
+// all that into the document, removes what nothing refers to, and sorts it, so
+// that the committed file changes only when the schema does.
 package main
 
 import (
@@ -35,26 +36,34 @@ func run(in io.Reader, out io.Writer) error {
 		return fmt.Errorf("the document has no paths")
 	}
 	for path, item := range paths {
-		for _, op := range operations(item) {
+		for method, op := range operations(item) {
 			answer(op)
-			if responses, ok := op["responses"].(object); ok && strings.HasPrefix(path, "/api/") {
-				responses["default"] = object{"$ref": "#/components/responses/Problem"}
+			finishParameters(path, op)
+			if path != "/rule.schema.json" {
+				refuse(path, method, op)
 			}
 		}
 	}
+	if components, ok := doc["components"].(object); ok {
+		schemas, _ := components["schemas"].(object)
+		finishSchemas(schemas)
+	}
+	dropNullable(doc)
+	removeUnused(doc)
 	encoder := json.NewEncoder(out)
 	encoder.SetIndent("", "  ")
 	encoder.SetEscapeHTML(false)
 	return encoder.Encode(unwrap(doc))
 }
 
-// operations returns the operations of a path item, without its other keys.
-func operations(item any) []object {
-	var ops []object
+// operations returns the operations of a path item by method, without its
+// other keys.
+func operations(item any) map[string]object {
+	ops := map[string]object{}
 	keys, _ := item.(object)
-	for _, v := range keys {
+	for method, v := range keys {
 		if op, ok := v.(object); ok && op["responses"] != nil {
-			ops = append(ops, op)
+			ops[method] = op
 		}
 	}
 	return ops
@@ -62,9 +71,9 @@ func operations(item any) []object {
 
 // answer replaces the generated 200 by the status the comment names.
 func answer(op object) {
-	words := regexp.MustCompile(`Answers (\d{3})( with a\s+Location)?\.`)
+	pattern := regexp.MustCompile(`Answers (\d{3})( with a\s+Location)?\.`)
 	text, _ := op["description"].(string)
-	match := words.FindStringSubmatch(text)
+	match := pattern.FindStringSubmatch(text)
 	responses, _ := op["responses"].(object)
 	success, ok := responses["200"].(object)
 	if match == nil || !ok {

@@ -26,6 +26,24 @@ func TestRun(t *testing.T) {
           "204": {
             "description": "Success"
           },
+          "400": {
+            "$ref": "#/components/responses/Problem"
+          },
+          "401": {
+            "$ref": "#/components/responses/Problem"
+          },
+          "403": {
+            "$ref": "#/components/responses/Problem"
+          },
+          "409": {
+            "$ref": "#/components/responses/Problem"
+          },
+          "412": {
+            "$ref": "#/components/responses/Problem"
+          },
+          "429": {
+            "$ref": "#/components/responses/Problem"
+          },
           "default": {
             "$ref": "#/components/responses/Problem"
           }
@@ -36,6 +54,18 @@ func TestRun(t *testing.T) {
         "responses": {
           "200": {
             "description": "Success"
+          },
+          "400": {
+            "$ref": "#/components/responses/Problem"
+          },
+          "401": {
+            "$ref": "#/components/responses/Problem"
+          },
+          "403": {
+            "$ref": "#/components/responses/Problem"
+          },
+          "429": {
+            "$ref": "#/components/responses/Problem"
           },
           "default": {
             "$ref": "#/components/responses/Problem"
@@ -61,6 +91,21 @@ func TestRun(t *testing.T) {
               }
             }
           },
+          "400": {
+            "$ref": "#/components/responses/Problem"
+          },
+          "401": {
+            "$ref": "#/components/responses/Problem"
+          },
+          "403": {
+            "$ref": "#/components/responses/Problem"
+          },
+          "409": {
+            "$ref": "#/components/responses/Problem"
+          },
+          "429": {
+            "$ref": "#/components/responses/Problem"
+          },
           "default": {
             "$ref": "#/components/responses/Problem"
           }
@@ -72,6 +117,24 @@ func TestRun(t *testing.T) {
         "responses": {
           "200": {
             "description": "Success"
+          },
+          "400": {
+            "$ref": "#/components/responses/Problem"
+          },
+          "401": {
+            "$ref": "#/components/responses/Problem"
+          },
+          "403": {
+            "$ref": "#/components/responses/Problem"
+          },
+          "404": {
+            "$ref": "#/components/responses/Problem"
+          },
+          "429": {
+            "$ref": "#/components/responses/Problem"
+          },
+          "default": {
+            "$ref": "#/components/responses/Problem"
           }
         }
       }
@@ -99,5 +162,39 @@ func TestRunTwice(t *testing.T) {
 	var out bytes.Buffer
 	if err := run(bytes.NewReader(doc), &out); err != nil || out.String() != string(doc) {
 		t.Errorf("the committed document changes when it is finished again: %v", err)
+	}
+}
+
+// The generator's words become those of OpenAPI 3.1, and answers say what they
+// always have.
+func TestSchemas(t *testing.T) {
+	const in = `{"paths": {"/api/v1/tasks": {"get": {"parameters": [{"name": "state", "schema": {"type": "string"}}], "responses": {
+		"200": {"description": "Success", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/streamgate.Task"}}}},
+		"410": {"description": "Gone."}}}}},
+		"components": {"responses": {"Problem": {"description": "p"}}, "schemas": {
+			"streamgate.Lost": {"type": "object"},
+			"streamgate.Failure": {"type": "object"},
+			"streamgate.Task": {"type": "object", "properties": {
+				"id": {"type": "string"}, "state": {"type": "string"}, "eta": {"type": "number", "nullable": true},
+				"error": {"$ref": "#/components/schemas/streamgate.Failure"}, "created_at": {"type": "string"}}}}}}`
+	var out bytes.Buffer
+	if err := run(strings.NewReader(in), &out); err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Join(strings.Fields(out.String()), "")
+	for _, want := range []string{
+		`"required":["created_at","id","state"]`,
+		`"eta":{"type":"number"}`,
+		`"schema":{"enum":["queued","processing","paused","succeeded","failed","cancelled"],"type":"string"}`,
+		`"410":{"content":{"application/problem+json":`,
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("without %s:\n%s", want, text)
+		}
+	}
+	for _, not := range []string{"Lost", "nullable"} {
+		if strings.Contains(text, not) {
+			t.Errorf("with %s:\n%s", not, text)
+		}
 	}
 }

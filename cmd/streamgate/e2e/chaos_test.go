@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// kills is how often TestChaos kills, in each of its three ways: make chaos
-// says more.
+// kills is how often TestChaos kills the node during one chunk, and at random
+// moments; it kills as many encoders as both together. make chaos says more.
 func kills(t *testing.T) int {
 	n, err := strconv.Atoi(os.Getenv("CHAOS_KILLS"))
 	if os.Getenv("CHAOS_KILLS") != "" && (err != nil || n < 1) {
@@ -35,7 +35,7 @@ func TestChaos(t *testing.T) {
 	n.args = append(n.args, "--set", "transcoder.worker_pool_size=2")
 	times := kills(t)
 	var films []film
-	for i, seconds := range []int{90, 16, 16} {
+	for i, seconds := range []int{90 + 5*times, 16, 16} {
 		clip := ffmpeg(t, fmt.Sprintf("%d.mkv", i), fmt.Sprintf("-f lavfi -i testsrc2=size=640x360:rate=25 "+
 			"-f lavfi -i sine=frequency=440:sample_rate=48000 -t %d -c:v mpeg4 -q:v 6 -c:a aac", seconds))
 		films = append(films, film{clip, n.push(clip, "--public", "--wait", "playable", "--priority", strconv.Itoa(50+20*i))})
@@ -69,7 +69,7 @@ func TestChaos(t *testing.T) {
 		die()
 	}
 	killed := 0
-	for end := time.Now().Add(2 * time.Minute); killed < times && time.Now().Before(end) && !n.allOver(films); {
+	for end := time.Now().Add(4 * time.Minute); killed < 2*times && time.Now().Before(end) && !n.allOver(films); {
 		<-time.After(time.Duration(random.IntN(300)) * time.Millisecond)
 		if pids := encoders(t, n.data); len(pids) > 0 {
 			pid, err := strconv.Atoi(filepath.Base(filepath.Dir(pids[random.IntN(len(pids))])))
@@ -79,6 +79,9 @@ func TestChaos(t *testing.T) {
 		}
 	}
 	t.Logf("%d kills of the node, %d of ffmpeg", 2*times, killed)
+	if killed < 2*times {
+		t.Errorf("only %d encoders could be killed", killed)
+	}
 	for _, f := range films {
 		n.wait(f.VideoID, 3*time.Minute, "ready", func(v video) bool { return v.State == "ready" })
 	}

@@ -36,7 +36,11 @@ type triedJob struct {
 	Failures int    `json:"failures"`
 	Worker   string `json:"worker"`
 	Attempts []struct {
-		Log string `json:"log"`
+		Log   string `json:"log"`
+		Error struct {
+			Code    string `json:"code"`
+			Message string `json:"message"`
+		} `json:"error"`
 	} `json:"attempts"`
 }
 

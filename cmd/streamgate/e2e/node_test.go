@@ -183,9 +183,9 @@ func (n *node) command(args ...string) *exec.Cmd {
 	return cmd
 }
 
-// pushed is what push --json prints.
+// pushed is what tests look at of the video that push --json prints.
 type pushed struct {
-	VideoID  string `json:"video_id"`
+	VideoID  string `json:"id"`
 	TaskID   string `json:"task_id"`
 	WatchURL string `json:"watch_url"`
 	HLSURL   string `json:"hls_url"`
