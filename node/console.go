@@ -32,6 +32,7 @@ func (auditing) Stop(context.Context) error { return nil }
 func (k *Kernel) recorded() *Peers {
 	p := k.Peers
 	p.Library, p.Transcoder = k.audit.Library(p.Library), k.audit.Transcoder(p.Transcoder)
+	p.Webhooks = k.audit.Webhooks(p.Webhooks)
 	p.Access = k.decisions.Access(k.audit.Access(p.Access))
 	return &p
 }

@@ -89,14 +89,18 @@ func (l *Log) last(ctx context.Context) (store.AuditEntry, error) {
 
 // remember moves the head. It only moves forward.
 func (l *Log) remember(ctx context.Context, e store.AuditEntry) error {
-	_, err := l.heads.Update(ctx, headID, func(h *store.AuditHead) error {
+	forward := func(h *store.AuditHead) error {
 		if e.ID > h.Last {
 			h.Last, h.Hash = e.ID, e.Hash
 		}
 		return nil
-	})
+	}
+	_, err := l.heads.Update(ctx, headID, forward)
 	if errors.Is(err, store.ErrNotFound) {
 		err = l.heads.Create(ctx, store.AuditHead{ID: headID, Last: e.ID, Hash: e.Hash})
+	}
+	if errors.Is(err, store.ErrExists) { // another node was faster
+		_, err = l.heads.Update(ctx, headID, forward)
 	}
 	if err != nil {
 		return fmt.Errorf("move the head of the audit log: %w", err)

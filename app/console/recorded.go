@@ -19,8 +19,11 @@ func marshal(v any) ([]byte, error) {
 		return json.Marshal(v)
 	}
 	m = proto.Clone(m)
-	if key, ok := m.(*rpc.Key); ok {
-		key.Secret = ""
+	switch m := m.(type) {
+	case *rpc.Key:
+		m.Secret = ""
+	case *rpc.Webhook:
+		m.Secret = ""
 	}
 	data, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(m)
 	if err != nil {
@@ -84,7 +87,7 @@ type library struct {
 func (l *Log) Library(c rpc.LibraryClient) rpc.LibraryClient { return &library{c, l} }
 
 func (s *library) video(ctx context.Context, id string) reader {
-	return func() (proto.Message, error) { return s.LibraryClient.GetVideo(ctx, &rpc.GetVideoRequest{Id: id}) }
+	return func() (proto.Message, error) { return s.GetVideo(ctx, &rpc.GetVideoRequest{Id: id}) }
 }
 
 func (s *library) CreateVideo(ctx context.Context, req *rpc.CreateVideoRequest) (*rpc.Video, error) {
@@ -109,7 +112,7 @@ type transcoder struct {
 func (l *Log) Transcoder(c rpc.TranscoderClient) rpc.TranscoderClient { return &transcoder{c, l} }
 
 func (s *transcoder) task(ctx context.Context, action, id string, change func() (*rpc.Task, error)) (*rpc.Task, error) {
-	before := func() (proto.Message, error) { return s.TranscoderClient.GetTask(ctx, &rpc.GetTaskRequest{Id: id}) }
+	before := func() (proto.Message, error) { return s.GetTask(ctx, &rpc.GetTaskRequest{Id: id}) }
 	return recorded(ctx, s.log, action, id, before, change)
 }
 
@@ -222,7 +225,7 @@ func (l *Log) Access(c rpc.AccessClient) rpc.AccessClient { return &access{c, l}
 
 func (s *access) videoRule(ctx context.Context, id string) reader {
 	return func() (proto.Message, error) {
-		return s.AccessClient.GetVideoRule(ctx, &rpc.GetVideoRuleRequest{VideoId: id})
+		return s.GetVideoRule(ctx, &rpc.GetVideoRuleRequest{VideoId: id})
 	}
 }
 
@@ -235,7 +238,7 @@ func (s *access) DeleteVideoRule(ctx context.Context, req *rpc.DeleteVideoRuleRe
 }
 
 func (s *access) rule(ctx context.Context, name string) reader {
-	return func() (proto.Message, error) { return s.AccessClient.GetRule(ctx, &rpc.GetRuleRequest{Name: name}) }
+	return func() (proto.Message, error) { return s.GetRule(ctx, &rpc.GetRuleRequest{Name: name}) }
 }
 
 func (s *access) PutRule(ctx context.Context, req *rpc.PutRuleRequest) (*rpc.Rule, error) {
@@ -271,4 +274,33 @@ func (s *access) CreateKey(ctx context.Context, req *rpc.CreateKeyRequest) (*rpc
 
 func (s *access) RevokeKey(ctx context.Context, req *rpc.RevokeKeyRequest) (*rpc.RevokeKeyResponse, error) {
 	return recorded(ctx, s.log, "key.revoke", req.Id, nil, func() (*rpc.RevokeKeyResponse, error) { return s.AccessClient.RevokeKey(ctx, req) })
+}
+
+// webhooks records what its callers change.
+type webhooks struct {
+	rpc.WebhooksClient
+	log *Log
+}
+
+// Webhooks returns the webhooks with their changes recorded.
+func (l *Log) Webhooks(c rpc.WebhooksClient) rpc.WebhooksClient { return &webhooks{c, l} }
+
+func (s *webhooks) webhook(ctx context.Context, id string) reader {
+	return func() (proto.Message, error) { return s.GetWebhook(ctx, &rpc.GetWebhookRequest{Id: id}) }
+}
+
+func (s *webhooks) CreateWebhook(ctx context.Context, req *rpc.CreateWebhookRequest) (*rpc.Webhook, error) {
+	return recorded(ctx, s.log, "webhook.create", "", nil, func() (*rpc.Webhook, error) { return s.WebhooksClient.CreateWebhook(ctx, req) })
+}
+
+func (s *webhooks) UpdateWebhook(ctx context.Context, req *rpc.UpdateWebhookRequest) (*rpc.Webhook, error) {
+	return recorded(ctx, s.log, "webhook.update", req.Id, s.webhook(ctx, req.Id), func() (*rpc.Webhook, error) { return s.WebhooksClient.UpdateWebhook(ctx, req) })
+}
+
+func (s *webhooks) DeleteWebhook(ctx context.Context, req *rpc.DeleteWebhookRequest) (*rpc.DeleteWebhookResponse, error) {
+	return recorded(ctx, s.log, "webhook.delete", req.Id, s.webhook(ctx, req.Id), func() (*rpc.DeleteWebhookResponse, error) { return s.WebhooksClient.DeleteWebhook(ctx, req) })
+}
+
+func (s *webhooks) RotateWebhook(ctx context.Context, req *rpc.RotateWebhookRequest) (*rpc.Webhook, error) {
+	return recorded(ctx, s.log, "webhook.rotate", req.Id, s.webhook(ctx, req.Id), func() (*rpc.Webhook, error) { return s.WebhooksClient.RotateWebhook(ctx, req) })
 }

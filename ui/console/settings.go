@@ -38,7 +38,7 @@ const shownLines = 4
 
 // auditKinds are what the log can be narrowed by.
 var auditKinds = []string{
-	"video", "task", "tasks", "queue", "worker", "transcoder", "rule", "session", "codes", "key", "person", "console_session", "upload",
+	"video", "task", "tasks", "queue", "worker", "transcoder", "rule", "session", "codes", "key", "webhook", "person", "console_session", "upload",
 }
 
 func (v *visit) audit() { v.showAudit("", true) }

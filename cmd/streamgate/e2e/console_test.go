@@ -178,21 +178,21 @@ func (b *tab) forgive(text string) {
 	b.complaints = slices.DeleteFunc(b.complaints, func(c string) bool { return strings.Contains(c, text) })
 }
 
-// scriptless is a browser without scripts: it follows links and sends forms.
-type scriptless struct {
+// plainBrowser is one without scripts: it follows links and sends forms.
+type plainBrowser struct {
 	t      *testing.T
 	client *http.Client
 	base   string
 }
 
 // read returns a page.
-func (b *scriptless) read(path string) string {
+func (b *plainBrowser) read(path string) string {
 	b.t.Helper()
 	resp, err := b.client.Get(b.base + path)
 	return b.body(path, resp, err)
 }
 
-func (b *scriptless) body(path string, resp *http.Response, err error) string {
+func (b *plainBrowser) body(path string, resp *http.Response, err error) string {
 	b.t.Helper()
 	if err != nil {
 		b.t.Fatal(err)
@@ -206,14 +206,14 @@ func (b *scriptless) body(path string, resp *http.Response, err error) string {
 }
 
 // send posts a form and returns the page that follows.
-func (b *scriptless) send(path string, form url.Values) string {
+func (b *plainBrowser) send(path string, form url.Values) string {
 	b.t.Helper()
 	resp, err := b.client.PostForm(b.base+path, form)
 	return b.body(path, resp, err)
 }
 
 // upload posts a form with a file.
-func (b *scriptless) upload(path, file string) string {
+func (b *plainBrowser) upload(path, file string) string {
 	b.t.Helper()
 	var form bytes.Buffer
 	w := multipart.NewWriter(&form)
@@ -232,7 +232,7 @@ func (b *scriptless) upload(path, file string) string {
 }
 
 // until reads a page until it has the text.
-func (b *scriptless) until(path, text string) string {
+func (b *plainBrowser) until(path, text string) string {
 	b.t.Helper()
 	page := ""
 	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
@@ -251,7 +251,7 @@ func TestConsoleWithoutScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &scriptless{t, &http.Client{Jar: jar, Timeout: time.Minute}, n.url}
+	b := &plainBrowser{t, &http.Client{Jar: jar, Timeout: time.Minute}, n.url}
 	link, err := url.Parse(n.setupLink())
 	if err != nil {
 		t.Fatal(err)
