@@ -128,6 +128,7 @@ func TestARefusedSourceLeavesOnlyTheRecord(t *testing.T) {
 		r.ok(err)
 		return len(objects) == 0
 	})
+	r.until("the record to say so", func() bool { return r.video("v1").State == store.VideoFailed })
 	v := r.video("v1")
 	if v.State != store.VideoFailed || v.Failure == nil || v.Failure.Code != "not_a_video" || v.Failure.Message == "" {
 		t.Errorf("video %+v, failure %+v", v, v.Failure)

@@ -116,6 +116,8 @@ func TestEveryCommandPrintsJSON(t *testing.T) {
 	task := id(t, "task_id", "videos", "show", video)
 	doomed := id(t, "id", "push", film, "--public", "--wait", "playable")
 	session, key := id(t, "id", "sessions", "create", video), id(t, "id", "keys", "create", "--scope", "read")
+	hook := id(t, "id", "webhooks", "create", "https://example.org/hook")
+	delivery := id(t, "id", "webhooks", "test", hook)
 
 	own := proto.Message(nil) // a value that the API does not have
 	rows := []struct {
@@ -164,6 +166,16 @@ func TestEveryCommandPrintsJSON(t *testing.T) {
 		{"keys list", &rpc.ListKeysResponse{}},
 		{"keys revoke " + key, &rpc.RevokeKeyResponse{}},
 		{"node show", &rpc.Node{}},
+		{"videos cells " + video, &rpc.Cells{}},
+		{"webhooks create https://example.org/b --event video.ready", &rpc.Webhook{}},
+		{"webhooks list", &rpc.ListWebhooksResponse{}},
+		{"webhooks show " + hook, &rpc.Webhook{}},
+		{"webhooks update " + hook + " --description Mine", &rpc.Webhook{}},
+		{"webhooks rotate " + hook, &rpc.Webhook{}},
+		{"webhooks test " + hook, &rpc.Delivery{}},
+		{"webhooks deliveries " + hook, &rpc.ListDeliveriesResponse{}},
+		{"webhooks redeliver " + hook + " " + delivery, &rpc.Delivery{}},
+		{"webhooks delete " + hook, &rpc.DeleteWebhookResponse{}},
 		{"videos delete " + doomed, &rpc.DeleteVideoResponse{}},
 		{"chains check", own},
 		{"config check", own},
@@ -224,6 +236,9 @@ func TestEveryCallHasACommand(t *testing.T) {
 		"ListRules": "rules list", "DeleteRule": "rules delete", "SimulateRule": "rules simulate", "CheckAccess": "rules check",
 		"CreateSession": "sessions create", "ListSessions": "sessions list", "EndSession": "sessions end", "CreateCodes": "codes create",
 		"DeleteCodes": "codes delete", "CreateKey": "keys create", "ListKeys": "keys list", "RevokeKey": "keys revoke", "GetNode": "node show",
+		"GetCells": "videos cells", "CreateWebhook": "webhooks create", "GetWebhook": "webhooks show", "ListWebhooks": "webhooks list",
+		"UpdateWebhook": "webhooks update", "DeleteWebhook": "webhooks delete", "RotateWebhook": "webhooks rotate", "TestWebhook": "webhooks test",
+		"ListDeliveries": "webhooks deliveries", "Redeliver": "webhooks redeliver",
 	}
 	// A viewer's own, with their wallet or their ticket.
 	viewers := []string{"CreateNonce", "SignIn", "SignOut", "GetLogin", "RenewSession", "LeaveSession"}

@@ -36,6 +36,7 @@ type client struct {
 	transcoder rpc.TranscoderClient
 	access     rpc.AccessClient
 	monitor    rpc.MonitorClient
+	webhooks   rpc.WebhooksClient
 }
 
 // newClient makes a client for the node on a data directory. It does not
@@ -53,6 +54,7 @@ func newClient(dataDir string) *client {
 		transcoder: rpc.NewTranscoderClient(h, socketURL),
 		access:     rpc.NewAccessClient(h, socketURL),
 		monitor:    rpc.NewMonitorClient(h, socketURL),
+		webhooks:   rpc.NewWebhooksClient(h, socketURL),
 	}
 }
 

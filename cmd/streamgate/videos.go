@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,7 +16,7 @@ import (
 )
 
 func videosCommand(p *cli) *cobra.Command {
-	return group("videos", "list, show, change and delete videos", videosList(p), videosShow(p), videosUpdate(p), videosDelete(p))
+	return group("videos", "list, show, change and delete videos", videosList(p), videosShow(p), videosCells(p), videosUpdate(p), videosDelete(p))
 }
 
 func videosList(p *cli) *cobra.Command {
@@ -62,6 +63,24 @@ func tellVideo(w io.Writer, v *rpc.Video, _ []string) {
 			strconv.Itoa(int(r.GetBandwidth()/1000)) + " kbit/s", percent(r.GetProgress())})
 	}
 	printRows(w, rows)
+}
+
+// videosCells shows which segments of each rendition are made.
+func videosCells(p *cli) *cobra.Command {
+	cmd := &cobra.Command{Use: "cells ID", Short: "show which segments of a video are made", Example: "streamgate videos cells ID"}
+	return ask(p, cmd, func(ctx context.Context, c *client, args []string) (*rpc.Cells, error) {
+		return c.library.GetCells(ctx, &rpc.GetCellsRequest{VideoId: args[0]})
+	}, func(w io.Writer, cells *rpc.Cells, _ []string) {
+		rows := [][]string{{"RENDITION", "SIZE", "SEGMENTS"}}
+		for _, r := range cells.GetRenditions() {
+			var runs []string
+			for _, run := range r.GetReady() {
+				runs = append(runs, segments(run.GetFrom(), run.GetTo()))
+			}
+			rows = append(rows, []string{r.GetName(), node.Bytes(r.GetSizeBytes()).Short(), cell(strings.Join(runs, ", "))})
+		}
+		printRows(w, rows)
+	})
 }
 
 func videosUpdate(p *cli) *cobra.Command {
