@@ -112,7 +112,7 @@ check: fresh lint ## everything that is known without running: fresh, formatted,
 
 .PHONY: test
 test: install-run install-test assets ## install what the tests need and run them all, with the race detector
-	@go test -race -timeout 20m -p 1 ./... # one package at a time: some play films, in real time
+	@go test -race -timeout 40m -p 1 ./... # one package at a time: some play films, in real time
 
 .PHONY: chaos
 chaos: install-run install-test assets ## kill -9 the node 20 times in one chunk, 20 at random, and 40 ffmpegs (CHAOS_KILLS=20)
