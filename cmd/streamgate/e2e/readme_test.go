@@ -13,10 +13,12 @@ import (
 // notRun are the README's blocks of code that are no part of its script, by
 // their beginnings.
 var notRun = map[string]string{
-	"make demo":   "installs Debian packages and runs until Ctrl-C",
-	"make test":   "runs this test",
-	"{\"any\": [": "a rule, of a chain that is not there",
-	"chains:":     "a part of the configuration",
+	"location /videos/": "the configuration of nginx: TestUnderPath runs one",
+	"handle /videos*":   "the configuration of Caddy: likewise",
+	"make demo":         "installs Debian packages and runs until Ctrl-C",
+	"make test":         "runs this test",
+	"{\"any\": [":       "a rule, of a chain that is not there",
+	"chains:":           "a part of the configuration",
 }
 
 // readmeScript joins the README's shell blocks, in order, with a check after
