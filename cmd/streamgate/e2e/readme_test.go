@@ -95,10 +95,10 @@ func TestReadme(t *testing.T) {
 	if t.Failed() {
 		t.Log(text)
 	}
-	// grpcurl's answer is the last object: all seven fields, zeros included.
+	// grpcurl's answer has all seven fields, zeros included.
 	var metrics map[string]any
-	if err := json.Unmarshal([]byte(text[strings.LastIndex(text, "{\n"):]), &metrics); err != nil {
-		t.Fatalf("grpcurl printed %q", lastLines(text, 10))
+	if err := json.Unmarshal([]byte(regexp.MustCompile(`\{[^{}]*"total_workers"[^{}]*\}`).FindString(text)), &metrics); err != nil {
+		t.Fatalf("grpcurl printed no metrics: %v\n%s", err, text)
 	}
 	for _, field := range []string{"total_workers", "active_workers", "idle_workers", "unhealthy_workers",
 		"total_tasks_processed", "total_tasks_failed", "average_task_time"} {
