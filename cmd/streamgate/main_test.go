@@ -54,7 +54,7 @@ func TestUsage(t *testing.T) {
 		{"completion tcsh", 2, `"tcsh" is no shell`},
 		{"frobnicate", 2, `"frobnicate" is no command; streamgate --help lists them`},
 		{"vidoes list", 2, `"vidoes" is no command; did you mean streamgate videos?`},
-		{"videos", 2, "streamgate videos delete or list or show or update"},
+		{"videos", 2, "streamgate videos cells or delete or list or show or update"},
 		{"videos lst", 2, "did you mean streamgate videos list"},
 		{"videos list --limit -1", 2, `--limit "-1" is not a number from 0 to 1000000`},
 		{"videos list --state done", 2, `--state "done" is none of uploading, processing`},
