@@ -118,6 +118,13 @@ test: install-run install-test assets ## install what the tests need and run the
 chaos: install-run install-test assets ## kill -9 the node 20 times in one chunk, 20 at random, and 40 ffmpegs (CHAOS_KILLS=20)
 	@CHAOS_KILLS=$${CHAOS_KILLS:-20} go test -count=1 -timeout 40m -v -run 'TestChaos' ./cmd/streamgate/e2e
 
+.PHONY: test-jaeger
+test-jaeger: install-run assets bin/jaeger ## build a Jaeger (some minutes, once) and read a video's trace back from it
+	@JAEGER=$(CURDIR)/bin/jaeger go test -count=1 -v -run TestJaeger ./node
+
+bin/jaeger: cmd/backends/jaeger/go.mod # a module of its own: the product's go.mod knows nothing of it
+	@cd cmd/backends/jaeger && CGO_ENABLED=0 go build -trimpath -o ../../../$@ github.com/jaegertracing/jaeger/cmd/all-in-one
+
 .PHONY: fuzz
 fuzz: assets ## fuzz each parser for FUZZTIME (default 20s)
 	@grep -rlE '^func Fuzz' --include='*_test.go' . | xargs -n1 dirname | sort -u | while read -r dir; do
