@@ -48,5 +48,5 @@
 // # Testing
 //
 // The tests run a real HTTP server over real files and an embedded NATS; the
-// room in which requests wait is tested with a fake clock.
+// waiting of requests is tested with a fake clock.
 package stream

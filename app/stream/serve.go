@@ -137,7 +137,7 @@ func (s *Service) cell(ctx context.Context, t target, videoID, rendition string)
 	since := time.Now()
 	held, cancel := context.WithTimeout(ctx, s.Hold)
 	defer cancel()
-	err = s.room.wait(held, key, errand{
+	err = s.waiters.wait(held, key, awaited{
 		look: func(ctx context.Context) (bool, error) {
 			_, err := s.Objects.Stat(ctx, key)
 			if errors.Is(err, store.ErrNotFound) {

@@ -20,16 +20,16 @@ import (
 // Service implements rpc.TranscoderHandler and owns the workers.
 type Service struct {
 	Config
-	metrics *metrics
-	pool    *pool
-	alone   alone
-	disk    *disk
-	jobs    *wake // jobs can be leased, or workers are to look around
-	hearts  *wake // a lease may be lost: renew now
-	pace    *pace
+	metrics  *metrics
+	pool     *pool
+	alone    alone
+	disk     *disk
+	jobs     *wake // jobs can be leased, or workers are to look around
+	renewals *wake // a lease may be lost: renew now
+	pace     *pace
 
 	admitting, reserving sync.Mutex
-	repaired             time.Time // see sweep, which alone uses it
+	lookedThrough        time.Time // see sweep, which alone uses it
 }
 
 // New returns a service that is not running yet: see Run.
@@ -38,7 +38,7 @@ func New(cfg Config) (*Service, error) {
 	if _, ok := cfg.Profiles[rpc.DefaultProfile]; !ok {
 		return nil, fmt.Errorf("transcode: no profile named %s", rpc.DefaultProfile)
 	}
-	s := &Service{Config: cfg, pool: &pool{}, jobs: newWake(), hearts: newWake(), pace: newPace(progressInterval)}
+	s := &Service{Config: cfg, pool: &pool{}, jobs: newWake(), renewals: newWake(), pace: newPace(progressInterval)}
 	s.disk = &disk{objects: cfg.Objects, floor: cfg.DiskFloor, every: cfg.Poll, log: cfg.Log}
 	s.metrics = newMetrics(s)
 	return s, nil

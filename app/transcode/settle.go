@@ -200,14 +200,14 @@ func (s *Service) end(ctx context.Context, taskID string, state store.TaskState,
 		return task, err
 	}
 	s.metrics.ended(task)
-	err = s.bury(ctx, task)
+	err = s.clearUp(ctx, task)
 	s.announceEnd(ctx, task)
 	return task, errors.Join(err, s.admit(ctx))
 }
 
-// bury removes the jobs of a task that is over and shows its end in the
+// clearUp removes the jobs of a task that is over and shows its end in the
 // video. Those of a failed one stay: they tell why. Doing it again is harmless.
-func (s *Service) bury(ctx context.Context, task store.Task) error {
+func (s *Service) clearUp(ctx context.Context, task store.Task) error {
 	var err error
 	if task.State != store.TaskFailed {
 		if _, err = s.Queue.Cancel(ctx, task.ID); err != nil {
@@ -222,7 +222,7 @@ func (s *Service) bury(ctx context.Context, task store.Task) error {
 
 // endVideo shows in the video that its task did not succeed. A video of which
 // nothing can be played has failed; the media of a refused source is removed,
-// and first, so that whoever dies between leaves a video that heal looks at. A
+// and first, so that whoever dies between leaves a video that repair looks at. A
 // video that has a newer task is that one's.
 func (s *Service) endVideo(ctx context.Context, task store.Task) {
 	if seen, err := s.Catalog.Videos.Get(ctx, task.VideoID); err == nil &&
