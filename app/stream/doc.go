@@ -8,7 +8,7 @@
 //
 //	master.m3u8  manifest.mpd
 //	{rendition}/index.m3u8  {rendition}/init.mp4  {rendition}/{segment}.m4s
-//	iframes/index.m3u8      iframes/init.mp4      iframes/{segment}.m4s
+//	{rendition}/iframes.m3u8                          {rendition}/iframe-{n}.m4s
 //	poster.jpg  storyboard.vtt  storyboard-{n}.jpg
 //	session  (204 as long as the session plays)
 //

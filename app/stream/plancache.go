@@ -10,7 +10,6 @@ import (
 
 	"golang.org/x/sync/singleflight"
 
-	"streamgate/app/media"
 	"streamgate/store"
 )
 
@@ -108,10 +107,14 @@ func (s *planCache) read(ctx context.Context, id string) (*video, error) {
 	return v, nil
 }
 
-// readPlan fills the plan and the cells. A plan never changes, so what was
-// made of it is kept.
+// readPlan fills the plan and the cells. A plan changes with its revision only,
+// so what was made of it is kept. The record, which is read first, tells the
+// revision: so a change is seen even if its event was missed.
 func (s *planCache) readPlan(ctx context.Context, v, old *video) error {
-	if old != nil && old.plan != nil {
+	if old != nil && (old.plan == nil || old.plan.Revision < v.record.PlanRevision) {
+		old = nil
+	}
+	if old != nil {
 		v.plan, v.lists = old.plan, old.lists
 		if old.cells.Complete(old.plan) {
 			v.cells = old.cells
@@ -135,7 +138,7 @@ func (s *planCache) readPlan(ctx context.Context, v, old *video) error {
 		return fmt.Errorf("read cells: %w", err)
 	}
 	v.cells = cells
-	if old != nil && old.plan != nil && old.record.Storyboard == v.record.Storyboard && sameRates(v.plan, old.cells, cells) {
+	if old != nil && old.record.Storyboard == v.record.Storyboard && sameRates(v.plan, old.cells, cells) {
 		v.rates = old.rates
 	}
 	return nil
@@ -188,12 +191,3 @@ func (s *planCache) forget(id string) {
 
 // refused tells whether the video will never have a plan.
 func (v *video) refused() bool { return v.plan == nil && v.record.State == store.VideoFailed }
-
-// rendition returns a rendition of the URL space: the plan's, or for
-// "iframes" the one it is made from.
-func (v *video) rendition(name string) (*store.Rendition, bool) {
-	if name == media.IFramesName {
-		name = media.IFrameSource(v.plan)
-	}
-	return v.plan.Rendition(name)
-}

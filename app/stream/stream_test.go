@@ -248,10 +248,10 @@ func TestAddresses(t *testing.T) {
 		{"manifest.mpd", "application/dash+xml", "<MPD", list},
 		{"720p/index.m3u8", "application/vnd.apple.mpegurl", "2.m4s", list},
 		{"audio/index.m3u8", "application/vnd.apple.mpegurl", "2.m4s", list},
-		{"iframes/index.m3u8", "application/vnd.apple.mpegurl", "I-FRAMES-ONLY", list},
+		{"360p/iframes.m3u8", "application/vnd.apple.mpegurl", "I-FRAMES-ONLY", list},
 		{"720p/init.mp4", "video/mp4", "init of 720p", cell},
 		{"audio/init.mp4", "audio/mp4", "init of sound", cell},
-		{"iframes/init.mp4", "video/mp4", "init of 360p", cell},
+		{"360p/init.mp4", "video/mp4", "init of 360p", cell},
 		{"720p/1.m4s", "video/mp4", "cell 1 of 720p", cell},
 		{"audio/0.m4s", "audio/mp4", "cell 0 of sound", cell},
 		{"poster.jpg", "image/jpeg", "poster", still},
@@ -347,7 +347,7 @@ func TestErrors(t *testing.T) {
 		{"/v/pub/4k/init.mp4", 404, "not_found"},
 		{"/v/pub/4k/0.m4s", 404, "not_found"},
 		{"/v/pub/720p/3.m4s", 404, "not_found"}, // one past the end
-		{"/v/pub/iframes/3.m4s", 404, "not_found"},
+		{"/v/pub/360p/iframe-3.m4s", 404, "not_found"},
 		{"/v/pub/source", 404, "not_found"},
 		{"/s/ok-secret/720p/../720p", 404, "not_found"},
 		{"/v/pub/poster.jpg", 404, "still_not_made"},
@@ -482,7 +482,7 @@ func TestCellEventWakes(t *testing.T) {
 func TestCellNeverComes(t *testing.T) {
 	b := newBench(t, func(c *stream.Config) { c.Hold = 20 * time.Millisecond })
 	b.addFilm("pub", true)
-	for _, path := range []string{"/v/pub/720p/0.m4s", "/v/pub/iframes/0.m4s"} {
+	for _, path := range []string{"/v/pub/720p/0.m4s", "/v/pub/360p/iframe-0.m4s"} {
 		if got := b.get(path); got.status != 503 || got.header.Get("Retry-After") != "1" || got.code(t) != "cell_pending" {
 			t.Errorf("%s: %d %v %s", path, got.status, got.header, got.body)
 		}
