@@ -47,7 +47,7 @@ func (s *Service) sweep(ctx context.Context) error {
 		s.lookedThrough = time.Now()
 		errs = append(errs, s.enqueue(ctx), s.repause(ctx, tasks), s.repair(ctx), s.retain(ctx))
 	}
-	return errors.Join(append(errs, s.admit(ctx))...)
+	return errors.Join(append(errs, s.removeRetired(ctx), s.admit(ctx))...)
 }
 
 // repairEvery is how often tasks that wait or are over are looked through.

@@ -234,7 +234,7 @@ func TestReserve(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	plan := r.uploadPlanned("v1")
-	need := needOf(&plan)
+	need := needOf(&plan, plan.Renditions)
 	if need <= 0 {
 		t.Fatalf("the plan needs %d bytes", need)
 	}
