@@ -143,7 +143,7 @@ func (f *film) checkCell(t *testing.T, r *store.Rendition, i int, fr *fragment) 
 	at := fr.start
 	for k, s := range fr.samples {
 		key := k == 0 || r.Kind == store.KindAudio ||
-			r.Name == IFrameSource(&f.Plan) && slices.Contains(f.Plan.IFrames, at)
+			slices.Contains(r.IFrames, at)
 		if s.offset < 0 || s.sync != key && !r.Copy {
 			t.Errorf("%s %d: sample %d: %+v", r.Name, i, k, s)
 		}

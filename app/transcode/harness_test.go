@@ -263,7 +263,7 @@ func (n *node) kill() {
 	n.queue.dead.Store(true)
 	n.breaks(func(storetest.Op, string) storetest.Fault { return storetest.Fault{Err: errDead} })
 	n.stop()
-	n.hearts.fire()
+	n.renewals.fire()
 	<-n.done
 }
 

@@ -36,6 +36,7 @@ const (
 	bucketAudit    = "audit"
 	bucketHeads    = "auditheads"
 	bucketPlans    = "plans"
+	bucketPlansDue = "plans.due"
 	bucketCells    = "cells"
 	bucketSecrets  = "secrets"
 
@@ -45,7 +46,7 @@ const (
 
 func buckets() []string {
 	names := []string{
-		bucketMeta, bucketPlans, bucketCells, bucketSecrets,
+		bucketMeta, bucketPlans, bucketPlansDue, bucketCells, bucketSecrets,
 		bucketJobs, bucketBacklog, bucketLater, bucketReady, bucketSuspect, bucketLeased, bucketPaused, bucketDone, bucketByTask, bucketCount,
 	}
 	for _, table := range []string{
