@@ -42,7 +42,7 @@ func TestRun(t *testing.T) {
             "$ref": "#/components/responses/Problem"
           },
           "429": {
-            "$ref": "#/components/responses/Problem"
+            "$ref": "#/components/responses/TooManyRequests"
           },
           "default": {
             "$ref": "#/components/responses/Problem"
@@ -65,7 +65,7 @@ func TestRun(t *testing.T) {
             "$ref": "#/components/responses/Problem"
           },
           "429": {
-            "$ref": "#/components/responses/Problem"
+            "$ref": "#/components/responses/TooManyRequests"
           },
           "default": {
             "$ref": "#/components/responses/Problem"
@@ -104,7 +104,7 @@ func TestRun(t *testing.T) {
             "$ref": "#/components/responses/Problem"
           },
           "429": {
-            "$ref": "#/components/responses/Problem"
+            "$ref": "#/components/responses/TooManyRequests"
           },
           "default": {
             "$ref": "#/components/responses/Problem"
@@ -131,7 +131,7 @@ func TestRun(t *testing.T) {
             "$ref": "#/components/responses/Problem"
           },
           "429": {
-            "$ref": "#/components/responses/Problem"
+            "$ref": "#/components/responses/TooManyRequests"
           },
           "default": {
             "$ref": "#/components/responses/Problem"

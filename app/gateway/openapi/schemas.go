@@ -145,13 +145,21 @@ func refusals(path, method string, op object) []string {
 	return out
 }
 
+// refusalPart names the response that describes a refusal.
+func refusalPart(status string) string {
+	if status == "429" {
+		return "TooManyRequests"
+	}
+	return "Problem"
+}
+
 // refuse gives an operation its refusals; those that are described already
 // become problems.
 func refuse(path, method string, op object) {
 	responses, _ := op["responses"].(object)
 	for _, status := range refusals(path, method, op) {
 		if responses[status] == nil {
-			responses[status] = object{"$ref": "#/components/responses/Problem"}
+			responses[status] = object{"$ref": "#/components/responses/" + refusalPart(status)}
 		}
 	}
 	for status, r := range responses {
