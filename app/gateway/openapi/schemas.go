@@ -94,6 +94,9 @@ func finishSchemas(schemas object, words words) {
 		var required []any
 		for _, field := range slices.Sorted(maps.Keys(properties)) {
 			property, _ := properties[field].(object)
+			if wholeNumber(field) && property["type"] == "number" {
+				property["type"], property["format"] = "integer", "int64"
+			}
 			if w := words.fields[name+"."+field]; w != nil {
 				property["enum"] = w
 			}
@@ -105,6 +108,12 @@ func finishSchemas(schemas object, words words) {
 			schema["required"] = required
 		}
 	}
+}
+
+// wholeNumber tells whether a field is a count: the schema has those that may
+// pass 2³¹ as double, since JSON has an int64 as a string.
+func wholeNumber(field string) bool {
+	return strings.HasSuffix(field, "_bytes") || slices.Contains([]string{"id", "chain_id", "block", "offset", "bandwidth"}, field)
 }
 
 // present tells whether an answer always has the field: the node writes
