@@ -57,7 +57,7 @@ func (c JSON) Unmarshal(data []byte, msg any) error {
 		if m.ProtoReflect().Descriptor().Fields().Len() == 0 { // there is nothing to say
 			return nil
 		}
-		return errors.New("The body is empty; send a JSON object")
+		return errors.New("the body is empty; send a JSON object")
 	}
 	if err := JSONUnmarshal().Unmarshal(data, m); err != nil {
 		return errors.New(PlainDecodeError(err.Error()))

@@ -33,8 +33,8 @@ var decodeErrors = []struct {
 // PlainDecodeError returns a decoder's message as a sentence without its full
 // stop. Their "proto:" is followed by one of two kinds of space, at random.
 func PlainDecodeError(message string) string {
-	if sentence, ok := strings.CutPrefix(message, "unmarshal message: "); ok { // our own codec's, which has been here
-		return strings.TrimRight(sentence, ".")
+	if sentence, ok := strings.CutPrefix(message, "unmarshal message: "); ok && sentence != "" { // our own codec's, which has been here
+		return strings.ToUpper(sentence[:1]) + strings.TrimRight(sentence[1:], ".")
 	}
 	if i := strings.LastIndex(message, "proto:"); i >= 0 {
 		message = message[i+len("proto:"):]
