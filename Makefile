@@ -53,10 +53,13 @@ assets/node_modules/.package-lock.json: assets/package-lock.json assets/package.
 	@cd assets && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error
 	touch node_modules/.package-lock.json
 
-SCRIPTS := hls.js/dist/hls.min.js htmx.org/dist/htmx.min.js htmx.org/dist/ext/hx-sse.min.js tus-js-client/dist/tus.min.js
+SCRIPTS := hls.js/dist/hls.min.js htmx.org/dist/htmx.min.js htmx.org/dist/ext/hx-sse.min.js tus-js-client/dist/tus.min.js \
+	swagger-ui-dist/swagger-ui-bundle.js swagger-ui-dist/swagger-ui.css
 
 assets/dist/.copied: assets/node_modules/.package-lock.json
-	@mkdir -p assets/dist && cp $(addprefix assets/node_modules/,$(SCRIPTS)) assets/dist/ && touch $@
+	@rm -rf assets/dist && mkdir -p assets/dist
+	for f in $(addprefix assets/node_modules/,$(SCRIPTS)); do gzip -9nc $$f >assets/dist/$$(basename $$f).gz; done
+	touch $@
 
 .PHONY: assets
 assets: assets/dist/.copied ## fetch the scripts that pages load

@@ -79,12 +79,12 @@ func (s *Service) attempt(ctx context.Context, name, client string) error {
 		key string
 		bucket
 	}{{"console/client/" + client, clientAttempts}, {"console/name/" + idOf(name), nameAttempts}} {
-		ok, wait, err := s.Cache.Allow(ctx, b.key, b.perMin/60, b.burst)
+		got, err := s.Cache.Allow(ctx, b.key, b.perMin/60, b.burst)
 		if err != nil {
 			return fmt.Errorf("count the attempts: %w", err)
 		}
-		if !ok {
-			wait = wait.Truncate(time.Second) + time.Second
+		if !got.OK {
+			wait := got.Next.Truncate(time.Second) + time.Second
 			return rpc.RetryErrorf(wait, connect.CodeResourceExhausted, "too_many_attempts", "Too many tries; wait %s and try again.", wait)
 		}
 	}

@@ -6425,10 +6425,9 @@ func (x *TestWebhookRequest) GetId() string {
 
 // Delivery is one event on its way to one webhook.
 type Delivery struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// What the webhook-id header says, in every attempt.
-	Id        string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	WebhookId string `protobuf:"bytes,2,opt,name=webhook_id,proto3" json:"webhook_id,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Id        string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	WebhookId string                 `protobuf:"bytes,2,opt,name=webhook_id,proto3" json:"webhook_id,omitempty"`
 	// The event's type.
 	Event string `protobuf:"bytes,3,opt,name=event,proto3" json:"event,omitempty"`
 	// waiting (for its next attempt), delivered or failed (given up).
@@ -6446,7 +6445,10 @@ type Delivery struct {
 	CreatedAt     *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=created_at,proto3" json:"created_at,omitempty"`
 	FinishedAt    *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=finished_at,proto3" json:"finished_at,omitempty"`
 	// What is sent: type, timestamp, and data as the event stream has it.
-	Payload       *structpb.Struct `protobuf:"bytes,12,opt,name=payload,proto3" json:"payload,omitempty"`
+	Payload *structpb.Struct `protobuf:"bytes,12,opt,name=payload,proto3" json:"payload,omitempty"`
+	// Of the event: what the webhook-id header says in every attempt, at every
+	// webhook that is told of it, and its id in GET /api/v1/events.
+	EventId       string `protobuf:"bytes,13,opt,name=event_id,proto3" json:"event_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -6563,6 +6565,13 @@ func (x *Delivery) GetPayload() *structpb.Struct {
 		return x.Payload
 	}
 	return nil
+}
+
+func (x *Delivery) GetEventId() string {
+	if x != nil {
+		return x.EventId
+	}
+	return ""
 }
 
 type ListDeliveriesRequest struct {
@@ -7371,7 +7380,7 @@ const file_streamgate_proto_rawDesc = "" +
 	"\x14RotateWebhookRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"$\n" +
 	"\x12TestWebhookRequest\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"\xcf\x03\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\xeb\x03\n" +
 	"\bDelivery\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1e\n" +
 	"\n" +
@@ -7391,7 +7400,8 @@ const file_streamgate_proto_rawDesc = "" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"created_at\x12<\n" +
 	"\vfinished_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\vfinished_at\x121\n" +
-	"\apayload\x18\f \x01(\v2\x17.google.protobuf.StructR\apayload\"{\n" +
+	"\apayload\x18\f \x01(\v2\x17.google.protobuf.StructR\apayload\x12\x1a\n" +
+	"\bevent_id\x18\r \x01(\tR\bevent_id\"{\n" +
 	"\x15ListDeliveriesRequest\x12\x1e\n" +
 	"\n" +
 	"webhook_id\x18\x01 \x01(\tR\n" +

@@ -195,5 +195,10 @@ func testUnderPath(t *testing.T, n *node) {
 	if at := eval[string](b, `return document.querySelector('.brand').href`); at != n.url+"/" {
 		t.Errorf("the brand leads to %s", at)
 	}
+	if err := chromedp.Do(b.ctx, chromedp.Navigate(n.url+"/docs")); err != nil {
+		t.Fatal(err)
+	}
+	b.readsDocs(n)
+	b.triesDocs(n)
 	b.expectQuiet()
 }
