@@ -48,8 +48,8 @@ type Config struct {
 	// each video excepted. Default 30 days.
 	KeepTasks time.Duration
 	// KeepRetired is how long renditions that are no longer shown can still be
-	// played: as long as a session lasts, and longer than a viewer leaves a
-	// player open. Default 24 h.
+	// played: at least as long as a session lasts, since a player keeps the
+	// addresses that it was given. Default 24 h.
 	KeepRetired time.Duration
 	// MaxTasks bounds the tasks that have jobs at the same time. Default 16.
 	MaxTasks int
