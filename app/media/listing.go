@@ -1,6 +1,7 @@
 package media
 
 import (
+	"io"
 	"os"
 	"slices"
 )
@@ -8,7 +9,7 @@ import (
 // listing is a source whose movie box this package can read: packets are
 // listed from its tables, exactly as ffprobe lists them.
 type listing struct {
-	file  *os.File
+	file  io.ReaderAt
 	movie *movie
 }
 
@@ -33,8 +34,11 @@ func openListing(path string) *listing {
 }
 
 func (l *listing) close() {
-	if l != nil {
-		l.file.Close()
+	if l == nil {
+		return
+	}
+	if f, ok := l.file.(io.Closer); ok {
+		f.Close()
 	}
 }
 
@@ -105,7 +109,11 @@ func (t *track) packets(samples []mediaSample, end, usual int64) ([]packet, erro
 		if d < 1 {
 			return nil, unusual("the duration of frame %d is not known", i)
 		}
-		list[i] = packet{pts: s.dts + int64(s.offset), duration: d, size: s.size, key: s.key, discard: s.discard}
+		pts := s.dts + int64(s.offset)
+		if pts > maxPTS || pts < -maxPTS {
+			return nil, unusual("frame %d at tick %d", i, pts)
+		}
+		list[i] = packet{pts: pts, duration: d, size: s.size, key: s.key, discard: s.discard}
 	}
 	return list, nil
 }
