@@ -42,7 +42,7 @@ func (t Tools) Edition(ctx context.Context, in EditionInput) ([]store.Rendition,
 	if err != nil {
 		return nil, err
 	}
-	if err := t.freeze(ctx, in.Path, &fresh, in.Frames); err != nil {
+	if _, err := t.freeze(ctx, in.Path, &fresh, in.Frames); err != nil {
 		return nil, fmt.Errorf("freeze the renditions: %w", refuseDecode(err))
 	}
 	for k, i := range at {

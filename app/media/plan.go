@@ -25,6 +25,8 @@ type Planned struct {
 	// Normal is the path, in PlanInput.Dir, of the normalised copy that is to
 	// be stored as store.NormalKey; "" if the source serves as it is.
 	Normal string
+	// Cells are the first cells of what is copied: they came with its headers.
+	Cells []Cell
 }
 
 // encodedSampleRate is the sample rate of encoded sound, Hz.
@@ -46,7 +48,7 @@ func (t Tools) Plan(ctx context.Context, in PlanInput) (Planned, error) {
 	if out.Normal != "" {
 		path = out.Normal
 	}
-	if err := t.freeze(ctx, path, &out.Plan, out.Frames); err != nil {
+	if out.Cells, err = t.freeze(ctx, path, &out.Plan, out.Frames); err != nil {
 		return Planned{}, fmt.Errorf("freeze the renditions: %w", refuseDecode(err))
 	}
 	return out, nil
@@ -75,12 +77,14 @@ func (t Tools) decide(ctx context.Context, in PlanInput) (Planned, error) {
 // read indexes the source, or its normalised copy where the source cannot be
 // read exactly; then normal is the copy's path.
 func (t Tools) read(ctx context.Context, in PlanInput) (x indexed, normal string, err error) {
-	src, err := t.probe(ctx, in.Path)
+	l := openListing(in.Path)
+	defer l.close()
+	src, early, err := t.look(ctx, in.Path, l)
 	if err != nil {
 		return indexed{}, "", err
 	}
 	if !src.needsNormal() {
-		x, err = t.index(ctx, in.Path, src, in.Profile)
+		x, err = t.index(ctx, in.Path, src, in.Profile, l, early)
 		if !errors.Is(err, errNoTimes) {
 			return x, "", err
 		}
@@ -91,11 +95,31 @@ func (t Tools) read(ctx context.Context, in PlanInput) (x indexed, normal string
 	if src, err = t.probe(ctx, normal); err != nil {
 		return indexed{}, "", err
 	}
-	x, err = t.index(ctx, normal, src, in.Profile)
+	x, err = t.index(ctx, normal, src, in.Profile, nil, nil)
 	if errors.Is(err, errNoTimes) {
 		err = refuse(CodeDamaged, "The video is damaged: its pictures have no times.")
 	}
 	return x, normal, err
+}
+
+// look probes a source. Where its movie box has one stream of sound, the
+// beginning of that is decoded at the same time: starting a tool takes longer
+// than what it does here.
+func (t Tools) look(ctx context.Context, path string, l *listing) (src probed, early *beginning, err error) {
+	if !l.oneSound() {
+		src, err = t.probe(ctx, path)
+		return src, nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	found := make(chan *beginning, 1)
+	go func() { found <- t.audioWithin(ctx, path, "a:0", soonPackets) }()
+	if src, err = t.probe(ctx, path); err != nil || src.audio == nil || src.sounds != 1 {
+		cancel()
+		<-found
+		return src, nil, err
+	}
+	return src, <-found, nil
 }
 
 // refuseDecode is refuseTool for a source that was read well and then could

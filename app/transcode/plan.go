@@ -25,10 +25,11 @@ func (s *Service) plan(ctx context.Context, run *running) ([]store.Job, error) {
 		return nil, fmt.Errorf("start task: %w", err)
 	}
 	tools := s.Tools.Watched(&run.watch)
+	var first []media.Cell
 	plan, err := s.Catalog.Plans.Plan(ctx, job.VideoID)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
-		plan, err = s.newPlan(ctx, task, tools)
+		plan, first, err = s.newPlan(ctx, task, tools)
 	case err == nil:
 		plan, err = s.edition(ctx, task, plan, tools)
 	}
@@ -40,6 +41,11 @@ func (s *Service) plan(ctx context.Context, run *running) ([]store.Job, error) {
 	}
 	if err := s.reserve(ctx, task, &plan); err != nil {
 		return nil, err
+	}
+	for _, c := range first {
+		if err := s.commit(ctx, job, c.Rendition, c.Segment, c.Data); err != nil {
+			return nil, fmt.Errorf("keep the first cells: %w", err)
+		}
 	}
 	return s.openJobs(ctx, task, &plan)
 }
@@ -67,8 +73,8 @@ func (s *Service) openJobs(ctx context.Context, task store.Task, plan *store.Pla
 }
 
 // newPlan plans the source and stores, in this order, the normalised copy,
-// the frame index and the plan.
-func (s *Service) newPlan(ctx context.Context, task store.Task, tools media.Tools) (plan store.Plan, err error) {
+// the frame index and the plan. first are the cells that came with it.
+func (s *Service) newPlan(ctx context.Context, task store.Task, tools media.Tools) (plan store.Plan, first []media.Cell, err error) {
 	ctx, span := s.Tracer.Start(ctx, "plan")
 	defer func() {
 		span.SetAttributes(
@@ -78,12 +84,12 @@ func (s *Service) newPlan(ctx context.Context, task store.Task, tools media.Tool
 	}()
 	source, release, err := s.Objects.Local(ctx, store.SourceKey(task.VideoID))
 	if err != nil {
-		return store.Plan{}, err
+		return store.Plan{}, nil, err
 	}
 	defer release()
 	dir, err := os.MkdirTemp(s.Scratch, "plan-")
 	if err != nil {
-		return store.Plan{}, err
+		return store.Plan{}, nil, err
 	}
 	defer os.RemoveAll(dir)
 
@@ -91,24 +97,25 @@ func (s *Service) newPlan(ctx context.Context, task store.Task, tools media.Tool
 		VideoID: task.VideoID, Path: source, Dir: dir, Profile: s.Profiles[task.Profile],
 	})
 	if err != nil {
-		return store.Plan{}, err
+		return store.Plan{}, nil, err
 	}
 	if planned.Normal != "" {
 		if _, err := s.Objects.Adopt(ctx, store.NormalKey(task.VideoID), planned.Normal); err != nil {
-			return store.Plan{}, err
+			return store.Plan{}, nil, err
 		}
 	}
 	if key := planned.Plan.Source.FrameIndex; key != "" {
 		if _, err := s.Objects.Put(ctx, key, bytes.NewReader(planned.Frames.Marshal())); err != nil {
-			return store.Plan{}, err
+			return store.Plan{}, nil, err
 		}
 	}
 	planned.Plan.Profile = task.Profile
 	err = s.Catalog.Plans.SavePlan(ctx, task.VideoID, planned.Plan)
 	if errors.Is(err, store.ErrExists) {
-		return s.Catalog.Plans.Plan(ctx, task.VideoID)
+		plan, err = s.Catalog.Plans.Plan(ctx, task.VideoID)
+		return plan, nil, err
 	}
-	return planned.Plan, err
+	return planned.Plan, planned.Cells, err
 }
 
 // showPlan copies what users see of a plan into the video's record.
