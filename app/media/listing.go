@@ -85,8 +85,10 @@ func (m *movie) list(st *stream) (listed, error) {
 // no better of, ticks; 0 if it is not known here.
 func (t *track) frameDuration(st *stream) int64 {
 	switch {
-	case t.handler == "vide":
+	case t.handler == "vide" && t.steady() > 0:
 		return t.steady()
+	case t.handler == "vide" && st.base.num > 0:
+		return t.timescale * st.base.den / st.base.num
 	case st.codec == "aac" && st.profile == "LC" && t.timescale == int64(st.sampleRate):
 		return aacFrame
 	}

@@ -36,6 +36,7 @@ type stream struct {
 	start    int64    // ticks
 	seconds  float64  // declared duration; 0 if unknown
 	rate     float64  // frames per second, average; 0 if unknown
+	base     rational // frames per second that all times fit; 0/0 if unknown
 
 	// Pictures.
 	width, height int // as displayed: turned, square pixels
@@ -115,6 +116,7 @@ type probeStream struct {
 	StartPTS    int64          `json:"start_pts"`
 	Duration    string         `json:"duration"`
 	AverageRate string         `json:"avg_frame_rate"`
+	BaseRate    string         `json:"r_frame_rate"`
 	SampleRate  string         `json:"sample_rate"`
 	Channels    int            `json:"channels"`
 	Disposition map[string]int `json:"disposition"`
@@ -227,7 +229,7 @@ func (s *probeStream) attached() bool {
 func (s *probeStream) stream() *stream {
 	st := &stream{
 		index: s.Index, codec: s.Codec, profile: s.Profile, timebase: parseRational(s.TimeBase),
-		start: s.StartPTS, seconds: s.declared(), rate: parseRational(s.AverageRate).float(),
+		start: s.StartPTS, seconds: s.declared(), rate: parseRational(s.AverageRate).float(), base: parseRational(s.BaseRate),
 		coded: [2]int{s.Width, s.Height}, pixFmt: s.PixFmt, level: s.Level, fieldOrder: s.FieldOrder,
 		channels: s.Channels, plain: len(s.SideData) == 0,
 	}

@@ -84,7 +84,7 @@ func (t *track) times(list []mediaSample) error {
 	at, clock := 0, int64(0)
 	for range entries {
 		n, d := c.u32(), int64(c.u32())
-		if n < 1 || int64(n) > int64(len(list)-at) || d < 1 || d > math.MaxInt32 || t.handler == "soun" && d == 1 {
+		if n < 1 || int64(n) > int64(len(list)-at) || d < 1 || d > math.MaxInt32 || t.handler == "soun" && entries == 1 && d == 1 {
 			return unusual("durations: %d of %d", n, d)
 		}
 		for range n {
