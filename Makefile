@@ -53,7 +53,7 @@ assets/node_modules/.package-lock.json: assets/package-lock.json assets/package.
 	@cd assets && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error
 	touch node_modules/.package-lock.json
 
-SCRIPTS := hls.js/dist/hls.min.js htmx.org/dist/htmx.min.js htmx.org/dist/ext/hx-sse.min.js tus-js-client/dist/tus.min.js
+SCRIPTS := hls.js/dist/hls.min.js htmx.org/dist/htmx.min.js htmx.org/dist/ext/hx-sse.min.js tus-js-client/dist/tus.min.js uplot/dist/uPlot.iife.min.js uplot/dist/uPlot.min.css
 
 assets/dist/.copied: assets/node_modules/.package-lock.json
 	@mkdir -p assets/dist && cp $(addprefix assets/node_modules/,$(SCRIPTS)) assets/dist/ && touch $@

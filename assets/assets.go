@@ -38,7 +38,7 @@ import (
 	"sync"
 )
 
-//go:embed src/* dist/*.js
+//go:embed src/* dist/*.js dist/*.css
 var files embed.FS
 
 // Prefix is the path under which a Set is mounted.

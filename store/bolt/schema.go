@@ -35,6 +35,7 @@ const (
 	bucketConsole  = "consolesessions"
 	bucketAudit    = "audit"
 	bucketHeads    = "auditheads"
+	bucketAlerts   = "alerts"
 	bucketPlans    = "plans"
 	bucketCells    = "cells"
 	bucketSecrets  = "secrets"
@@ -52,7 +53,7 @@ func buckets() []string {
 		bucketVideos, bucketTasks, bucketUploads, bucketKeys,
 		bucketRules, bucketSessions, bucketCodes, bucketSignOuts, bucketCursors,
 		bucketWebhooks, bucketDelivery,
-		bucketPeople, bucketSetup, bucketConsole, bucketAudit, bucketHeads,
+		bucketPeople, bucketSetup, bucketConsole, bucketAudit, bucketHeads, bucketAlerts,
 	} {
 		names = append(names, table, table+indexSuffix)
 	}
