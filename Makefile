@@ -54,7 +54,8 @@ assets/node_modules/.package-lock.json: assets/package-lock.json assets/package.
 	touch node_modules/.package-lock.json
 
 SCRIPTS := hls.js/dist/hls.min.js htmx.org/dist/htmx.min.js htmx.org/dist/ext/hx-sse.min.js tus-js-client/dist/tus.min.js \
-	swagger-ui-dist/swagger-ui-bundle.js swagger-ui-dist/swagger-ui.css
+	swagger-ui-dist/swagger-ui-bundle.js swagger-ui-dist/swagger-ui.css \
+	uplot/dist/uPlot.iife.min.js uplot/dist/uPlot.min.css
 
 assets/dist/.copied: assets/node_modules/.package-lock.json
 	@rm -rf assets/dist && mkdir -p assets/dist

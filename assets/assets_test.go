@@ -37,6 +37,11 @@ var types = map[string]string{
 	"hx-sse.min.js": "text/javascript; charset=utf-8",
 	"tus.min.js":    "text/javascript; charset=utf-8",
 	"console.js":    "text/javascript; charset=utf-8",
+	"charts.js":     "text/javascript; charset=utf-8",
+
+	"uPlot.iife.min.js": "text/javascript; charset=utf-8",
+	"uPlot.min.css":     "text/css; charset=utf-8",
+
 	"console.css":   "text/css; charset=utf-8",
 	"docs.js":       "text/javascript; charset=utf-8",
 
@@ -114,7 +119,7 @@ func TestRoot(t *testing.T) {
 // TestPath: a name changes with the bytes, so that it may be kept for ever.
 func TestPath(t *testing.T) {
 	set := load(t)
-	form := regexp.MustCompile(`^/assets/[a-z.-]+\.[0-9a-f]{12}\.[a-z]+$`)
+	form := regexp.MustCompile(`^/assets/[a-zA-Z.-]+\.[0-9a-f]{12}\.[a-z]+$`)
 	for name := range embedded(t) {
 		got := set.Path(name)
 		body, err := files.ReadFile("src/" + name)

@@ -33,6 +33,7 @@ type Config struct {
 	Chains   []Chain  `yaml:"chains" secret:"true"`
 	Webhooks Webhooks `yaml:"webhooks"`
 	Monitor  Monitor  `yaml:"monitor"`
+	Alerts   Alerts   `yaml:"alerts"`
 	Log      Log      `yaml:"log"`
 
 	// DataDir holds everything the node keeps: records, media, uploads, the
@@ -284,6 +285,34 @@ type Monitor struct {
 	OTLPEndpoint string `yaml:"otlp_endpoint"`
 }
 
+// Alerts say when the node tells of what wants an operator: to webhooks that
+// have chosen alert.firing and alert.resolved, and by ntfy.
+type Alerts struct {
+	// QueueWarning and QueueCritical are how many tasks may wait: more than the
+	// first for QueueFor are a warning, more than the second are critical at
+	// once. Defaults: 50, 5m and 100.
+	QueueWarning  int           `yaml:"queue_warning"`
+	QueueFor      time.Duration `yaml:"queue_for"`
+	QueueCritical int           `yaml:"queue_critical"`
+	// FailureWarning and FailureCritical are how many percent of the tasks may
+	// fail, of those that ended within FailureWindow if they were at least
+	// FailureTasks. Defaults: 5, 10, 1h and 5.
+	FailureWarning  float64       `yaml:"failure_warning"`
+	FailureCritical float64       `yaml:"failure_critical"`
+	FailureWindow   time.Duration `yaml:"failure_window"`
+	FailureTasks    int           `yaml:"failure_tasks"`
+	// MaxWait is how long the oldest task may wait. Default: 10m.
+	MaxWait time.Duration `yaml:"max_wait"`
+	// DiskFullWithin warns of a disk that will be down to upload.min_free_disk
+	// within that time; being there is critical. Default: 24h.
+	DiskFullWithin time.Duration `yaml:"disk_full_within"`
+	// NtfyURL is a topic of ntfy (https://ntfy.sh/your-topic) that is told; who
+	// knows it can read it. Default: empty, nobody is told.
+	NtfyURL string `yaml:"ntfy_url" secret:"true"`
+	// NtfyToken is the topic's access token. Default: empty, none is sent.
+	NtfyToken string `yaml:"ntfy_token" secret:"true"`
+}
+
 // Log is the node's log, on standard error.
 type Log struct {
 	// Level is debug, info, warn or error. Default: info.
@@ -330,7 +359,12 @@ func Default() *Config {
 		Console: Console{Enabled: true, SessionTTL: 12 * time.Hour},
 		Chains:  []Chain{},
 		Monitor: Monitor{Listen: "127.0.0.1:6060"},
-		Log:     Log{Level: "info", Format: "auto"},
+		Alerts: Alerts{
+			QueueWarning: 50, QueueFor: 5 * time.Minute, QueueCritical: 100,
+			FailureWarning: 5, FailureCritical: 10, FailureWindow: time.Hour, FailureTasks: 5,
+			MaxWait: 10 * time.Minute, DiskFullWithin: 24 * time.Hour,
+		},
+		Log: Log{Level: "info", Format: "auto"},
 	}
 }
 

@@ -40,6 +40,7 @@ func (c *Config) Validate() error {
 	checkChains(v, c.Chains)
 	v.address("monitor.listen", c.Monitor.Listen)
 	v.collector("monitor.otlp_endpoint", c.Monitor.OTLPEndpoint)
+	c.Alerts.check(v)
 	v.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	v.oneOf("log.format", c.Log.Format, "auto", "text", "json")
 	c.checkPorts(v)
@@ -72,6 +73,25 @@ func (g *APIGateway) check(v *checker) {
 				v.fault("api_gateway.trusted_proxies", p, "write networks like 10.0.0.0/8 or addresses like 10.0.0.1")
 			}
 		}
+	}
+}
+
+func (a *Alerts) check(v *checker) {
+	const manyTasks = 10_000_000
+	v.count("alerts.queue_warning", a.QueueWarning, 0, manyTasks)
+	v.count("alerts.queue_critical", a.QueueCritical, 0, manyTasks)
+	v.between("alerts.queue_for", a.QueueFor, 0, 24*time.Hour)
+	for key, percent := range map[string]float64{"alerts.failure_warning": a.FailureWarning, "alerts.failure_critical": a.FailureCritical} {
+		if !(percent >= 0 && percent <= 100) {
+			v.fault(key, percent, "write a percentage, 0 to 100")
+		}
+	}
+	v.between("alerts.failure_window", a.FailureWindow, time.Minute, 24*time.Hour)
+	v.count("alerts.failure_tasks", a.FailureTasks, 1, manyTasks)
+	v.between("alerts.max_wait", a.MaxWait, time.Second, 30*24*time.Hour)
+	v.between("alerts.disk_full_within", a.DiskFullWithin, 0, 30*24*time.Hour)
+	if u, err := url.Parse(a.NtfyURL); a.NtfyURL != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || len(u.Path) < 2) {
+		v.fault("alerts.ntfy_url", "(secret)", "write the whole URL of a topic, like https://ntfy.sh/your-topic, or leave it empty")
 	}
 }
 

@@ -32,7 +32,7 @@ func (auditing) Stop(context.Context) error { return nil }
 func (k *Kernel) recorded() *Peers {
 	p := k.Peers
 	p.Library, p.Transcoder = k.audit.Library(p.Library), k.audit.Transcoder(p.Transcoder)
-	p.Webhooks = k.audit.Webhooks(p.Webhooks)
+	p.Webhooks, p.Alerts = k.audit.Webhooks(p.Webhooks), k.audit.Alerts(p.Alerts)
 	p.Access = k.decisions.Access(k.audit.Access(p.Access))
 	return &p
 }
@@ -96,6 +96,7 @@ func (c *consoling) startPages(ctx context.Context, k *Kernel, set *assets.Set) 
 	peers := k.recorded()
 	c.pages, err = pages.New(pages.Config{
 		Library: peers.Library, Transcoder: peers.Transcoder, Access: peers.Access, Monitor: peers.Monitor,
+		Webhooks: peers.Webhooks, Alerts: peers.Alerts,
 		People: people, Audit: k.audit, Bus: k.Bus, Assets: set,
 		Uploads: k.Mounts["/api/v1/uploads/"], PutSource: k.Mounts["PUT /api/v1/videos/{id}/source"].ServeHTTP, Still: still,
 		Decisions: k.decisions.Last, Settings: k.Config.settings, Chains: k.chainStates,

@@ -57,7 +57,7 @@ func (edge) Stop(context.Context) error { return nil }
 func (p *Peers) services() []gateway.Service {
 	return []gateway.Service{
 		gateway.Library(p.Library), gateway.Uploads(p.Uploads), gateway.Transcoder(p.Transcoder),
-		gateway.Access(p.Access), gateway.Monitor(p.Monitor), gateway.Webhooks(p.Webhooks),
+		gateway.Access(p.Access), gateway.Monitor(p.Monitor), gateway.Webhooks(p.Webhooks), gateway.Alerts(p.Alerts),
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"connectrpc.com/connect"
 
 	"streamgate/app/library"
+	"streamgate/app/monitor"
 	"streamgate/app/rpc"
 )
 
@@ -23,7 +24,10 @@ func (metadata) Start(ctx context.Context, k *Kernel) error {
 	}
 	k.Go("access", gate.Run)
 	k.Mux.HandleFunc("GET /rule.schema.json", serveRuleSchema)
-	k.Peers.Access, k.Auth = gate, gate
+	if k.Peers.Access, err = monitor.CountSignIns(gate, k.Metrics); err != nil {
+		return err
+	}
+	k.Auth = gate
 	k.Peers.Library = library.New(library.Config{
 		Catalog: k.Stores.Catalog, Objects: k.Stores.Objects, Bus: k.Bus,
 		Uploads: k.Peers.Uploads, Transcoder: k.Peers.Transcoder,

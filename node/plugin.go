@@ -60,12 +60,13 @@ type Kernel struct {
 	Mounts map[string]http.Handler
 	Auth   gateway.Authenticator // from part metadata on
 
-	audit     *console.Log               // from part audit on
-	decisions *console.Decisions         // likewise
-	people    *console.Service           // from part console on; nil without a console
-	media     http.Handler               // /s/ and /v/, from part streaming on
-	tickets   stream.Verifier            // of playback, from part tickets on
-	baseURL   func(*http.Request) string // of links in an answer, from part gateway on
+	audit     *console.Log                       // from part audit on
+	decisions *console.Decisions                 // likewise
+	people    *console.Service                   // from part console on; nil without a console
+	media     http.Handler                       // /s/ and /v/, from part streaming on
+	tickets   stream.Verifier                    // of playback, from part tickets on
+	baseURL   func(*http.Request) string         // of links in an answer, from part gateway on
+	ffmpeg    func() (version string, err error) // as found at start; from part tools on
 	state     *state
 	draining  context.Context // done when the node begins to stop
 	scope     *scope          // of the part that is being started
@@ -89,6 +90,7 @@ type Peers struct {
 	Access     rpc.AccessClient
 	Monitor    rpc.MonitorClient
 	Webhooks   rpc.WebhooksClient
+	Alerts     rpc.AlertsClient
 }
 
 // Go runs fn as a supervised loop until the part that is being started stops:

@@ -62,7 +62,19 @@ func ProbeTools(ctx context.Context, t media.Tools) (version string, err error) 
 // tools finds ffmpeg at start, and looks at what it can do while the node is
 // already getting ready.
 type tools struct {
-	fault atomic.Pointer[error]
+	fault   atomic.Pointer[error]
+	version atomic.Pointer[string]
+}
+
+// found is the version, "" as long as it is not known, and what is wrong.
+func (t *tools) found() (version string, err error) {
+	if fault := t.fault.Load(); fault != nil {
+		err = *fault
+	}
+	if v := t.version.Load(); v != nil {
+		version = *v
+	}
+	return version, err
 }
 
 func (t *tools) Name() string { return "ffmpeg" }
@@ -76,13 +88,13 @@ func (t *tools) Start(_ context.Context, k *Kernel) error {
 	found.Confine = k.Config.Transcoder.Confine
 	k.Tools = found
 	k.Check(t.Name(), func(context.Context) error {
-		if err := t.fault.Load(); err != nil {
-			return *err
-		}
-		return nil
+		_, err := t.found()
+		return err
 	})
+	k.ffmpeg = t.found
 	k.Go(t.Name(), func(ctx context.Context) error {
 		version, err := ProbeTools(ctx, found)
+		t.version.Store(&version)
 		if err != nil && ctx.Err() == nil {
 			t.fault.Store(&err)
 			k.Log.Error("ffmpeg", "err", err)

@@ -26,6 +26,7 @@ type Catalog struct {
 	ConsoleSessions Table[ConsoleSession]
 	Audit           Table[AuditEntry]
 	AuditHeads      Table[AuditHead]
+	Alerts          Table[Alert]
 
 	Plans   Plans
 	Secrets Secrets

@@ -304,3 +304,55 @@ func (s *webhooks) DeleteWebhook(ctx context.Context, req *rpc.DeleteWebhookRequ
 func (s *webhooks) RotateWebhook(ctx context.Context, req *rpc.RotateWebhookRequest) (*rpc.Webhook, error) {
 	return recorded(ctx, s.log, "webhook.rotate", req.Id, s.webhook(ctx, req.Id), func() (*rpc.Webhook, error) { return s.WebhooksClient.RotateWebhook(ctx, req) })
 }
+
+func (s *webhooks) TestWebhook(ctx context.Context, req *rpc.TestWebhookRequest) (*rpc.Delivery, error) {
+	out, err := s.WebhooksClient.TestWebhook(ctx, req)
+	return sent(ctx, s.log, "webhook.test", req.Id, out, err)
+}
+
+func (s *webhooks) Redeliver(ctx context.Context, req *rpc.RedeliverRequest) (*rpc.Delivery, error) {
+	out, err := s.WebhooksClient.Redeliver(ctx, req)
+	return sent(ctx, s.log, "webhook.redeliver", req.WebhookId, out, err)
+}
+
+// sent records that somebody had a delivery made: which, and not what was in it.
+func sent(ctx context.Context, l *Log, action, webhook string, d *rpc.Delivery, err error) (*rpc.Delivery, error) {
+	if err != nil {
+		return nil, err
+	}
+	if err := l.Append(ctx, Change{Action: action, Object: webhook, After: map[string]any{"delivery_id": d.Id, "event": d.Event}}); err != nil {
+		return nil, unrecorded(err)
+	}
+	return d, nil
+}
+
+// alerts records what its callers silence.
+type alerts struct {
+	rpc.AlertsClient
+	log *Log
+}
+
+// Alerts returns the alerts with their silences recorded.
+func (l *Log) Alerts(c rpc.AlertsClient) rpc.AlertsClient { return &alerts{c, l} }
+
+func (s *alerts) SilenceAlert(ctx context.Context, req *rpc.SilenceAlertRequest) (*rpc.Alert, error) {
+	out, err := s.AlertsClient.SilenceAlert(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.log.Append(ctx, Change{Action: "alert.silence", Object: req.Id, After: out.Silence}); err != nil {
+		return nil, unrecorded(err)
+	}
+	return out, nil
+}
+
+func (s *alerts) UnsilenceAlert(ctx context.Context, req *rpc.UnsilenceAlertRequest) (*rpc.Alert, error) {
+	out, err := s.AlertsClient.UnsilenceAlert(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.log.Append(ctx, Change{Action: "alert.unsilence", Object: req.Id}); err != nil {
+		return nil, unrecorded(err)
+	}
+	return out, nil
+}

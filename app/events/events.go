@@ -66,11 +66,16 @@ var (
 	AccessDenied = Topic[Denial]{"access.denied"}
 
 	WebhookDisabled = Topic[Webhook]{"webhook.disabled"}
+
+	AlertFiring   = Topic[Alert]{"alert.firing"}
+	AlertResolved = Topic[Alert]{"alert.resolved"}
+	// AlertChanged tells of every other change of an alert, for pages.
+	AlertChanged = Topic[Alert]{"alert.changed"}
 )
 
 // Public are the subjects that GET /api/v1/events streams.
 func Public() []string {
-	return []string{"transcode.task.>", "upload.>", "video.>", "access.>", "webhook.>"}
+	return []string{"transcode.task.>", "upload.>", "video.>", "access.>", "webhook.>", "alert.>"}
 }
 
 // ForWebhooks are the topics that a webhook may choose.
@@ -80,6 +85,7 @@ func ForWebhooks() []string {
 		TaskSubmitted.Subject, TaskCompleted.Subject, TaskFailed.Subject, TaskCancelled.Subject,
 		VideoPlayable.Subject, VideoReady.Subject, VideoFailed.Subject, VideoDeleted.Subject,
 		AccessDenied.Subject, SessionEnded.Subject, WebhookDisabled.Subject,
+		AlertFiring.Subject, AlertResolved.Subject,
 	}
 }
 
@@ -91,6 +97,7 @@ func PublicTypes() []string {
 		UploadProgress.Subject, UploadCompleted.Subject, UploadExpired.Subject,
 		VideoChanged.Subject, VideoPlayable.Subject, VideoReady.Subject, VideoFailed.Subject, VideoDeleted.Subject,
 		SessionEnded.Subject, RulesChanged.Subject, AccessDenied.Subject, WebhookDisabled.Subject,
+		AlertFiring.Subject, AlertResolved.Subject, AlertChanged.Subject,
 	}
 }
 
@@ -150,6 +157,20 @@ type Denial struct {
 type Webhook struct {
 	WebhookID string `json:"webhook_id"`
 	Reason    string `json:"reason"` // stable word
+}
+
+// Alert is the payload of the alert topics.
+type Alert struct {
+	AlertID   string    `json:"alert_id"`
+	Rule      string    `json:"rule"`
+	Severity  string    `json:"severity"` // critical or warning
+	State     string    `json:"state"`
+	Summary   string    `json:"summary"`
+	NodeID    string    `json:"node_id,omitempty"`
+	Value     float64   `json:"value"`
+	Threshold float64   `json:"threshold"`
+	Unit      string    `json:"unit"`
+	At        time.Time `json:"at"`
 }
 
 // Rules says that a named rule has changed; those of videos come with

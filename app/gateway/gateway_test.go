@@ -121,7 +121,7 @@ func newBench(t *testing.T, tune ...func(*Config)) *bench {
 	cfg := Config{
 		Services: []Service{
 			Library(lib), Uploads(rpc.UnimplementedUploadsHandler{}), Transcoder(b.transcoder),
-			Access(b.access), Monitor(rpc.UnimplementedMonitorHandler{}), Webhooks(rpc.UnimplementedWebhooksHandler{}),
+			Access(b.access), Monitor(rpc.UnimplementedMonitorHandler{}), Alerts(rpc.UnimplementedAlertsHandler{}), Webhooks(rpc.UnimplementedWebhooksHandler{}),
 		},
 		Auth: b.access, Cache: cache, Bus: b.bus, Log: log,
 	}

@@ -85,7 +85,7 @@ func reflected(t *testing.T, url string) []string {
 
 func TestReflectionAndHealth(t *testing.T) {
 	b := newBench(t)
-	want := []string{"streamgate.Access", "streamgate.Library", "streamgate.Monitor", "streamgate.Transcoder", "streamgate.Uploads", "streamgate.Webhooks"}
+	want := []string{"streamgate.Access", "streamgate.Alerts", "streamgate.Library", "streamgate.Monitor", "streamgate.Transcoder", "streamgate.Uploads", "streamgate.Webhooks"}
 	if got := reflected(t, b.url); !slices.Equal(got, want) {
 		t.Errorf("reflection lists %v", got)
 	}

@@ -36,6 +36,11 @@ func Access(h rpc.AccessHandler) Service {
 	return func(o ...connect.HandlerOption) (string, http.Handler) { return rpc.NewAccessHandler(h, o...) }
 }
 
+// Alerts mounts the alerts.
+func Alerts(h rpc.AlertsHandler) Service {
+	return func(o ...connect.HandlerOption) (string, http.Handler) { return rpc.NewAlertsHandler(h, o...) }
+}
+
 // Webhooks mounts the webhooks.
 func Webhooks(h rpc.WebhooksHandler) Service {
 	return func(o ...connect.HandlerOption) (string, http.Handler) { return rpc.NewWebhooksHandler(h, o...) }

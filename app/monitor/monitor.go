@@ -1,27 +1,42 @@
-// Package monitor tells how a node is.
+// Package monitor tells how a node is, and how it was.
 //
 // # What
 //
-// Service implements rpc.MonitorHandler. GetNode describes the node it runs
-// on: who it is, since when, which roles it has, how full its disk is.
+// Service implements rpc.MonitorHandler. GetNode and ListNodes describe the
+// node (node.go): who it is, since when, its parts, its machine. Run takes a
+// sample of the named metrics (metrics.go) every 15 s: what other parts show
+// Prometheus, and what it finds out itself (sight.go, machine.go). Samples are
+// kept for 7 days (package history), given out by GetMetricsHistory (range.go),
+// and handed to Config.Sampled, which decides about alerts.
 //
 // # Usage
 //
-//	svc := monitor.New(monitor.Config{NodeID: id, Space: objects.Space, …})
+//	svc, err := monitor.New(monitor.Config{NodeID: id, Space: objects.Space, …})
+//	go svc.Run(ctx)
+//
+// # Guarantees
+//
+// The history outlives restarts and kill -9, takes at most 16 MiB, and costs
+// some milliseconds in 15 s. Each node keeps its own; series carry its id.
+// What cannot be read is left out of a sample and harms nothing else.
 //
 // # Testing
 //
-// With a fake Objects whose Space is known.
+// With a registry of its own and services that answer as told.
 package monitor
 
 import (
 	"context"
 	"fmt"
+	"log/slog"
+	"sync/atomic"
 	"time"
 
-	"google.golang.org/protobuf/types/known/timestamppb"
+	"github.com/prometheus/client_golang/prometheus"
 
+	"streamgate/app/monitor/history"
 	"streamgate/app/rpc"
+	"streamgate/store"
 )
 
 // Config is what the monitor tells and where it looks.
@@ -33,30 +48,55 @@ type Config struct {
 	// Space tells the bytes free and in all where media is kept
 	// (store.Objects has it).
 	Space func(ctx context.Context) (free, total int64, err error)
+	// State tells the node's state (ready …) and what is wrong with its parts,
+	// "" for those that are healthy.
+	State func(ctx context.Context) (state string, parts map[string]string)
+	// Listeners are where it listens, by name.
+	Listeners func() map[string]string
+	// Checks are what it found out about its machine.
+	Checks func() []*rpc.NodeCheck
+
+	// Dir is the folder of the history.
+	Dir        string
+	Gatherer   prometheus.Gatherer
+	Registerer prometheus.Registerer // for what the monitor finds out itself
+	Transcoder rpc.TranscoderClient
+	Tasks      store.Table[store.Task]
+	Log        *slog.Logger
+	// Sampled is told of every sample; it may take its time. nil: nobody.
+	Sampled func(context.Context, Sample)
+
+	// FailureWindow and FailureTasks are of what the failure rate is made: the
+	// tasks that ended lately, if they were at least so many.
+	FailureWindow time.Duration
+	FailureTasks  int
+	// MinFreeDisk is what must stay free, bytes.
+	MinFreeDisk int64
 }
 
 // Service is the monitor.
-type Service struct{ Config }
+type Service struct {
+	Config
+	metrics []Metric
+	history *history.Log
+	last    atomic.Pointer[Sample]
+}
 
 var (
 	_ rpc.MonitorHandler = (*Service)(nil)
 	_ rpc.MonitorClient  = (*Service)(nil)
 )
 
-// New returns the monitor of one node.
-func New(cfg Config) *Service { return &Service{cfg} }
-
-// GetNode implements rpc.MonitorHandler.
-func (s *Service) GetNode(ctx context.Context, _ *rpc.GetNodeRequest) (*rpc.Node, error) {
-	if err := rpc.Require(ctx, rpc.ScopeRead); err != nil {
-		return nil, err
+// New returns the monitor of one node. Close it when Run has ended.
+func New(cfg Config) (*Service, error) {
+	s := &Service{Config: cfg, metrics: Metrics()}
+	if err := s.show(cfg.Registerer); err != nil {
+		return nil, fmt.Errorf("metrics of the node: %w", err)
 	}
-	free, total, err := s.Space(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("disk space: %w", err)
-	}
-	return &rpc.Node{
-		Id: s.NodeID, Version: s.Version, Roles: s.Roles,
-		StartedAt: timestamppb.New(s.Started), DiskFreeBytes: float64(free), DiskTotalBytes: float64(total),
-	}, nil
+	var err error
+	s.history, err = history.Open(cfg.Dir, names(s.metrics))
+	return s, err
 }
+
+// Close closes the history.
+func (s *Service) Close() error { return s.history.Close() }

@@ -40,6 +40,8 @@ const (
 	WebhooksName = "streamgate.Webhooks"
 	// MonitorName is the fully-qualified name of the Monitor service.
 	MonitorName = "streamgate.Monitor"
+	// AlertsName is the fully-qualified name of the Alerts service.
+	AlertsName = "streamgate.Alerts"
 )
 
 // These constants are the fully-qualified names of the RPCs defined in this package. They're
@@ -185,6 +187,17 @@ const (
 	WebhooksRedeliverProcedure = "/streamgate.Webhooks/Redeliver"
 	// MonitorGetNodeProcedure is the fully-qualified name of the Monitor's GetNode RPC.
 	MonitorGetNodeProcedure = "/streamgate.Monitor/GetNode"
+	// MonitorListNodesProcedure is the fully-qualified name of the Monitor's ListNodes RPC.
+	MonitorListNodesProcedure = "/streamgate.Monitor/ListNodes"
+	// MonitorGetMetricsHistoryProcedure is the fully-qualified name of the Monitor's GetMetricsHistory
+	// RPC.
+	MonitorGetMetricsHistoryProcedure = "/streamgate.Monitor/GetMetricsHistory"
+	// AlertsListAlertsProcedure is the fully-qualified name of the Alerts's ListAlerts RPC.
+	AlertsListAlertsProcedure = "/streamgate.Alerts/ListAlerts"
+	// AlertsSilenceAlertProcedure is the fully-qualified name of the Alerts's SilenceAlert RPC.
+	AlertsSilenceAlertProcedure = "/streamgate.Alerts/SilenceAlert"
+	// AlertsUnsilenceAlertProcedure is the fully-qualified name of the Alerts's UnsilenceAlert RPC.
+	AlertsUnsilenceAlertProcedure = "/streamgate.Alerts/UnsilenceAlert"
 )
 
 // LibraryClient is a client for the streamgate.Library service.
@@ -2637,8 +2650,15 @@ func (UnimplementedWebhooksHandler) Redeliver(context.Context, *RedeliverRequest
 
 // MonitorClient is a client for the streamgate.Monitor service.
 type MonitorClient interface {
-	// GetNode describes this node. Scope: read.
+	// GetNode describes this node. Scope: read; listeners and checks need operator.
 	GetNode(context.Context, *GetNodeRequest) (*Node, error)
+	// ListNodes describes every node of the deployment. Scope: read; listeners
+	// and checks need operator.
+	ListNodes(context.Context, *ListNodesRequest) (*ListNodesResponse, error)
+	// GetMetricsHistory returns how metrics have gone: every 15 s for a day,
+	// every 5 min for 7 days. A point is what was seen from its time on for the
+	// length of a step. Scope: read.
+	GetMetricsHistory(context.Context, *GetMetricsHistoryRequest) (*MetricsHistory, error)
 }
 
 // NewMonitorClient constructs a client for the streamgate.Monitor service. By default, it uses the
@@ -2659,12 +2679,28 @@ func NewMonitorClient(httpClient connect.HTTPClient, baseURL string, opts ...con
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
+		listNodes: connect.NewClient[ListNodesRequest, ListNodesResponse](
+			httpClient,
+			baseURL+MonitorListNodesProcedure,
+			connect.WithSchema(monitorMethods.ByName("ListNodes")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		getMetricsHistory: connect.NewClient[GetMetricsHistoryRequest, MetricsHistory](
+			httpClient,
+			baseURL+MonitorGetMetricsHistoryProcedure,
+			connect.WithSchema(monitorMethods.ByName("GetMetricsHistory")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // monitorClient implements MonitorClient.
 type monitorClient struct {
-	getNode *connect.Client[GetNodeRequest, Node]
+	getNode           *connect.Client[GetNodeRequest, Node]
+	listNodes         *connect.Client[ListNodesRequest, ListNodesResponse]
+	getMetricsHistory *connect.Client[GetMetricsHistoryRequest, MetricsHistory]
 }
 
 // GetNode calls streamgate.Monitor.GetNode.
@@ -2676,10 +2712,35 @@ func (c *monitorClient) GetNode(ctx context.Context, req *GetNodeRequest) (*Node
 	return nil, err
 }
 
+// ListNodes calls streamgate.Monitor.ListNodes.
+func (c *monitorClient) ListNodes(ctx context.Context, req *ListNodesRequest) (*ListNodesResponse, error) {
+	response, err := c.listNodes.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// GetMetricsHistory calls streamgate.Monitor.GetMetricsHistory.
+func (c *monitorClient) GetMetricsHistory(ctx context.Context, req *GetMetricsHistoryRequest) (*MetricsHistory, error) {
+	response, err := c.getMetricsHistory.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // MonitorHandler is an implementation of the streamgate.Monitor service.
 type MonitorHandler interface {
-	// GetNode describes this node. Scope: read.
+	// GetNode describes this node. Scope: read; listeners and checks need operator.
 	GetNode(context.Context, *GetNodeRequest) (*Node, error)
+	// ListNodes describes every node of the deployment. Scope: read; listeners
+	// and checks need operator.
+	ListNodes(context.Context, *ListNodesRequest) (*ListNodesResponse, error)
+	// GetMetricsHistory returns how metrics have gone: every 15 s for a day,
+	// every 5 min for 7 days. A point is what was seen from its time on for the
+	// length of a step. Scope: read.
+	GetMetricsHistory(context.Context, *GetMetricsHistoryRequest) (*MetricsHistory, error)
 }
 
 // NewMonitorHandler builds an HTTP handler from the service implementation. It returns the path on
@@ -2696,10 +2757,28 @@ func NewMonitorHandler(svc MonitorHandler, opts ...connect.HandlerOption) (strin
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
+	monitorListNodesHandler := connect.NewUnaryHandlerSimple(
+		MonitorListNodesProcedure,
+		svc.ListNodes,
+		connect.WithSchema(monitorMethods.ByName("ListNodes")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	monitorGetMetricsHistoryHandler := connect.NewUnaryHandlerSimple(
+		MonitorGetMetricsHistoryProcedure,
+		svc.GetMetricsHistory,
+		connect.WithSchema(monitorMethods.ByName("GetMetricsHistory")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/streamgate.Monitor/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case MonitorGetNodeProcedure:
 			monitorGetNodeHandler.ServeHTTP(w, r)
+		case MonitorListNodesProcedure:
+			monitorListNodesHandler.ServeHTTP(w, r)
+		case MonitorGetMetricsHistoryProcedure:
+			monitorGetMetricsHistoryHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -2711,4 +2790,158 @@ type UnimplementedMonitorHandler struct{}
 
 func (UnimplementedMonitorHandler) GetNode(context.Context, *GetNodeRequest) (*Node, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("streamgate.Monitor.GetNode is not implemented"))
+}
+
+func (UnimplementedMonitorHandler) ListNodes(context.Context, *ListNodesRequest) (*ListNodesResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("streamgate.Monitor.ListNodes is not implemented"))
+}
+
+func (UnimplementedMonitorHandler) GetMetricsHistory(context.Context, *GetMetricsHistoryRequest) (*MetricsHistory, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("streamgate.Monitor.GetMetricsHistory is not implemented"))
+}
+
+// AlertsClient is a client for the streamgate.Alerts service.
+type AlertsClient interface {
+	// ListAlerts returns every alert there can be with its state, those that fire
+	// first, and those that were resolved within a week. Scope: read.
+	ListAlerts(context.Context, *ListAlertsRequest) (*ListAlertsResponse, error)
+	// SilenceAlert keeps an alert from being told of for a while. It still fires,
+	// and is told of if it does so when the while is over. Scope: operator.
+	SilenceAlert(context.Context, *SilenceAlertRequest) (*Alert, error)
+	// UnsilenceAlert ends a silence. Scope: operator.
+	UnsilenceAlert(context.Context, *UnsilenceAlertRequest) (*Alert, error)
+}
+
+// NewAlertsClient constructs a client for the streamgate.Alerts service. By default, it uses the
+// Connect protocol with the binary Protobuf Codec, asks for gzipped responses, and sends
+// uncompressed requests. To use the gRPC or gRPC-Web protocols, supply the connect.WithGRPC() or
+// connect.WithGRPCWeb() options.
+//
+// The URL supplied here should be the base URL for the Connect or gRPC server (for example,
+// http://api.acme.com or https://acme.com/grpc).
+func NewAlertsClient(httpClient connect.HTTPClient, baseURL string, opts ...connect.ClientOption) AlertsClient {
+	baseURL = strings.TrimRight(baseURL, "/")
+	alertsMethods := File_streamgate_proto.Services().ByName("Alerts").Methods()
+	return &alertsClient{
+		listAlerts: connect.NewClient[ListAlertsRequest, ListAlertsResponse](
+			httpClient,
+			baseURL+AlertsListAlertsProcedure,
+			connect.WithSchema(alertsMethods.ByName("ListAlerts")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		silenceAlert: connect.NewClient[SilenceAlertRequest, Alert](
+			httpClient,
+			baseURL+AlertsSilenceAlertProcedure,
+			connect.WithSchema(alertsMethods.ByName("SilenceAlert")),
+			connect.WithClientOptions(opts...),
+		),
+		unsilenceAlert: connect.NewClient[UnsilenceAlertRequest, Alert](
+			httpClient,
+			baseURL+AlertsUnsilenceAlertProcedure,
+			connect.WithSchema(alertsMethods.ByName("UnsilenceAlert")),
+			connect.WithClientOptions(opts...),
+		),
+	}
+}
+
+// alertsClient implements AlertsClient.
+type alertsClient struct {
+	listAlerts     *connect.Client[ListAlertsRequest, ListAlertsResponse]
+	silenceAlert   *connect.Client[SilenceAlertRequest, Alert]
+	unsilenceAlert *connect.Client[UnsilenceAlertRequest, Alert]
+}
+
+// ListAlerts calls streamgate.Alerts.ListAlerts.
+func (c *alertsClient) ListAlerts(ctx context.Context, req *ListAlertsRequest) (*ListAlertsResponse, error) {
+	response, err := c.listAlerts.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// SilenceAlert calls streamgate.Alerts.SilenceAlert.
+func (c *alertsClient) SilenceAlert(ctx context.Context, req *SilenceAlertRequest) (*Alert, error) {
+	response, err := c.silenceAlert.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// UnsilenceAlert calls streamgate.Alerts.UnsilenceAlert.
+func (c *alertsClient) UnsilenceAlert(ctx context.Context, req *UnsilenceAlertRequest) (*Alert, error) {
+	response, err := c.unsilenceAlert.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// AlertsHandler is an implementation of the streamgate.Alerts service.
+type AlertsHandler interface {
+	// ListAlerts returns every alert there can be with its state, those that fire
+	// first, and those that were resolved within a week. Scope: read.
+	ListAlerts(context.Context, *ListAlertsRequest) (*ListAlertsResponse, error)
+	// SilenceAlert keeps an alert from being told of for a while. It still fires,
+	// and is told of if it does so when the while is over. Scope: operator.
+	SilenceAlert(context.Context, *SilenceAlertRequest) (*Alert, error)
+	// UnsilenceAlert ends a silence. Scope: operator.
+	UnsilenceAlert(context.Context, *UnsilenceAlertRequest) (*Alert, error)
+}
+
+// NewAlertsHandler builds an HTTP handler from the service implementation. It returns the path on
+// which to mount the handler and the handler itself.
+//
+// By default, handlers support the Connect, gRPC, and gRPC-Web protocols with the binary Protobuf
+// and JSON codecs. They also support gzip compression.
+func NewAlertsHandler(svc AlertsHandler, opts ...connect.HandlerOption) (string, http.Handler) {
+	alertsMethods := File_streamgate_proto.Services().ByName("Alerts").Methods()
+	alertsListAlertsHandler := connect.NewUnaryHandlerSimple(
+		AlertsListAlertsProcedure,
+		svc.ListAlerts,
+		connect.WithSchema(alertsMethods.ByName("ListAlerts")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	alertsSilenceAlertHandler := connect.NewUnaryHandlerSimple(
+		AlertsSilenceAlertProcedure,
+		svc.SilenceAlert,
+		connect.WithSchema(alertsMethods.ByName("SilenceAlert")),
+		connect.WithHandlerOptions(opts...),
+	)
+	alertsUnsilenceAlertHandler := connect.NewUnaryHandlerSimple(
+		AlertsUnsilenceAlertProcedure,
+		svc.UnsilenceAlert,
+		connect.WithSchema(alertsMethods.ByName("UnsilenceAlert")),
+		connect.WithHandlerOptions(opts...),
+	)
+	return "/streamgate.Alerts/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case AlertsListAlertsProcedure:
+			alertsListAlertsHandler.ServeHTTP(w, r)
+		case AlertsSilenceAlertProcedure:
+			alertsSilenceAlertHandler.ServeHTTP(w, r)
+		case AlertsUnsilenceAlertProcedure:
+			alertsUnsilenceAlertHandler.ServeHTTP(w, r)
+		default:
+			http.NotFound(w, r)
+		}
+	})
+}
+
+// UnimplementedAlertsHandler returns CodeUnimplemented from all methods.
+type UnimplementedAlertsHandler struct{}
+
+func (UnimplementedAlertsHandler) ListAlerts(context.Context, *ListAlertsRequest) (*ListAlertsResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("streamgate.Alerts.ListAlerts is not implemented"))
+}
+
+func (UnimplementedAlertsHandler) SilenceAlert(context.Context, *SilenceAlertRequest) (*Alert, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("streamgate.Alerts.SilenceAlert is not implemented"))
+}
+
+func (UnimplementedAlertsHandler) UnsilenceAlert(context.Context, *UnsilenceAlertRequest) (*Alert, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("streamgate.Alerts.UnsilenceAlert is not implemented"))
 }

@@ -5864,7 +5864,8 @@ type Webhook struct {
 	// upload.expired, transcode.task.submitted, transcode.task.completed,
 	// transcode.task.failed, transcode.task.cancelled, video.playable,
 	// video.ready, video.failed, video.deleted, access.denied,
-	// access.session.ended, webhook.disabled. One "*" stands for all.
+	// access.session.ended, webhook.disabled, alert.firing, alert.resolved. One "*"
+	// stands for all.
 	Events  []string `protobuf:"bytes,4,rep,name=events,proto3" json:"events,omitempty"`
 	Enabled bool     `protobuf:"varint,5,opt,name=enabled,proto3" json:"enabled,omitempty"`
 	// Why the node has disabled it: gone if it answered 410, failing if no
@@ -6793,8 +6794,27 @@ type Node struct {
 	// Bytes free and in all on the data directory's disk.
 	DiskFreeBytes  float64 `protobuf:"fixed64,5,opt,name=disk_free_bytes,proto3" json:"disk_free_bytes,omitempty"`
 	DiskTotalBytes float64 `protobuf:"fixed64,6,opt,name=disk_total_bytes,proto3" json:"disk_total_bytes,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// The machine's own name.
+	Host string `protobuf:"bytes,7,opt,name=host,proto3" json:"host,omitempty"`
+	// starting, ready, not ready (a part fails) or stopping.
+	State string      `protobuf:"bytes,8,opt,name=state,proto3" json:"state,omitempty"`
+	Parts []*NodePart `protobuf:"bytes,9,rep,name=parts,proto3" json:"parts,omitempty"`
+	// Where it listens. Unset without scope operator.
+	Listeners []*NodeListener `protobuf:"bytes,10,rep,name=listeners,proto3" json:"listeners,omitempty"`
+	// What it found out about its machine. Unset without scope operator.
+	Checks []*NodeCheck `protobuf:"bytes,11,rep,name=checks,proto3" json:"checks,omitempty"`
+	Cores  int32        `protobuf:"varint,12,opt,name=cores,proto3" json:"cores,omitempty"`
+	// Percent of the machine's time that is used, by all programs; and by the
+	// node itself, without ffmpeg. Unset in the first 15 s.
+	CpuPercent    *float64 `protobuf:"fixed64,13,opt,name=cpu_percent,proto3,oneof" json:"cpu_percent,omitempty"`
+	OwnCpuPercent *float64 `protobuf:"fixed64,14,opt,name=own_cpu_percent,proto3,oneof" json:"own_cpu_percent,omitempty"`
+	// Resident memory of the node itself, without ffmpeg, and what the machine
+	// has and could give.
+	MemoryBytes          float64 `protobuf:"fixed64,15,opt,name=memory_bytes,proto3" json:"memory_bytes,omitempty"`
+	MemoryAvailableBytes float64 `protobuf:"fixed64,16,opt,name=memory_available_bytes,proto3" json:"memory_available_bytes,omitempty"`
+	MemoryTotalBytes     float64 `protobuf:"fixed64,17,opt,name=memory_total_bytes,proto3" json:"memory_total_bytes,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *Node) Reset() {
@@ -6867,6 +6887,1062 @@ func (x *Node) GetDiskTotalBytes() float64 {
 		return x.DiskTotalBytes
 	}
 	return 0
+}
+
+func (x *Node) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *Node) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Node) GetParts() []*NodePart {
+	if x != nil {
+		return x.Parts
+	}
+	return nil
+}
+
+func (x *Node) GetListeners() []*NodeListener {
+	if x != nil {
+		return x.Listeners
+	}
+	return nil
+}
+
+func (x *Node) GetChecks() []*NodeCheck {
+	if x != nil {
+		return x.Checks
+	}
+	return nil
+}
+
+func (x *Node) GetCores() int32 {
+	if x != nil {
+		return x.Cores
+	}
+	return 0
+}
+
+func (x *Node) GetCpuPercent() float64 {
+	if x != nil && x.CpuPercent != nil {
+		return *x.CpuPercent
+	}
+	return 0
+}
+
+func (x *Node) GetOwnCpuPercent() float64 {
+	if x != nil && x.OwnCpuPercent != nil {
+		return *x.OwnCpuPercent
+	}
+	return 0
+}
+
+func (x *Node) GetMemoryBytes() float64 {
+	if x != nil {
+		return x.MemoryBytes
+	}
+	return 0
+}
+
+func (x *Node) GetMemoryAvailableBytes() float64 {
+	if x != nil {
+		return x.MemoryAvailableBytes
+	}
+	return 0
+}
+
+func (x *Node) GetMemoryTotalBytes() float64 {
+	if x != nil {
+		return x.MemoryTotalBytes
+	}
+	return 0
+}
+
+// NodePart is something without which a node does not serve.
+type NodePart struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Name    string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Healthy bool                   `protobuf:"varint,2,opt,name=healthy,proto3" json:"healthy,omitempty"`
+	// What is wrong; "" if it is healthy.
+	Problem       string `protobuf:"bytes,3,opt,name=problem,proto3" json:"problem,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NodePart) Reset() {
+	*x = NodePart{}
+	mi := &file_streamgate_proto_msgTypes[111]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NodePart) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NodePart) ProtoMessage() {}
+
+func (x *NodePart) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[111]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NodePart.ProtoReflect.Descriptor instead.
+func (*NodePart) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{111}
+}
+
+func (x *NodePart) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *NodePart) GetHealthy() bool {
+	if x != nil {
+		return x.Healthy
+	}
+	return false
+}
+
+func (x *NodePart) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
+type NodeListener struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Address       string                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NodeListener) Reset() {
+	*x = NodeListener{}
+	mi := &file_streamgate_proto_msgTypes[112]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NodeListener) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NodeListener) ProtoMessage() {}
+
+func (x *NodeListener) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[112]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NodeListener.ProtoReflect.Descriptor instead.
+func (*NodeListener) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{112}
+}
+
+func (x *NodeListener) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *NodeListener) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+// NodeCheck is something that was looked at when the node started.
+type NodeCheck struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Found string                 `protobuf:"bytes,2,opt,name=found,proto3" json:"found,omitempty"`
+	// What mends it; "" if all is well.
+	Mend          string `protobuf:"bytes,3,opt,name=mend,proto3" json:"mend,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NodeCheck) Reset() {
+	*x = NodeCheck{}
+	mi := &file_streamgate_proto_msgTypes[113]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NodeCheck) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NodeCheck) ProtoMessage() {}
+
+func (x *NodeCheck) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[113]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NodeCheck.ProtoReflect.Descriptor instead.
+func (*NodeCheck) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{113}
+}
+
+func (x *NodeCheck) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *NodeCheck) GetFound() string {
+	if x != nil {
+		return x.Found
+	}
+	return ""
+}
+
+func (x *NodeCheck) GetMend() string {
+	if x != nil {
+		return x.Mend
+	}
+	return ""
+}
+
+type ListNodesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListNodesRequest) Reset() {
+	*x = ListNodesRequest{}
+	mi := &file_streamgate_proto_msgTypes[114]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListNodesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListNodesRequest) ProtoMessage() {}
+
+func (x *ListNodesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[114]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListNodesRequest.ProtoReflect.Descriptor instead.
+func (*ListNodesRequest) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{114}
+}
+
+type ListNodesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Nodes         []*Node                `protobuf:"bytes,1,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListNodesResponse) Reset() {
+	*x = ListNodesResponse{}
+	mi := &file_streamgate_proto_msgTypes[115]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListNodesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListNodesResponse) ProtoMessage() {}
+
+func (x *ListNodesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[115]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListNodesResponse.ProtoReflect.Descriptor instead.
+func (*ListNodesResponse) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{115}
+}
+
+func (x *ListNodesResponse) GetNodes() []*Node {
+	if x != nil {
+		return x.Nodes
+	}
+	return nil
+}
+
+type GetMetricsHistoryRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names of metrics; none means all.
+	Name []string `protobuf:"bytes,1,rep,name=name,proto3" json:"name,omitempty"`
+	// From when and to when; an hour before "to", and now, if not given.
+	From *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=from,proto3" json:"from,omitempty"`
+	To   *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=to,proto3" json:"to,omitempty"`
+	// Distance of points in seconds, rounded up to what is kept. 0: one by which
+	// there are some 240.
+	Step          int32 `protobuf:"varint,4,opt,name=step,proto3" json:"step,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetMetricsHistoryRequest) Reset() {
+	*x = GetMetricsHistoryRequest{}
+	mi := &file_streamgate_proto_msgTypes[116]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetMetricsHistoryRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetMetricsHistoryRequest) ProtoMessage() {}
+
+func (x *GetMetricsHistoryRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[116]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetMetricsHistoryRequest.ProtoReflect.Descriptor instead.
+func (*GetMetricsHistoryRequest) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{116}
+}
+
+func (x *GetMetricsHistoryRequest) GetName() []string {
+	if x != nil {
+		return x.Name
+	}
+	return nil
+}
+
+func (x *GetMetricsHistoryRequest) GetFrom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *GetMetricsHistoryRequest) GetTo() *timestamppb.Timestamp {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
+
+func (x *GetMetricsHistoryRequest) GetStep() int32 {
+	if x != nil {
+		return x.Step
+	}
+	return 0
+}
+
+type MetricsHistory struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	From  *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
+	To    *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`
+	// Distance of points, seconds.
+	Step          int32           `protobuf:"varint,3,opt,name=step,proto3" json:"step,omitempty"`
+	Series        []*MetricSeries `protobuf:"bytes,4,rep,name=series,proto3" json:"series,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MetricsHistory) Reset() {
+	*x = MetricsHistory{}
+	mi := &file_streamgate_proto_msgTypes[117]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MetricsHistory) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MetricsHistory) ProtoMessage() {}
+
+func (x *MetricsHistory) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[117]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MetricsHistory.ProtoReflect.Descriptor instead.
+func (*MetricsHistory) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{117}
+}
+
+func (x *MetricsHistory) GetFrom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *MetricsHistory) GetTo() *timestamppb.Timestamp {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
+
+func (x *MetricsHistory) GetStep() int32 {
+	if x != nil {
+		return x.Step
+	}
+	return 0
+}
+
+func (x *MetricsHistory) GetSeries() []*MetricSeries {
+	if x != nil {
+		return x.Series
+	}
+	return nil
+}
+
+// MetricSeries is how a metric has gone on a node.
+type MetricSeries struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Name   string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	NodeId string                 `protobuf:"bytes,2,opt,name=node_id,proto3" json:"node_id,omitempty"`
+	// What it counts: tasks, percent, seconds, bytes …
+	Unit string `protobuf:"bytes,3,opt,name=unit,proto3" json:"unit,omitempty"`
+	Help string `protobuf:"bytes,4,opt,name=help,proto3" json:"help,omitempty"`
+	// The same as a query to Prometheus.
+	Promql string `protobuf:"bytes,5,opt,name=promql,proto3" json:"promql,omitempty"`
+	// The oldest first. Where nothing was seen there is none.
+	Points        []*MetricPoint `protobuf:"bytes,6,rep,name=points,proto3" json:"points,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MetricSeries) Reset() {
+	*x = MetricSeries{}
+	mi := &file_streamgate_proto_msgTypes[118]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MetricSeries) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MetricSeries) ProtoMessage() {}
+
+func (x *MetricSeries) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[118]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MetricSeries.ProtoReflect.Descriptor instead.
+func (*MetricSeries) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{118}
+}
+
+func (x *MetricSeries) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *MetricSeries) GetNodeId() string {
+	if x != nil {
+		return x.NodeId
+	}
+	return ""
+}
+
+func (x *MetricSeries) GetUnit() string {
+	if x != nil {
+		return x.Unit
+	}
+	return ""
+}
+
+func (x *MetricSeries) GetHelp() string {
+	if x != nil {
+		return x.Help
+	}
+	return ""
+}
+
+func (x *MetricSeries) GetPromql() string {
+	if x != nil {
+		return x.Promql
+	}
+	return ""
+}
+
+func (x *MetricSeries) GetPoints() []*MetricPoint {
+	if x != nil {
+		return x.Points
+	}
+	return nil
+}
+
+type MetricPoint struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Seconds since 1970.
+	At int64 `protobuf:"varint,1,opt,name=at,proto3" json:"at,omitempty"`
+	// Mean of what was seen, and the most.
+	Value         float64 `protobuf:"fixed64,2,opt,name=value,proto3" json:"value,omitempty"`
+	Max           float64 `protobuf:"fixed64,3,opt,name=max,proto3" json:"max,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MetricPoint) Reset() {
+	*x = MetricPoint{}
+	mi := &file_streamgate_proto_msgTypes[119]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MetricPoint) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MetricPoint) ProtoMessage() {}
+
+func (x *MetricPoint) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[119]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MetricPoint.ProtoReflect.Descriptor instead.
+func (*MetricPoint) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{119}
+}
+
+func (x *MetricPoint) GetAt() int64 {
+	if x != nil {
+		return x.At
+	}
+	return 0
+}
+
+func (x *MetricPoint) GetValue() float64 {
+	if x != nil {
+		return x.Value
+	}
+	return 0
+}
+
+func (x *MetricPoint) GetMax() float64 {
+	if x != nil {
+		return x.Max
+	}
+	return 0
+}
+
+// Alert is something that wants an operator, or would.
+type Alert struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The rule's name, and what of several it is about: "disk_space.<node>".
+	Id   string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Rule string `protobuf:"bytes,2,opt,name=rule,proto3" json:"rule,omitempty"`
+	// critical or warning.
+	Severity string `protobuf:"bytes,3,opt,name=severity,proto3" json:"severity,omitempty"`
+	// inactive, pending (not for long enough yet), firing or resolved.
+	State string `protobuf:"bytes,4,opt,name=state,proto3" json:"state,omitempty"`
+	// What is the matter, in a sentence; what the rule says, while it is not.
+	Summary string `protobuf:"bytes,5,opt,name=summary,proto3" json:"summary,omitempty"`
+	// What to do about it.
+	Mend string `protobuf:"bytes,6,opt,name=mend,proto3" json:"mend,omitempty"`
+	// The node that it is about; "" if it is about all of them.
+	NodeId string `protobuf:"bytes,7,opt,name=node_id,proto3" json:"node_id,omitempty"`
+	// The console's page about it.
+	Page string `protobuf:"bytes,8,opt,name=page,proto3" json:"page,omitempty"`
+	// What was seen last; unset if nothing was.
+	Value        *float64               `protobuf:"fixed64,9,opt,name=value,proto3,oneof" json:"value,omitempty"`
+	Threshold    float64                `protobuf:"fixed64,10,opt,name=threshold,proto3" json:"threshold,omitempty"`
+	Unit         string                 `protobuf:"bytes,11,opt,name=unit,proto3" json:"unit,omitempty"`
+	PendingSince *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=pending_since,proto3" json:"pending_since,omitempty"`
+	FiredAt      *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=fired_at,proto3" json:"fired_at,omitempty"`
+	ResolvedAt   *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=resolved_at,proto3" json:"resolved_at,omitempty"`
+	// Unset if it is not silenced.
+	Silence *Silence `protobuf:"bytes,15,opt,name=silence,proto3" json:"silence,omitempty"`
+	// Why the last notification by ntfy failed, which is tried again; "" if none
+	// did.
+	NotifyError   string `protobuf:"bytes,16,opt,name=notify_error,proto3" json:"notify_error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Alert) Reset() {
+	*x = Alert{}
+	mi := &file_streamgate_proto_msgTypes[120]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Alert) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Alert) ProtoMessage() {}
+
+func (x *Alert) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[120]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Alert.ProtoReflect.Descriptor instead.
+func (*Alert) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{120}
+}
+
+func (x *Alert) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Alert) GetRule() string {
+	if x != nil {
+		return x.Rule
+	}
+	return ""
+}
+
+func (x *Alert) GetSeverity() string {
+	if x != nil {
+		return x.Severity
+	}
+	return ""
+}
+
+func (x *Alert) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Alert) GetSummary() string {
+	if x != nil {
+		return x.Summary
+	}
+	return ""
+}
+
+func (x *Alert) GetMend() string {
+	if x != nil {
+		return x.Mend
+	}
+	return ""
+}
+
+func (x *Alert) GetNodeId() string {
+	if x != nil {
+		return x.NodeId
+	}
+	return ""
+}
+
+func (x *Alert) GetPage() string {
+	if x != nil {
+		return x.Page
+	}
+	return ""
+}
+
+func (x *Alert) GetValue() float64 {
+	if x != nil && x.Value != nil {
+		return *x.Value
+	}
+	return 0
+}
+
+func (x *Alert) GetThreshold() float64 {
+	if x != nil {
+		return x.Threshold
+	}
+	return 0
+}
+
+func (x *Alert) GetUnit() string {
+	if x != nil {
+		return x.Unit
+	}
+	return ""
+}
+
+func (x *Alert) GetPendingSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.PendingSince
+	}
+	return nil
+}
+
+func (x *Alert) GetFiredAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FiredAt
+	}
+	return nil
+}
+
+func (x *Alert) GetResolvedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ResolvedAt
+	}
+	return nil
+}
+
+func (x *Alert) GetSilence() *Silence {
+	if x != nil {
+		return x.Silence
+	}
+	return nil
+}
+
+func (x *Alert) GetNotifyError() string {
+	if x != nil {
+		return x.NotifyError
+	}
+	return ""
+}
+
+type Silence struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Until *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=until,proto3" json:"until,omitempty"`
+	// Who did it, as the audit log names them.
+	By            string `protobuf:"bytes,2,opt,name=by,proto3" json:"by,omitempty"`
+	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Silence) Reset() {
+	*x = Silence{}
+	mi := &file_streamgate_proto_msgTypes[121]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Silence) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Silence) ProtoMessage() {}
+
+func (x *Silence) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[121]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Silence.ProtoReflect.Descriptor instead.
+func (*Silence) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{121}
+}
+
+func (x *Silence) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+func (x *Silence) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *Silence) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type ListAlertsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Only those in this state; "" for all.
+	State         string `protobuf:"bytes,1,opt,name=state,proto3" json:"state,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAlertsRequest) Reset() {
+	*x = ListAlertsRequest{}
+	mi := &file_streamgate_proto_msgTypes[122]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAlertsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAlertsRequest) ProtoMessage() {}
+
+func (x *ListAlertsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[122]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAlertsRequest.ProtoReflect.Descriptor instead.
+func (*ListAlertsRequest) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{122}
+}
+
+func (x *ListAlertsRequest) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+type ListAlertsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Alerts        []*Alert               `protobuf:"bytes,1,rep,name=alerts,proto3" json:"alerts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAlertsResponse) Reset() {
+	*x = ListAlertsResponse{}
+	mi := &file_streamgate_proto_msgTypes[123]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAlertsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAlertsResponse) ProtoMessage() {}
+
+func (x *ListAlertsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[123]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAlertsResponse.ProtoReflect.Descriptor instead.
+func (*ListAlertsResponse) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{123}
+}
+
+func (x *ListAlertsResponse) GetAlerts() []*Alert {
+	if x != nil {
+		return x.Alerts
+	}
+	return nil
+}
+
+type SilenceAlertRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// For how many seconds: a minute to 30 days.
+	Seconds int32 `protobuf:"varint,2,opt,name=seconds,proto3" json:"seconds,omitempty"`
+	// Why, for those who wonder later: 1 to 200 characters.
+	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SilenceAlertRequest) Reset() {
+	*x = SilenceAlertRequest{}
+	mi := &file_streamgate_proto_msgTypes[124]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SilenceAlertRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SilenceAlertRequest) ProtoMessage() {}
+
+func (x *SilenceAlertRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[124]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SilenceAlertRequest.ProtoReflect.Descriptor instead.
+func (*SilenceAlertRequest) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{124}
+}
+
+func (x *SilenceAlertRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *SilenceAlertRequest) GetSeconds() int32 {
+	if x != nil {
+		return x.Seconds
+	}
+	return 0
+}
+
+func (x *SilenceAlertRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type UnsilenceAlertRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UnsilenceAlertRequest) Reset() {
+	*x = UnsilenceAlertRequest{}
+	mi := &file_streamgate_proto_msgTypes[125]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UnsilenceAlertRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UnsilenceAlertRequest) ProtoMessage() {}
+
+func (x *UnsilenceAlertRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[125]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UnsilenceAlertRequest.ProtoReflect.Descriptor instead.
+func (*UnsilenceAlertRequest) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{125}
+}
+
+func (x *UnsilenceAlertRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
 }
 
 var File_streamgate_proto protoreflect.FileDescriptor
@@ -7419,7 +8495,7 @@ const file_streamgate_proto_rawDesc = "" +
 	"webhook_id\x18\x01 \x01(\tR\n" +
 	"webhook_id\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\"\x10\n" +
-	"\x0eGetNodeRequest\"\xd8\x01\n" +
+	"\x0eGetNodeRequest\"\xb1\x05\n" +
 	"\x04Node\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x14\n" +
@@ -7428,7 +8504,89 @@ const file_streamgate_proto_rawDesc = "" +
 	"started_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"started_at\x12(\n" +
 	"\x0fdisk_free_bytes\x18\x05 \x01(\x01R\x0fdisk_free_bytes\x12*\n" +
-	"\x10disk_total_bytes\x18\x06 \x01(\x01R\x10disk_total_bytes2\xe1\x04\n" +
+	"\x10disk_total_bytes\x18\x06 \x01(\x01R\x10disk_total_bytes\x12\x12\n" +
+	"\x04host\x18\a \x01(\tR\x04host\x12\x14\n" +
+	"\x05state\x18\b \x01(\tR\x05state\x12*\n" +
+	"\x05parts\x18\t \x03(\v2\x14.streamgate.NodePartR\x05parts\x126\n" +
+	"\tlisteners\x18\n" +
+	" \x03(\v2\x18.streamgate.NodeListenerR\tlisteners\x12-\n" +
+	"\x06checks\x18\v \x03(\v2\x15.streamgate.NodeCheckR\x06checks\x12\x14\n" +
+	"\x05cores\x18\f \x01(\x05R\x05cores\x12%\n" +
+	"\vcpu_percent\x18\r \x01(\x01H\x00R\vcpu_percent\x88\x01\x01\x12-\n" +
+	"\x0fown_cpu_percent\x18\x0e \x01(\x01H\x01R\x0fown_cpu_percent\x88\x01\x01\x12\"\n" +
+	"\fmemory_bytes\x18\x0f \x01(\x01R\fmemory_bytes\x126\n" +
+	"\x16memory_available_bytes\x18\x10 \x01(\x01R\x16memory_available_bytes\x12.\n" +
+	"\x12memory_total_bytes\x18\x11 \x01(\x01R\x12memory_total_bytesB\x0e\n" +
+	"\f_cpu_percentB\x12\n" +
+	"\x10_own_cpu_percent\"R\n" +
+	"\bNodePart\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\ahealthy\x18\x02 \x01(\bR\ahealthy\x12\x18\n" +
+	"\aproblem\x18\x03 \x01(\tR\aproblem\"<\n" +
+	"\fNodeListener\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\aaddress\x18\x02 \x01(\tR\aaddress\"I\n" +
+	"\tNodeCheck\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05found\x18\x02 \x01(\tR\x05found\x12\x12\n" +
+	"\x04mend\x18\x03 \x01(\tR\x04mend\"\x12\n" +
+	"\x10ListNodesRequest\";\n" +
+	"\x11ListNodesResponse\x12&\n" +
+	"\x05nodes\x18\x01 \x03(\v2\x10.streamgate.NodeR\x05nodes\"\x9e\x01\n" +
+	"\x18GetMetricsHistoryRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x03(\tR\x04name\x12.\n" +
+	"\x04from\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04from\x12*\n" +
+	"\x02to\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x02to\x12\x12\n" +
+	"\x04step\x18\x04 \x01(\x05R\x04step\"\xb2\x01\n" +
+	"\x0eMetricsHistory\x12.\n" +
+	"\x04from\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04from\x12*\n" +
+	"\x02to\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02to\x12\x12\n" +
+	"\x04step\x18\x03 \x01(\x05R\x04step\x120\n" +
+	"\x06series\x18\x04 \x03(\v2\x18.streamgate.MetricSeriesR\x06series\"\xad\x01\n" +
+	"\fMetricSeries\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\anode_id\x18\x02 \x01(\tR\anode_id\x12\x12\n" +
+	"\x04unit\x18\x03 \x01(\tR\x04unit\x12\x12\n" +
+	"\x04help\x18\x04 \x01(\tR\x04help\x12\x16\n" +
+	"\x06promql\x18\x05 \x01(\tR\x06promql\x12/\n" +
+	"\x06points\x18\x06 \x03(\v2\x17.streamgate.MetricPointR\x06points\"E\n" +
+	"\vMetricPoint\x12\x0e\n" +
+	"\x02at\x18\x01 \x01(\x03R\x02at\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x01R\x05value\x12\x10\n" +
+	"\x03max\x18\x03 \x01(\x01R\x03max\"\x9b\x04\n" +
+	"\x05Alert\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04rule\x18\x02 \x01(\tR\x04rule\x12\x1a\n" +
+	"\bseverity\x18\x03 \x01(\tR\bseverity\x12\x14\n" +
+	"\x05state\x18\x04 \x01(\tR\x05state\x12\x18\n" +
+	"\asummary\x18\x05 \x01(\tR\asummary\x12\x12\n" +
+	"\x04mend\x18\x06 \x01(\tR\x04mend\x12\x18\n" +
+	"\anode_id\x18\a \x01(\tR\anode_id\x12\x12\n" +
+	"\x04page\x18\b \x01(\tR\x04page\x12\x19\n" +
+	"\x05value\x18\t \x01(\x01H\x00R\x05value\x88\x01\x01\x12\x1c\n" +
+	"\tthreshold\x18\n" +
+	" \x01(\x01R\tthreshold\x12\x12\n" +
+	"\x04unit\x18\v \x01(\tR\x04unit\x12@\n" +
+	"\rpending_since\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\rpending_since\x126\n" +
+	"\bfired_at\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\bfired_at\x12<\n" +
+	"\vresolved_at\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\vresolved_at\x12-\n" +
+	"\asilence\x18\x0f \x01(\v2\x13.streamgate.SilenceR\asilence\x12\"\n" +
+	"\fnotify_error\x18\x10 \x01(\tR\fnotify_errorB\b\n" +
+	"\x06_value\"c\n" +
+	"\aSilence\x120\n" +
+	"\x05until\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x0e\n" +
+	"\x02by\x18\x02 \x01(\tR\x02by\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\")\n" +
+	"\x11ListAlertsRequest\x12\x14\n" +
+	"\x05state\x18\x01 \x01(\tR\x05state\"?\n" +
+	"\x12ListAlertsResponse\x12)\n" +
+	"\x06alerts\x18\x01 \x03(\v2\x11.streamgate.AlertR\x06alerts\"W\n" +
+	"\x13SilenceAlertRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
+	"\aseconds\x18\x02 \x01(\x05R\aseconds\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"'\n" +
+	"\x15UnsilenceAlertRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id2\xe1\x04\n" +
 	"\aLibrary\x12[\n" +
 	"\vCreateVideo\x12\x1e.streamgate.CreateVideoRequest\x1a\x11.streamgate.Video\"\x19\x82\xd3\xe4\x93\x02\x13:\x01*\"\x0e/api/v1/videos\x12Z\n" +
 	"\bGetVideo\x12\x1b.streamgate.GetVideoRequest\x1a\x11.streamgate.Video\"\x1e\x82\xd3\xe4\x93\x02\x15\x12\x13/api/v1/videos/{id}\x90\x02\x01\x12f\n" +
@@ -7511,9 +8669,16 @@ const file_streamgate_proto_rawDesc = "" +
 	"\rRotateWebhook\x12 .streamgate.RotateWebhookRequest\x1a\x13.streamgate.Webhook\"'\x82\xd3\xe4\x93\x02!:\x01*\"\x1c/api/v1/webhooks/{id}:rotate\x12j\n" +
 	"\vTestWebhook\x12\x1e.streamgate.TestWebhookRequest\x1a\x14.streamgate.Delivery\"%\x82\xd3\xe4\x93\x02\x1f:\x01*\"\x1a/api/v1/webhooks/{id}:test\x12\x8c\x01\n" +
 	"\x0eListDeliveries\x12!.streamgate.ListDeliveriesRequest\x1a\".streamgate.ListDeliveriesResponse\"3\x82\xd3\xe4\x93\x02*\x12(/api/v1/webhooks/{webhook_id}/deliveries\x90\x02\x01\x12\x83\x01\n" +
-	"\tRedeliver\x12\x1c.streamgate.RedeliverRequest\x1a\x14.streamgate.Delivery\"B\x82\xd3\xe4\x93\x02<:\x01*\"7/api/v1/webhooks/{webhook_id}/deliveries/{id}:redeliver2[\n" +
+	"\tRedeliver\x12\x1c.streamgate.RedeliverRequest\x1a\x14.streamgate.Delivery\"B\x82\xd3\xe4\x93\x02<:\x01*\"7/api/v1/webhooks/{webhook_id}/deliveries/{id}:redeliver2\xba\x02\n" +
 	"\aMonitor\x12P\n" +
-	"\aGetNode\x12\x1a.streamgate.GetNodeRequest\x1a\x10.streamgate.Node\"\x17\x82\xd3\xe4\x93\x02\x0e\x12\f/api/v1/node\x90\x02\x01B\x18Z\x16streamgate/app/rpc;rpcb\x06proto3"
+	"\aGetNode\x12\x1a.streamgate.GetNodeRequest\x1a\x10.streamgate.Node\"\x17\x82\xd3\xe4\x93\x02\x0e\x12\f/api/v1/node\x90\x02\x01\x12b\n" +
+	"\tListNodes\x12\x1c.streamgate.ListNodesRequest\x1a\x1d.streamgate.ListNodesResponse\"\x18\x82\xd3\xe4\x93\x02\x0f\x12\r/api/v1/nodes\x90\x02\x01\x12y\n" +
+	"\x11GetMetricsHistory\x12$.streamgate.GetMetricsHistoryRequest\x1a\x1a.streamgate.MetricsHistory\"\"\x82\xd3\xe4\x93\x02\x19\x12\x17/api/v1/metrics/history\x90\x02\x012\xce\x02\n" +
+	"\x06Alerts\x12f\n" +
+	"\n" +
+	"ListAlerts\x12\x1d.streamgate.ListAlertsRequest\x1a\x1e.streamgate.ListAlertsResponse\"\x19\x82\xd3\xe4\x93\x02\x10\x12\x0e/api/v1/alerts\x90\x02\x01\x12j\n" +
+	"\fSilenceAlert\x12\x1f.streamgate.SilenceAlertRequest\x1a\x11.streamgate.Alert\"&\x82\xd3\xe4\x93\x02 :\x01*\"\x1b/api/v1/alerts/{id}:silence\x12p\n" +
+	"\x0eUnsilenceAlert\x12!.streamgate.UnsilenceAlertRequest\x1a\x11.streamgate.Alert\"(\x82\xd3\xe4\x93\x02\":\x01*\"\x1d/api/v1/alerts/{id}:unsilenceB\x18Z\x16streamgate/app/rpc;rpcb\x06proto3"
 
 var (
 	file_streamgate_proto_rawDescOnce sync.Once
@@ -7527,318 +8692,359 @@ func file_streamgate_proto_rawDescGZIP() []byte {
 	return file_streamgate_proto_rawDescData
 }
 
-var file_streamgate_proto_msgTypes = make([]protoimpl.MessageInfo, 111)
+var file_streamgate_proto_msgTypes = make([]protoimpl.MessageInfo, 126)
 var file_streamgate_proto_goTypes = []any{
-	(*Failure)(nil),                 // 0: streamgate.Failure
-	(*Video)(nil),                   // 1: streamgate.Video
-	(*Span)(nil),                    // 2: streamgate.Span
-	(*Rendition)(nil),               // 3: streamgate.Rendition
-	(*GetCellsRequest)(nil),         // 4: streamgate.GetCellsRequest
-	(*Cells)(nil),                   // 5: streamgate.Cells
-	(*RenditionCells)(nil),          // 6: streamgate.RenditionCells
-	(*SegmentRun)(nil),              // 7: streamgate.SegmentRun
-	(*CreateVideoRequest)(nil),      // 8: streamgate.CreateVideoRequest
-	(*GetVideoRequest)(nil),         // 9: streamgate.GetVideoRequest
-	(*ListVideosRequest)(nil),       // 10: streamgate.ListVideosRequest
-	(*ListVideosResponse)(nil),      // 11: streamgate.ListVideosResponse
-	(*UpdateVideoRequest)(nil),      // 12: streamgate.UpdateVideoRequest
-	(*DeleteVideoRequest)(nil),      // 13: streamgate.DeleteVideoRequest
-	(*DeleteVideoResponse)(nil),     // 14: streamgate.DeleteVideoResponse
-	(*Upload)(nil),                  // 15: streamgate.Upload
-	(*CreateUploadRequest)(nil),     // 16: streamgate.CreateUploadRequest
-	(*GetUploadRequest)(nil),        // 17: streamgate.GetUploadRequest
-	(*ListUploadsRequest)(nil),      // 18: streamgate.ListUploadsRequest
-	(*ListUploadsResponse)(nil),     // 19: streamgate.ListUploadsResponse
-	(*Task)(nil),                    // 20: streamgate.Task
-	(*CreateTaskRequest)(nil),       // 21: streamgate.CreateTaskRequest
-	(*GetTaskRequest)(nil),          // 22: streamgate.GetTaskRequest
-	(*PauseTaskRequest)(nil),        // 23: streamgate.PauseTaskRequest
-	(*ResumeTaskRequest)(nil),       // 24: streamgate.ResumeTaskRequest
-	(*RetryTaskRequest)(nil),        // 25: streamgate.RetryTaskRequest
-	(*UpdateTaskRequest)(nil),       // 26: streamgate.UpdateTaskRequest
-	(*ListJobsRequest)(nil),         // 27: streamgate.ListJobsRequest
-	(*ListJobsResponse)(nil),        // 28: streamgate.ListJobsResponse
-	(*Job)(nil),                     // 29: streamgate.Job
-	(*Attempt)(nil),                 // 30: streamgate.Attempt
-	(*ChangeTasksRequest)(nil),      // 31: streamgate.ChangeTasksRequest
-	(*ChangeTasksResponse)(nil),     // 32: streamgate.ChangeTasksResponse
-	(*RefusedChange)(nil),           // 33: streamgate.RefusedChange
-	(*GetQueueRequest)(nil),         // 34: streamgate.GetQueueRequest
-	(*PauseQueueRequest)(nil),       // 35: streamgate.PauseQueueRequest
-	(*ResumeQueueRequest)(nil),      // 36: streamgate.ResumeQueueRequest
-	(*QueueState)(nil),              // 37: streamgate.QueueState
-	(*ListWorkersRequest)(nil),      // 38: streamgate.ListWorkersRequest
-	(*ListWorkersResponse)(nil),     // 39: streamgate.ListWorkersResponse
-	(*DrainWorkerRequest)(nil),      // 40: streamgate.DrainWorkerRequest
-	(*ResumeWorkerRequest)(nil),     // 41: streamgate.ResumeWorkerRequest
-	(*DrainTranscoderRequest)(nil),  // 42: streamgate.DrainTranscoderRequest
-	(*ResumeTranscoderRequest)(nil), // 43: streamgate.ResumeTranscoderRequest
-	(*Worker)(nil),                  // 44: streamgate.Worker
-	(*ListTasksRequest)(nil),        // 45: streamgate.ListTasksRequest
-	(*ListTasksResponse)(nil),       // 46: streamgate.ListTasksResponse
-	(*CancelTaskRequest)(nil),       // 47: streamgate.CancelTaskRequest
-	(*GetMetricsRequest)(nil),       // 48: streamgate.GetMetricsRequest
-	(*GetMetricsResponse)(nil),      // 49: streamgate.GetMetricsResponse
-	(*DemandRequest)(nil),           // 50: streamgate.DemandRequest
-	(*DemandResponse)(nil),          // 51: streamgate.DemandResponse
-	(*CreateNonceRequest)(nil),      // 52: streamgate.CreateNonceRequest
-	(*Nonce)(nil),                   // 53: streamgate.Nonce
-	(*Chain)(nil),                   // 54: streamgate.Chain
-	(*SignInRequest)(nil),           // 55: streamgate.SignInRequest
-	(*Login)(nil),                   // 56: streamgate.Login
-	(*SignOutRequest)(nil),          // 57: streamgate.SignOutRequest
-	(*SignOutResponse)(nil),         // 58: streamgate.SignOutResponse
-	(*GetLoginRequest)(nil),         // 59: streamgate.GetLoginRequest
-	(*VideoRule)(nil),               // 60: streamgate.VideoRule
-	(*SetVideoRuleRequest)(nil),     // 61: streamgate.SetVideoRuleRequest
-	(*GetVideoRuleRequest)(nil),     // 62: streamgate.GetVideoRuleRequest
-	(*DeleteVideoRuleRequest)(nil),  // 63: streamgate.DeleteVideoRuleRequest
-	(*DeleteVideoRuleResponse)(nil), // 64: streamgate.DeleteVideoRuleResponse
-	(*Rule)(nil),                    // 65: streamgate.Rule
-	(*PutRuleRequest)(nil),          // 66: streamgate.PutRuleRequest
-	(*GetRuleRequest)(nil),          // 67: streamgate.GetRuleRequest
-	(*ListRulesRequest)(nil),        // 68: streamgate.ListRulesRequest
-	(*ListRulesResponse)(nil),       // 69: streamgate.ListRulesResponse
-	(*DeleteRuleRequest)(nil),       // 70: streamgate.DeleteRuleRequest
-	(*DeleteRuleResponse)(nil),      // 71: streamgate.DeleteRuleResponse
-	(*SimulateRuleRequest)(nil),     // 72: streamgate.SimulateRuleRequest
-	(*CheckAccessRequest)(nil),      // 73: streamgate.CheckAccessRequest
-	(*Decision)(nil),                // 74: streamgate.Decision
-	(*RuleResult)(nil),              // 75: streamgate.RuleResult
-	(*CreateSessionRequest)(nil),    // 76: streamgate.CreateSessionRequest
-	(*Session)(nil),                 // 77: streamgate.Session
-	(*RenewSessionRequest)(nil),     // 78: streamgate.RenewSessionRequest
-	(*LeaveSessionRequest)(nil),     // 79: streamgate.LeaveSessionRequest
-	(*LeaveSessionResponse)(nil),    // 80: streamgate.LeaveSessionResponse
-	(*ListSessionsRequest)(nil),     // 81: streamgate.ListSessionsRequest
-	(*ListSessionsResponse)(nil),    // 82: streamgate.ListSessionsResponse
-	(*EndSessionRequest)(nil),       // 83: streamgate.EndSessionRequest
-	(*EndSessionResponse)(nil),      // 84: streamgate.EndSessionResponse
-	(*CreateCodesRequest)(nil),      // 85: streamgate.CreateCodesRequest
-	(*Codes)(nil),                   // 86: streamgate.Codes
-	(*DeleteCodesRequest)(nil),      // 87: streamgate.DeleteCodesRequest
-	(*DeleteCodesResponse)(nil),     // 88: streamgate.DeleteCodesResponse
-	(*Key)(nil),                     // 89: streamgate.Key
-	(*CreateKeyRequest)(nil),        // 90: streamgate.CreateKeyRequest
-	(*ListKeysRequest)(nil),         // 91: streamgate.ListKeysRequest
-	(*ListKeysResponse)(nil),        // 92: streamgate.ListKeysResponse
-	(*RevokeKeyRequest)(nil),        // 93: streamgate.RevokeKeyRequest
-	(*RevokeKeyResponse)(nil),       // 94: streamgate.RevokeKeyResponse
-	(*Webhook)(nil),                 // 95: streamgate.Webhook
-	(*CreateWebhookRequest)(nil),    // 96: streamgate.CreateWebhookRequest
-	(*GetWebhookRequest)(nil),       // 97: streamgate.GetWebhookRequest
-	(*ListWebhooksRequest)(nil),     // 98: streamgate.ListWebhooksRequest
-	(*ListWebhooksResponse)(nil),    // 99: streamgate.ListWebhooksResponse
-	(*UpdateWebhookRequest)(nil),    // 100: streamgate.UpdateWebhookRequest
-	(*DeleteWebhookRequest)(nil),    // 101: streamgate.DeleteWebhookRequest
-	(*DeleteWebhookResponse)(nil),   // 102: streamgate.DeleteWebhookResponse
-	(*RotateWebhookRequest)(nil),    // 103: streamgate.RotateWebhookRequest
-	(*TestWebhookRequest)(nil),      // 104: streamgate.TestWebhookRequest
-	(*Delivery)(nil),                // 105: streamgate.Delivery
-	(*ListDeliveriesRequest)(nil),   // 106: streamgate.ListDeliveriesRequest
-	(*ListDeliveriesResponse)(nil),  // 107: streamgate.ListDeliveriesResponse
-	(*RedeliverRequest)(nil),        // 108: streamgate.RedeliverRequest
-	(*GetNodeRequest)(nil),          // 109: streamgate.GetNodeRequest
-	(*Node)(nil),                    // 110: streamgate.Node
-	(*timestamppb.Timestamp)(nil),   // 111: google.protobuf.Timestamp
-	(*structpb.Struct)(nil),         // 112: google.protobuf.Struct
+	(*Failure)(nil),                  // 0: streamgate.Failure
+	(*Video)(nil),                    // 1: streamgate.Video
+	(*Span)(nil),                     // 2: streamgate.Span
+	(*Rendition)(nil),                // 3: streamgate.Rendition
+	(*GetCellsRequest)(nil),          // 4: streamgate.GetCellsRequest
+	(*Cells)(nil),                    // 5: streamgate.Cells
+	(*RenditionCells)(nil),           // 6: streamgate.RenditionCells
+	(*SegmentRun)(nil),               // 7: streamgate.SegmentRun
+	(*CreateVideoRequest)(nil),       // 8: streamgate.CreateVideoRequest
+	(*GetVideoRequest)(nil),          // 9: streamgate.GetVideoRequest
+	(*ListVideosRequest)(nil),        // 10: streamgate.ListVideosRequest
+	(*ListVideosResponse)(nil),       // 11: streamgate.ListVideosResponse
+	(*UpdateVideoRequest)(nil),       // 12: streamgate.UpdateVideoRequest
+	(*DeleteVideoRequest)(nil),       // 13: streamgate.DeleteVideoRequest
+	(*DeleteVideoResponse)(nil),      // 14: streamgate.DeleteVideoResponse
+	(*Upload)(nil),                   // 15: streamgate.Upload
+	(*CreateUploadRequest)(nil),      // 16: streamgate.CreateUploadRequest
+	(*GetUploadRequest)(nil),         // 17: streamgate.GetUploadRequest
+	(*ListUploadsRequest)(nil),       // 18: streamgate.ListUploadsRequest
+	(*ListUploadsResponse)(nil),      // 19: streamgate.ListUploadsResponse
+	(*Task)(nil),                     // 20: streamgate.Task
+	(*CreateTaskRequest)(nil),        // 21: streamgate.CreateTaskRequest
+	(*GetTaskRequest)(nil),           // 22: streamgate.GetTaskRequest
+	(*PauseTaskRequest)(nil),         // 23: streamgate.PauseTaskRequest
+	(*ResumeTaskRequest)(nil),        // 24: streamgate.ResumeTaskRequest
+	(*RetryTaskRequest)(nil),         // 25: streamgate.RetryTaskRequest
+	(*UpdateTaskRequest)(nil),        // 26: streamgate.UpdateTaskRequest
+	(*ListJobsRequest)(nil),          // 27: streamgate.ListJobsRequest
+	(*ListJobsResponse)(nil),         // 28: streamgate.ListJobsResponse
+	(*Job)(nil),                      // 29: streamgate.Job
+	(*Attempt)(nil),                  // 30: streamgate.Attempt
+	(*ChangeTasksRequest)(nil),       // 31: streamgate.ChangeTasksRequest
+	(*ChangeTasksResponse)(nil),      // 32: streamgate.ChangeTasksResponse
+	(*RefusedChange)(nil),            // 33: streamgate.RefusedChange
+	(*GetQueueRequest)(nil),          // 34: streamgate.GetQueueRequest
+	(*PauseQueueRequest)(nil),        // 35: streamgate.PauseQueueRequest
+	(*ResumeQueueRequest)(nil),       // 36: streamgate.ResumeQueueRequest
+	(*QueueState)(nil),               // 37: streamgate.QueueState
+	(*ListWorkersRequest)(nil),       // 38: streamgate.ListWorkersRequest
+	(*ListWorkersResponse)(nil),      // 39: streamgate.ListWorkersResponse
+	(*DrainWorkerRequest)(nil),       // 40: streamgate.DrainWorkerRequest
+	(*ResumeWorkerRequest)(nil),      // 41: streamgate.ResumeWorkerRequest
+	(*DrainTranscoderRequest)(nil),   // 42: streamgate.DrainTranscoderRequest
+	(*ResumeTranscoderRequest)(nil),  // 43: streamgate.ResumeTranscoderRequest
+	(*Worker)(nil),                   // 44: streamgate.Worker
+	(*ListTasksRequest)(nil),         // 45: streamgate.ListTasksRequest
+	(*ListTasksResponse)(nil),        // 46: streamgate.ListTasksResponse
+	(*CancelTaskRequest)(nil),        // 47: streamgate.CancelTaskRequest
+	(*GetMetricsRequest)(nil),        // 48: streamgate.GetMetricsRequest
+	(*GetMetricsResponse)(nil),       // 49: streamgate.GetMetricsResponse
+	(*DemandRequest)(nil),            // 50: streamgate.DemandRequest
+	(*DemandResponse)(nil),           // 51: streamgate.DemandResponse
+	(*CreateNonceRequest)(nil),       // 52: streamgate.CreateNonceRequest
+	(*Nonce)(nil),                    // 53: streamgate.Nonce
+	(*Chain)(nil),                    // 54: streamgate.Chain
+	(*SignInRequest)(nil),            // 55: streamgate.SignInRequest
+	(*Login)(nil),                    // 56: streamgate.Login
+	(*SignOutRequest)(nil),           // 57: streamgate.SignOutRequest
+	(*SignOutResponse)(nil),          // 58: streamgate.SignOutResponse
+	(*GetLoginRequest)(nil),          // 59: streamgate.GetLoginRequest
+	(*VideoRule)(nil),                // 60: streamgate.VideoRule
+	(*SetVideoRuleRequest)(nil),      // 61: streamgate.SetVideoRuleRequest
+	(*GetVideoRuleRequest)(nil),      // 62: streamgate.GetVideoRuleRequest
+	(*DeleteVideoRuleRequest)(nil),   // 63: streamgate.DeleteVideoRuleRequest
+	(*DeleteVideoRuleResponse)(nil),  // 64: streamgate.DeleteVideoRuleResponse
+	(*Rule)(nil),                     // 65: streamgate.Rule
+	(*PutRuleRequest)(nil),           // 66: streamgate.PutRuleRequest
+	(*GetRuleRequest)(nil),           // 67: streamgate.GetRuleRequest
+	(*ListRulesRequest)(nil),         // 68: streamgate.ListRulesRequest
+	(*ListRulesResponse)(nil),        // 69: streamgate.ListRulesResponse
+	(*DeleteRuleRequest)(nil),        // 70: streamgate.DeleteRuleRequest
+	(*DeleteRuleResponse)(nil),       // 71: streamgate.DeleteRuleResponse
+	(*SimulateRuleRequest)(nil),      // 72: streamgate.SimulateRuleRequest
+	(*CheckAccessRequest)(nil),       // 73: streamgate.CheckAccessRequest
+	(*Decision)(nil),                 // 74: streamgate.Decision
+	(*RuleResult)(nil),               // 75: streamgate.RuleResult
+	(*CreateSessionRequest)(nil),     // 76: streamgate.CreateSessionRequest
+	(*Session)(nil),                  // 77: streamgate.Session
+	(*RenewSessionRequest)(nil),      // 78: streamgate.RenewSessionRequest
+	(*LeaveSessionRequest)(nil),      // 79: streamgate.LeaveSessionRequest
+	(*LeaveSessionResponse)(nil),     // 80: streamgate.LeaveSessionResponse
+	(*ListSessionsRequest)(nil),      // 81: streamgate.ListSessionsRequest
+	(*ListSessionsResponse)(nil),     // 82: streamgate.ListSessionsResponse
+	(*EndSessionRequest)(nil),        // 83: streamgate.EndSessionRequest
+	(*EndSessionResponse)(nil),       // 84: streamgate.EndSessionResponse
+	(*CreateCodesRequest)(nil),       // 85: streamgate.CreateCodesRequest
+	(*Codes)(nil),                    // 86: streamgate.Codes
+	(*DeleteCodesRequest)(nil),       // 87: streamgate.DeleteCodesRequest
+	(*DeleteCodesResponse)(nil),      // 88: streamgate.DeleteCodesResponse
+	(*Key)(nil),                      // 89: streamgate.Key
+	(*CreateKeyRequest)(nil),         // 90: streamgate.CreateKeyRequest
+	(*ListKeysRequest)(nil),          // 91: streamgate.ListKeysRequest
+	(*ListKeysResponse)(nil),         // 92: streamgate.ListKeysResponse
+	(*RevokeKeyRequest)(nil),         // 93: streamgate.RevokeKeyRequest
+	(*RevokeKeyResponse)(nil),        // 94: streamgate.RevokeKeyResponse
+	(*Webhook)(nil),                  // 95: streamgate.Webhook
+	(*CreateWebhookRequest)(nil),     // 96: streamgate.CreateWebhookRequest
+	(*GetWebhookRequest)(nil),        // 97: streamgate.GetWebhookRequest
+	(*ListWebhooksRequest)(nil),      // 98: streamgate.ListWebhooksRequest
+	(*ListWebhooksResponse)(nil),     // 99: streamgate.ListWebhooksResponse
+	(*UpdateWebhookRequest)(nil),     // 100: streamgate.UpdateWebhookRequest
+	(*DeleteWebhookRequest)(nil),     // 101: streamgate.DeleteWebhookRequest
+	(*DeleteWebhookResponse)(nil),    // 102: streamgate.DeleteWebhookResponse
+	(*RotateWebhookRequest)(nil),     // 103: streamgate.RotateWebhookRequest
+	(*TestWebhookRequest)(nil),       // 104: streamgate.TestWebhookRequest
+	(*Delivery)(nil),                 // 105: streamgate.Delivery
+	(*ListDeliveriesRequest)(nil),    // 106: streamgate.ListDeliveriesRequest
+	(*ListDeliveriesResponse)(nil),   // 107: streamgate.ListDeliveriesResponse
+	(*RedeliverRequest)(nil),         // 108: streamgate.RedeliverRequest
+	(*GetNodeRequest)(nil),           // 109: streamgate.GetNodeRequest
+	(*Node)(nil),                     // 110: streamgate.Node
+	(*NodePart)(nil),                 // 111: streamgate.NodePart
+	(*NodeListener)(nil),             // 112: streamgate.NodeListener
+	(*NodeCheck)(nil),                // 113: streamgate.NodeCheck
+	(*ListNodesRequest)(nil),         // 114: streamgate.ListNodesRequest
+	(*ListNodesResponse)(nil),        // 115: streamgate.ListNodesResponse
+	(*GetMetricsHistoryRequest)(nil), // 116: streamgate.GetMetricsHistoryRequest
+	(*MetricsHistory)(nil),           // 117: streamgate.MetricsHistory
+	(*MetricSeries)(nil),             // 118: streamgate.MetricSeries
+	(*MetricPoint)(nil),              // 119: streamgate.MetricPoint
+	(*Alert)(nil),                    // 120: streamgate.Alert
+	(*Silence)(nil),                  // 121: streamgate.Silence
+	(*ListAlertsRequest)(nil),        // 122: streamgate.ListAlertsRequest
+	(*ListAlertsResponse)(nil),       // 123: streamgate.ListAlertsResponse
+	(*SilenceAlertRequest)(nil),      // 124: streamgate.SilenceAlertRequest
+	(*UnsilenceAlertRequest)(nil),    // 125: streamgate.UnsilenceAlertRequest
+	(*timestamppb.Timestamp)(nil),    // 126: google.protobuf.Timestamp
+	(*structpb.Struct)(nil),          // 127: google.protobuf.Struct
 }
 var file_streamgate_proto_depIdxs = []int32{
-	111, // 0: streamgate.Video.created_at:type_name -> google.protobuf.Timestamp
-	111, // 1: streamgate.Video.updated_at:type_name -> google.protobuf.Timestamp
+	126, // 0: streamgate.Video.created_at:type_name -> google.protobuf.Timestamp
+	126, // 1: streamgate.Video.updated_at:type_name -> google.protobuf.Timestamp
 	3,   // 2: streamgate.Video.renditions:type_name -> streamgate.Rendition
 	0,   // 3: streamgate.Video.error:type_name -> streamgate.Failure
 	2,   // 4: streamgate.Video.made:type_name -> streamgate.Span
 	6,   // 5: streamgate.Cells.renditions:type_name -> streamgate.RenditionCells
 	7,   // 6: streamgate.RenditionCells.ready:type_name -> streamgate.SegmentRun
 	1,   // 7: streamgate.ListVideosResponse.videos:type_name -> streamgate.Video
-	111, // 8: streamgate.Upload.created_at:type_name -> google.protobuf.Timestamp
-	111, // 9: streamgate.Upload.expires_at:type_name -> google.protobuf.Timestamp
+	126, // 8: streamgate.Upload.created_at:type_name -> google.protobuf.Timestamp
+	126, // 9: streamgate.Upload.expires_at:type_name -> google.protobuf.Timestamp
 	15,  // 10: streamgate.ListUploadsResponse.uploads:type_name -> streamgate.Upload
 	0,   // 11: streamgate.Task.error:type_name -> streamgate.Failure
-	111, // 12: streamgate.Task.created_at:type_name -> google.protobuf.Timestamp
-	111, // 13: streamgate.Task.started_at:type_name -> google.protobuf.Timestamp
-	111, // 14: streamgate.Task.finished_at:type_name -> google.protobuf.Timestamp
+	126, // 12: streamgate.Task.created_at:type_name -> google.protobuf.Timestamp
+	126, // 13: streamgate.Task.started_at:type_name -> google.protobuf.Timestamp
+	126, // 14: streamgate.Task.finished_at:type_name -> google.protobuf.Timestamp
 	29,  // 15: streamgate.ListJobsResponse.jobs:type_name -> streamgate.Job
 	0,   // 16: streamgate.Job.error:type_name -> streamgate.Failure
 	30,  // 17: streamgate.Job.attempts:type_name -> streamgate.Attempt
-	111, // 18: streamgate.Attempt.started_at:type_name -> google.protobuf.Timestamp
-	111, // 19: streamgate.Attempt.finished_at:type_name -> google.protobuf.Timestamp
+	126, // 18: streamgate.Attempt.started_at:type_name -> google.protobuf.Timestamp
+	126, // 19: streamgate.Attempt.finished_at:type_name -> google.protobuf.Timestamp
 	0,   // 20: streamgate.Attempt.error:type_name -> streamgate.Failure
 	33,  // 21: streamgate.ChangeTasksResponse.refused:type_name -> streamgate.RefusedChange
 	0,   // 22: streamgate.RefusedChange.error:type_name -> streamgate.Failure
 	44,  // 23: streamgate.ListWorkersResponse.workers:type_name -> streamgate.Worker
-	111, // 24: streamgate.Worker.started_at:type_name -> google.protobuf.Timestamp
+	126, // 24: streamgate.Worker.started_at:type_name -> google.protobuf.Timestamp
 	20,  // 25: streamgate.ListTasksResponse.tasks:type_name -> streamgate.Task
-	111, // 26: streamgate.Nonce.expires_at:type_name -> google.protobuf.Timestamp
+	126, // 26: streamgate.Nonce.expires_at:type_name -> google.protobuf.Timestamp
 	54,  // 27: streamgate.Nonce.chains:type_name -> streamgate.Chain
-	111, // 28: streamgate.Login.expires_at:type_name -> google.protobuf.Timestamp
-	112, // 29: streamgate.VideoRule.rule:type_name -> google.protobuf.Struct
-	112, // 30: streamgate.SetVideoRuleRequest.rule:type_name -> google.protobuf.Struct
-	112, // 31: streamgate.Rule.rule:type_name -> google.protobuf.Struct
-	111, // 32: streamgate.Rule.created_at:type_name -> google.protobuf.Timestamp
-	111, // 33: streamgate.Rule.updated_at:type_name -> google.protobuf.Timestamp
-	112, // 34: streamgate.PutRuleRequest.rule:type_name -> google.protobuf.Struct
+	126, // 28: streamgate.Login.expires_at:type_name -> google.protobuf.Timestamp
+	127, // 29: streamgate.VideoRule.rule:type_name -> google.protobuf.Struct
+	127, // 30: streamgate.SetVideoRuleRequest.rule:type_name -> google.protobuf.Struct
+	127, // 31: streamgate.Rule.rule:type_name -> google.protobuf.Struct
+	126, // 32: streamgate.Rule.created_at:type_name -> google.protobuf.Timestamp
+	126, // 33: streamgate.Rule.updated_at:type_name -> google.protobuf.Timestamp
+	127, // 34: streamgate.PutRuleRequest.rule:type_name -> google.protobuf.Struct
 	65,  // 35: streamgate.ListRulesResponse.rules:type_name -> streamgate.Rule
-	112, // 36: streamgate.SimulateRuleRequest.rule:type_name -> google.protobuf.Struct
+	127, // 36: streamgate.SimulateRuleRequest.rule:type_name -> google.protobuf.Struct
 	75,  // 37: streamgate.Decision.tree:type_name -> streamgate.RuleResult
-	111, // 38: streamgate.RuleResult.read_at:type_name -> google.protobuf.Timestamp
+	126, // 38: streamgate.RuleResult.read_at:type_name -> google.protobuf.Timestamp
 	75,  // 39: streamgate.RuleResult.parts:type_name -> streamgate.RuleResult
-	111, // 40: streamgate.Session.expires_at:type_name -> google.protobuf.Timestamp
-	111, // 41: streamgate.Session.ends_at:type_name -> google.protobuf.Timestamp
+	126, // 40: streamgate.Session.expires_at:type_name -> google.protobuf.Timestamp
+	126, // 41: streamgate.Session.ends_at:type_name -> google.protobuf.Timestamp
 	0,   // 42: streamgate.Session.error:type_name -> streamgate.Failure
-	111, // 43: streamgate.Session.created_at:type_name -> google.protobuf.Timestamp
+	126, // 43: streamgate.Session.created_at:type_name -> google.protobuf.Timestamp
 	77,  // 44: streamgate.ListSessionsResponse.sessions:type_name -> streamgate.Session
-	111, // 45: streamgate.Key.created_at:type_name -> google.protobuf.Timestamp
+	126, // 45: streamgate.Key.created_at:type_name -> google.protobuf.Timestamp
 	89,  // 46: streamgate.ListKeysResponse.keys:type_name -> streamgate.Key
 	0,   // 47: streamgate.Webhook.failure:type_name -> streamgate.Failure
-	111, // 48: streamgate.Webhook.created_at:type_name -> google.protobuf.Timestamp
-	111, // 49: streamgate.Webhook.updated_at:type_name -> google.protobuf.Timestamp
-	111, // 50: streamgate.Webhook.failing_since:type_name -> google.protobuf.Timestamp
+	126, // 48: streamgate.Webhook.created_at:type_name -> google.protobuf.Timestamp
+	126, // 49: streamgate.Webhook.updated_at:type_name -> google.protobuf.Timestamp
+	126, // 50: streamgate.Webhook.failing_since:type_name -> google.protobuf.Timestamp
 	95,  // 51: streamgate.ListWebhooksResponse.webhooks:type_name -> streamgate.Webhook
-	111, // 52: streamgate.Delivery.next_attempt_at:type_name -> google.protobuf.Timestamp
-	111, // 53: streamgate.Delivery.created_at:type_name -> google.protobuf.Timestamp
-	111, // 54: streamgate.Delivery.finished_at:type_name -> google.protobuf.Timestamp
-	112, // 55: streamgate.Delivery.payload:type_name -> google.protobuf.Struct
+	126, // 52: streamgate.Delivery.next_attempt_at:type_name -> google.protobuf.Timestamp
+	126, // 53: streamgate.Delivery.created_at:type_name -> google.protobuf.Timestamp
+	126, // 54: streamgate.Delivery.finished_at:type_name -> google.protobuf.Timestamp
+	127, // 55: streamgate.Delivery.payload:type_name -> google.protobuf.Struct
 	105, // 56: streamgate.ListDeliveriesResponse.deliveries:type_name -> streamgate.Delivery
-	111, // 57: streamgate.Node.started_at:type_name -> google.protobuf.Timestamp
-	8,   // 58: streamgate.Library.CreateVideo:input_type -> streamgate.CreateVideoRequest
-	9,   // 59: streamgate.Library.GetVideo:input_type -> streamgate.GetVideoRequest
-	4,   // 60: streamgate.Library.GetCells:input_type -> streamgate.GetCellsRequest
-	10,  // 61: streamgate.Library.ListVideos:input_type -> streamgate.ListVideosRequest
-	12,  // 62: streamgate.Library.UpdateVideo:input_type -> streamgate.UpdateVideoRequest
-	13,  // 63: streamgate.Library.DeleteVideo:input_type -> streamgate.DeleteVideoRequest
-	16,  // 64: streamgate.Uploads.CreateUpload:input_type -> streamgate.CreateUploadRequest
-	17,  // 65: streamgate.Uploads.GetUpload:input_type -> streamgate.GetUploadRequest
-	18,  // 66: streamgate.Uploads.ListUploads:input_type -> streamgate.ListUploadsRequest
-	21,  // 67: streamgate.Transcoder.CreateTask:input_type -> streamgate.CreateTaskRequest
-	22,  // 68: streamgate.Transcoder.GetTask:input_type -> streamgate.GetTaskRequest
-	45,  // 69: streamgate.Transcoder.ListTasks:input_type -> streamgate.ListTasksRequest
-	47,  // 70: streamgate.Transcoder.CancelTask:input_type -> streamgate.CancelTaskRequest
-	23,  // 71: streamgate.Transcoder.PauseTask:input_type -> streamgate.PauseTaskRequest
-	24,  // 72: streamgate.Transcoder.ResumeTask:input_type -> streamgate.ResumeTaskRequest
-	25,  // 73: streamgate.Transcoder.RetryTask:input_type -> streamgate.RetryTaskRequest
-	26,  // 74: streamgate.Transcoder.UpdateTask:input_type -> streamgate.UpdateTaskRequest
-	27,  // 75: streamgate.Transcoder.ListJobs:input_type -> streamgate.ListJobsRequest
-	31,  // 76: streamgate.Transcoder.CancelTasks:input_type -> streamgate.ChangeTasksRequest
-	31,  // 77: streamgate.Transcoder.PauseTasks:input_type -> streamgate.ChangeTasksRequest
-	31,  // 78: streamgate.Transcoder.ResumeTasks:input_type -> streamgate.ChangeTasksRequest
-	31,  // 79: streamgate.Transcoder.RetryTasks:input_type -> streamgate.ChangeTasksRequest
-	31,  // 80: streamgate.Transcoder.PrioritiseTasks:input_type -> streamgate.ChangeTasksRequest
-	34,  // 81: streamgate.Transcoder.GetQueue:input_type -> streamgate.GetQueueRequest
-	35,  // 82: streamgate.Transcoder.PauseQueue:input_type -> streamgate.PauseQueueRequest
-	36,  // 83: streamgate.Transcoder.ResumeQueue:input_type -> streamgate.ResumeQueueRequest
-	38,  // 84: streamgate.Transcoder.ListWorkers:input_type -> streamgate.ListWorkersRequest
-	40,  // 85: streamgate.Transcoder.DrainWorker:input_type -> streamgate.DrainWorkerRequest
-	41,  // 86: streamgate.Transcoder.ResumeWorker:input_type -> streamgate.ResumeWorkerRequest
-	42,  // 87: streamgate.Transcoder.DrainTranscoder:input_type -> streamgate.DrainTranscoderRequest
-	43,  // 88: streamgate.Transcoder.ResumeTranscoder:input_type -> streamgate.ResumeTranscoderRequest
-	48,  // 89: streamgate.Transcoder.GetMetrics:input_type -> streamgate.GetMetricsRequest
-	50,  // 90: streamgate.Transcoder.Demand:input_type -> streamgate.DemandRequest
-	52,  // 91: streamgate.Access.CreateNonce:input_type -> streamgate.CreateNonceRequest
-	55,  // 92: streamgate.Access.SignIn:input_type -> streamgate.SignInRequest
-	57,  // 93: streamgate.Access.SignOut:input_type -> streamgate.SignOutRequest
-	59,  // 94: streamgate.Access.GetLogin:input_type -> streamgate.GetLoginRequest
-	61,  // 95: streamgate.Access.SetVideoRule:input_type -> streamgate.SetVideoRuleRequest
-	62,  // 96: streamgate.Access.GetVideoRule:input_type -> streamgate.GetVideoRuleRequest
-	63,  // 97: streamgate.Access.DeleteVideoRule:input_type -> streamgate.DeleteVideoRuleRequest
-	66,  // 98: streamgate.Access.PutRule:input_type -> streamgate.PutRuleRequest
-	67,  // 99: streamgate.Access.GetRule:input_type -> streamgate.GetRuleRequest
-	68,  // 100: streamgate.Access.ListRules:input_type -> streamgate.ListRulesRequest
-	70,  // 101: streamgate.Access.DeleteRule:input_type -> streamgate.DeleteRuleRequest
-	72,  // 102: streamgate.Access.SimulateRule:input_type -> streamgate.SimulateRuleRequest
-	73,  // 103: streamgate.Access.CheckAccess:input_type -> streamgate.CheckAccessRequest
-	76,  // 104: streamgate.Access.CreateSession:input_type -> streamgate.CreateSessionRequest
-	78,  // 105: streamgate.Access.RenewSession:input_type -> streamgate.RenewSessionRequest
-	79,  // 106: streamgate.Access.LeaveSession:input_type -> streamgate.LeaveSessionRequest
-	81,  // 107: streamgate.Access.ListSessions:input_type -> streamgate.ListSessionsRequest
-	83,  // 108: streamgate.Access.EndSession:input_type -> streamgate.EndSessionRequest
-	85,  // 109: streamgate.Access.CreateCodes:input_type -> streamgate.CreateCodesRequest
-	87,  // 110: streamgate.Access.DeleteCodes:input_type -> streamgate.DeleteCodesRequest
-	90,  // 111: streamgate.Access.CreateKey:input_type -> streamgate.CreateKeyRequest
-	91,  // 112: streamgate.Access.ListKeys:input_type -> streamgate.ListKeysRequest
-	93,  // 113: streamgate.Access.RevokeKey:input_type -> streamgate.RevokeKeyRequest
-	96,  // 114: streamgate.Webhooks.CreateWebhook:input_type -> streamgate.CreateWebhookRequest
-	97,  // 115: streamgate.Webhooks.GetWebhook:input_type -> streamgate.GetWebhookRequest
-	98,  // 116: streamgate.Webhooks.ListWebhooks:input_type -> streamgate.ListWebhooksRequest
-	100, // 117: streamgate.Webhooks.UpdateWebhook:input_type -> streamgate.UpdateWebhookRequest
-	101, // 118: streamgate.Webhooks.DeleteWebhook:input_type -> streamgate.DeleteWebhookRequest
-	103, // 119: streamgate.Webhooks.RotateWebhook:input_type -> streamgate.RotateWebhookRequest
-	104, // 120: streamgate.Webhooks.TestWebhook:input_type -> streamgate.TestWebhookRequest
-	106, // 121: streamgate.Webhooks.ListDeliveries:input_type -> streamgate.ListDeliveriesRequest
-	108, // 122: streamgate.Webhooks.Redeliver:input_type -> streamgate.RedeliverRequest
-	109, // 123: streamgate.Monitor.GetNode:input_type -> streamgate.GetNodeRequest
-	1,   // 124: streamgate.Library.CreateVideo:output_type -> streamgate.Video
-	1,   // 125: streamgate.Library.GetVideo:output_type -> streamgate.Video
-	5,   // 126: streamgate.Library.GetCells:output_type -> streamgate.Cells
-	11,  // 127: streamgate.Library.ListVideos:output_type -> streamgate.ListVideosResponse
-	1,   // 128: streamgate.Library.UpdateVideo:output_type -> streamgate.Video
-	14,  // 129: streamgate.Library.DeleteVideo:output_type -> streamgate.DeleteVideoResponse
-	15,  // 130: streamgate.Uploads.CreateUpload:output_type -> streamgate.Upload
-	15,  // 131: streamgate.Uploads.GetUpload:output_type -> streamgate.Upload
-	19,  // 132: streamgate.Uploads.ListUploads:output_type -> streamgate.ListUploadsResponse
-	20,  // 133: streamgate.Transcoder.CreateTask:output_type -> streamgate.Task
-	20,  // 134: streamgate.Transcoder.GetTask:output_type -> streamgate.Task
-	46,  // 135: streamgate.Transcoder.ListTasks:output_type -> streamgate.ListTasksResponse
-	20,  // 136: streamgate.Transcoder.CancelTask:output_type -> streamgate.Task
-	20,  // 137: streamgate.Transcoder.PauseTask:output_type -> streamgate.Task
-	20,  // 138: streamgate.Transcoder.ResumeTask:output_type -> streamgate.Task
-	20,  // 139: streamgate.Transcoder.RetryTask:output_type -> streamgate.Task
-	20,  // 140: streamgate.Transcoder.UpdateTask:output_type -> streamgate.Task
-	28,  // 141: streamgate.Transcoder.ListJobs:output_type -> streamgate.ListJobsResponse
-	32,  // 142: streamgate.Transcoder.CancelTasks:output_type -> streamgate.ChangeTasksResponse
-	32,  // 143: streamgate.Transcoder.PauseTasks:output_type -> streamgate.ChangeTasksResponse
-	32,  // 144: streamgate.Transcoder.ResumeTasks:output_type -> streamgate.ChangeTasksResponse
-	32,  // 145: streamgate.Transcoder.RetryTasks:output_type -> streamgate.ChangeTasksResponse
-	32,  // 146: streamgate.Transcoder.PrioritiseTasks:output_type -> streamgate.ChangeTasksResponse
-	37,  // 147: streamgate.Transcoder.GetQueue:output_type -> streamgate.QueueState
-	37,  // 148: streamgate.Transcoder.PauseQueue:output_type -> streamgate.QueueState
-	37,  // 149: streamgate.Transcoder.ResumeQueue:output_type -> streamgate.QueueState
-	39,  // 150: streamgate.Transcoder.ListWorkers:output_type -> streamgate.ListWorkersResponse
-	44,  // 151: streamgate.Transcoder.DrainWorker:output_type -> streamgate.Worker
-	44,  // 152: streamgate.Transcoder.ResumeWorker:output_type -> streamgate.Worker
-	39,  // 153: streamgate.Transcoder.DrainTranscoder:output_type -> streamgate.ListWorkersResponse
-	39,  // 154: streamgate.Transcoder.ResumeTranscoder:output_type -> streamgate.ListWorkersResponse
-	49,  // 155: streamgate.Transcoder.GetMetrics:output_type -> streamgate.GetMetricsResponse
-	51,  // 156: streamgate.Transcoder.Demand:output_type -> streamgate.DemandResponse
-	53,  // 157: streamgate.Access.CreateNonce:output_type -> streamgate.Nonce
-	56,  // 158: streamgate.Access.SignIn:output_type -> streamgate.Login
-	58,  // 159: streamgate.Access.SignOut:output_type -> streamgate.SignOutResponse
-	56,  // 160: streamgate.Access.GetLogin:output_type -> streamgate.Login
-	60,  // 161: streamgate.Access.SetVideoRule:output_type -> streamgate.VideoRule
-	60,  // 162: streamgate.Access.GetVideoRule:output_type -> streamgate.VideoRule
-	64,  // 163: streamgate.Access.DeleteVideoRule:output_type -> streamgate.DeleteVideoRuleResponse
-	65,  // 164: streamgate.Access.PutRule:output_type -> streamgate.Rule
-	65,  // 165: streamgate.Access.GetRule:output_type -> streamgate.Rule
-	69,  // 166: streamgate.Access.ListRules:output_type -> streamgate.ListRulesResponse
-	71,  // 167: streamgate.Access.DeleteRule:output_type -> streamgate.DeleteRuleResponse
-	74,  // 168: streamgate.Access.SimulateRule:output_type -> streamgate.Decision
-	74,  // 169: streamgate.Access.CheckAccess:output_type -> streamgate.Decision
-	77,  // 170: streamgate.Access.CreateSession:output_type -> streamgate.Session
-	77,  // 171: streamgate.Access.RenewSession:output_type -> streamgate.Session
-	80,  // 172: streamgate.Access.LeaveSession:output_type -> streamgate.LeaveSessionResponse
-	82,  // 173: streamgate.Access.ListSessions:output_type -> streamgate.ListSessionsResponse
-	84,  // 174: streamgate.Access.EndSession:output_type -> streamgate.EndSessionResponse
-	86,  // 175: streamgate.Access.CreateCodes:output_type -> streamgate.Codes
-	88,  // 176: streamgate.Access.DeleteCodes:output_type -> streamgate.DeleteCodesResponse
-	89,  // 177: streamgate.Access.CreateKey:output_type -> streamgate.Key
-	92,  // 178: streamgate.Access.ListKeys:output_type -> streamgate.ListKeysResponse
-	94,  // 179: streamgate.Access.RevokeKey:output_type -> streamgate.RevokeKeyResponse
-	95,  // 180: streamgate.Webhooks.CreateWebhook:output_type -> streamgate.Webhook
-	95,  // 181: streamgate.Webhooks.GetWebhook:output_type -> streamgate.Webhook
-	99,  // 182: streamgate.Webhooks.ListWebhooks:output_type -> streamgate.ListWebhooksResponse
-	95,  // 183: streamgate.Webhooks.UpdateWebhook:output_type -> streamgate.Webhook
-	102, // 184: streamgate.Webhooks.DeleteWebhook:output_type -> streamgate.DeleteWebhookResponse
-	95,  // 185: streamgate.Webhooks.RotateWebhook:output_type -> streamgate.Webhook
-	105, // 186: streamgate.Webhooks.TestWebhook:output_type -> streamgate.Delivery
-	107, // 187: streamgate.Webhooks.ListDeliveries:output_type -> streamgate.ListDeliveriesResponse
-	105, // 188: streamgate.Webhooks.Redeliver:output_type -> streamgate.Delivery
-	110, // 189: streamgate.Monitor.GetNode:output_type -> streamgate.Node
-	124, // [124:190] is the sub-list for method output_type
-	58,  // [58:124] is the sub-list for method input_type
-	58,  // [58:58] is the sub-list for extension type_name
-	58,  // [58:58] is the sub-list for extension extendee
-	0,   // [0:58] is the sub-list for field type_name
+	126, // 57: streamgate.Node.started_at:type_name -> google.protobuf.Timestamp
+	111, // 58: streamgate.Node.parts:type_name -> streamgate.NodePart
+	112, // 59: streamgate.Node.listeners:type_name -> streamgate.NodeListener
+	113, // 60: streamgate.Node.checks:type_name -> streamgate.NodeCheck
+	110, // 61: streamgate.ListNodesResponse.nodes:type_name -> streamgate.Node
+	126, // 62: streamgate.GetMetricsHistoryRequest.from:type_name -> google.protobuf.Timestamp
+	126, // 63: streamgate.GetMetricsHistoryRequest.to:type_name -> google.protobuf.Timestamp
+	126, // 64: streamgate.MetricsHistory.from:type_name -> google.protobuf.Timestamp
+	126, // 65: streamgate.MetricsHistory.to:type_name -> google.protobuf.Timestamp
+	118, // 66: streamgate.MetricsHistory.series:type_name -> streamgate.MetricSeries
+	119, // 67: streamgate.MetricSeries.points:type_name -> streamgate.MetricPoint
+	126, // 68: streamgate.Alert.pending_since:type_name -> google.protobuf.Timestamp
+	126, // 69: streamgate.Alert.fired_at:type_name -> google.protobuf.Timestamp
+	126, // 70: streamgate.Alert.resolved_at:type_name -> google.protobuf.Timestamp
+	121, // 71: streamgate.Alert.silence:type_name -> streamgate.Silence
+	126, // 72: streamgate.Silence.until:type_name -> google.protobuf.Timestamp
+	120, // 73: streamgate.ListAlertsResponse.alerts:type_name -> streamgate.Alert
+	8,   // 74: streamgate.Library.CreateVideo:input_type -> streamgate.CreateVideoRequest
+	9,   // 75: streamgate.Library.GetVideo:input_type -> streamgate.GetVideoRequest
+	4,   // 76: streamgate.Library.GetCells:input_type -> streamgate.GetCellsRequest
+	10,  // 77: streamgate.Library.ListVideos:input_type -> streamgate.ListVideosRequest
+	12,  // 78: streamgate.Library.UpdateVideo:input_type -> streamgate.UpdateVideoRequest
+	13,  // 79: streamgate.Library.DeleteVideo:input_type -> streamgate.DeleteVideoRequest
+	16,  // 80: streamgate.Uploads.CreateUpload:input_type -> streamgate.CreateUploadRequest
+	17,  // 81: streamgate.Uploads.GetUpload:input_type -> streamgate.GetUploadRequest
+	18,  // 82: streamgate.Uploads.ListUploads:input_type -> streamgate.ListUploadsRequest
+	21,  // 83: streamgate.Transcoder.CreateTask:input_type -> streamgate.CreateTaskRequest
+	22,  // 84: streamgate.Transcoder.GetTask:input_type -> streamgate.GetTaskRequest
+	45,  // 85: streamgate.Transcoder.ListTasks:input_type -> streamgate.ListTasksRequest
+	47,  // 86: streamgate.Transcoder.CancelTask:input_type -> streamgate.CancelTaskRequest
+	23,  // 87: streamgate.Transcoder.PauseTask:input_type -> streamgate.PauseTaskRequest
+	24,  // 88: streamgate.Transcoder.ResumeTask:input_type -> streamgate.ResumeTaskRequest
+	25,  // 89: streamgate.Transcoder.RetryTask:input_type -> streamgate.RetryTaskRequest
+	26,  // 90: streamgate.Transcoder.UpdateTask:input_type -> streamgate.UpdateTaskRequest
+	27,  // 91: streamgate.Transcoder.ListJobs:input_type -> streamgate.ListJobsRequest
+	31,  // 92: streamgate.Transcoder.CancelTasks:input_type -> streamgate.ChangeTasksRequest
+	31,  // 93: streamgate.Transcoder.PauseTasks:input_type -> streamgate.ChangeTasksRequest
+	31,  // 94: streamgate.Transcoder.ResumeTasks:input_type -> streamgate.ChangeTasksRequest
+	31,  // 95: streamgate.Transcoder.RetryTasks:input_type -> streamgate.ChangeTasksRequest
+	31,  // 96: streamgate.Transcoder.PrioritiseTasks:input_type -> streamgate.ChangeTasksRequest
+	34,  // 97: streamgate.Transcoder.GetQueue:input_type -> streamgate.GetQueueRequest
+	35,  // 98: streamgate.Transcoder.PauseQueue:input_type -> streamgate.PauseQueueRequest
+	36,  // 99: streamgate.Transcoder.ResumeQueue:input_type -> streamgate.ResumeQueueRequest
+	38,  // 100: streamgate.Transcoder.ListWorkers:input_type -> streamgate.ListWorkersRequest
+	40,  // 101: streamgate.Transcoder.DrainWorker:input_type -> streamgate.DrainWorkerRequest
+	41,  // 102: streamgate.Transcoder.ResumeWorker:input_type -> streamgate.ResumeWorkerRequest
+	42,  // 103: streamgate.Transcoder.DrainTranscoder:input_type -> streamgate.DrainTranscoderRequest
+	43,  // 104: streamgate.Transcoder.ResumeTranscoder:input_type -> streamgate.ResumeTranscoderRequest
+	48,  // 105: streamgate.Transcoder.GetMetrics:input_type -> streamgate.GetMetricsRequest
+	50,  // 106: streamgate.Transcoder.Demand:input_type -> streamgate.DemandRequest
+	52,  // 107: streamgate.Access.CreateNonce:input_type -> streamgate.CreateNonceRequest
+	55,  // 108: streamgate.Access.SignIn:input_type -> streamgate.SignInRequest
+	57,  // 109: streamgate.Access.SignOut:input_type -> streamgate.SignOutRequest
+	59,  // 110: streamgate.Access.GetLogin:input_type -> streamgate.GetLoginRequest
+	61,  // 111: streamgate.Access.SetVideoRule:input_type -> streamgate.SetVideoRuleRequest
+	62,  // 112: streamgate.Access.GetVideoRule:input_type -> streamgate.GetVideoRuleRequest
+	63,  // 113: streamgate.Access.DeleteVideoRule:input_type -> streamgate.DeleteVideoRuleRequest
+	66,  // 114: streamgate.Access.PutRule:input_type -> streamgate.PutRuleRequest
+	67,  // 115: streamgate.Access.GetRule:input_type -> streamgate.GetRuleRequest
+	68,  // 116: streamgate.Access.ListRules:input_type -> streamgate.ListRulesRequest
+	70,  // 117: streamgate.Access.DeleteRule:input_type -> streamgate.DeleteRuleRequest
+	72,  // 118: streamgate.Access.SimulateRule:input_type -> streamgate.SimulateRuleRequest
+	73,  // 119: streamgate.Access.CheckAccess:input_type -> streamgate.CheckAccessRequest
+	76,  // 120: streamgate.Access.CreateSession:input_type -> streamgate.CreateSessionRequest
+	78,  // 121: streamgate.Access.RenewSession:input_type -> streamgate.RenewSessionRequest
+	79,  // 122: streamgate.Access.LeaveSession:input_type -> streamgate.LeaveSessionRequest
+	81,  // 123: streamgate.Access.ListSessions:input_type -> streamgate.ListSessionsRequest
+	83,  // 124: streamgate.Access.EndSession:input_type -> streamgate.EndSessionRequest
+	85,  // 125: streamgate.Access.CreateCodes:input_type -> streamgate.CreateCodesRequest
+	87,  // 126: streamgate.Access.DeleteCodes:input_type -> streamgate.DeleteCodesRequest
+	90,  // 127: streamgate.Access.CreateKey:input_type -> streamgate.CreateKeyRequest
+	91,  // 128: streamgate.Access.ListKeys:input_type -> streamgate.ListKeysRequest
+	93,  // 129: streamgate.Access.RevokeKey:input_type -> streamgate.RevokeKeyRequest
+	96,  // 130: streamgate.Webhooks.CreateWebhook:input_type -> streamgate.CreateWebhookRequest
+	97,  // 131: streamgate.Webhooks.GetWebhook:input_type -> streamgate.GetWebhookRequest
+	98,  // 132: streamgate.Webhooks.ListWebhooks:input_type -> streamgate.ListWebhooksRequest
+	100, // 133: streamgate.Webhooks.UpdateWebhook:input_type -> streamgate.UpdateWebhookRequest
+	101, // 134: streamgate.Webhooks.DeleteWebhook:input_type -> streamgate.DeleteWebhookRequest
+	103, // 135: streamgate.Webhooks.RotateWebhook:input_type -> streamgate.RotateWebhookRequest
+	104, // 136: streamgate.Webhooks.TestWebhook:input_type -> streamgate.TestWebhookRequest
+	106, // 137: streamgate.Webhooks.ListDeliveries:input_type -> streamgate.ListDeliveriesRequest
+	108, // 138: streamgate.Webhooks.Redeliver:input_type -> streamgate.RedeliverRequest
+	109, // 139: streamgate.Monitor.GetNode:input_type -> streamgate.GetNodeRequest
+	114, // 140: streamgate.Monitor.ListNodes:input_type -> streamgate.ListNodesRequest
+	116, // 141: streamgate.Monitor.GetMetricsHistory:input_type -> streamgate.GetMetricsHistoryRequest
+	122, // 142: streamgate.Alerts.ListAlerts:input_type -> streamgate.ListAlertsRequest
+	124, // 143: streamgate.Alerts.SilenceAlert:input_type -> streamgate.SilenceAlertRequest
+	125, // 144: streamgate.Alerts.UnsilenceAlert:input_type -> streamgate.UnsilenceAlertRequest
+	1,   // 145: streamgate.Library.CreateVideo:output_type -> streamgate.Video
+	1,   // 146: streamgate.Library.GetVideo:output_type -> streamgate.Video
+	5,   // 147: streamgate.Library.GetCells:output_type -> streamgate.Cells
+	11,  // 148: streamgate.Library.ListVideos:output_type -> streamgate.ListVideosResponse
+	1,   // 149: streamgate.Library.UpdateVideo:output_type -> streamgate.Video
+	14,  // 150: streamgate.Library.DeleteVideo:output_type -> streamgate.DeleteVideoResponse
+	15,  // 151: streamgate.Uploads.CreateUpload:output_type -> streamgate.Upload
+	15,  // 152: streamgate.Uploads.GetUpload:output_type -> streamgate.Upload
+	19,  // 153: streamgate.Uploads.ListUploads:output_type -> streamgate.ListUploadsResponse
+	20,  // 154: streamgate.Transcoder.CreateTask:output_type -> streamgate.Task
+	20,  // 155: streamgate.Transcoder.GetTask:output_type -> streamgate.Task
+	46,  // 156: streamgate.Transcoder.ListTasks:output_type -> streamgate.ListTasksResponse
+	20,  // 157: streamgate.Transcoder.CancelTask:output_type -> streamgate.Task
+	20,  // 158: streamgate.Transcoder.PauseTask:output_type -> streamgate.Task
+	20,  // 159: streamgate.Transcoder.ResumeTask:output_type -> streamgate.Task
+	20,  // 160: streamgate.Transcoder.RetryTask:output_type -> streamgate.Task
+	20,  // 161: streamgate.Transcoder.UpdateTask:output_type -> streamgate.Task
+	28,  // 162: streamgate.Transcoder.ListJobs:output_type -> streamgate.ListJobsResponse
+	32,  // 163: streamgate.Transcoder.CancelTasks:output_type -> streamgate.ChangeTasksResponse
+	32,  // 164: streamgate.Transcoder.PauseTasks:output_type -> streamgate.ChangeTasksResponse
+	32,  // 165: streamgate.Transcoder.ResumeTasks:output_type -> streamgate.ChangeTasksResponse
+	32,  // 166: streamgate.Transcoder.RetryTasks:output_type -> streamgate.ChangeTasksResponse
+	32,  // 167: streamgate.Transcoder.PrioritiseTasks:output_type -> streamgate.ChangeTasksResponse
+	37,  // 168: streamgate.Transcoder.GetQueue:output_type -> streamgate.QueueState
+	37,  // 169: streamgate.Transcoder.PauseQueue:output_type -> streamgate.QueueState
+	37,  // 170: streamgate.Transcoder.ResumeQueue:output_type -> streamgate.QueueState
+	39,  // 171: streamgate.Transcoder.ListWorkers:output_type -> streamgate.ListWorkersResponse
+	44,  // 172: streamgate.Transcoder.DrainWorker:output_type -> streamgate.Worker
+	44,  // 173: streamgate.Transcoder.ResumeWorker:output_type -> streamgate.Worker
+	39,  // 174: streamgate.Transcoder.DrainTranscoder:output_type -> streamgate.ListWorkersResponse
+	39,  // 175: streamgate.Transcoder.ResumeTranscoder:output_type -> streamgate.ListWorkersResponse
+	49,  // 176: streamgate.Transcoder.GetMetrics:output_type -> streamgate.GetMetricsResponse
+	51,  // 177: streamgate.Transcoder.Demand:output_type -> streamgate.DemandResponse
+	53,  // 178: streamgate.Access.CreateNonce:output_type -> streamgate.Nonce
+	56,  // 179: streamgate.Access.SignIn:output_type -> streamgate.Login
+	58,  // 180: streamgate.Access.SignOut:output_type -> streamgate.SignOutResponse
+	56,  // 181: streamgate.Access.GetLogin:output_type -> streamgate.Login
+	60,  // 182: streamgate.Access.SetVideoRule:output_type -> streamgate.VideoRule
+	60,  // 183: streamgate.Access.GetVideoRule:output_type -> streamgate.VideoRule
+	64,  // 184: streamgate.Access.DeleteVideoRule:output_type -> streamgate.DeleteVideoRuleResponse
+	65,  // 185: streamgate.Access.PutRule:output_type -> streamgate.Rule
+	65,  // 186: streamgate.Access.GetRule:output_type -> streamgate.Rule
+	69,  // 187: streamgate.Access.ListRules:output_type -> streamgate.ListRulesResponse
+	71,  // 188: streamgate.Access.DeleteRule:output_type -> streamgate.DeleteRuleResponse
+	74,  // 189: streamgate.Access.SimulateRule:output_type -> streamgate.Decision
+	74,  // 190: streamgate.Access.CheckAccess:output_type -> streamgate.Decision
+	77,  // 191: streamgate.Access.CreateSession:output_type -> streamgate.Session
+	77,  // 192: streamgate.Access.RenewSession:output_type -> streamgate.Session
+	80,  // 193: streamgate.Access.LeaveSession:output_type -> streamgate.LeaveSessionResponse
+	82,  // 194: streamgate.Access.ListSessions:output_type -> streamgate.ListSessionsResponse
+	84,  // 195: streamgate.Access.EndSession:output_type -> streamgate.EndSessionResponse
+	86,  // 196: streamgate.Access.CreateCodes:output_type -> streamgate.Codes
+	88,  // 197: streamgate.Access.DeleteCodes:output_type -> streamgate.DeleteCodesResponse
+	89,  // 198: streamgate.Access.CreateKey:output_type -> streamgate.Key
+	92,  // 199: streamgate.Access.ListKeys:output_type -> streamgate.ListKeysResponse
+	94,  // 200: streamgate.Access.RevokeKey:output_type -> streamgate.RevokeKeyResponse
+	95,  // 201: streamgate.Webhooks.CreateWebhook:output_type -> streamgate.Webhook
+	95,  // 202: streamgate.Webhooks.GetWebhook:output_type -> streamgate.Webhook
+	99,  // 203: streamgate.Webhooks.ListWebhooks:output_type -> streamgate.ListWebhooksResponse
+	95,  // 204: streamgate.Webhooks.UpdateWebhook:output_type -> streamgate.Webhook
+	102, // 205: streamgate.Webhooks.DeleteWebhook:output_type -> streamgate.DeleteWebhookResponse
+	95,  // 206: streamgate.Webhooks.RotateWebhook:output_type -> streamgate.Webhook
+	105, // 207: streamgate.Webhooks.TestWebhook:output_type -> streamgate.Delivery
+	107, // 208: streamgate.Webhooks.ListDeliveries:output_type -> streamgate.ListDeliveriesResponse
+	105, // 209: streamgate.Webhooks.Redeliver:output_type -> streamgate.Delivery
+	110, // 210: streamgate.Monitor.GetNode:output_type -> streamgate.Node
+	115, // 211: streamgate.Monitor.ListNodes:output_type -> streamgate.ListNodesResponse
+	117, // 212: streamgate.Monitor.GetMetricsHistory:output_type -> streamgate.MetricsHistory
+	123, // 213: streamgate.Alerts.ListAlerts:output_type -> streamgate.ListAlertsResponse
+	120, // 214: streamgate.Alerts.SilenceAlert:output_type -> streamgate.Alert
+	120, // 215: streamgate.Alerts.UnsilenceAlert:output_type -> streamgate.Alert
+	145, // [145:216] is the sub-list for method output_type
+	74,  // [74:145] is the sub-list for method input_type
+	74,  // [74:74] is the sub-list for extension type_name
+	74,  // [74:74] is the sub-list for extension extendee
+	0,   // [0:74] is the sub-list for field type_name
 }
 
 func init() { file_streamgate_proto_init() }
@@ -7857,15 +9063,17 @@ func file_streamgate_proto_init() {
 	file_streamgate_proto_msgTypes[49].OneofWrappers = []any{}
 	file_streamgate_proto_msgTypes[96].OneofWrappers = []any{}
 	file_streamgate_proto_msgTypes[100].OneofWrappers = []any{}
+	file_streamgate_proto_msgTypes[110].OneofWrappers = []any{}
+	file_streamgate_proto_msgTypes[120].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_streamgate_proto_rawDesc), len(file_streamgate_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   111,
+			NumMessages:   126,
 			NumExtensions: 0,
-			NumServices:   6,
+			NumServices:   7,
 		},
 		GoTypes:           file_streamgate_proto_goTypes,
 		DependencyIndexes: file_streamgate_proto_depIdxs,

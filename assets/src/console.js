@@ -26,7 +26,7 @@
     if ($(".word", state).textContent !== word) $(".word", state).textContent = word;
   }
   document.addEventListener("open", () => {
-    if (heard) for (const name of ["queue", "videos", "access"]) document.body.dispatchEvent(new CustomEvent(name));
+    if (heard) for (const name of ["queue", "videos", "access", "alerts", "webhooks"]) document.body.dispatchEvent(new CustomEvent(name));
     heard = true;
     live(true);
   });
@@ -34,7 +34,8 @@
   document.addEventListener("htmx:after:swap", () => { if (heard) live(true); });
 
   // Keys: / finds, g and a letter goes, j k move through a table, x ticks.
-  const places = { o: "/console/", v: "/console/videos", q: "/console/queue", w: "/console/workers", a: "/console/access" };
+  const places = { o: "/console/", v: "/console/videos", q: "/console/queue", w: "/console/workers", a: "/console/access",
+    m: "/console/metrics", l: "/console/alerts", n: "/console/nodes" };
   let going = false;
   document.addEventListener("keydown", (e) => {
     if (e.target.closest("input, select, textarea, [contenteditable]") || e.ctrlKey || e.metaKey || e.altKey) return;

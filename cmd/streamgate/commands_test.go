@@ -166,6 +166,11 @@ func TestEveryCommandPrintsJSON(t *testing.T) {
 		{"keys list", &rpc.ListKeysResponse{}},
 		{"keys revoke " + key, &rpc.RevokeKeyResponse{}},
 		{"node show", &rpc.Node{}},
+		{"node list", &rpc.ListNodesResponse{}},
+		{"metrics history queue_length --last 5m --step 30s", &rpc.MetricsHistory{}},
+		{"alerts list", &rpc.ListAlertsResponse{}},
+		{"alerts silence queue_length_warning --reason Test", &rpc.Alert{}},
+		{"alerts unsilence queue_length_warning", &rpc.Alert{}},
 		{"videos cells " + video, &rpc.Cells{}},
 		{"webhooks create https://example.org/b --event video.ready", &rpc.Webhook{}},
 		{"webhooks list", &rpc.ListWebhooksResponse{}},
@@ -239,6 +244,8 @@ func TestEveryCallHasACommand(t *testing.T) {
 		"GetCells": "videos cells", "CreateWebhook": "webhooks create", "GetWebhook": "webhooks show", "ListWebhooks": "webhooks list",
 		"UpdateWebhook": "webhooks update", "DeleteWebhook": "webhooks delete", "RotateWebhook": "webhooks rotate", "TestWebhook": "webhooks test",
 		"ListDeliveries": "webhooks deliveries", "Redeliver": "webhooks redeliver",
+		"ListNodes": "node list", "GetMetricsHistory": "metrics history", "ListAlerts": "alerts list", "SilenceAlert": "alerts silence",
+		"UnsilenceAlert": "alerts unsilence",
 	}
 	// A viewer's own, with their wallet or their ticket.
 	viewers := []string{"CreateNonce", "SignIn", "SignOut", "GetLogin", "RenewSession", "LeaveSession"}

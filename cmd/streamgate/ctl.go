@@ -37,6 +37,7 @@ type client struct {
 	access     rpc.AccessClient
 	monitor    rpc.MonitorClient
 	webhooks   rpc.WebhooksClient
+	alerts     rpc.AlertsClient
 }
 
 // newClient makes a client for the node on a data directory. It does not
@@ -55,6 +56,7 @@ func newClient(dataDir string) *client {
 		access:     rpc.NewAccessClient(h, socketURL),
 		monitor:    rpc.NewMonitorClient(h, socketURL),
 		webhooks:   rpc.NewWebhooksClient(h, socketURL),
+		alerts:     rpc.NewAlertsClient(h, socketURL),
 	}
 }
 

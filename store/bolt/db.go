@@ -135,6 +135,7 @@ func (db *DB) Catalog() store.Catalog {
 		ConsoleSessions: &table[store.ConsoleSession]{db: db, name: bucketConsole},
 		Audit:           &table[store.AuditEntry]{db: db, name: bucketAudit},
 		AuditHeads:      &table[store.AuditHead]{db: db, name: bucketHeads},
+		Alerts:          &table[store.Alert]{db: db, name: bucketAlerts},
 
 		Plans:   &plans{db},
 		Secrets: &secrets{db},

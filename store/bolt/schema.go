@@ -35,6 +35,7 @@ const (
 	bucketConsole  = "consolesessions"
 	bucketAudit    = "audit"
 	bucketHeads    = "auditheads"
+	bucketAlerts   = "alerts"
 	bucketPlans    = "plans"
 	bucketPlansDue = "plans.due"
 	bucketCells    = "cells"
@@ -53,7 +54,7 @@ func buckets() []string {
 		bucketVideos, bucketTasks, bucketUploads, bucketKeys,
 		bucketRules, bucketSessions, bucketCodes, bucketSignOuts, bucketCursors,
 		bucketWebhooks, bucketDelivery,
-		bucketPeople, bucketSetup, bucketConsole, bucketAudit, bucketHeads,
+		bucketPeople, bucketSetup, bucketConsole, bucketAudit, bucketHeads, bucketAlerts,
 	} {
 		names = append(names, table, table+indexSuffix)
 	}

@@ -58,6 +58,12 @@ func testTables(t *testing.T, c store.Catalog) {
 	entry := store.AuditEntry{ID: "x", At: now, Who: "person x", Action: "video.update", Kind: "video", Object: "x", Before: json.RawMessage(`{"title":"a\u003cb"}`), Hash: "00"}
 	head := store.AuditHead{ID: "x", Last: "x", Hash: "00"}
 
+	alert := store.Alert{
+		ID: "x", Rule: "queue_length", Severity: "critical", State: store.AlertFiring, Summary: "S – ü", Value: 1.5, Pending: now, Fired: now,
+		Silence: &store.Silence{Until: now, By: "person x", Reason: "r"}, Told: true, Notice: &store.Notice{State: store.AlertFiring, At: now},
+	}
+
+	check(t, c.Alerts.Create(t.Context(), alert))
 	check(t, c.People.Create(t.Context(), person))
 	check(t, c.SetupLinks.Create(t.Context(), link))
 	check(t, c.ConsoleSessions.Create(t.Context(), visit))
@@ -89,6 +95,7 @@ func testTables(t *testing.T, c store.Catalog) {
 	wantOnly(t, c.ConsoleSessions, visit)
 	wantOnly(t, c.Audit, entry)
 	wantOnly(t, c.AuditHeads, head)
+	wantOnly(t, c.Alerts, alert)
 }
 
 // wantOnly checks that the table has the record and no other.

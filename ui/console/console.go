@@ -21,6 +21,8 @@ type Config struct {
 	Transcoder rpc.TranscoderClient
 	Access     rpc.AccessClient
 	Monitor    rpc.MonitorClient
+	Webhooks   rpc.WebhooksClient
+	Alerts     rpc.AlertsClient
 
 	People *console.Service
 	Audit  *console.Log

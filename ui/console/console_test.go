@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/protobuf/types/known/structpb"
+
 	"streamgate/app/apptest"
 	"streamgate/app/console"
 	"streamgate/app/rpc"
@@ -27,6 +29,8 @@ type services struct {
 	rpc.TranscoderClient
 	rpc.AccessClient
 	rpc.MonitorClient
+	rpc.WebhooksClient
+	rpc.AlertsClient
 }
 
 func (services) ListVideos(ctx context.Context, _ *rpc.ListVideosRequest) (*rpc.ListVideosResponse, error) {
@@ -95,6 +99,91 @@ func (services) GetNode(ctx context.Context, _ *rpc.GetNodeRequest) (*rpc.Node, 
 	return &rpc.Node{Id: "node", Version: "test", DiskFreeBytes: 50, DiskTotalBytes: 100}, rpc.Require(ctx, rpc.ScopeRead)
 }
 
+func (services) ListNodes(ctx context.Context, _ *rpc.ListNodesRequest) (*rpc.ListNodesResponse, error) {
+	return &rpc.ListNodesResponse{Nodes: []*rpc.Node{{Id: "node", Host: hostile, State: "ready", Parts: []*rpc.NodePart{{Name: "media", Problem: hostile}},
+		Checks: []*rpc.NodeCheck{{Name: "ffmpeg", Found: hostile, Mend: hostile}}}}}, rpc.Require(ctx, rpc.ScopeRead)
+}
+
+func (services) GetMetricsHistory(ctx context.Context, req *rpc.GetMetricsHistoryRequest) (*rpc.MetricsHistory, error) {
+	at := req.From.Seconds
+	return &rpc.MetricsHistory{Step: 15, Series: []*rpc.MetricSeries{
+		{Name: "queue_length", Promql: "a", Points: []*rpc.MetricPoint{{At: at, Value: 1}, {At: at + 45, Value: 2}}},
+		{Name: "jobs_ready", Promql: "b", Points: []*rpc.MetricPoint{{At: at + 15, Value: 3}}},
+	}}, rpc.Require(ctx, rpc.ScopeRead)
+}
+
+func (services) ListAlerts(ctx context.Context, _ *rpc.ListAlertsRequest) (*rpc.ListAlertsResponse, error) {
+	return &rpc.ListAlertsResponse{Alerts: []*rpc.Alert{
+		{Id: "film", Rule: "r", State: "firing", Severity: "critical", Summary: hostile, Mend: hostile, Page: "//evil.example/", NotifyError: "e"},
+		{Id: "b", Rule: "r", State: "resolved", Severity: "warning", Summary: hostile, Silence: &rpc.Silence{By: hostile, Reason: hostile}},
+	}}, rpc.Require(ctx, rpc.ScopeRead)
+}
+
+func (services) SilenceAlert(ctx context.Context, req *rpc.SilenceAlertRequest) (*rpc.Alert, error) {
+	if err := rpc.Require(ctx, rpc.ScopeOperator); err != nil {
+		return nil, err
+	}
+	if req.Reason == "" {
+		return nil, rpc.Invalid("invalid_reason", "Write why.")
+	}
+	return &rpc.Alert{Id: req.Id, Rule: "r"}, nil
+}
+
+func (services) UnsilenceAlert(ctx context.Context, _ *rpc.UnsilenceAlertRequest) (*rpc.Alert, error) {
+	return &rpc.Alert{}, rpc.Require(ctx, rpc.ScopeOperator)
+}
+
+// hook is a webhook of somebody who means no good.
+var hook = &rpc.Webhook{Id: "film", Url: "https://a.example/" + hostile, Description: hostile, Events: []string{"video.ready"}, Failure: &rpc.Failure{Message: hostile}}
+
+func (services) ListWebhooks(ctx context.Context, _ *rpc.ListWebhooksRequest) (*rpc.ListWebhooksResponse, error) {
+	return &rpc.ListWebhooksResponse{Webhooks: []*rpc.Webhook{hook}}, rpc.Require(ctx, rpc.ScopeOperator)
+}
+
+func (services) GetWebhook(ctx context.Context, _ *rpc.GetWebhookRequest) (*rpc.Webhook, error) {
+	return hook, rpc.Require(ctx, rpc.ScopeOperator)
+}
+
+func (services) CreateWebhook(ctx context.Context, req *rpc.CreateWebhookRequest) (*rpc.Webhook, error) {
+	if err := rpc.Require(ctx, rpc.ScopeOperator); err != nil {
+		return nil, err
+	}
+	if req.Url == "" {
+		return nil, rpc.Invalid("invalid_url", "Write a URL.")
+	}
+	return &rpc.Webhook{Id: "film", Secret: "whsec_shown"}, nil
+}
+
+func (services) RotateWebhook(ctx context.Context, _ *rpc.RotateWebhookRequest) (*rpc.Webhook, error) {
+	return &rpc.Webhook{Id: "film", Secret: "whsec_rotated"}, rpc.Require(ctx, rpc.ScopeOperator)
+}
+
+func (services) UpdateWebhook(ctx context.Context, _ *rpc.UpdateWebhookRequest) (*rpc.Webhook, error) {
+	return hook, rpc.Require(ctx, rpc.ScopeOperator)
+}
+
+func (services) DeleteWebhook(ctx context.Context, _ *rpc.DeleteWebhookRequest) (*rpc.DeleteWebhookResponse, error) {
+	return &rpc.DeleteWebhookResponse{}, rpc.Require(ctx, rpc.ScopeOperator)
+}
+
+func (services) TestWebhook(ctx context.Context, _ *rpc.TestWebhookRequest) (*rpc.Delivery, error) {
+	return &rpc.Delivery{}, rpc.Require(ctx, rpc.ScopeOperator)
+}
+
+func (services) ListDeliveries(ctx context.Context, _ *rpc.ListDeliveriesRequest) (*rpc.ListDeliveriesResponse, error) {
+	payload, err := structpb.NewStruct(map[string]any{"a": "<script>alert(1)</script>"})
+	if err != nil {
+		return nil, err
+	}
+	return &rpc.ListDeliveriesResponse{NextCursor: "next", Deliveries: []*rpc.Delivery{
+		{Id: "d", Event: "video.ready", State: "failed", LastError: hostile, Answer: hostile, Payload: payload},
+	}}, rpc.Require(ctx, rpc.ScopeOperator)
+}
+
+func (services) Redeliver(ctx context.Context, _ *rpc.RedeliverRequest) (*rpc.Delivery, error) {
+	return &rpc.Delivery{}, rpc.Require(ctx, rpc.ScopeOperator)
+}
+
 func (services) ListSessions(ctx context.Context, _ *rpc.ListSessionsRequest) (*rpc.ListSessionsResponse, error) {
 	return &rpc.ListSessionsResponse{}, rpc.Require(ctx, rpc.ScopeOperator)
 }
@@ -158,7 +247,7 @@ func newSite(t *testing.T) *site {
 	})
 	s := services{}
 	c, err := New(Config{
-		Library: s, Transcoder: s, Access: s, Monitor: s, People: people, Audit: audit, Bus: apptest.NewBus(t), Assets: set,
+		Library: s, Transcoder: s, Access: s, Monitor: s, Webhooks: s, Alerts: s, People: people, Audit: audit, Bus: apptest.NewBus(t), Assets: set,
 		Uploads: none, PutSource: none, Still: func(http.ResponseWriter, *http.Request, string, string) {},
 		Decisions: func() []console.Decision { return []console.Decision{{VideoID: "film", Why: hostile}} },
 		Settings:  func() []Setting { return []Setting{{Key: "a", Value: "b"}} }, Chains: func() []ChainState { return nil }, Log: log,

@@ -27,6 +27,8 @@ var topics = []struct{ subject, hint string }{
 	{"upload.", "videos"},
 	{"video.", "videos"},
 	{"access.", "access"},
+	{"alert.", "alerts"},
+	{"webhook.", "webhooks"},
 }
 
 // hints tells open pages that something has changed.

@@ -24,6 +24,7 @@ type frameView struct {
 	Uptime  text
 	Disk    string // percent used
 	Uploads bool   // the page takes files
+	Charts  bool   // the page draws
 	Healthy string // what is wrong, or "all well"
 	State   string // ready, warn or failed
 }
@@ -38,6 +39,7 @@ func (v *visit) newFrame(title, active string) frameView {
 	f := frameView{
 		Assets: v.Assets, Title: title, Person: v.person.Name, Role: v.person.Role, Said: v.takeFlash(),
 		Healthy: "all well", State: "ready", Uploads: active == "/console/videos" && v.may(console.Operator),
+		Charts: active == "/console/metrics",
 	}
 	queue, err := v.Transcoder.GetQueue(v.ctx, &rpc.GetQueueRequest{})
 	if err != nil {
@@ -73,6 +75,17 @@ func (v *visit) newFrame(title, active string) frameView {
 		{Href: "/console/queue", Name: "Queue", Icon: "list", Main: true, Count: zeroless(int(queue.TasksWaiting))},
 		{Href: "/console/workers", Name: "Workers", Icon: "cpu", Main: true, Count: fmt.Sprintf("%d/%d", busy, len(workers.Workers))},
 		{Href: "/console/access", Name: "Access", Icon: "door", Main: true},
+	}
+	firing := v.firing()
+	if n := len(firing); n > 0 && f.State != "failed" {
+		f.Healthy, f.State = many(n, "alert fires", "alerts fire"), firing[0].State
+	}
+	items = append(items,
+		navItem{Href: "/console/metrics", Name: "Metrics", Icon: "chart"},
+		navItem{Href: "/console/alerts", Name: "Alerts", Icon: "bell", Count: zeroless(len(firing))},
+		navItem{Href: "/console/nodes", Name: "Nodes", Icon: "server"})
+	if v.may(console.Operator) {
+		items = append(items, navItem{Href: "/console/webhooks", Name: "Webhooks", Icon: "hook"})
 	}
 	if v.may(console.Admin) {
 		items = append(items, navItem{Href: "/console/keys", Name: "Keys", Icon: "key"}, navItem{Href: "/console/people", Name: "People", Icon: "people"})

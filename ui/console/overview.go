@@ -74,7 +74,7 @@ func (v *visit) newOverview() (overviewView, error) {
 		}
 	}
 	explain(view.Waiting, "order", queue.Paused)
-	view.Alerts = alerts(queue, workers.Workers, node, counts)
+	view.Alerts = append(v.firing(), notes(queue, node, counts)...)
 	view.Figures, err = v.figures(queue, workers.Workers, node, counts, videos)
 	return view, err
 }
@@ -95,14 +95,10 @@ func (v *visit) firstTasks(state string, videos map[string]*rpc.Video) ([]taskRo
 	return rows[:min(len(rows), shown)], nil
 }
 
-func alerts(queue *rpc.QueueState, workers []*rpc.Worker, node *rpc.Node, counts map[string]count) (out []alert) {
+// notes are what no alert is about and yet wants a look.
+func notes(queue *rpc.QueueState, node *rpc.Node, counts map[string]count) (out []alert) {
 	if used := diskUsed(node); used > 90 {
-		out = append(out, alert{fmt.Sprintf("The disk is %.0f %% full: %s are free.", used, size(node.DiskFreeBytes).Short), "/console/settings", "warn"})
-	}
-	for _, w := range workers {
-		if w.State == "unhealthy" {
-			out = append(out, alert{"Worker " + w.Id + " was unhealthy and has been replaced: " + printable(w.Reason), "/console/workers", "warn"})
-		}
+		out = append(out, alert{fmt.Sprintf("The disk is %.0f %% full: %s are free.", used, size(node.DiskFreeBytes).Short), "/console/metrics?range=7d#disk", "warn"})
 	}
 	if queue.Paused {
 		out = append(out, alert{"The queue is paused: nothing begins.", "/console/queue", "paused"})
@@ -147,7 +143,7 @@ func (v *visit) figures(queue *rpc.QueueState, workers []*rpc.Worker, node *rpc.
 		out = append(out, figure{"Watching", n.String(), "live sessions", "/console/access"})
 	}
 	return append(out,
-		figure{"Disk free", size(node.DiskFreeBytes).Short, fmt.Sprintf("of %s", size(node.DiskTotalBytes).Short), "/console/settings"},
+		figure{"Disk free", size(node.DiskFreeBytes).Short, fmt.Sprintf("of %s", size(node.DiskTotalBytes).Short), "/console/metrics?range=24h#disk"},
 		figure{"Videos", count{len(videos), len(videos) >= maxVideos}.String(), "in the library", "/console/videos"},
 	), nil
 }

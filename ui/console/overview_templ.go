@@ -33,7 +33,7 @@ func overviewPage(v overviewView) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templ.RenderAttributes(ctx, templ_7745c5c3_Buffer, live("/console/", "overview", on("4s", "queue", "videos", "access")))
+		templ_7745c5c3_Err = templ.RenderAttributes(ctx, templ_7745c5c3_Buffer, live("/console/", "overview", on("4s", "queue", "videos", "access", "alerts")))
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

@@ -58,6 +58,17 @@ func (c *Console) routes() []route {
 		{pattern: "GET /console/access", need: operate, serve: (*visit).access},
 		{pattern: "POST /console/access/end", need: operate, serve: (*visit).endSessions},
 
+		{pattern: "GET /console/metrics", need: look, serve: (*visit).metrics},
+		{pattern: "GET /console/alerts", need: look, serve: (*visit).alerts},
+		{pattern: "POST /console/alerts/{id}/silence", need: operate, serve: (*visit).silenceAlert},
+		{pattern: "POST /console/alerts/{id}/unsilence", need: operate, serve: (*visit).unsilenceAlert},
+		{pattern: "GET /console/nodes", need: look, serve: (*visit).nodes},
+		{pattern: "GET /console/webhooks", need: operate, serve: (*visit).webhooks},
+		{pattern: "POST /console/webhooks", need: operate, serve: (*visit).addWebhook},
+		{pattern: "GET /console/webhooks/{id}", need: operate, serve: (*visit).webhook},
+		{pattern: "POST /console/webhooks/{id}", need: operate, serve: (*visit).changeWebhook},
+		{pattern: "POST /console/webhooks/{id}/redeliver", need: operate, serve: (*visit).redeliver},
+
 		{pattern: "GET /console/keys", need: admin, serve: (*visit).keys},
 		{pattern: "POST /console/keys", need: admin, serve: (*visit).createKey},
 		{pattern: "POST /console/keys/{id}/revoke", need: admin, serve: (*visit).revokeKey},
