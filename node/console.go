@@ -2,13 +2,16 @@ package node
 
 import (
 	"context"
-	"fmt"
+	"encoding/json"
 	"net/http"
 	"path"
 	"time"
 
+	"connectrpc.com/connect"
+
 	"streamgate/app/access/sessions"
 	"streamgate/app/console"
+	"streamgate/app/rpc"
 	"streamgate/assets"
 	"streamgate/ui"
 	pages "streamgate/ui/console"
@@ -138,20 +141,43 @@ func (k *Kernel) stills(ctx context.Context) (func(http.ResponseWriter, *http.Re
 	}, nil
 }
 
-// SetupLink makes a link that lets its first user become admin of the console,
-// once, within a day; one that was made before no longer counts.
-func (n *Node) SetupLink(ctx context.Context) (string, error) {
-	if n.kernel.people == nil {
-		return "", fmt.Errorf("this node has no console: set console.enabled to true")
-	}
-	token, err := n.kernel.people.SetupToken(ctx)
-	if err != nil {
-		return "", err
-	}
-	return n.kernel.PublicURL() + console.SetupPath + token, nil
+// SetupLinkPath is where the admin socket makes a set-up link: POST, with
+// ?reset=true for one that may name a person that there is.
+const SetupLinkPath = "/setup-link"
+
+// SetupLink is the answer.
+type SetupLink struct {
+	Link    string `json:"link"`    // makes one admin, once, within a day
+	Console string `json:"console"` // where people sign in afterwards
 }
 
-// FirstLink is SetupLink while nobody can sign in yet, and "" afterwards.
+// setupLink makes a link; one that was made before no longer counts.
+func (k *Kernel) setupLink(ctx context.Context, reset bool) (SetupLink, error) {
+	if k.people == nil {
+		return SetupLink{}, rpc.Errorf(connect.CodeFailedPrecondition, "no_console", "This node has no console: set console.enabled to true.")
+	}
+	token, err := k.people.SetupToken(ctx, reset)
+	if err != nil {
+		return SetupLink{}, err
+	}
+	base := k.PublicURL()
+	return SetupLink{Link: base + console.SetupPath + token, Console: base + "/console/"}, nil
+}
+
+// serveSetupLink answers SetupLinkPath.
+func (k *Kernel) serveSetupLink(w http.ResponseWriter, r *http.Request) {
+	link, err := k.setupLink(rpc.WithIdentity(r.Context(), rpc.Identity{Scope: rpc.ScopeAdmin}), r.FormValue("reset") == "true")
+	if err != nil {
+		rpc.WriteProblem(w, r, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	_ = json.NewEncoder(w).Encode(link) // the client is gone if it fails
+}
+
+// FirstLink makes a set-up link while nobody can sign in yet, and is ""
+// afterwards.
 func (n *Node) FirstLink(ctx context.Context) (string, error) {
 	if n.kernel.people == nil {
 		return "", nil
@@ -160,5 +186,6 @@ func (n *Node) FirstLink(ctx context.Context) (string, error) {
 	if err != nil || !empty {
 		return "", err
 	}
-	return n.SetupLink(ctx)
+	made, err := n.kernel.setupLink(ctx, false)
+	return made.Link, err
 }

@@ -19,7 +19,8 @@ func (p Person) Row() Row { return Row{ID: p.Name, State: p.Role} }
 
 // SetupLink makes one admin, once.
 type SetupLink struct {
-	ID      string    `json:"id"` // SHA-256 of its token, hex
+	ID      string    `json:"id"`              // SHA-256 of its token, hex
+	Reset   bool      `json:"reset,omitempty"` // it may name a person that there is
 	Created time.Time `json:"created"`
 	Expires time.Time `json:"expires"`
 }

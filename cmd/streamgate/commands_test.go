@@ -165,6 +165,7 @@ func TestEveryCommandPrintsJSON(t *testing.T) {
 		{"keys create --scope read", &rpc.Key{}},
 		{"keys list", &rpc.ListKeysResponse{}},
 		{"keys revoke " + key, &rpc.RevokeKeyResponse{}},
+		{"setup-link", own},
 		{"node show", &rpc.Node{}},
 		{"videos cells " + video, &rpc.Cells{}},
 		{"webhooks create https://example.org/b --event video.ready", &rpc.Webhook{}},

@@ -10,19 +10,24 @@ import (
 // formView is a form that was sent and refused, or is new.
 type formView struct {
 	Name, Error, To, Token string
+	Reset                  bool // of an admin who is locked out
 }
 
 func (v *visit) setup() {
 	token := v.r.FormValue("token")
-	if err := v.People.CheckSetup(v.ctx, token); err != nil {
+	link, err := v.People.CheckSetup(v.ctx, token)
+	if err != nil {
 		v.fail(err)
 		return
 	}
-	v.bare(http.StatusOK, "Set up", setupPage(formView{Token: token}))
+	v.bare(http.StatusOK, "Set up", setupPage(formView{Token: token, Reset: link.Reset}))
 }
 
 func (v *visit) doSetup() {
 	form := formView{Name: tidyName(v.r.PostFormValue("name")), Token: v.r.PostFormValue("token")}
+	if link, err := v.People.CheckSetup(v.ctx, form.Token); err == nil {
+		form.Reset = link.Reset
+	}
 	password := v.r.PostFormValue("password")
 	if password != v.r.PostFormValue("again") {
 		form.Error = "The two passwords differ."
