@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"path"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect"
@@ -102,12 +103,12 @@ func (c *consoling) startPages(ctx context.Context, k *Kernel, set *assets.Set) 
 		People: people, Audit: k.audit, Bus: k.Bus, Assets: set,
 		Uploads: k.Mounts["/api/v1/uploads/"], PutSource: k.Mounts["PUT /api/v1/videos/{id}/source"].ServeHTTP, Still: still,
 		Decisions: k.decisions.Last, Settings: k.Config.settings, Chains: k.chainStates,
-		PublicURL: k.Config.APIGateway.PublicURL, TrustedProxies: trusted, Log: log,
+		PublicURL: k.consolePublicURL(), SiteURL: k.siteURL, TrustedProxies: trusted, Log: log,
 	})
 	if err != nil {
 		return err
 	}
-	c.pages.Routes(k.Mux)
+	c.pages.Routes(k.consoleMux())
 	k.people = people
 	// Event streams end as soon as the node begins to stop: they would hold up
 	// the servers.
@@ -121,6 +122,52 @@ func (c *consoling) Stop(context.Context) error {
 		c.pages.Close()
 	}
 	return nil
+}
+
+// consoleServer is the name of the server on console.listen.
+const consoleServer = "console"
+
+// consoleMux is where the console's routes go: the public port's, or one of its
+// own, which has the rest too: pages hold the player.
+func (k *Kernel) consoleMux() *http.ServeMux {
+	if k.Config.Console.Listen == "" {
+		return k.Mux
+	}
+	k.ownConsole = http.NewServeMux()
+	k.ownConsole.Handle("/", k.Mux)
+	return k.ownConsole
+}
+
+// consolePublicURL is the configured base URL of the console, "" if it is what
+// requests say.
+func (k *Kernel) consolePublicURL() string {
+	if k.Config.Console.Listen == "" {
+		return k.Config.APIGateway.PublicURL
+	}
+	return k.Config.Console.PublicURL
+}
+
+// siteURL is the base URL of viewers' pages for who asks the console.
+func (k *Kernel) siteURL(r *http.Request) string {
+	if k.Config.Console.Listen == "" {
+		return k.baseURL(r)
+	}
+	return k.PublicURL()
+}
+
+// consoleURL is the base URL of the console, without a trailing slash.
+func (k *Kernel) consoleURL() string {
+	if k.Config.Console.Listen == "" {
+		return k.PublicURL()
+	}
+	if base := k.Config.Console.PublicURL; base != "" {
+		return strings.TrimRight(base, "/")
+	}
+	addr := k.state.addr(consoleServer)
+	if addr == "" {
+		addr = k.Config.Console.Listen
+	}
+	return plainURL(addr) + k.Config.APIGateway.root()
 }
 
 // stillTicket is how long a ticket for one still is good.
@@ -160,7 +207,7 @@ func (k *Kernel) setupLink(ctx context.Context, reset bool) (SetupLink, error) {
 	if err != nil {
 		return SetupLink{}, err
 	}
-	base := k.PublicURL()
+	base := k.consoleURL()
 	return SetupLink{Link: base + console.SetupPath + token, Console: base + "/console/"}, nil
 }
 

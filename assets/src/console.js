@@ -34,7 +34,8 @@
   document.addEventListener("htmx:after:swap", () => { if (heard) live(true); });
 
   // Keys: / finds, g and a letter goes, j k move through a table, x ticks.
-  const places = { o: "/console/", v: "/console/videos", q: "/console/queue", w: "/console/workers", a: "/console/access" };
+  const home = $("a.brand")?.getAttribute("href");
+  const places = { o: home, v: home + "videos", q: home + "queue", w: home + "workers", a: home + "access" };
   let going = false;
   document.addEventListener("keydown", (e) => {
     if (e.target.closest("input, select, textarea, [contenteditable]") || e.ctrlKey || e.metaKey || e.altKey) return;

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"context"
 	"fmt"
 	"strconv"
 
@@ -96,9 +97,9 @@ func zeroless(n int) string {
 
 // live are the attributes of a part that asks for its own page again when a
 // hint comes, and takes itself and the frame's figures out of it.
-func live(path, id, trigger string) templ.Attributes {
+func live(ctx context.Context, path, id, trigger string) templ.Attributes {
 	return templ.Attributes{
-		"id": id, "hx-get": path, "hx-trigger": trigger, "hx-select": "#" + id, "hx-target": "this",
+		"id": id, "hx-get": at(ctx, path), "hx-trigger": trigger, "hx-select": "#" + id, "hx-target": "this",
 		"hx-swap": "outerMorph", "hx-select-oob": "#nav:outerMorph,#foot:outerMorph", "hx-sync": "this:drop",
 	}
 }

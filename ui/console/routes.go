@@ -76,7 +76,7 @@ func (c *Console) Routes(mux *http.ServeMux) {
 	for _, r := range c.routes() {
 		mux.HandleFunc(r.pattern, c.guard(r))
 	}
-	mux.Handle("GET /console", http.RedirectHandler("/console/", http.StatusSeeOther))
+	mux.Handle("GET /console", http.RedirectHandler(c.Assets.Root+"/console/", http.StatusSeeOther))
 }
 
 func (v *visit) nothing() {

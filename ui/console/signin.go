@@ -44,7 +44,7 @@ func (v *visit) doSetup() {
 
 func (v *visit) signIn() {
 	if v.person.Name != "" {
-		http.Redirect(v.w, v.r, local(v.r.FormValue("to")), http.StatusSeeOther)
+		v.redirect(local(v.r.FormValue("to")))
 		return
 	}
 	v.bare(http.StatusOK, "Sign in", signInPage(formView{To: local(v.r.FormValue("to"))}))
@@ -68,7 +68,7 @@ func (v *visit) begin(form formView, password string) {
 		return
 	}
 	http.SetCookie(v.w, v.cookie(v.r, cookieName, token, 0))
-	http.Redirect(v.w, v.r, form.To, http.StatusSeeOther)
+	v.redirect(form.To)
 }
 
 func (v *visit) signOut() {
@@ -78,7 +78,7 @@ func (v *visit) signOut() {
 	}
 	http.SetCookie(v.w, v.cookie(v.r, cookieName, "", -1))
 	v.flash(said{Text: "You have signed out."})
-	http.Redirect(v.w, v.r, "/console/sign-in", http.StatusSeeOther)
+	v.redirect("/console/sign-in")
 }
 
 func tidyName(name string) string { return strings.ToLower(strings.TrimSpace(name)) }
