@@ -28,7 +28,7 @@ func open(t *testing.T) (*Service, store.Catalog) {
 		}
 	})
 	c := db.Catalog()
-	return New(Config{Catalog: c, Cache: memory.NewCache(memory.Options{}), Audit: NewLog(c), Log: slog.New(slog.DiscardHandler)}), c
+	return New(Config{Catalog: c, Cache: memory.NewCache(memory.Options{}), Audit: NewLog(c), Log: slog.New(slog.DiscardHandler), Site: func() string { return "https://site.example" }}), c
 }
 
 func want(t *testing.T, err error, reason string) {

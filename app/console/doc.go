@@ -74,6 +74,8 @@ type Config struct {
 	Log     *slog.Logger
 	// SessionTTL is how long a session lasts without being used; 0 means 12 h.
 	SessionTTL time.Duration
+	// Site is the console's base URL, for which passkeys are made.
+	Site func() string
 }
 
 // Service is the people of the console and their sessions.

@@ -33,6 +33,7 @@ const (
 	bucketPeople   = "people"
 	bucketSetup    = "setuplinks"
 	bucketConsole  = "consolesessions"
+	bucketPasskeys = "passkeys"
 	bucketAudit    = "audit"
 	bucketHeads    = "auditheads"
 	bucketPlans    = "plans"
@@ -52,7 +53,7 @@ func buckets() []string {
 		bucketVideos, bucketTasks, bucketUploads, bucketKeys,
 		bucketRules, bucketSessions, bucketCodes, bucketSignOuts, bucketCursors,
 		bucketWebhooks, bucketDelivery,
-		bucketPeople, bucketSetup, bucketConsole, bucketAudit, bucketHeads,
+		bucketPeople, bucketSetup, bucketConsole, bucketPasskeys, bucketAudit, bucketHeads,
 	} {
 		names = append(names, table, table+indexSuffix)
 	}

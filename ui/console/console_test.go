@@ -150,7 +150,7 @@ func newSite(t *testing.T) *site {
 	}
 	log := slog.New(slog.DiscardHandler)
 	audit := console.NewLog(db.Catalog())
-	people := console.New(console.Config{Catalog: db.Catalog(), Cache: memory.NewCache(memory.Options{}), Audit: audit, Log: log})
+	people := console.New(console.Config{Catalog: db.Catalog(), Cache: memory.NewCache(memory.Options{}), Audit: audit, Log: log, Site: func() string { return "https://site.example" }})
 	none := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if rpc.Require(r.Context(), rpc.ScopeUploader) != nil {
 			w.WriteHeader(http.StatusForbidden)

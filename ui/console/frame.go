@@ -23,10 +23,11 @@ type frameView struct {
 	Version string
 	Node    string
 	Uptime  text
-	Disk    string // percent used
-	Uploads bool   // the page takes files
-	Healthy string // what is wrong, or "all well"
-	State   string // ready, warn or failed
+	Disk    string   // percent used
+	Uploads bool     // the page takes files
+	Scripts []string // of this page alone
+	Healthy string   // what is wrong, or "all well"
+	State   string   // ready, warn or failed
 }
 
 // navItem is one entry of the navigation.

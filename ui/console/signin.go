@@ -3,14 +3,13 @@ package console
 import (
 	"net/http"
 	"strings"
-
-	"streamgate/app/console"
 )
 
 // formView is a form that was sent and refused, or is new.
 type formView struct {
 	Name, Error, To, Token string
-	Reset                  bool // of an admin who is locked out
+	Reset                  bool   // of an admin who is locked out
+	Origin                 string // of passkeys, "" if there are none
 }
 
 func (v *visit) setup() {
@@ -47,28 +46,22 @@ func (v *visit) signIn() {
 		v.redirect(local(v.r.FormValue("to")))
 		return
 	}
-	v.bare(http.StatusOK, "Sign in", signInPage(formView{To: local(v.r.FormValue("to"))}))
+	v.showSignIn(http.StatusOK, formView{To: local(v.r.FormValue("to"))})
+}
+
+func (v *visit) showSignIn(status int, form formView) {
+	form.Origin, _ = v.passkeySite()
+	v.withScripts(status, "Sign in", signInPage(form), "passkeys.js")
 }
 
 func (v *visit) doSignIn() {
 	v.begin(formView{Name: tidyName(v.r.PostFormValue("name")), To: v.r.PostFormValue("to")}, v.r.PostFormValue("password"))
 }
 
-// begin signs in. The token is always a new one: none that a browser brought
-// along becomes a session.
+// begin signs in with a password.
 func (v *visit) begin(form formView, password string) {
-	form.To = local(form.To)
-	token, _, err := v.People.SignIn(v.ctx, form.Name, password, console.From{Client: v.client(v.r), Agent: v.r.UserAgent()})
-	if err != nil {
-		var expected bool
-		if form.Error, expected = sentence(err); !expected {
-			v.Log.Error("sign in to the console", "err", err)
-		}
-		v.bare(http.StatusUnauthorized, "Sign in", signInPage(form))
-		return
-	}
-	http.SetCookie(v.w, v.cookie(v.r, cookieName, token, 0))
-	v.redirect(form.To)
+	token, _, err := v.People.SignIn(v.ctx, form.Name, password, v.from())
+	v.enterWith(token, form.To, form, err)
 }
 
 func (v *visit) signOut() {

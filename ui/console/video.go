@@ -244,7 +244,7 @@ func (v *visit) player() {
 		v.fail(err)
 		return
 	}
-	v.redirect("/s/"+session.Token+"/")
+	v.redirect("/s/" + session.Token + "/")
 }
 
 func (v *visit) poster() {

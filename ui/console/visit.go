@@ -118,14 +118,20 @@ func (v *visit) redirect(to string) {
 	http.Redirect(v.w, v.r, at(v.ctx, to), http.StatusSeeOther)
 }
 
-// page shows a page in the frame.
-func (v *visit) page(status int, title, active string, body templ.Component) {
-	v.render(status, frame(v.newFrame(title, active), body))
+// page shows a page in the frame, with the scripts that it needs besides.
+func (v *visit) page(status int, title, active string, body templ.Component, scripts ...string) {
+	f := v.newFrame(title, active)
+	f.Scripts = scripts
+	v.render(status, frame(f, body))
 }
 
 // bare shows a page without navigation: before sign-in.
 func (v *visit) bare(status int, title string, body templ.Component) {
-	v.render(status, bareFrame(frameView{Assets: v.Assets, Title: title, Said: v.takeFlash()}, body))
+	v.withScripts(status, title, body)
+}
+
+func (v *visit) withScripts(status int, title string, body templ.Component, scripts ...string) {
+	v.render(status, bareFrame(frameView{Assets: v.Assets, Title: title, Said: v.takeFlash(), Scripts: scripts}, body))
 }
 
 // refuse shows what is wrong and what to do.
