@@ -181,7 +181,8 @@ func (s *Service) AddPasskey(ctx context.Context, name, ticket, answer string) e
 	return s.Audit.Append(ctx, Change{Action: "passkey.create", Object: person, After: map[string]any{"name": name, "id": rec.ID}})
 }
 
-// RemovePasskey: passkey_not_found. Scope: admin, or the passkey's own person.
+// RemovePasskey removes a passkey: passkey_not_found. Scope: admin, or the
+// passkey's own person.
 func (s *Service) RemovePasskey(ctx context.Context, id string) error {
 	p, err := s.Catalog.Passkeys.Get(ctx, id)
 	if err != nil {
