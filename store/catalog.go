@@ -24,6 +24,7 @@ type Catalog struct {
 	People          Table[Person]
 	SetupLinks      Table[SetupLink]
 	ConsoleSessions Table[ConsoleSession]
+	Passkeys        Table[Passkey]
 	Audit           Table[AuditEntry]
 	AuditHeads      Table[AuditHead]
 	Alerts          Table[Alert]

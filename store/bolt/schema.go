@@ -33,6 +33,7 @@ const (
 	bucketPeople   = "people"
 	bucketSetup    = "setuplinks"
 	bucketConsole  = "consolesessions"
+	bucketPasskeys = "passkeys"
 	bucketAudit    = "audit"
 	bucketHeads    = "auditheads"
 	bucketAlerts   = "alerts"
@@ -54,7 +55,7 @@ func buckets() []string {
 		bucketVideos, bucketTasks, bucketUploads, bucketKeys,
 		bucketRules, bucketSessions, bucketCodes, bucketSignOuts, bucketCursors,
 		bucketWebhooks, bucketDelivery,
-		bucketPeople, bucketSetup, bucketConsole, bucketAudit, bucketHeads, bucketAlerts,
+		bucketPeople, bucketSetup, bucketConsole, bucketPasskeys, bucketAudit, bucketHeads, bucketAlerts,
 	} {
 		names = append(names, table, table+indexSuffix)
 	}
