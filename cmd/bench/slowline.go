@@ -159,7 +159,7 @@ func (l *slowLine) address() string { return l.listener.Addr().String() }
 
 func (l *slowLine) close() {
 	l.end()
-	l.listener.Close()
+	_ = l.listener.Close() // there is nothing to save
 	l.running.Wait()
 }
 
@@ -175,7 +175,7 @@ func (l *slowLine) accept() {
 
 // carry passes on what one connection sends and is answered.
 func (l *slowLine) carry(from net.Conn) {
-	defer from.Close()
+	defer shut(from)
 	if sleep(l.ctx, lineTrip) != nil { // the handshake
 		return
 	}
@@ -183,14 +183,17 @@ func (l *slowLine) carry(from net.Conn) {
 	if err != nil {
 		return
 	}
-	defer to.Close()
-	stop := context.AfterFunc(l.ctx, func() { from.Close(); to.Close() })
+	defer shut(to)
+	stop := context.AfterFunc(l.ctx, func() { shut(from); shut(to) })
 	defer stop()
 	var both sync.WaitGroup
 	both.Go(func() { l.pass(to, from, l.up) })
 	both.Go(func() { l.pass(from, to, l.down) })
 	both.Wait()
 }
+
+// shut closes a connection of which nothing more is wanted.
+func shut(c net.Conn) { _ = c.Close() }
 
 // packet is what arrives at a time.
 type packet struct {
@@ -203,13 +206,13 @@ func (l *slowLine) pass(to, from net.Conn, limit *rate.Limiter) {
 	under := make(chan packet, 256) // what is on its way
 	var sender sync.WaitGroup
 	sender.Go(func() {
-		defer to.Close() // a half-closed connection is of no use to HTTP
+		defer shut(to) // a half-closed connection is of no use to HTTP
 		for p := range under {
 			if sleep(l.ctx, time.Until(p.at)) != nil {
 				continue
 			}
 			if _, err := to.Write(p.data); err != nil {
-				from.Close() // the reader ends
+				shut(from) // the reader ends
 			}
 		}
 	})
@@ -221,7 +224,7 @@ func (l *slowLine) pass(to, from net.Conn, limit *rate.Limiter) {
 		}
 		if err != nil {
 			if !errors.Is(err, io.EOF) {
-				to.Close()
+				shut(to)
 			}
 			break
 		}
