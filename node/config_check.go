@@ -173,8 +173,9 @@ func checkProfile(v *checker, key string, p media.Profile) {
 	}
 	v.oneOf(key+".preset", p.Preset, "ultrafast", "superfast", "veryfast", "faster", "fast",
 		"medium", "slow", "slower", "veryslow")
-	v.seconds(key+".segment_seconds", p.SegmentSeconds)
-	v.seconds(key+".first_segment_seconds", p.FirstSegmentSeconds)
+	v.seconds(key+".segment_seconds", p.SegmentSeconds, 0.5, 30)
+	v.seconds(key+".first_segment_seconds", p.FirstSegmentSeconds, 0.5, 30)
+	v.seconds(key+".copy_group_seconds", p.CopyGroupSeconds, 1, media.MaxCopyGroup)
 	v.count(key+".audio_bit_rate", p.AudioBitRate, 16_000, 512_000)
 }
 
@@ -233,9 +234,9 @@ func (v *checker) name(key, value string) {
 	}
 }
 
-func (v *checker) seconds(key string, s float64) {
-	if !(s >= 0.5 && s <= 30) {
-		v.fault(key, s, "write a number of seconds from 0.5 to 30")
+func (v *checker) seconds(key string, s, least, most float64) {
+	if !(s >= least && s <= most) { // so that NaN fails too
+		v.fault(key, s, fmt.Sprintf("write a number of seconds from %g to %g", least, most))
 	}
 }
 

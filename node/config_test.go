@@ -133,6 +133,8 @@ func TestLoadErrors(t *testing.T) {
 		{name: "profile", yaml: "transcoder: {profiles: {'A b': {}}}", want: []string{"transcoder.profiles", `"A b"`}},
 		{name: "rung", yaml: "transcoder: {profiles: {p: {rungs: [{name: a, height: 100, crf: 99, max_rate: 99999, buf_size: 99999}]}}}",
 			want: []string{"transcoder.profiles.p.rungs[0].crf", "0 to 51"}},
+		{name: "copied groups", yaml: "transcoder: {profiles: {p: {copy_group_seconds: 13}}}",
+			want: []string{"transcoder.profiles.p.copy_group_seconds", `"13"`, "1 to 12"}},
 		{name: "hold", yaml: "streaming: {hold: 20s}", want: []string{"streaming.hold", "20s", "9.5s"}},
 		{name: "listen", yaml: "monitor: {listen: '6060'}", want: []string{"monitor.listen", "127.0.0.1:6060"}},
 		{name: "origin with a path", yaml: "cors: {allowed_origins: ['https://app.example.org/']}", want: []string{"cors.allowed_origins", "https://app.example.org"}},

@@ -58,7 +58,7 @@ func smallProfile(copied bool) Profile {
 			{Name: "180p", Height: 180, CRF: 28, MaxRate: 800_000, BufSize: 1_200_000},
 			{Name: "90p", Height: 90, CRF: 28, MaxRate: 300_000, BufSize: 450_000},
 		},
-		Preset: "veryfast", SegmentSeconds: 1.5, FirstSegmentSeconds: 1, Copy: copied, AudioBitRate: 96_000,
+		Preset: "veryfast", SegmentSeconds: 1.5, FirstSegmentSeconds: 1, Copy: copied, CopyGroupSeconds: 5, AudioBitRate: 96_000,
 	}
 }
 
