@@ -65,7 +65,7 @@ func TestEditionWithoutACopy(t *testing.T) {
 // The key frames of the I-frame playlist where no rendition had any: the
 // smallest was a copy.
 func TestEditionPlansIFrames(t *testing.T) {
-	film := shoot(t, Profile{Preset: "ultrafast", SegmentSeconds: 10, FirstSegmentSeconds: 10, Copy: true, AudioBitRate: 64_000}, "clip.mp4",
+	film := shoot(t, Profile{Preset: "ultrafast", SegmentSeconds: 10, FirstSegmentSeconds: 10, Copy: true, CopyGroupSeconds: MaxCopyGroup, AudioBitRate: 64_000}, "clip.mp4",
 		"-f lavfi -i testsrc2=size=320x180:rate=25 -t 10 -c:v libx264 -preset ultrafast -pix_fmt yuv420p -g 250")
 	wantNames(t, film.Plan.Renditions, "source")
 	next := film.edition(t, smallProfile(true))

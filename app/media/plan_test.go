@@ -200,7 +200,7 @@ func TestDecideClips(t *testing.T) {
 		segments   int
 		renditions int
 	}{
-		{"bbb480.mp4", 720, 5, 3},
+		{"bbb480.mp4", 720, 9, 3},
 		{"car-detection.mp4", 377, 7, 2},
 	} {
 		path := filepath.Join("..", "..", "..", "shared", "media", tc.name)
