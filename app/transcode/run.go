@@ -61,7 +61,7 @@ func (s *Service) resume(ctx context.Context) error {
 	if err := errors.Join(os.RemoveAll(s.Scratch), os.MkdirAll(s.Scratch, 0o700)); err != nil {
 		return fmt.Errorf("clear scratch directory: %w", err)
 	}
-	jobs, err := s.Queue.Reap(ctx, reapRequest(store.Dead{Node: s.Owner.Node, Boot: s.Owner.Boot}))
+	jobs, err := s.takeBack(ctx)
 	if err != nil {
 		return fmt.Errorf("take back own leases: %w", err)
 	}
@@ -150,4 +150,24 @@ func (w *wake) fire() {
 	defer w.mu.Unlock()
 	close(w.ch)
 	w.ch = make(chan struct{})
+}
+
+// takeBackTries is how often a start asks a queue that fails.
+const takeBackTries = 5
+
+// takeBack takes back the leases that earlier runs of this node left. A start
+// that fails stops the node, so one failed call of the queue is not enough.
+func (s *Service) takeBack(ctx context.Context) (jobs []store.Job, err error) {
+	for try := range takeBackTries {
+		jobs, err = s.Queue.Reap(ctx, reapRequest(store.Dead{Node: s.Owner.Node, Boot: s.Owner.Boot}))
+		if err == nil {
+			return jobs, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(250 * time.Millisecond << try):
+		}
+	}
+	return nil, err
 }
