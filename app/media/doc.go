@@ -10,6 +10,9 @@
 //	MasterPlaylist, MediaPlaylist, IFramePlaylist, MPD    plan → text
 //	Tools.Poster, Tools.Storyboard                        source → stills
 //
+// The packets of a source are read from the sample tables of a plain MP4
+// (listing.go), of anything else by ffprobe (index.go); both say the same.
+//
 // # Time
 //
 // The timeline is in ticks of the source's time base, relative to the first
