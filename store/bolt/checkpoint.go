@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 
 	"go.etcd.io/bbolt"
-	"golang.org/x/sys/unix"
 
 	"streamgate/store"
 )
@@ -293,17 +292,4 @@ func (d *durability) close() error {
 		err = errors.Join(err, d.redo.close())
 	}
 	return err
-}
-
-// trim gives the memory back that the pages of the file take up in this
-// process. They stay in the system's cache, and are there again when they are
-// read.
-func trim(b *bbolt.DB) {
-	_ = b.View(func(tx *bbolt.Tx) error {
-		_, _, errno := unix.Syscall(unix.SYS_MADVISE, b.Info().Data, uintptr(tx.Size()), unix.MADV_DONTNEED)
-		if errno != 0 {
-			return errno
-		}
-		return nil
-	}) // it is a favour: without it nothing fails
 }

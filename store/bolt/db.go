@@ -47,6 +47,7 @@ type Options struct {
 type DB struct {
 	bolt *bbolt.DB
 	w    *writer
+	trim trimmer
 	now  func() time.Time
 }
 
@@ -68,7 +69,7 @@ func Open(path string, opts Options) (*DB, error) {
 		return nil, fmt.Errorf("open database %s: %w", path, errors.Join(err, b.Close()))
 	}
 	trim(b)
-	db := &DB{bolt: b, w: newWriter(b, disk), now: opts.Now}
+	db := &DB{bolt: b, w: newWriter(b, disk), trim: trimmer{bolt: b}, now: opts.Now}
 	if db.now == nil {
 		db.now = time.Now
 	}
@@ -150,6 +151,7 @@ func (db *DB) view(ctx context.Context, fn func(*bbolt.Tx) error) error {
 		return err
 	}
 	err := db.bolt.View(fn)
+	db.trim.used()
 	if errors.Is(err, berrors.ErrDatabaseNotOpen) {
 		return ErrClosed
 	}
@@ -159,5 +161,6 @@ func (db *DB) view(ctx context.Context, fn func(*bbolt.Tx) error) error {
 // write runs fn in a write transaction that it may share with others; see
 // writer for what fn must keep to.
 func (db *DB) write(ctx context.Context, fn func(*change) error) error {
+	defer db.trim.used()
 	return db.w.do(ctx, fn)
 }

@@ -18,7 +18,7 @@ import (
 // Numbers are in the machine's order.
 type meta []byte
 
-const metaSize = 80
+const metaSize, metaHeader = 80, 16
 
 func (m meta) pageSize() int64 { return int64(binary.NativeEndian.Uint32(m[24:])) }
 func (m meta) txid() uint64    { return binary.NativeEndian.Uint64(m[64:]) }

@@ -110,8 +110,9 @@ func putBack(path string, base meta) (err error) {
 	if _, err := file.WriteAt(base, base.slot()*base.pageSize()); err != nil {
 		return err
 	}
-	// The other page is of a state whose pages may be missing.
-	if _, err := file.WriteAt(make([]byte, metaSize), (1-base.slot())*base.pageSize()); err != nil {
+	// The other page is of a state whose pages may be missing. Its header stays:
+	// who checks the file looks at each page's.
+	if _, err := file.WriteAt(make([]byte, metaSize-metaHeader), (1-base.slot())*base.pageSize()+metaHeader); err != nil {
 		return err
 	}
 	return datasync(file)
