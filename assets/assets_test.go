@@ -42,7 +42,7 @@ var types = map[string]string{
 	"uPlot.iife.min.js": "text/javascript; charset=utf-8",
 	"uPlot.min.css":     "text/css; charset=utf-8",
 
-	"console.css":   "text/css; charset=utf-8",
+	"console.css": "text/css; charset=utf-8",
 }
 
 func load(t *testing.T) *Set {
