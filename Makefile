@@ -53,10 +53,14 @@ assets/node_modules/.package-lock.json: assets/package-lock.json assets/package.
 	@cd assets && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error
 	touch node_modules/.package-lock.json
 
-SCRIPTS := hls.js/dist/hls.min.js htmx.org/dist/htmx.min.js htmx.org/dist/ext/hx-sse.min.js tus-js-client/dist/tus.min.js uplot/dist/uPlot.iife.min.js uplot/dist/uPlot.min.css
+SCRIPTS := hls.js/dist/hls.min.js htmx.org/dist/htmx.min.js htmx.org/dist/ext/hx-sse.min.js tus-js-client/dist/tus.min.js \
+	swagger-ui-dist/swagger-ui-bundle.js swagger-ui-dist/swagger-ui.css \
+	uplot/dist/uPlot.iife.min.js uplot/dist/uPlot.min.css
 
 assets/dist/.copied: assets/node_modules/.package-lock.json
-	@mkdir -p assets/dist && cp $(addprefix assets/node_modules/,$(SCRIPTS)) assets/dist/ && touch $@
+	@rm -rf assets/dist && mkdir -p assets/dist
+	for f in $(addprefix assets/node_modules/,$(SCRIPTS)); do gzip -9nc $$f >assets/dist/$$(basename $$f).gz; done
+	touch $@
 
 .PHONY: assets
 assets: assets/dist/.copied ## fetch the scripts that pages load
@@ -117,6 +121,13 @@ test: install-run install-test assets ## install what the tests need and run the
 .PHONY: chaos
 chaos: install-run install-test assets ## kill -9 the node 20 times in one chunk, 20 at random, and 40 ffmpegs (CHAOS_KILLS=20)
 	@CHAOS_KILLS=$${CHAOS_KILLS:-20} go test -count=1 -timeout 40m -v -run 'TestChaos' ./cmd/streamgate/e2e
+
+.PHONY: test-jaeger
+test-jaeger: install-run assets bin/jaeger ## build a Jaeger (some minutes, once) and read a video's trace back from it
+	@JAEGER=$(CURDIR)/bin/jaeger go test -count=1 -v -run TestJaeger ./node
+
+bin/jaeger: cmd/backends/jaeger/go.mod # a module of its own: the product's go.mod knows nothing of it
+	@cd cmd/backends/jaeger && CGO_ENABLED=0 go build -trimpath -o ../../../$@ github.com/jaegertracing/jaeger/cmd/all-in-one
 
 .PHONY: fuzz
 fuzz: assets ## fuzz each parser for FUZZTIME (default 20s)

@@ -1,5 +1,5 @@
 // Package assets holds what a page loads besides itself: our own scripts and
-// styles (src) and third-party scripts (dist, copied from npm at build time by
+// styles (src) and third-party ones (dist, packed from npm at build time by
 // "make assets", pinned by package-lock.json).
 //
 // # Usage
@@ -30,6 +30,7 @@ import (
 	"embed"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/http"
 	"path"
@@ -38,7 +39,7 @@ import (
 	"sync"
 )
 
-//go:embed src/* dist/*.js dist/*.css
+//go:embed src/* dist/*.gz
 var files embed.FS
 
 // Prefix is the path under which a Set is mounted.
@@ -57,9 +58,9 @@ type Set struct {
 }
 
 type file struct {
-	body   []byte
 	mime   string
-	packed func() []byte // gzip, made at the first request
+	plain  func() []byte
+	packed func() []byte // gzip
 }
 
 // Load hashes the embedded files.
@@ -73,7 +74,8 @@ func Load() (*Set, error) {
 		if err != nil {
 			return err
 		}
-		base, ext := path.Base(name), path.Ext(name)
+		base := strings.TrimSuffix(path.Base(name), packedExt)
+		ext := path.Ext(base)
 		kind, ok := mimeType(ext)
 		if !ok {
 			return fmt.Errorf("asset %s is of no known type", name)
@@ -84,13 +86,27 @@ func Load() (*Set, error) {
 			return fmt.Errorf("two assets are named %s", base)
 		}
 		s.paths[base] = url
-		s.files[url] = file{body: body, mime: kind, packed: sync.OnceValue(func() []byte { return pack(body) })}
+		s.files[url] = newFile(kind, body, base != path.Base(name))
 		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("load assets: %w", err)
 	}
 	return s, nil
+}
+
+// packedExt marks the files that are embedded packed.
+const packedExt = ".gz"
+
+// newFile takes a file as it is embedded. What is embedded packed is unpacked
+// for the few who ask for it so; our own files are small and are packed at the
+// first request.
+func newFile(mime string, body []byte, packed bool) file {
+	asIs := func() []byte { return body }
+	if packed {
+		return file{mime, func() []byte { return unpack(body) }, asIs}
+	}
+	return file{mime, asIs, sync.OnceValue(func() []byte { return pack(body) })}
 }
 
 // mimeType does not ask the machine's table: browsers run no script of a type
@@ -128,11 +144,12 @@ func (s *Set) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Cache-Control", "public, max-age=31536000, immutable")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Vary", "Accept-Encoding")
-	body := f.body
+	read := f.plain
 	if acceptsGzip(r.Header) {
 		h.Set("Content-Encoding", "gzip")
-		body = f.packed()
+		read = f.packed
 	}
+	body := read()
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	if r.Method != http.MethodHead {
 		w.Write(body)
@@ -152,6 +169,19 @@ func acceptsGzip(h http.Header) bool {
 		return !weighted || err != nil || weight > 0
 	}
 	return false
+}
+
+// unpack returns nothing of a file that is not whole, which its test shows.
+func unpack(packed []byte) []byte {
+	zip, err := gzip.NewReader(bytes.NewReader(packed))
+	if err != nil {
+		return nil
+	}
+	body, err := io.ReadAll(zip)
+	if err != nil {
+		return nil
+	}
+	return body
 }
 
 func pack(body []byte) []byte {

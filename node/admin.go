@@ -55,6 +55,7 @@ func (admin) Start(ctx context.Context, k *Kernel) error {
 		ready.Listeners = k.state.listeners() // whoever has the socket may know them
 		writeReadiness(w, ready)
 	})
+	mux.HandleFunc("POST "+SetupLinkPath, k.serveSetupLink)
 	mux.Handle("/", asAdmin(k.Mux, k.PublicURL))
 	return k.Serve(ctx, Server{Name: adminServer, Listener: ln, Handler: mux})
 }

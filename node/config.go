@@ -211,10 +211,17 @@ type Access struct {
 	DemoChain string `yaml:"demo_chain"`
 }
 
-// Console is the operator's pages, under /console/ of the public port.
+// Console is the operator's pages, under /console/.
 type Console struct {
 	// Enabled serves them. Default: true.
 	Enabled bool `yaml:"enabled"`
+	// Listen is an address of its own, host:port; the public port then answers
+	// 404 for it. Default: empty, the public port.
+	Listen string `yaml:"listen"`
+	// PublicURL is its base URL behind a proxy, with the path of
+	// api_gateway.public_url, if it has one; only with Listen. Default: empty,
+	// http and Listen.
+	PublicURL string `yaml:"public_url"`
 	// SessionTTL is how long a person stays signed in without using the console.
 	// Default: 12h.
 	SessionTTL time.Duration `yaml:"session_ttl"`

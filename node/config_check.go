@@ -33,7 +33,7 @@ func (c *Config) Validate() error {
 	v.between("streaming.hold", c.Streaming.Hold, 0, 9500*time.Millisecond)
 	c.Access.check(v)
 	c.Embed.check(v)
-	v.between("console.session_ttl", c.Console.SessionTTL, time.Minute, 90*24*time.Hour)
+	c.checkConsole(v)
 	if len(c.Chains) > 0 && len(c.APIGateway.TrustedProxies) > 0 && c.APIGateway.PublicURL == "" {
 		v.fault("api_gateway.public_url", "", "behind a proxy, wallets sign in for the site of that name: write its whole URL")
 	}
@@ -92,6 +92,25 @@ func (a *Alerts) check(v *checker) {
 	v.between("alerts.disk_full_within", a.DiskFullWithin, 0, 30*24*time.Hour)
 	if u, err := url.Parse(a.NtfyURL); a.NtfyURL != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || len(u.Path) < 2) {
 		v.fault("alerts.ntfy_url", "(secret)", "write the whole URL of a topic, like https://ntfy.sh/your-topic, or leave it empty")
+	}
+}
+
+func (c *Config) checkConsole(v *checker) {
+	console := &c.Console
+	v.between("console.session_ttl", console.SessionTTL, time.Minute, 90*24*time.Hour)
+	if console.Listen != "" {
+		v.address("console.listen", console.Listen)
+	}
+	if console.PublicURL == "" {
+		return
+	}
+	u, err := url.Parse(console.PublicURL)
+	root := c.APIGateway.root()
+	switch {
+	case console.Listen == "":
+		v.fault("console.public_url", console.PublicURL, "the console is at api_gateway.public_url unless console.listen gives it an address of its own; leave it empty")
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || strings.TrimRight(u.Path, "/") != root:
+		v.fault("console.public_url", console.PublicURL, "write a whole URL like https://console.example.org"+root+", with the path of api_gateway.public_url")
 	}
 }
 
@@ -154,8 +173,9 @@ func checkProfile(v *checker, key string, p media.Profile) {
 	}
 	v.oneOf(key+".preset", p.Preset, "ultrafast", "superfast", "veryfast", "faster", "fast",
 		"medium", "slow", "slower", "veryslow")
-	v.seconds(key+".segment_seconds", p.SegmentSeconds)
-	v.seconds(key+".first_segment_seconds", p.FirstSegmentSeconds)
+	v.seconds(key+".segment_seconds", p.SegmentSeconds, 0.5, 30)
+	v.seconds(key+".first_segment_seconds", p.FirstSegmentSeconds, 0.5, 30)
+	v.seconds(key+".copy_group_seconds", p.CopyGroupSeconds, 1, media.MaxCopyGroup)
 	v.count(key+".audio_bit_rate", p.AudioBitRate, 16_000, 512_000)
 }
 
@@ -214,9 +234,9 @@ func (v *checker) name(key, value string) {
 	}
 }
 
-func (v *checker) seconds(key string, s float64) {
-	if !(s >= 0.5 && s <= 30) {
-		v.fault(key, s, "write a number of seconds from 0.5 to 30")
+func (v *checker) seconds(key string, s, least, most float64) {
+	if !(s >= least && s <= most) { // so that NaN fails too
+		v.fault(key, s, fmt.Sprintf("write a number of seconds from %g to %g", least, most))
 	}
 }
 

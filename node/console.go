@@ -2,13 +2,17 @@ package node
 
 import (
 	"context"
-	"fmt"
+	"encoding/json"
 	"net/http"
 	"path"
+	"strings"
 	"time"
+
+	"connectrpc.com/connect"
 
 	"streamgate/app/access/sessions"
 	"streamgate/app/console"
+	"streamgate/app/rpc"
 	"streamgate/assets"
 	"streamgate/ui"
 	pages "streamgate/ui/console"
@@ -84,6 +88,7 @@ func (c *consoling) startPages(ctx context.Context, k *Kernel, set *assets.Set) 
 	log := k.Log.With("service", "console")
 	people := console.New(console.Config{
 		Catalog: k.Stores.Catalog, Cache: k.Stores.Cache, Audit: k.audit, Log: log, SessionTTL: k.Config.Console.SessionTTL,
+		Site: k.consoleURL,
 	})
 	trusted, err := k.Config.APIGateway.trustedProxies()
 	if err != nil {
@@ -100,12 +105,12 @@ func (c *consoling) startPages(ctx context.Context, k *Kernel, set *assets.Set) 
 		People: people, Audit: k.audit, Bus: k.Bus, Assets: set,
 		Uploads: k.Mounts["/api/v1/uploads/"], PutSource: k.Mounts["PUT /api/v1/videos/{id}/source"].ServeHTTP, Still: still,
 		Decisions: k.decisions.Last, Settings: k.Config.settings, Chains: k.chainStates,
-		PublicURL: k.Config.APIGateway.PublicURL, TrustedProxies: trusted, Log: log,
+		PublicURL: k.consolePublicURL(), SiteURL: k.siteURL, TrustedProxies: trusted, Log: log,
 	})
 	if err != nil {
 		return err
 	}
-	c.pages.Routes(k.Mux)
+	c.pages.Routes(k.consoleMux())
 	k.people = people
 	// Event streams end as soon as the node begins to stop: they would hold up
 	// the servers.
@@ -119,6 +124,52 @@ func (c *consoling) Stop(context.Context) error {
 		c.pages.Close()
 	}
 	return nil
+}
+
+// consoleServer is the name of the server on console.listen.
+const consoleServer = "console"
+
+// consoleMux is where the console's routes go: the public port's, or one of its
+// own, which has the rest too: pages hold the player.
+func (k *Kernel) consoleMux() *http.ServeMux {
+	if k.Config.Console.Listen == "" {
+		return k.Mux
+	}
+	k.ownConsole = http.NewServeMux()
+	k.ownConsole.Handle("/", k.Mux)
+	return k.ownConsole
+}
+
+// consolePublicURL is the configured base URL of the console, "" if it is what
+// requests say.
+func (k *Kernel) consolePublicURL() string {
+	if k.Config.Console.Listen == "" {
+		return k.Config.APIGateway.PublicURL
+	}
+	return k.Config.Console.PublicURL
+}
+
+// siteURL is the base URL of viewers' pages for who asks the console.
+func (k *Kernel) siteURL(r *http.Request) string {
+	if k.Config.Console.Listen == "" {
+		return k.baseURL(r)
+	}
+	return k.PublicURL()
+}
+
+// consoleURL is the base URL of the console, without a trailing slash.
+func (k *Kernel) consoleURL() string {
+	if k.Config.Console.Listen == "" {
+		return k.PublicURL()
+	}
+	if base := k.Config.Console.PublicURL; base != "" {
+		return strings.TrimRight(base, "/")
+	}
+	addr := k.state.addr(consoleServer)
+	if addr == "" {
+		addr = k.Config.Console.Listen
+	}
+	return plainURL(addr) + k.Config.APIGateway.root()
 }
 
 // stillTicket is how long a ticket for one still is good.
@@ -139,20 +190,43 @@ func (k *Kernel) stills(ctx context.Context) (func(http.ResponseWriter, *http.Re
 	}, nil
 }
 
-// SetupLink makes a link that lets its first user become admin of the console,
-// once, within a day; one that was made before no longer counts.
-func (n *Node) SetupLink(ctx context.Context) (string, error) {
-	if n.kernel.people == nil {
-		return "", fmt.Errorf("this node has no console: set console.enabled to true")
-	}
-	token, err := n.kernel.people.SetupToken(ctx)
-	if err != nil {
-		return "", err
-	}
-	return n.kernel.PublicURL() + console.SetupPath + token, nil
+// SetupLinkPath is where the admin socket makes a set-up link: POST, with
+// ?reset=true for one that may name a person that there is.
+const SetupLinkPath = "/setup-link"
+
+// SetupLink is the answer.
+type SetupLink struct {
+	Link    string `json:"link"`    // makes one admin, once, within a day
+	Console string `json:"console"` // where people sign in afterwards
 }
 
-// FirstLink is SetupLink while nobody can sign in yet, and "" afterwards.
+// setupLink makes a link; one that was made before no longer counts.
+func (k *Kernel) setupLink(ctx context.Context, reset bool) (SetupLink, error) {
+	if k.people == nil {
+		return SetupLink{}, rpc.Errorf(connect.CodeFailedPrecondition, "no_console", "This node has no console: set console.enabled to true.")
+	}
+	token, err := k.people.SetupToken(ctx, reset)
+	if err != nil {
+		return SetupLink{}, err
+	}
+	base := k.consoleURL()
+	return SetupLink{Link: base + console.SetupPath + token, Console: base + "/console/"}, nil
+}
+
+// serveSetupLink answers SetupLinkPath.
+func (k *Kernel) serveSetupLink(w http.ResponseWriter, r *http.Request) {
+	link, err := k.setupLink(rpc.WithIdentity(r.Context(), rpc.Identity{Scope: rpc.ScopeAdmin}), r.FormValue("reset") == "true")
+	if err != nil {
+		rpc.WriteProblem(w, r, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	_ = json.NewEncoder(w).Encode(link) // the client is gone if it fails
+}
+
+// FirstLink makes a set-up link while nobody can sign in yet, and is ""
+// afterwards.
 func (n *Node) FirstLink(ctx context.Context) (string, error) {
 	if n.kernel.people == nil {
 		return "", nil
@@ -161,5 +235,6 @@ func (n *Node) FirstLink(ctx context.Context) (string, error) {
 	if err != nil || !empty {
 		return "", err
 	}
-	return n.SetupLink(ctx)
+	made, err := n.kernel.setupLink(ctx, false)
+	return made.Link, err
 }

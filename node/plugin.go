@@ -60,17 +60,18 @@ type Kernel struct {
 	Mounts map[string]http.Handler
 	Auth   gateway.Authenticator // from part metadata on
 
-	audit     *console.Log                       // from part audit on
-	decisions *console.Decisions                 // likewise
-	people    *console.Service                   // from part console on; nil without a console
-	media     http.Handler                       // /s/ and /v/, from part streaming on
-	tickets   stream.Verifier                    // of playback, from part tickets on
-	baseURL   func(*http.Request) string         // of links in an answer, from part gateway on
-	ffmpeg    func() (version string, err error) // as found at start; from part tools on
-	state     *state
-	draining  context.Context // done when the node begins to stop
-	scope     *scope          // of the part that is being started
-	fail      func(error)     // stops the node
+	audit      *console.Log                       // from part audit on
+	decisions  *console.Decisions                 // likewise
+	people     *console.Service                   // from part console on; nil without a console
+	ownConsole *http.ServeMux                     // of console.listen, from part console on; nil without
+	media      http.Handler                       // /s/ and /v/, from part streaming on
+	tickets    stream.Verifier                    // of playback, from part tickets on
+	baseURL    func(*http.Request) string         // of links in an answer, from part gateway on
+	ffmpeg     func() (version string, err error) // as found at start; from part tools on
+	state      *state
+	draining   context.Context // done when the node begins to stop
+	scope      *scope          // of the part that is being started
+	fail       func(error)     // stops the node
 }
 
 // Stores are the contracts of package store.

@@ -155,6 +155,11 @@ func (k *Kernel) PublicURL() string {
 	if addr == "" {
 		addr = k.Config.APIGateway.addr(k.Config.APIGateway.Port)
 	}
+	return plainURL(addr)
+}
+
+// plainURL is the base URL of a server on this machine.
+func plainURL(addr string) string {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return ""

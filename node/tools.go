@@ -41,20 +41,18 @@ func FindTools(configured string) (media.Tools, error) {
 var encoders = [...]string{"libx264", "aac"}
 
 // ProbeTools runs ffmpeg to learn its version and whether it has the encoders
-// needed. It takes some tens of milliseconds. ErrTools.
+// needed, in one run: starting it takes tens of milliseconds. ErrTools.
 func ProbeTools(ctx context.Context, t media.Tools) (version string, err error) {
-	out, err := exec.CommandContext(ctx, t.FFmpeg, "-nostdin", "-version").Output()
-	if err != nil {
+	var list, banner bytes.Buffer
+	cmd := exec.CommandContext(ctx, t.FFmpeg, "-nostdin", "-encoders")
+	cmd.Stdout, cmd.Stderr = &list, &banner
+	if err := cmd.Run(); err != nil {
 		return "", fmt.Errorf("%w: %s does not run: %w", ErrTools, t.FFmpeg, err)
 	}
-	first, _, _ := strings.Cut(string(out), "\n")
+	first, _, _ := strings.Cut(banner.String(), "\n")
 	version, _, _ = strings.Cut(strings.TrimPrefix(first, "ffmpeg version "), " ")
-	list, err := exec.CommandContext(ctx, t.FFmpeg, "-nostdin", "-hide_banner", "-encoders").Output()
-	if err != nil {
-		return version, fmt.Errorf("%w: %s does not list its encoders: %w", ErrTools, t.FFmpeg, err)
-	}
 	for _, name := range encoders {
-		if !bytes.Contains(list, []byte(" "+name+" ")) {
+		if !bytes.Contains(list.Bytes(), []byte(" "+name+" ")) {
 			return version, fmt.Errorf("%w: %s %s lacks the encoder %s; install Debian's (apt-get install ffmpeg) or set transcoder.ffmpeg", ErrTools, t.FFmpeg, version, name)
 		}
 	}

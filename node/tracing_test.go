@@ -299,8 +299,9 @@ func wantParent(t *testing.T, spans map[string]span, s span) {
 		t.Errorf("%q is under %q (%v), not under %q", s.Name, parent.Name, ok, want)
 		return
 	}
+	const rounding = 2000 // ns: a Jaeger tells start and length in µs
 	if s.StartTimeUnixNano > s.EndTimeUnixNano || s.StartTimeUnixNano < parent.StartTimeUnixNano ||
-		known && s.EndTimeUnixNano > parent.EndTimeUnixNano {
+		known && s.EndTimeUnixNano > parent.EndTimeUnixNano+rounding {
 		t.Errorf("%q ran outside of %q", s.Name, parent.Name)
 	}
 }

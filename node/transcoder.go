@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"time"
 
 	"streamgate/app/gateway"
 	"streamgate/app/rpc"
@@ -34,8 +35,9 @@ func (t *transcoder) Start(ctx context.Context, k *Kernel) error {
 			Down: cfg.ScalingPolicy.ScaleDownThreshold, Interval: cfg.ScalingPolicy.CheckInterval,
 		},
 		HealthInterval: cfg.HealthCheckInterval, KeepTasks: cfg.KeepTasks,
-		DiskFloor: int64(k.Config.Upload.MinFreeDisk) * 3 / 4, // above what the store keeps free for records
-		MaxTasks:  cfg.MaxConcurrentTasks, MaxQueue: cfg.MaxQueueSize, JobTimeout: cfg.TaskTimeout,
+		KeepRetired: max(24*time.Hour, k.Config.Streaming.SessionTTL),
+		DiskFloor:   int64(k.Config.Upload.MinFreeDisk) * 3 / 4, // above what the store keeps free for records
+		MaxTasks:    cfg.MaxConcurrentTasks, MaxQueue: cfg.MaxQueueSize, JobTimeout: cfg.TaskTimeout,
 	})
 	if err != nil {
 		return err

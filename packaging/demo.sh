@@ -78,5 +78,9 @@ bin/streamgate push "$video" --data "$data" --rule "$data/rule.json" --title "$t
 echo
 echo "Open the watch page in a browser and choose the demo wallet that holds the token; while it"
 echo "plays, hand the token over, and see playback stop for one and begin for the other."
+echo
+echo "The operator's console, where this link makes the first admin, once:"
+bin/streamgate setup-link --data "$data"
+echo
 echo "Ctrl-C stops everything."
 wait "${running[1]}"

@@ -16,7 +16,13 @@ type Cache interface {
 	// calls exactly one gets it; ErrNotFound for the others.
 	Take(ctx context.Context, key string) ([]byte, error)
 	// Allow spends one token of the bucket at key, which refills at rate
-	// tokens a second up to burst. If none is left it returns how long until
-	// the next.
-	Allow(ctx context.Context, key string, rate float64, burst int) (ok bool, wait time.Duration, err error)
+	// tokens a second up to burst, and tells what is left.
+	Allow(ctx context.Context, key string, rate float64, burst int) (Allowance, error)
+}
+
+// Allowance is what Cache.Allow answers.
+type Allowance struct {
+	OK   bool          // there was a token, and it is spent
+	Left int           // whole tokens that are left; 0 if there was none
+	Next time.Duration // until there is one more than Left, more than 0
 }

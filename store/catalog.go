@@ -24,6 +24,7 @@ type Catalog struct {
 	People          Table[Person]
 	SetupLinks      Table[SetupLink]
 	ConsoleSessions Table[ConsoleSession]
+	Passkeys        Table[Passkey]
 	Audit           Table[AuditEntry]
 	AuditHeads      Table[AuditHead]
 	Alerts          Table[Alert]
@@ -37,6 +38,13 @@ type Plans interface {
 	// SavePlan stores the video's plan. A video has one plan for ever: if one
 	// is stored already it stays, and ErrExists is returned.
 	SavePlan(ctx context.Context, videoID string, p Plan) error
+	// UpdatePlan changes the plan as fn does, raises its revision by one, and
+	// returns what is stored now; ErrNotFound. If fn returns an error, nothing
+	// changes and that is returned. fn may be called more than once.
+	UpdatePlan(ctx context.Context, videoID string, fn func(*Plan) error) (Plan, error)
+	// RemovalsDue returns the videos of whose plans a retired rendition may be
+	// removed at that time, by RemovalDue.
+	RemovalsDue(ctx context.Context, at time.Time) (videoIDs []string, err error)
 	// Plan returns the video's plan; ErrNotFound.
 	Plan(ctx context.Context, videoID string) (Plan, error)
 	// MarkCells records that the cells exist. Marking one twice is harmless:
@@ -44,6 +52,9 @@ type Plans interface {
 	MarkCells(ctx context.Context, videoID string, cells ...Cell) error
 	// Cells tells which cells of the video exist; an empty Cells if none.
 	Cells(ctx context.Context, videoID string) (Cells, error)
+	// RemoveCells removes the marks of all cells of renditions; nil if there are
+	// none.
+	RemoveCells(ctx context.Context, videoID string, renditions ...string) error
 	// DeletePlan removes the plan and the cells' marks; nil if there is none.
 	DeletePlan(ctx context.Context, videoID string) error
 }
@@ -87,7 +98,7 @@ type Video struct {
 	// hashes: never shown. Without one only sessions made by a key play it.
 	Rule json.RawMessage `json:"rule,omitempty"`
 
-	Profile  string `json:"profile"`
+	Profile  string `json:"profile"`  // of the renditions that are shown, or will be first
 	Priority int    `json:"priority"` // 0–100
 
 	SizeBytes  int64  `json:"size_bytes,omitempty"` // of the source
@@ -99,6 +110,9 @@ type Video struct {
 	DurationSeconds float64 `json:"duration_seconds,omitempty"`
 	Width           int     `json:"width,omitempty"` // as displayed
 	Height          int     `json:"height,omitempty"`
+
+	// PlanRevision is the newest of the plan that the record shows.
+	PlanRevision int `json:"plan_revision,omitempty"`
 
 	TaskID     string    `json:"task_id,omitempty"`    // the newest task
 	Poster     bool      `json:"poster,omitempty"`     // the still exists

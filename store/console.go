@@ -19,7 +19,8 @@ func (p Person) Row() Row { return Row{ID: p.Name, State: p.Role} }
 
 // SetupLink makes one admin, once.
 type SetupLink struct {
-	ID      string    `json:"id"` // SHA-256 of its token, hex
+	ID      string    `json:"id"`              // SHA-256 of its token, hex
+	Reset   bool      `json:"reset,omitempty"` // it may name a person that there is
 	Created time.Time `json:"created"`
 	Expires time.Time `json:"expires"`
 }
@@ -40,6 +41,19 @@ type ConsoleSession struct {
 
 // Row implements Record.
 func (s ConsoleSession) Row() Row { return Row{ID: s.ID, Parent: s.Person} }
+
+// Passkey is one of a person's WebAuthn credentials.
+type Passkey struct {
+	ID         string          `json:"id"` // of the credential, base64url
+	Person     string          `json:"person"`
+	Name       string          `json:"name"`
+	Credential json.RawMessage `json:"credential"` // as go-webauthn keeps it: public
+	Created    time.Time       `json:"created"`
+	Used       time.Time       `json:"used,omitzero"`
+}
+
+// Row implements Record.
+func (p Passkey) Row() Row { return Row{ID: p.ID, Parent: p.Person} }
 
 // AuditEntry is one change that somebody made. Entries form a chain: Hash covers
 // the entry and the Hash of the one before it.

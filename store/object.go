@@ -57,9 +57,14 @@ func NormalKey(videoID string) string { return VideoPrefix(videoID) + "/normal.m
 // FramesKey is the index of frame times.
 func FramesKey(videoID string) string { return VideoPrefix(videoID) + "/frames" }
 
+// CellsPrefix is the prefix of the cells of a rendition.
+func CellsPrefix(videoID, rendition string) string {
+	return VideoPrefix(videoID) + "/cells/" + rendition
+}
+
 // CellKey is one cell.
 func CellKey(videoID, rendition string, segment int) string {
-	return VideoPrefix(videoID) + "/cells/" + rendition + "/" + strconv.Itoa(segment) + ".m4s"
+	return CellsPrefix(videoID, rendition) + "/" + strconv.Itoa(segment) + ".m4s"
 }
 
 // StillKey is a poster, storyboard sheet or storyboard index by file name.

@@ -2,26 +2,26 @@ package store
 
 import "slices"
 
-// Plan is all that is decided about a video before anything is encoded. It
-// never changes: playlists, manifests and workers rely on it.
+// Plan is all that is decided about a video before anything is encoded. The
+// source and the timeline never change, and neither does a rendition:
+// playlists, manifests and workers rely on it. Which renditions are shown may
+// change, see Edition.
 type Plan struct {
 	Source     Source      `json:"source"`
 	Timeline   Timeline    `json:"timeline"`
-	Renditions []Rendition `json:"renditions"` // in playlist order: video by falling rate, then audio
-	// IFrames are the times of the key frames that the I-frame playlist names,
-	// in ticks of the timeline: those of the smallest rendition of pictures.
-	// Empty where that has one a cell.
-	IFrames []int64 `json:"i_frames,omitempty"`
-}
+	Renditions []Rendition `json:"renditions"` // that are shown, in playlist order: video by falling rate, then audio
+	// Profile is what Renditions were planned with; "" in a plan of before
+	// there were editions.
+	Profile string `json:"profile,omitempty"`
 
-// Rendition returns the rendition of that name.
-func (p *Plan) Rendition(name string) (*Rendition, bool) {
-	for i := range p.Renditions {
-		if p.Renditions[i].Name == name {
-			return &p.Renditions[i], true
-		}
-	}
-	return nil, false
+	// Revision grows by one with every UpdatePlan.
+	Revision int `json:"revision,omitempty"`
+	// Next is being made, and shown once it is whole.
+	Next *Edition `json:"next,omitempty"`
+	// Retired are not shown any more; players may still have their addresses.
+	Retired []Retired `json:"retired,omitempty"`
+	// Names were those of renditions that are removed: never given again.
+	Names []string `json:"names,omitempty"`
 }
 
 // Source is what ffmpeg needs to read the source again exactly.
@@ -48,6 +48,9 @@ type Source struct {
 	Height int `json:"height,omitempty"`
 	// FrameRate is the average, frames per second.
 	FrameRate float64 `json:"frame_rate,omitempty"`
+	// MaxRate is above what an encode cannot show more than is there, bit/s; 0
+	// if that is not known.
+	MaxRate int `json:"max_rate,omitempty"`
 }
 
 // Timeline is the video's segments: computed once from the source's packet
@@ -117,12 +120,15 @@ type Rendition struct {
 	AverageBandwidth int `json:"average_bandwidth"` // estimate, bit/s
 
 	// Video.
-	Width   int    `json:"width,omitempty"`
-	Height  int    `json:"height,omitempty"`
-	CRF     int    `json:"crf,omitempty"`
-	MaxRate int    `json:"max_rate,omitempty"` // bit/s
-	BufSize int    `json:"buf_size,omitempty"` // bit
-	Preset  string `json:"preset,omitempty"`
+	// IFrames are the times of the key frames that the I-frame playlist names,
+	// in ticks of the timeline. Empty where there is one a cell.
+	IFrames []int64 `json:"i_frames,omitempty"`
+	Width   int     `json:"width,omitempty"`
+	Height  int     `json:"height,omitempty"`
+	CRF     int     `json:"crf,omitempty"`
+	MaxRate int     `json:"max_rate,omitempty"` // bit/s
+	BufSize int     `json:"buf_size,omitempty"` // bit
+	Preset  string  `json:"preset,omitempty"`
 
 	// Audio.
 	SampleRate int    `json:"sample_rate,omitempty"`
@@ -183,13 +189,16 @@ func (c Cells) Playable(p *Plan, segment int) bool {
 	return true
 }
 
-// Complete tells whether every cell of the plan exists.
+// Complete tells whether every cell of what the plan shows exists.
 func (c Cells) Complete(p *Plan) bool { return c.Missing(p) == 0 }
 
-// Missing counts the plan's cells that do not exist yet.
-func (c Cells) Missing(p *Plan) int {
-	missing := len(p.Renditions) * p.Timeline.Segments()
-	for _, r := range p.Renditions {
+// Missing counts the cells of what the plan shows that do not exist yet.
+func (c Cells) Missing(p *Plan) int { return c.MissingOf(p, p.Renditions) }
+
+// MissingOf counts the cells of renditions of the plan that do not exist yet.
+func (c Cells) MissingOf(p *Plan, renditions []Rendition) int {
+	missing := len(renditions) * p.Timeline.Segments()
+	for _, r := range renditions {
 		missing -= c[r.Name].Count
 	}
 	return missing

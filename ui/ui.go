@@ -46,7 +46,9 @@ func (u *UI) Routes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /embed/{id}", u.embedVideo)      // the player alone, for frames of other sites
 	mux.HandleFunc("GET /embed/{id}/{$}", withoutSlash)
 	mux.HandleFunc("GET /oembed", u.oembed) // what sites ask that show a link to a video
-	mux.HandleFunc("/", u.nothing(mux))     // what is none of all that
+	mux.HandleFunc("GET /docs", u.docs)     // the API's description, to read and to try
+	mux.HandleFunc("GET /docs/{$}", withoutSlash)
+	mux.HandleFunc("/", u.nothing(mux)) // what is none of all that
 }
 
 // policy is the Content-Security-Policy of every page that sets no other.

@@ -113,7 +113,7 @@ func newWatchView(v *rpc.Video, base string) watchView {
 	if v.Storyboard {
 		view.Storyboard = base + "storyboard.vtt"
 	}
-	for _, rendition := range v.Renditions {
+	for _, rendition := range shownRenditions(v) {
 		if rendition.Copy && rendition.Kind == "video" {
 			view.Original = rendition.Name
 		}
@@ -132,13 +132,23 @@ func newWatchView(v *rpc.Video, base string) watchView {
 
 func thousandths(share float64) string { return strconv.FormatFloat(share*1000, 'f', 1, 64) }
 
+// shownRenditions are the renditions that players are shown.
+func shownRenditions(v *rpc.Video) (out []*rpc.Rendition) {
+	for _, r := range v.Renditions {
+		if !r.Next {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
 // making says what is still being made.
 func making(v *rpc.Video) string {
 	if v.State == "ready" || v.Error != nil {
 		return ""
 	}
 	var open []string
-	for _, r := range v.Renditions {
+	for _, r := range shownRenditions(v) {
 		if r.Progress < 100 {
 			open = append(open, fmt.Sprintf("%s %d %%", nameOf(r), int(r.Progress))) // 100 % would be done
 		}
@@ -162,7 +172,7 @@ func facts(v *rpc.Video) string {
 		parts = append(parts, fmt.Sprintf("%d×%d", v.Width, v.Height))
 	}
 	var names []string
-	for _, r := range v.Renditions {
+	for _, r := range shownRenditions(v) {
 		if r.Kind == "video" {
 			names = append(names, nameOf(r))
 		}

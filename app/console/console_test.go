@@ -28,7 +28,7 @@ func open(t *testing.T) (*Service, store.Catalog) {
 		}
 	})
 	c := db.Catalog()
-	return New(Config{Catalog: c, Cache: memory.NewCache(memory.Options{}), Audit: NewLog(c), Log: slog.New(slog.DiscardHandler)}), c
+	return New(Config{Catalog: c, Cache: memory.NewCache(memory.Options{}), Audit: NewLog(c), Log: slog.New(slog.DiscardHandler), Site: func() string { return "https://site.example" }}), c
 }
 
 func want(t *testing.T, err error, reason string) {
@@ -44,9 +44,9 @@ const goodPassword = "a few good words"
 func TestSetup(t *testing.T) {
 	s, _ := open(t)
 	ctx := rpc.System(t.Context())
-	old, err := s.SetupToken(ctx)
+	old, err := s.SetupToken(ctx, false)
 	want(t, err, "")
-	token, err := s.SetupToken(ctx)
+	token, err := s.SetupToken(ctx, false)
 	want(t, err, "")
 	want(t, s.Setup(t.Context(), old, "ada", goodPassword), "setup_link_over")
 	want(t, s.Setup(t.Context(), "", "ada", goodPassword), "setup_link_over")
@@ -73,8 +73,36 @@ func TestSetup(t *testing.T) {
 	if made != 1 {
 		t.Errorf("one link made %d admins", made)
 	}
-	_, err = s.SetupToken(rpc.WithIdentity(t.Context(), rpc.Identity{Scope: rpc.ScopeOperator}))
+	_, err = s.SetupToken(rpc.WithIdentity(t.Context(), rpc.Identity{Scope: rpc.ScopeOperator}), true)
 	want(t, err, "permission_denied")
+	_, err = s.SetupToken(ctx, false)
+	want(t, err, "admin_exists")
+}
+
+// TestReset: a link of a reset gives a person the password that is typed, and
+// ends what was begun with the old one.
+func TestReset(t *testing.T) {
+	s, _ := open(t)
+	ctx := rpc.System(t.Context())
+	want(t, s.Add(ctx, NewPerson{"ada", ReadOnly, goodPassword}), "")
+	session, _, err := s.SignIn(t.Context(), "ada", goodPassword, From{})
+	want(t, err, "")
+	plain, err := s.SetupToken(ctx, false) // there is no admin yet
+	want(t, err, "")
+	want(t, s.Setup(t.Context(), plain, "ada", "another good one"), "name_taken")
+	token, err := s.SetupToken(ctx, true)
+	want(t, err, "")
+	want(t, s.Setup(t.Context(), token, "ada", "another good one"), "")
+	want(t, s.Setup(t.Context(), token, "ada", "another good one"), "setup_link_over")
+	_, _, err = s.Visit(t.Context(), session)
+	want(t, err, "session_over")
+	_, _, err = s.SignIn(t.Context(), "ada", goodPassword, From{})
+	want(t, err, "wrong_password")
+	session, _, err = s.SignIn(t.Context(), "ada", "another good one", From{})
+	want(t, err, "")
+	if ada, _, err := s.Visit(t.Context(), session); err != nil || ada.Role != string(Admin) {
+		t.Errorf("%+v, %v", ada, err)
+	}
 }
 
 // TestPeople: there is always an admin, and who is removed is signed out.

@@ -10,7 +10,7 @@
 //
 //	audit := console.NewLog(catalog)
 //	people := console.New(console.Config{Catalog: catalog, Cache: cache, Audit: audit, Log: log})
-//	token, err := people.SetupToken(ctx)                 // for /console/setup?token=…
+//	token, err := people.SetupToken(ctx, false)           // for /console/setup?token=…
 //	library := audit.Library(library)                    // its changes are recorded
 //	session, token, err := people.SignIn(ctx, name, password, from)
 //	who, err := people.Visit(ctx, token)                 // with each request
@@ -74,6 +74,8 @@ type Config struct {
 	Log     *slog.Logger
 	// SessionTTL is how long a session lasts without being used; 0 means 12 h.
 	SessionTTL time.Duration
+	// Site is the console's base URL, for which passkeys are made.
+	Site func() string
 }
 
 // Service is the people of the console and their sessions.

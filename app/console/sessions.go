@@ -75,18 +75,25 @@ func (s *Service) begin(ctx context.Context, person store.Person, from From) (st
 }
 
 func (s *Service) attempt(ctx context.Context, name, client string) error {
-	for _, b := range []struct {
-		key string
-		bucket
-	}{{"console/client/" + client, clientAttempts}, {"console/name/" + idOf(name), nameAttempts}} {
-		ok, wait, err := s.Cache.Allow(ctx, b.key, b.perMin/60, b.burst)
-		if err != nil {
-			return fmt.Errorf("count the attempts: %w", err)
-		}
-		if !ok {
-			wait = wait.Truncate(time.Second) + time.Second
-			return rpc.RetryErrorf(wait, connect.CodeResourceExhausted, "too_many_attempts", "Too many tries; wait %s and try again.", wait)
-		}
+	if err := s.attemptBy(ctx, client); err != nil {
+		return err
+	}
+	return s.allow(ctx, "console/name/"+idOf(name), nameAttempts)
+}
+
+// attemptBy counts a client's attempt at no name in particular.
+func (s *Service) attemptBy(ctx context.Context, client string) error {
+	return s.allow(ctx, "console/client/"+client, clientAttempts)
+}
+
+func (s *Service) allow(ctx context.Context, key string, b bucket) error {
+	got, err := s.Cache.Allow(ctx, key, b.perMin/60, b.burst)
+	if err != nil {
+		return fmt.Errorf("count the attempts: %w", err)
+	}
+	if !got.OK {
+		wait := got.Next.Truncate(time.Second) + time.Second
+		return rpc.RetryErrorf(wait, connect.CodeResourceExhausted, "too_many_attempts", "Too many tries; wait %s and try again.", wait)
 	}
 	return nil
 }

@@ -95,7 +95,8 @@ func PublicTypes() []string {
 		TaskSubmitted.Subject, TaskStarted.Subject, TaskProgress.Subject, TaskCompleted.Subject, TaskFailed.Subject,
 		TaskRetried.Subject, TaskPaused.Subject, TaskResumed.Subject, TaskCancelled.Subject,
 		UploadProgress.Subject, UploadCompleted.Subject, UploadExpired.Subject,
-		VideoChanged.Subject, VideoDeleted.Subject, SessionEnded.Subject, RulesChanged.Subject,
+		VideoChanged.Subject, VideoPlayable.Subject, VideoReady.Subject, VideoFailed.Subject, VideoDeleted.Subject,
+		SessionEnded.Subject, RulesChanged.Subject, AccessDenied.Subject, WebhookDisabled.Subject,
 		AlertFiring.Subject, AlertResolved.Subject, AlertChanged.Subject,
 	}
 }

@@ -18,6 +18,11 @@ export const code = (p: Problem): string => p.code.toUpperCase();
 export const state = (v: Video): "uploading" | "processing" | "playable" | "ready" | "failed" => v.state;
 // @ts-expect-error: an error is there only if something failed
 export const failed = (v: Video): string => v.error.code;
+export const reason = (d: components["schemas"]["streamgate.Decision"]): "" | "not_a_holder" | undefined =>
+  d.reason === "" || d.reason === "not_a_holder" ? d.reason : undefined;
+export const scope: components["schemas"]["streamgate.CreateKeyRequest"]["scope"] = "uploader";
+// @ts-expect-error: no code of a problem
+export const noCode: Problem["code"] = "video_lost";
 // @ts-expect-error: no state of a video
 export const wrong: Video["state"] = "done";
 `

@@ -56,6 +56,7 @@ func (e *edge) admit(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		who, err := e.identify(r)
 		who.Client = network(e.clientIP(r))
+		r = r.WithContext(rpc.WithLimits(r.Context(), w.Header()))
 		if wait, ok := e.limit.allow(r, who, e.clientIP(r)); !ok {
 			tooMany(w, r, wait)
 			return

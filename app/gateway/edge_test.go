@@ -3,10 +3,12 @@ package gateway
 import (
 	"context"
 	"crypto/tls"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"streamgate/app/rpc"
@@ -97,7 +99,7 @@ func TestRateLimit(t *testing.T) {
 		{"admin socket", rpc.Identity{Scope: rpc.ScopeAdmin}, "1.1.1.1", true},
 	} {
 		wait, ok := l.allow(httptest.NewRequest(http.MethodGet, "/", nil), tt.who, netip.MustParseAddr(tt.ip))
-		if ok != tt.want || ok != (wait == 0) {
+		if ok != tt.want || !ok && wait == 0 {
 			t.Errorf("%s: %v, wait %v", tt.name, ok, wait)
 		}
 	}
@@ -113,10 +115,38 @@ func TestRateLimited(t *testing.T) {
 	if r.Header.Get("Retry-After") != "10" {
 		t.Errorf("Retry-After %q", r.Header.Get("Retry-After"))
 	}
+	wantLimits(t, r, `"requests";q=1;w=10`, `"requests";r=0;t=10`)
 	// Guessing keys is limited by address.
 	wrong := []string{"Authorization", "Bearer sg_a_b"}
 	wantProblem(t, b.do("", "GET", "/api/v1/videos", "", wrong...), 401, "invalid_key")
 	wantProblem(t, b.do("", "GET", "/api/v1/videos", "", wrong...), 429, "rate_limited")
+}
+
+func wantLimits(t *testing.T, r reply, policy, left string) {
+	t.Helper()
+	gotPolicy, gotLeft := strings.Join(r.Header.Values("RateLimit-Policy"), ", "), strings.Join(r.Header.Values("RateLimit"), ", ")
+	if gotPolicy != policy || gotLeft != left {
+		t.Errorf("limits %s and %s, want %s and %s", gotPolicy, gotLeft, policy, left)
+	}
+}
+
+// Answers tell what is left of every limit that they were counted against, by
+// REST and by RPC, also if they are errors, and of none if there is none.
+func TestLimitsAreTold(t *testing.T) {
+	b := newBench(t, func(c *Config) { c.RequestsPerSecond, c.Burst = 1e-3, 10 })
+	const all = `"requests";q=10;w=10000`
+	for i, ask := range []func() reply{
+		func() reply { return b.do("read", "GET", "/api/v1/videos", "") },
+		func() reply { return b.do("read", "GET", "/api/v1/videos/none", "") },
+		func() reply { return b.do("read", "POST", "/streamgate.Library/ListVideos", "{}") },
+		func() reply { return b.do("read", "HEAD", "/api/v1/events", "") },
+		func() reply { return b.do("read", "GET", "/api/v1/nothing", "") },
+	} {
+		wantLimits(t, ask(), all, fmt.Sprintf(`"requests";r=%d;t=1000`, 9-i))
+	}
+	signIn := b.do("", "POST", "/api/v1/auth/nonce", "{}")
+	wantLimits(t, signIn, all+`, "sign-ins";q=200;w=20`, `"requests";r=9;t=1000, "sign-ins";r=199;t=1`)
+	wantLimits(t, newBench(t).do("read", "GET", "/api/v1/videos", ""), "", "")
 }
 
 // A listener that knows its callers says so in the context.

@@ -1,10 +1,10 @@
 package gateway
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
-	"strconv"
-	"strings"
+	"slices"
 	"sync"
 
 	"github.com/nats-io/nats.go"
@@ -21,21 +21,19 @@ const (
 
 // event is one public event of the bus, as streams send it.
 type event struct {
-	id      string // the hub's life and the event's number in it
+	id      string // as whoever announced it made it: webhooks have the same
 	subject string
 	video   string // "" if it concerns none
 	data    []byte
 }
 
-// eventHub numbers the bus's public events, hands them to the open streams and
-// keeps the newest, so that a client that was cut off can resume.
+// eventHub hands the bus's public events to the open streams and keeps the
+// newest, so that a client that was cut off can resume.
 type eventHub struct {
 	subs     []*nats.Subscription
 	messages chan *nats.Msg
 
 	mu      sync.Mutex
-	life    string // names the numbering: another node, another start, another one
-	next    int    // the number of the next event
 	history []event
 	streams map[*eventFeed]struct{}
 }
@@ -51,7 +49,7 @@ type eventFeed struct {
 // newEventHub listens to the bus until close.
 func newEventHub(bus *nats.Conn) (*eventHub, error) {
 	h := &eventHub{
-		messages: make(chan *nats.Msg, busBuffer), life: store.NewID(), next: 1, streams: make(map[*eventFeed]struct{}),
+		messages: make(chan *nats.Msg, busBuffer), streams: make(map[*eventFeed]struct{}),
 	}
 	for _, subject := range events.Public() {
 		sub, err := bus.ChanSubscribe(subject, h.messages)
@@ -76,7 +74,7 @@ func (h *eventHub) run(done <-chan struct{}) {
 				lost = n
 				h.forget()
 			}
-			h.publish(m.Subject, m.Data)
+			h.publish(cmp.Or(events.ID(m), store.NewID()), m.Subject, m.Data)
 		case <-done:
 			for _, sub := range h.subs {
 				sub.Unsubscribe() //nolint:errcheck // the connection may be gone, and the subscription with it
@@ -96,26 +94,25 @@ func (h *eventHub) dropped() (n int) {
 	return n
 }
 
-// forget begins a new life: events were lost, and every stream is cut so that
+// forget empties the history: events were lost, and every stream is cut so that
 // its client knows.
 func (h *eventHub) forget() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.life, h.next, h.history = store.NewID(), 1, nil
+	h.history = nil
 	for f := range h.streams {
 		f.cut()
 	}
 }
 
-func (h *eventHub) publish(subject string, data []byte) {
+func (h *eventHub) publish(id, subject string, data []byte) {
 	var about struct {
 		VideoID string `json:"video_id"`
 	}
 	_ = json.Unmarshal(data, &about) // a foreign message concerns no video
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	e := event{id: h.life + "-" + strconv.Itoa(h.next), subject: subject, video: about.VideoID, data: data}
-	h.next++
+	e := event{id: id, subject: subject, video: about.VideoID, data: data}
 	if h.history = append(h.history, e); len(h.history) >= 2*eventHistory { // now and then, not each time
 		h.history = append([]event(nil), h.history[eventHistory:]...)
 	}
@@ -135,18 +132,17 @@ func (h *eventHub) open(wants eventFilter, after string) (f *eventFeed, missed [
 	return f, missed, whole
 }
 
-// since lists the events after one.
+// since lists the events after one. If it was announced twice, those after the
+// first: ids tell clients what they have had.
 func (h *eventHub) since(after string) (missed []event, whole bool) {
 	if after == "" { // a client that begins
 		return nil, true
 	}
-	life, number, _ := strings.Cut(after, "-")
-	n, err := strconv.Atoi(number)
-	first := h.next - len(h.history)
-	if life != h.life || err != nil || n < first-1 || n >= h.next {
+	i := slices.IndexFunc(h.history, func(e event) bool { return e.id == after })
+	if i < 0 {
 		return nil, false
 	}
-	return h.history[n+1-first:], true
+	return h.history[i+1:], true
 }
 
 func (h *eventHub) close(f *eventFeed) {

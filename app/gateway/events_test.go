@@ -131,11 +131,11 @@ func TestLaggingClientIsCut(t *testing.T) {
 		pumped(t, s, func(feed *eventFeed, _ func()) { feed.cut(); feed.cut() })
 		pumped(t, s, func(_ *eventFeed, cancel func()) { cancel() })
 	})
-	h := &eventHub{life: "a", next: 1, streams: map[*eventFeed]struct{}{}}
+	h := &eventHub{streams: map[*eventFeed]struct{}{}}
 	slow, _, _ := h.open(eventFilter{}, "")
 	other, _, _ := h.open(eventFilter{videos: []string{"v"}}, "")
 	for range eventBuffer + 1 {
-		h.publish("video.changed", []byte(`{"video_id":"w"}`))
+		h.publish("e", "video.changed", []byte(`{"video_id":"w"}`))
 	}
 	if !slow.lagged || other.lagged || len(other.events) != 0 {
 		t.Errorf("slow %v, other %v with %d events", slow.lagged, other.lagged, len(other.events))
@@ -148,22 +148,37 @@ func TestLaggingClientIsCut(t *testing.T) {
 
 // Who resumes gets what it missed, as long as all of it is remembered.
 func TestResume(t *testing.T) {
-	h := &eventHub{life: "a", next: 1, streams: map[*eventFeed]struct{}{}}
-	for range 3 * eventHistory {
-		h.publish("video.changed", []byte(`{"video_id":"v"}`))
+	h := &eventHub{streams: map[*eventFeed]struct{}{}}
+	const last = 3 * eventHistory
+	for i := range last + 1 {
+		h.publish(fmt.Sprint("e", i), "video.changed", []byte(`{"video_id":"v"}`))
 	}
-	last := h.next - 1
+	h.publish(fmt.Sprint("e", last-1), "video.changed", nil) // announced again
 	for after, want := range map[string]int{
-		"": 0, fmt.Sprint("a-", last): 0, fmt.Sprint("a-", last-3): 3, fmt.Sprint("a-", last-eventHistory): eventHistory,
-		"a-0": -1, "a-1": -1, fmt.Sprint("a-", last+1): -1, fmt.Sprint("b-", last): -1, "a": -1, "a-x": -1, "a--1": -1, "nonsense": -1,
+		"": 0, fmt.Sprint("e", last): 1, fmt.Sprint("e", last-1): 2, fmt.Sprint("e", last-eventHistory+2): eventHistory - 1,
+		"e0": -1, "e1": -1, fmt.Sprint("e", last+1): -1, "nonsense": -1,
 	} {
 		missed, whole := h.since(after)
 		if whole != (want >= 0) || len(missed) != max(0, want) {
 			t.Errorf("after %q: %d events, whole %v, want %d", after, len(missed), whole, want)
 		}
-		if len(missed) > 0 && missed[len(missed)-1].id != fmt.Sprint("a-", last) {
+		if len(missed) > 0 && missed[len(missed)-1].data != nil {
 			t.Errorf("after %q the last is %s", after, missed[len(missed)-1].id)
 		}
+	}
+	h.forget()
+	if _, whole := h.since(fmt.Sprint("e", last)); whole {
+		t.Error("what was lost is not told")
+	}
+}
+
+// An event has the id that it was announced with, which is the webhooks' too.
+func TestEventsHaveOneID(t *testing.T) {
+	b := newBench(t)
+	_, lines := b.open(t.Context(), "read")
+	events.VideoReady.AnnounceAs(b.bus, slog.Default(), "the-id", events.Video{VideoID: "v", State: "ready"})
+	if got := readEvent(t, lines); !strings.HasPrefix(got, "id: the-id\nevent: video.ready\n") {
+		t.Errorf("got %q", got)
 	}
 }
 
@@ -204,12 +219,15 @@ func TestEventFilter(t *testing.T) {
 	wantProblem(t, b.do("read", "GET", "/api/v1/events?type=video.lost", ""), 400, "invalid_type")
 	wantProblem(t, b.do("read", "GET", "/api/v1/events?typ=video.deleted", ""), 400, "invalid_request")
 	wantProblem(t, b.do("read", "GET", "/api/v1/events?video_id=x"+strings.Repeat("&video_id=x", maxFilters), ""), 400, "invalid_request")
+	for _, topic := range events.ForWebhooks() { // what a webhook is told of can be listened to
+		b.open(t.Context(), "read", "type="+topic)
+	}
 	known := map[string]bool{}
 	for _, s := range events.PublicTypes() {
 		known[s] = true
 	}
 	for _, s := range []string{"transcode.cells.ready", "transcode.jobs.ready"} {
-		if known[s] || len(known) != 16 {
+		if known[s] || len(known) != 21 {
 			t.Errorf("%s is public; %d types", s, len(known))
 		}
 	}

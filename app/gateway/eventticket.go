@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
 	"crypto/aes"
 	"crypto/cipher"
@@ -21,6 +22,8 @@ import (
 // ticketTTL is for how long an event ticket can be used.
 const ticketTTL = 2 * time.Minute
 
+const ticketPatience = 10 * time.Second // for a body that should not be there
+
 // eventTickets let browsers' EventSource in, which can send no header: a ticket
 // in the address opens one event stream, once, and nothing else.
 //
@@ -38,6 +41,14 @@ func (t eventTickets) create(w http.ResponseWriter, r *http.Request) {
 	}
 	if err := rpc.Require(r.Context(), rpc.ScopeRead); err != nil {
 		rpc.WriteProblem(w, r, err)
+		return
+	}
+	body, ok := readBody(w, r, ticketPatience)
+	if !ok {
+		return
+	}
+	if text := string(bytes.TrimSpace(body)); r.URL.RawQuery != "" || text != "" && text != "{}" {
+		rpc.WriteProblem(w, r, rpc.Invalid("invalid_request", "A ticket is made of nothing: parameters go into the stream's address, /api/v1/events?ticket=…"))
 		return
 	}
 	ticket, expires := rand.Text(), time.Now().Add(ticketTTL).UTC().Truncate(time.Second)

@@ -26,7 +26,8 @@
 //
 // Every error under /api is application/problem+json, unknown paths and
 // methods included. Who may do what is decided by the services; the gateway
-// only says who calls: a caller without a key is anonymous, one with a wrong
+// only says who calls and, in the RateLimit header fields of
+// draft-ietf-httpapi-ratelimit-headers-10, how much more they may: a caller without a key is anonymous, one with a wrong
 // key is refused. Forwarded headers count only from trusted proxies. Every
 // request has a trace id; an unexpected error is logged once, under it.
 //

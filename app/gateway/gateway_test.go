@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -214,6 +215,9 @@ func wantProblem(t *testing.T, r reply, status int, code string) rpc.Problem {
 	if p.Code != code || p.Status != status || p.Type != "about:blank" || p.Title == "" || p.Detail == "" ||
 		p.Instance != r.Request.URL.EscapedPath() || len(p.TraceID) != 32 {
 		t.Errorf("%s %s: problem %+v, want code %q", r.Request.Method, r.Request.URL, p, code)
+	}
+	if !bytes.Contains(openAPI, []byte(`"`+p.Code+`"`)) {
+		t.Errorf("%s is no code of openapi.json", p.Code)
 	}
 	return p
 }

@@ -73,12 +73,13 @@ func (i idempotency) take(ctx context.Context, name string) (old kept, mine bool
 		return old, false, err
 	}
 	bucket := fmt.Sprintf("%s/%d", name, old.Attempt)
-	if mine, _, err = i.cache.Allow(ctx, bucket, 1/i.claim.Seconds(), 1); err != nil {
+	claim, err := i.cache.Allow(ctx, bucket, 1/i.claim.Seconds(), 1)
+	if err != nil {
 		return old, false, err
 	}
 	// Another may have finished between the two calls.
 	old, err = i.load(ctx, name)
-	return old, mine, err
+	return old, claim.OK, err
 }
 
 func (i idempotency) load(ctx context.Context, name string) (kept, error) {

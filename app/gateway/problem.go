@@ -16,6 +16,10 @@ import (
 // google.rpc.Status of errors inside a method, and plain text of requests
 // that match none. reached tells whether the service was called.
 func (w *response) problem(r *http.Request, reached bool) *response {
+	if r.Method == http.MethodHead { // whose header is that of the whole answer
+		r = r.WithContext(r.Context())
+		r.Method = http.MethodGet
+	}
 	out := newResponse()
 	if allow := w.header.Get("Allow"); allow != "" {
 		out.header.Set("Allow", strings.ReplaceAll(allow, ",", ", "))

@@ -19,7 +19,8 @@ type limiter struct {
 	log   *slog.Logger
 }
 
-// allow spends one of the client's requests. If the cache fails the request
+// allow spends one of the client's requests and tells the client how many are
+// left; wait is how long until there is one more. If the cache fails the request
 // passes: a limit must not take the service down.
 func (l limiter) allow(r *http.Request, who rpc.Identity, ip netip.Addr) (wait time.Duration, ok bool) {
 	client := who.KeyID
@@ -32,12 +33,14 @@ func (l limiter) allow(r *http.Request, who rpc.Identity, ip netip.Addr) (wait t
 	default:
 		client = network(ip)
 	}
-	ok, wait, err := l.cache.Allow(r.Context(), "rate/"+client, l.rate, max(1, l.burst))
+	burst := max(1, l.burst)
+	left, err := l.cache.Allow(r.Context(), "rate/"+client, l.rate, burst)
 	if err != nil {
 		l.log.WarnContext(r.Context(), "rate limit not checked", "err", err)
 		return 0, true
 	}
-	return wait, ok
+	rpc.Limited(r.Context(), "requests", l.rate, burst, left)
+	return left.Next, left.OK
 }
 
 // network is what one anonymous client has to itself: an IPv4 address, or an

@@ -9,6 +9,8 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 	"time"
 
 	"connectrpc.com/vanguard"
@@ -52,8 +54,12 @@ func (h *rest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), h.timeout)
 	defer cancel()
 	r = r.WithContext(ctx)
-	if _, err := url.ParseQuery(r.URL.RawQuery); err != nil { // what cannot be read would be left out
-		rpc.WriteStatus(w, r, http.StatusBadRequest, "invalid_request", "The query after the ? cannot be read; write name=value&name=value, percent-encoded.")
+	if strings.HasSuffix(r.URL.Path, "/") { // an id that is empty
+		rpc.WriteStatus(w, r, http.StatusNotFound, "route_not_found", "There is no such path: none ends with a slash. /openapi.json lists them.")
+		return
+	}
+	if err := checkQuery(r); err != nil {
+		rpc.WriteProblem(w, r, err)
 		return
 	}
 	body, ok := readBody(w, r, h.timeout)
@@ -73,6 +79,27 @@ func (h *rest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h.condition.serve(r, body, h.call).writeTo(w, r)
+}
+
+// repeatable are the parameters that may be there more than once.
+var repeatable = []string{"vaults"}
+
+// checkQuery refuses what the transcoder would leave out or take without a
+// word: what cannot be read, what is there twice, and, beside a body, anything.
+func checkQuery(r *http.Request) error {
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return rpc.Invalid("invalid_request", "The query after the ? cannot be read; write name=value&name=value, percent-encoded.")
+	}
+	for name, values := range query {
+		if r.Method == http.MethodPost || r.Method == http.MethodPut || r.Method == http.MethodPatch {
+			return rpc.Invalid("invalid_request", "This method takes no parameter %q in its address: its fields go into the body.", name)
+		}
+		if len(values) > 1 && !slices.Contains(repeatable, name) {
+			return rpc.Invalid("invalid_request", "The parameter %q is there %d times; write it once.", name, len(values))
+		}
+	}
+	return nil
 }
 
 // readBody reads at most rpc.MaxMessageBytes, within the time-out.
@@ -102,10 +129,10 @@ func acceptable(w http.ResponseWriter, r *http.Request, body []byte) bool {
 		return false
 	}
 	contentType := r.Header.Get("Content-Type")
-	if media, _, err := mime.ParseMediaType(contentType); len(body) > 0 && contentType != "" &&
-		(err != nil || media != "application/json") {
+	if media, params, err := mime.ParseMediaType(contentType); len(body) > 0 && contentType != "" &&
+		(err != nil || media != "application/json" || params["charset"] != "" && !strings.EqualFold(params["charset"], "utf-8")) {
 		rpc.WriteStatus(w, r, http.StatusUnsupportedMediaType, "unsupported_media_type",
-			"Send JSON, with \"Content-Type: application/json\".")
+			"Send JSON in UTF-8, with \"Content-Type: application/json\".")
 		return false
 	}
 	return true
@@ -128,6 +155,9 @@ func (h *rest) call(r *http.Request, body []byte) *response {
 	}
 	resp := newResponse()
 	h.transcoder.ServeHTTP(resp, inner)
+	if methods := h.condition.routes.allow(r.URL.Path); resp.status == http.StatusMethodNotAllowed && methods != nil {
+		resp.header.Set("Allow", strings.Join(methods, ",")) // the transcoder does not know HEAD and OPTIONS
+	}
 	if resp.status >= http.StatusBadRequest {
 		return resp.problem(r, a.reached)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"connectrpc.com/connect"
 
@@ -34,13 +35,36 @@ func (s *Service) GetCells(ctx context.Context, req *rpc.GetCellsRequest) (*rpc.
 	for _, tick := range plan.Timeline.Bounds {
 		out.Bounds = append(out.Bounds, plan.Timeline.Seconds(tick))
 	}
-	for _, r := range plan.Renditions {
+	for _, r := range listed(&plan) {
 		out.Renditions = append(out.Renditions, &rpc.RenditionCells{
-			Name: r.Name, Kind: string(r.Kind), Copy: r.Copy,
+			Name: r.Name, Kind: string(r.Kind), Copy: r.Copy, Next: r.next,
 			Ready: runs(cells, r.Name, plan.Timeline.Segments()), SizeBytes: float64(cells[r.Name].Bytes),
 		})
 	}
 	return out, nil
+}
+
+// listedRendition is a rendition as the API lists it.
+type listedRendition struct {
+	*store.Rendition
+	next bool // not shown to players yet
+}
+
+// listed are the renditions that players are shown, then those that will be.
+func listed(p *store.Plan) (out []listedRendition) {
+	for i := range p.Renditions {
+		out = append(out, listedRendition{&p.Renditions[i], false})
+	}
+	if p.Next == nil {
+		return out
+	}
+	for i := range p.Next.Renditions {
+		r := &p.Next.Renditions[i]
+		if !slices.ContainsFunc(p.Renditions, func(shown store.Rendition) bool { return shown.Name == r.Name }) {
+			out = append(out, listedRendition{r, true})
+		}
+	}
+	return out
 }
 
 // runs lists the cells of a rendition that exist.

@@ -383,3 +383,50 @@ func TestAVideoNeverContradictsItsTask(t *testing.T) {
 		})
 	}
 }
+
+// What is being made for a video that plays is listed after what is shown, and
+// marked.
+func TestTheNextEditionIsListed(t *testing.T) {
+	f := setup(t)
+	row := func(name string) store.Rendition {
+		return store.Rendition{Name: name, Kind: store.KindVideo, Timescale: 1}
+	}
+	plan := store.Plan{
+		Timeline:   store.Timeline{Timescale: 1, Bounds: []int64{0, 4, 8}, Frames: []int{0, 4, 8}},
+		Renditions: []store.Rendition{row("720p"), row("360p")},
+		Next:       &store.Edition{TaskID: "t2", Renditions: []store.Rendition{row("720p-2"), row("360p")}},
+		Retired:    []store.Retired{{Rendition: row("480p")}},
+	}
+	ctx := t.Context()
+	for _, err := range []error{
+		f.Catalog.Videos.Create(ctx, store.Video{ID: "v1", State: store.VideoReady}),
+		f.Catalog.Plans.SavePlan(ctx, "v1", plan),
+		f.Catalog.Plans.MarkCells(ctx, "v1", store.Cell{Rendition: "720p"}, store.Cell{Rendition: "720p", Segment: 1},
+			store.Cell{Rendition: "360p"}, store.Cell{Rendition: "360p", Segment: 1}, store.Cell{Rendition: "720p-2", Segment: 1, Bytes: 7}),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	v, err := f.GetVideo(as(t, rpc.ScopeRead), &rpc.GetVideoRequest{Id: "v1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cells, err := f.GetCells(as(t, rpc.ScopeRead), &rpc.GetCellsRequest{VideoId: "v1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(v.Renditions) != 3 || len(cells.Renditions) != 3 || v.Progress != 100 {
+		t.Fatalf("%d and %d renditions, progress %v", len(v.Renditions), len(cells.Renditions), v.Progress)
+	}
+	for i, want := range []struct {
+		name     string
+		next     bool
+		progress float64
+	}{{"720p", false, 100}, {"360p", false, 100}, {"720p-2", true, 50}} {
+		r, c := v.Renditions[i], cells.Renditions[i]
+		if r.Name != want.name || r.Next != want.next || r.Progress != want.progress || c.Name != want.name || c.Next != want.next {
+			t.Errorf("row %d: %v and %v, want %+v", i, r, c, want)
+		}
+	}
+}

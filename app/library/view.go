@@ -32,11 +32,11 @@ func (s *Service) detail(ctx context.Context, v store.Video) (*rpc.Video, error)
 	}
 	segments := plan.Timeline.Segments()
 	out.Progress = percent(len(plan.Renditions)*segments-cells.Missing(&plan), len(plan.Renditions)*segments)
-	for _, r := range plan.Renditions {
+	for _, r := range listed(&plan) {
 		out.Renditions = append(out.Renditions, &rpc.Rendition{
 			Name: r.Name, Kind: string(r.Kind), Codecs: r.Codecs,
 			Width: int32(r.Width), Height: int32(r.Height), Bandwidth: float64(r.Bandwidth),
-			Progress: percent(cells[r.Name].Count, segments), Copy: r.Copy,
+			Progress: percent(cells[r.Name].Count, segments), Copy: r.Copy, Next: r.next,
 		})
 	}
 	out.Made = made(&plan, cells)

@@ -89,14 +89,9 @@ func (c *command) encodeVideo(rs []*store.Rendition) {
 		// Times that repeat are moved on as the index moved them.
 		"setpts=if(isnan(PREV_OUTPTS)\\,PTS\\,max(PTS\\,PREV_OUTPTS+1)),"+scaleCascade(rs))
 
-	var borders, pictures []string
+	var borders []string
 	for s := c.in.From + 1; s < c.in.To; s++ {
 		borders = append(borders, stamp(c.before(p.Timeline.Frames[s])))
-	}
-	for _, at := range p.IFrames {
-		if f, _ := slices.BinarySearch(c.in.Frames.PTS, at); f > first && f < last {
-			pictures = append(pictures, stamp(c.before(f)))
-		}
 	}
 	for i, r := range rs {
 		c.add("-map", fmt.Sprintf("[out%d]", i))
@@ -107,8 +102,8 @@ func (c *command) encodeVideo(rs []*store.Rendition) {
 		// Key frames only where segments begin, and where the I-frame playlist
 		// has pictures; nothing refers across them.
 		keys := borders
-		if len(p.IFrames) > 0 && r.Name == IFrameSource(p) {
-			keys = pictures
+		if len(r.IFrames) > 0 {
+			keys = c.pictures(r.IFrames, first, last)
 		}
 		c.add("-g", "1000000", "-sc_threshold", "0", "-flags", "+cgop", "-forced-idr", "1", "-bf", "3")
 		if len(keys) > 0 {
@@ -119,6 +114,17 @@ func (c *command) encodeVideo(rs []*store.Rendition) {
 		c.add("-fps_mode", "passthrough", "-enc_time_base", "1/"+timescale, "-frames:v", strconv.Itoa(last-first))
 		c.output(i, "-video_track_timescale", timescale)
 	}
+}
+
+// pictures are the times of those key frames that are among frames first to
+// last, without the first, which is one anyway.
+func (c *command) pictures(times []int64, first, last int) (keys []string) {
+	for _, at := range times {
+		if f, _ := slices.BinarySearch(c.in.Frames.PTS, at); f > first && f < last {
+			keys = append(keys, stamp(c.before(f)))
+		}
+	}
+	return keys
 }
 
 // scaleCascade is the filters from the source's size to [out0], [out1] …: each

@@ -42,6 +42,11 @@ var ErrInput = errors.New("media: impossible encode")
 // Refusal. Every other error is about this run and may be retried; cells
 // emitted before it are good.
 func (t Tools) Encode(ctx context.Context, in EncodeInput, emit Emit) error {
+	return t.encode(ctx, &in, false, emit)
+}
+
+// encode is Encode; with freeze it makes the headers that come the plan's.
+func (t Tools) encode(ctx context.Context, in *EncodeInput, freeze bool, emit Emit) error {
 	c, rs, err := in.command()
 	if err != nil {
 		return err
@@ -60,7 +65,7 @@ func (t Tools) Encode(ctx context.Context, in EncodeInput, emit Emit) error {
 		s := newSplitter(g, func(segment int, cell []byte) error { return emit(r.Name, segment, cell) })
 		splitters[i] = s
 		child.pipes = append(child.pipes, func(pipe io.Reader) error {
-			if err := readCells(pipe, r, s); err != nil {
+			if err := readCells(pipe, r, s, freeze); err != nil {
 				return fmt.Errorf("rendition %s: %w", r.Name, err)
 			}
 			if s.done() && left.Add(-1) == 0 {
@@ -88,8 +93,14 @@ var errEnough = errors.New("enough")
 // not the plan's. That is told only with the first cell: where nothing can be
 // decoded, ffmpeg writes a header of guesses, and the lack of pictures is what
 // the user must hear of.
-func readCells(pipe io.Reader, r *store.Rendition, s *splitter) error {
+func readCells(pipe io.Reader, r *store.Rendition, s *splitter, freeze bool) error {
 	stream := newFragmentReader(pipe)
+	if freeze {
+		if err := freezeHeader(stream, r); err != nil {
+			return err
+		}
+		return s.split(stream)
+	}
 	moov, err := stream.init()
 	if err != nil {
 		return err

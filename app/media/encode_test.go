@@ -58,7 +58,7 @@ func smallProfile(copied bool) Profile {
 			{Name: "180p", Height: 180, CRF: 28, MaxRate: 800_000, BufSize: 1_200_000},
 			{Name: "90p", Height: 90, CRF: 28, MaxRate: 300_000, BufSize: 450_000},
 		},
-		Preset: "veryfast", SegmentSeconds: 1.5, FirstSegmentSeconds: 1, Copy: copied, AudioBitRate: 96_000,
+		Preset: "veryfast", SegmentSeconds: 1.5, FirstSegmentSeconds: 1, Copy: copied, CopyGroupSeconds: 5, AudioBitRate: 96_000,
 	}
 }
 
@@ -143,7 +143,7 @@ func (f *film) checkCell(t *testing.T, r *store.Rendition, i int, fr *fragment) 
 	at := fr.start
 	for k, s := range fr.samples {
 		key := k == 0 || r.Kind == store.KindAudio ||
-			r.Name == IFrameSource(&f.Plan) && slices.Contains(f.Plan.IFrames, at)
+			slices.Contains(r.IFrames, at)
 		if s.offset < 0 || s.sync != key && !r.Copy {
 			t.Errorf("%s %d: sample %d: %+v", r.Name, i, k, s)
 		}

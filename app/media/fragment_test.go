@@ -107,11 +107,10 @@ func TestIFrameCellOfSeveral(t *testing.T) {
 	}
 	p := &store.Plan{
 		Timeline:   store.Timeline{Timescale: 25, Bounds: []int64{0, 50, 150}},
-		Renditions: []store.Rendition{{Name: "a", Kind: store.KindVideo, Timescale: 25}},
-		IFrames:    []int64{0, 50, 100},
+		Renditions: []store.Rendition{{Name: "a", Kind: store.KindVideo, Timescale: 25, IFrames: []int64{0, 50, 100}}},
 	}
 	for number, want := range [][2]int{{0, 0}, {1, 0}, {1, 1}} {
-		if cell, key := IFrameAt(p, number); [2]int{cell, key} != want {
+		if cell, key := IFrameAt(p, &p.Renditions[0], number); [2]int{cell, key} != want {
 			t.Errorf("picture %d is key %d of cell %d, want %v", number, key, cell, want)
 		}
 	}

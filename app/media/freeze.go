@@ -5,22 +5,64 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
 
 	"streamgate/store"
 )
 
-// freeze fills Init and Codecs of every rendition: it begins to encode the
-// first segment with the very arguments of Encode, and stops each family's run
-// once ffmpeg has written its headers.
-func (t Tools) freeze(ctx context.Context, source string, p *store.Plan, f Frames) error {
+// freeze fills Init and Codecs of every rendition, all families side by side.
+// It begins to encode the first segment with the very arguments of Encode, and
+// stops once ffmpeg has written its headers. Copies cost next to nothing: their
+// first cells are made by the same run, and returned.
+func (t Tools) freeze(ctx context.Context, source string, p *store.Plan, f Frames) (first []Cell, err error) {
+	g, ctx := errgroup.WithContext(ctx)
 	for _, names := range families(p) {
-		in := EncodeInput{Source: source, Plan: p, Frames: f, From: 0, To: 1, Renditions: names}
-		if err := t.freezeFamily(ctx, &in); err != nil {
-			return fmt.Errorf("freeze %v: %w", names, err)
-		}
+		g.Go(func() error {
+			in := EncodeInput{Source: source, Plan: p, Frames: f, From: 0, To: 1, Renditions: names}
+			r, _ := p.Rendition(names[0])
+			var err error
+			if r.Copy {
+				first, err = t.freezeCopies(ctx, &in)
+			} else {
+				err = t.freezeFamily(ctx, &in)
+			}
+			if err != nil {
+				return fmt.Errorf("freeze %v: %w", names, err)
+			}
+			return nil
+		})
 	}
-	return nil
+	return first, g.Wait()
+}
+
+// Cell is a cell that was made.
+type Cell struct {
+	Rendition string
+	Segment   int
+	Data      []byte
+}
+
+// freezeCopies is freezeFamily that goes on until the first cells are there.
+// That they cannot be made is no error here: the job that makes cells says it,
+// of this one as of every other.
+func (t Tools) freezeCopies(ctx context.Context, in *EncodeInput) (cells []Cell, err error) {
+	var made sync.Mutex
+	err = t.encode(ctx, in, true, func(rendition string, segment int, data []byte) error {
+		made.Lock()
+		defer made.Unlock()
+		cells = append(cells, Cell{rendition, segment, data})
+		return nil
+	})
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case err != nil:
+		return nil, t.freezeFamily(ctx, in)
+	}
+	return cells, nil
 }
 
 // families groups the names of renditions that one run makes: encoded video,
@@ -57,17 +99,13 @@ func (t Tools) freezeFamily(ctx context.Context, in *EncodeInput) error {
 	left.Store(int32(len(rs)))
 	for _, r := range rs {
 		child.pipes = append(child.pipes, func(pipe io.Reader) error {
-			moov, err := newFragmentReader(pipe).init()
-			if err != nil {
-				return fmt.Errorf("rendition %s: %w", r.Name, err)
-			}
-			if r.Init, r.Codecs, err = header(moov, r); err != nil {
+			if err := freezeHeader(newFragmentReader(pipe), r); err != nil {
 				return fmt.Errorf("rendition %s: %w", r.Name, err)
 			}
 			if left.Add(-1) == 0 {
 				return errEnough
 			}
-			_, err = io.Copy(io.Discard, pipe)
+			_, err := io.Copy(io.Discard, pipe)
 			return err
 		})
 	}
@@ -75,4 +113,13 @@ func (t Tools) freezeFamily(ctx context.Context, in *EncodeInput) error {
 		return err
 	}
 	return nil
+}
+
+// freezeHeader reads a stream's header and makes it the rendition's.
+func freezeHeader(stream *fragmentReader, r *store.Rendition) error {
+	moov, err := stream.init()
+	if err == nil {
+		r.Init, r.Codecs, err = header(moov, r)
+	}
+	return err
 }

@@ -11,15 +11,17 @@ import (
 	"streamgate/store"
 )
 
-// Names of the playlists and manifests, and of the path under which the
-// one-picture cells of the I-frame playlist are found. All are relative to
-// the video's base URL.
+// Names of the playlists and manifests: the first two relative to the video's
+// base URL, the others below a rendition's name.
 const (
 	MasterName  = "master.m3u8"
 	MPDName     = "manifest.mpd"
-	IndexName   = "index.m3u8" // below a rendition's name, or IFramesName
-	InitName    = "init.mp4"   // likewise
-	IFramesName = "iframes"
+	IndexName   = "index.m3u8"
+	InitName    = "init.mp4"
+	IFramesName = "iframes.m3u8"
+	// IFramePrefix begins the names of the one-picture cells of the I-frame
+	// playlist; a cell's number follows, and the ending of all cells.
+	IFramePrefix = "iframe-"
 )
 
 // ErrNoRendition says that the plan has no rendition of that name or kind.
@@ -32,17 +34,24 @@ const hlsVersion = 7
 // audioGroup is the GROUP-ID of the audio renditions.
 const audioGroup = "audio"
 
-// IFrameSource names the rendition whose first pictures make the I-frame
-// playlist: the video rendition with the fewest pixels; "" without video.
+// IFrameSource names the rendition whose I-frame playlist is the master
+// playlist's: the shown video rendition with the fewest pixels; "" without video.
 func IFrameSource(p *store.Plan) string {
-	name, least := "", math.MaxInt
-	for i := range p.Renditions {
-		r := &p.Renditions[i]
-		if r.Kind == store.KindVideo && r.Width*r.Height < least {
-			name, least = r.Name, r.Width*r.Height
+	if small, ok := smallest(p.Renditions); ok {
+		return small.Name
+	}
+	return ""
+}
+
+// smallest is the video rendition with the fewest pixels.
+func smallest(rs []store.Rendition) (small *store.Rendition, ok bool) {
+	least := math.MaxInt
+	for i := range rs {
+		if r := &rs[i]; r.Kind == store.KindVideo && r.Width*r.Height < least {
+			small, least = r, r.Width*r.Height
 		}
 	}
-	return name
+	return small, small != nil
 }
 
 // MasterPlaylist writes the multivariant playlist (RFC 8216 §4.3.4). Rates
@@ -91,7 +100,7 @@ func appendVideo(m *m3u8.MasterPlaylist, p *store.Plan, rates Rates, video, audi
 		Codecs:           small.Codecs,
 		Resolution:       resolution(small),
 	}
-	m.Append(IFramesName+"/"+IndexName, nil, params)
+	m.Append(small.Name+"/"+IFramesName, nil, params)
 }
 
 // appendAudioOnly makes the first rendition the variant. A group is declared
@@ -149,7 +158,7 @@ func MediaPlaylist(p *store.Plan, rendition string) ([]byte, error) { //nolint:r
 	if !ok {
 		return nil, fmt.Errorf("write media playlist of %q: %w", rendition, ErrNoRendition)
 	}
-	list, err := segments(bounds(p, r), r.Timescale)
+	list, err := segments(bounds(p, r), r.Timescale, "")
 	if err != nil {
 		return nil, fmt.Errorf("write media playlist of %q: %w", rendition, err)
 	}
@@ -157,16 +166,17 @@ func MediaPlaylist(p *store.Plan, rendition string) ([]byte, error) { //nolint:r
 	return list.Encode().Bytes(), nil
 }
 
-// IFramePlaylist writes the playlist of one-picture cells for scrubbing
-// (RFC 8216 §4.3.3.6), each shown until the next one is. ErrNoRendition without
-// video.
-func IFramePlaylist(p *store.Plan) ([]byte, error) {
-	if IFrameSource(p) == "" {
-		return nil, fmt.Errorf("write I-frame playlist: %w", ErrNoRendition)
+// IFramePlaylist writes a video rendition's playlist of one-picture cells for
+// scrubbing (RFC 8216 §4.3.3.6), each shown until the next one is.
+// ErrNoRendition if there is none of that name, or if it is sound.
+func IFramePlaylist(p *store.Plan, rendition string) ([]byte, error) {
+	r, ok := p.Rendition(rendition)
+	if !ok || r.Kind != store.KindVideo {
+		return nil, fmt.Errorf("write I-frame playlist of %q: %w", rendition, ErrNoRendition)
 	}
-	list, err := segments(iframeBounds(p), p.Timeline.Timescale)
+	list, err := segments(iframeBounds(p, r), p.Timeline.Timescale, IFramePrefix)
 	if err != nil {
-		return nil, fmt.Errorf("write I-frame playlist: %w", err)
+		return nil, fmt.Errorf("write I-frame playlist of %q: %w", rendition, err)
 	}
 	list.SetIframeOnly()
 	return list.Encode().Bytes(), nil
@@ -175,10 +185,11 @@ func IFramePlaylist(p *store.Plan) ([]byte, error) {
 // microsecond is the precision of EXTINF.
 const microsecond = 1e-6
 
-// segments makes the playlist of all segments. Each duration is the
+// segments makes the playlist of all segments, whose names are the prefix and a
+// number. Each duration is the
 // difference of two borders rounded to the microsecond, so that the sum of
 // the durations never drifts from the true time.
-func segments(bounds []int64, timescale uint32) (*m3u8.MediaPlaylist, error) {
+func segments(bounds []int64, timescale uint32, prefix string) (*m3u8.MediaPlaylist, error) {
 	n := len(bounds) - 1
 	if n < 1 || timescale == 0 {
 		return nil, errors.New("an empty timeline")
@@ -195,7 +206,7 @@ func segments(bounds []int64, timescale uint32) (*m3u8.MediaPlaylist, error) {
 	micros := func(i int) int64 { return rescale(bounds[i]-bounds[0], timescale, 1_000_000) }
 	for i := range n {
 		seconds := float64(micros(i+1)-micros(i)) * microsecond
-		if err := list.Append(strconv.Itoa(i)+".m4s", seconds, ""); err != nil {
+		if err := list.Append(prefix+strconv.Itoa(i)+".m4s", seconds, ""); err != nil {
 			return nil, err
 		}
 	}

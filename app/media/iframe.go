@@ -11,29 +11,32 @@ import (
 	"streamgate/store"
 )
 
-// iframeBounds are the borders of the cells of the I-frame playlist, ticks of
-// the timeline; nil without video.
-func iframeBounds(p *store.Plan) []int64 {
-	if len(p.IFrames) > 0 {
-		return append(slices.Clone(p.IFrames), p.Timeline.Ticks())
+// iframeBounds are the borders of the cells of a video rendition's I-frame
+// playlist, ticks of the timeline.
+func iframeBounds(p *store.Plan, r *store.Rendition) []int64 {
+	if len(r.IFrames) > 0 {
+		return append(slices.Clone(r.IFrames), p.Timeline.Ticks())
 	}
-	if r, ok := p.Rendition(IFrameSource(p)); ok {
-		return bounds(p, r)
-	}
-	return nil
+	return bounds(p, r)
 }
 
-// IFrames is the number of cells of the I-frame playlist.
-func IFrames(p *store.Plan) int { return max(0, len(iframeBounds(p))-1) }
+// IFrames is the number of cells of a rendition's I-frame playlist; 0 for
+// sound.
+func IFrames(p *store.Plan, r *store.Rendition) int {
+	if r.Kind != store.KindVideo {
+		return 0
+	}
+	return max(0, len(iframeBounds(p, r))-1)
+}
 
-// IFrameAt tells where a cell of the I-frame playlist is taken from: which key
-// picture, counted from 0, of which cell of its rendition.
-func IFrameAt(p *store.Plan, number int) (cell, key int) {
-	if len(p.IFrames) == 0 {
+// IFrameAt tells where a cell of a rendition's I-frame playlist is taken from:
+// which key picture, counted from 0, of which cell.
+func IFrameAt(p *store.Plan, r *store.Rendition, number int) (cell, key int) {
+	if len(r.IFrames) == 0 {
 		return number, 0
 	}
-	cell = p.Timeline.At(p.IFrames[number])
-	first, _ := slices.BinarySearch(p.IFrames, p.Timeline.Bounds[cell])
+	cell = p.Timeline.At(r.IFrames[number])
+	first, _ := slices.BinarySearch(r.IFrames, p.Timeline.Bounds[cell])
 	return cell, number - first
 }
 

@@ -1,11 +1,8 @@
 package media
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
-	"strconv"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -22,36 +19,25 @@ type indexed struct {
 	copied     bool     // the headers allow a copy
 }
 
-// index reads the packets of a source: several passes side by side, none of
-// which decodes the film.
-func (t Tools) index(ctx context.Context, path string, src probed, profile Profile) (indexed, error) {
+// index reads the packets of a source, from the tables of its movie box where
+// l has them, else in several passes side by side, none of which decodes the
+// film. early is the beginning of the sound, if it is known already.
+func (t Tools) index(ctx context.Context, path string, src probed, profile Profile, l *listing, early *beginning) (indexed, error) {
 	x := indexed{src: src, timescale: uint32(src.timescaleStream().timebase.den)}
 	x.copied = profile.Copy && maybeCopied(&src) == ""
 	g, gctx := errgroup.WithContext(ctx)
 	if src.video != nil {
-		g.Go(func() (err error) {
-			x.packets, err = t.pictures(gctx, path, src.video)
-			return err
-		})
-	}
-	if x.copied {
-		g.Go(func() (err error) {
-			x.keys, err = t.scanKeys(gctx, path, src.video)
-			if errors.As(err, new(*ToolError)) { // then it is encoded
-				x.keys, err = keyScan{}, nil
-			}
-			return err
-		})
+		t.indexPictures(gctx, g, path, l, &x)
 	}
 	audible := false
 	if src.audio != nil {
 		g.Go(func() (err error) {
-			x.audioStart, audible, err = t.audioStart(gctx, path, src.audio)
+			x.audioStart, audible, err = t.audioStart(gctx, path, src.audio, early)
 			return err
 		})
 		if x.copied && src.audio.codec == "aac" || src.video == nil {
 			g.Go(func() (err error) {
-				x.audio, err = t.packets(gctx, path, src.audio)
+				x.audio, err = t.sounds(gctx, path, l, src.audio)
 				return err
 			})
 		}
@@ -63,6 +49,42 @@ func (t Tools) index(ctx context.Context, path string, src probed, profile Profi
 		x.src.audio = nil // sound that cannot be decoded is left out
 	}
 	return x, x.check()
+}
+
+// indexPictures has the pictures of a source indexed.
+func (t Tools) indexPictures(ctx context.Context, g *errgroup.Group, path string, l *listing, x *indexed) {
+	v := x.src.video
+	list, err := l.list(v)
+	x.packets = list.packets
+	if err != nil {
+		g.Go(func() (err error) {
+			x.packets, err = t.pictures(ctx, path, v)
+			return err
+		})
+	}
+	if !x.copied {
+		return
+	}
+	g.Go(func() (err error) {
+		if list.packets != nil {
+			if x.keys, err = l.scanKeys(ctx, v, list); !errors.Is(err, errUnusual) {
+				return err
+			}
+		}
+		x.keys, err = t.scanKeys(ctx, path, v)
+		if errors.As(err, new(*ToolError)) { // then it is encoded
+			x.keys, err = keyScan{}, nil
+		}
+		return err
+	})
+}
+
+// sounds lists the packets of an audio stream.
+func (t Tools) sounds(ctx context.Context, path string, l *listing, a *stream) ([]packet, error) {
+	if list, err := l.list(a); err == nil {
+		return list.packets, nil
+	}
+	return t.packets(ctx, path, a)
 }
 
 // pictures lists the packets of a video stream; those that are never shown are
@@ -101,36 +123,4 @@ func (x *indexed) check() (err error) {
 		return refuse(CodeTruncated, "The file is incomplete: it ends after %.0f of %.0f seconds. Upload the whole file.", seconds, v.seconds)
 	}
 	return nil
-}
-
-// audioStart decodes the beginning of the sound. It returns the time of the
-// first sample, seconds, after what the encoder put before it; ok is false if
-// nothing can be decoded.
-func (t Tools) audioStart(ctx context.Context, path string, a *stream) (start float64, ok bool, err error) {
-	// An edit list may hide far more than the encoder's own delay: a film that
-	// was cut without encoding it again. 8,192 packets are about three minutes.
-	for _, packets := range []int{32, 8192} {
-		if start, ok, err = t.audioWithin(ctx, path, a, packets); ok || err != nil {
-			break
-		}
-	}
-	return start, ok, err
-}
-
-// audioWithin is audioStart that looks at so many packets.
-func (t Tools) audioWithin(ctx context.Context, path string, a *stream, packets int) (start float64, ok bool, err error) {
-	lines := &lineWriter{line: func(line []byte) error {
-		ticks, _, _ := bytes.Cut(line, []byte(",")) // side data leaves a comma
-		if v := parseTicks(ticks, a.timebase.num); !ok && v != missing {
-			start, ok = float64(v)/float64(a.timebase.den), true
-		}
-		return nil
-	}}
-	args := append(inputArgs(), "-select_streams", strconv.Itoa(a.index), "-read_intervals", fmt.Sprintf("%%+#%d", packets),
-		"-show_entries", "frame=best_effort_timestamp", "-of", "csv=p=0", "file:"+path)
-	err = run{tools: t, path: t.FFprobe, args: args, stdout: lines}.do(ctx)
-	if errors.As(err, new(*ToolError)) && ctx.Err() == nil {
-		err = nil
-	}
-	return start, ok, err
 }

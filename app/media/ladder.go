@@ -23,6 +23,10 @@ type Profile struct {
 	// Copy offers the source's own stream as the best rendition, without an
 	// encode, where browsers can play it. Default true.
 	Copy bool `yaml:"copy"`
+	// CopyGroupSeconds is how far apart the key frames of a source may be for it
+	// to be copied, seconds, 1 to 12: its segments can begin only there, in every
+	// rendition. Default 5.
+	CopyGroupSeconds float64 `yaml:"copy_group_seconds"`
 	// AudioBitRate is that of stereo AAC, bit/s; mono gets half. Default 128000.
 	AudioBitRate int `yaml:"audio_bit_rate"`
 }
@@ -55,6 +59,7 @@ func DefaultProfile() Profile {
 		SegmentSeconds:      4,
 		FirstSegmentSeconds: 2,
 		Copy:                true,
+		CopyGroupSeconds:    5,
 		AudioBitRate:        128_000,
 	}
 }

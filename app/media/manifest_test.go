@@ -65,10 +65,15 @@ func blinkPlan() *store.Plan {
 	}
 }
 
+func iframeSource(p *store.Plan) *store.Rendition {
+	r, _ := p.Rendition(IFrameSource(p))
+	return r
+}
+
 // measured are rates of a complete film.
 func measured(p *store.Plan) Rates {
 	rates := Rates{
-		IFramesName:    MeasureIFrames(p, []int64{20_000, 21_000, 19_000, 20_000}),
+		IFramesName:    MeasureIFrames(p, iframeSource(p), []int64{20_000, 21_000, 19_000, 20_000}),
 		StoryboardName: MeasureStoryboard(p, []int64{40_000}),
 	}
 	for i := range p.Renditions {
@@ -81,7 +86,7 @@ func measured(p *store.Plan) Rates {
 func TestManifestsGolden(t *testing.T) {
 	film, song, blink := filmPlan(), songPlan(), blinkPlan()
 	scrub := filmPlan()
-	scrub.IFrames = []int64{0, 60060, 120120, 180180, 240240}
+	iframeSource(scrub).IFrames = []int64{0, 60060, 120120, 180180, 240240}
 	tests := []struct {
 		name  string
 		write func() ([]byte, error)
@@ -90,9 +95,9 @@ func TestManifestsGolden(t *testing.T) {
 		{"film-master-complete.m3u8", func() ([]byte, error) { return MasterPlaylist(film, measured(film)) }},
 		{"film-720p.m3u8", func() ([]byte, error) { return MediaPlaylist(film, "720p") }},
 		{"film-audio.m3u8", func() ([]byte, error) { return MediaPlaylist(film, "audio-en") }},
-		{"film-iframes.m3u8", func() ([]byte, error) { return IFramePlaylist(film) }},
+		{"film-iframes.m3u8", func() ([]byte, error) { return IFramePlaylist(film, IFrameSource(film)) }},
 		{"film-complete.mpd", func() ([]byte, error) { return MPD(film, measured(film)) }},
-		{"film-iframes-dense.m3u8", func() ([]byte, error) { return IFramePlaylist(scrub) }},
+		{"film-iframes-dense.m3u8", func() ([]byte, error) { return IFramePlaylist(scrub, IFrameSource(scrub)) }},
 		{"film.mpd", func() ([]byte, error) { return MPD(film, nil) }},
 		{"song-master.m3u8", func() ([]byte, error) { return MasterPlaylist(song, nil) }},
 		{"song.mpd", func() ([]byte, error) { return MPD(song, nil) }},
@@ -292,7 +297,7 @@ func TestManifestsRefuse(t *testing.T) {
 		"master of nothing":        func() ([]byte, error) { return MasterPlaylist(empty, nil) },
 		"manifest of nothing":      func() ([]byte, error) { return MPD(empty, nil) },
 		"unknown rendition":        func() ([]byte, error) { return MediaPlaylist(noVideo, "4k") },
-		"I-frames of sound":        func() ([]byte, error) { return IFramePlaylist(noVideo) },
+		"I-frames of sound":        func() ([]byte, error) { return IFramePlaylist(noVideo, "audio-en") },
 		"a segment with no length": func() ([]byte, error) { return MPD(backwards, nil) },
 	} {
 		if out, err := write(); err == nil {

@@ -25,6 +25,8 @@ type Planned struct {
 	// Normal is the path, in PlanInput.Dir, of the normalised copy that is to
 	// be stored as store.NormalKey; "" if the source serves as it is.
 	Normal string
+	// Cells are the first cells of what is copied: they came with its headers.
+	Cells []Cell
 }
 
 // encodedSampleRate is the sample rate of encoded sound, Hz.
@@ -46,7 +48,7 @@ func (t Tools) Plan(ctx context.Context, in PlanInput) (Planned, error) {
 	if out.Normal != "" {
 		path = out.Normal
 	}
-	if err := t.freeze(ctx, path, &out.Plan, out.Frames); err != nil {
+	if out.Cells, err = t.freeze(ctx, path, &out.Plan, out.Frames); err != nil {
 		return Planned{}, fmt.Errorf("freeze the renditions: %w", refuseDecode(err))
 	}
 	return out, nil
@@ -75,12 +77,14 @@ func (t Tools) decide(ctx context.Context, in PlanInput) (Planned, error) {
 // read indexes the source, or its normalised copy where the source cannot be
 // read exactly; then normal is the copy's path.
 func (t Tools) read(ctx context.Context, in PlanInput) (x indexed, normal string, err error) {
-	src, err := t.probe(ctx, in.Path)
+	l := openListing(in.Path)
+	defer l.close()
+	src, early, err := t.look(ctx, in.Path, l)
 	if err != nil {
 		return indexed{}, "", err
 	}
 	if !src.needsNormal() {
-		x, err = t.index(ctx, in.Path, src, in.Profile)
+		x, err = t.index(ctx, in.Path, src, in.Profile, l, early)
 		if !errors.Is(err, errNoTimes) {
 			return x, "", err
 		}
@@ -91,11 +95,31 @@ func (t Tools) read(ctx context.Context, in PlanInput) (x indexed, normal string
 	if src, err = t.probe(ctx, normal); err != nil {
 		return indexed{}, "", err
 	}
-	x, err = t.index(ctx, normal, src, in.Profile)
+	x, err = t.index(ctx, normal, src, in.Profile, nil, nil)
 	if errors.Is(err, errNoTimes) {
 		err = refuse(CodeDamaged, "The video is damaged: its pictures have no times.")
 	}
 	return x, normal, err
+}
+
+// look probes a source. Where its movie box has one stream of sound, the
+// beginning of that is decoded at the same time: starting a tool takes longer
+// than what it does here.
+func (t Tools) look(ctx context.Context, path string, l *listing) (src probed, early *beginning, err error) {
+	if !l.oneSound() {
+		src, err = t.probe(ctx, path)
+		return src, nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	found := make(chan *beginning, 1)
+	go func() { found <- t.audioWithin(ctx, path, "a:0", soonPackets) }()
+	if src, err = t.probe(ctx, path); err != nil || src.audio == nil || src.sounds != 1 {
+		cancel()
+		<-found
+		return src, nil, err
+	}
+	return src, <-found, nil
 }
 
 // refuseDecode is refuseTool for a source that was read well and then could
@@ -128,18 +152,13 @@ func (x *indexed) planVideo(profile Profile) store.Plan {
 		delay = max(delay, copiedDelay(x.frames, x.packets))
 		p.Renditions = append(p.Renditions, source.rendition)
 	}
-	most := sourceLimit(v.codec, sourcePeak(x.packets, x.timescale, profile.SegmentSeconds))
-	for _, rung := range profile.ladder(min(v.width, v.height), copied) {
-		r := rung.within(most).rendition(v.width, v.height, p.Source.FrameRate, profile.Preset)
-		r.Bandwidth = encodedBandwidth(&p.Timeline, r.MaxRate, r.BufSize) + overhead(p.Source.FrameRate)
-		r.AverageBandwidth = min(r.Bandwidth, r.MaxRate*6/10)
-		p.Renditions = append(p.Renditions, r)
-	}
+	p.Source.MaxRate = sourceLimit(v.codec, sourcePeak(x.packets, x.timescale, profile.SegmentSeconds))
+	p.Renditions = append(p.Renditions, profile.encodes(&p, copied)...)
 	for i := range p.Renditions {
 		p.Renditions[i].Timescale, p.Renditions[i].Delay = x.timescale, delay
 	}
 	if small, ok := p.Rendition(IFrameSource(&p)); ok && !small.Copy {
-		p.IFrames = keyTimes(x.frames, &p.Timeline, iframeSeconds*int64(x.timescale))
+		small.IFrames = keyTimes(x.frames, &p.Timeline, iframeSeconds*int64(x.timescale))
 	}
 	if x.src.audio != nil {
 		p.Source.AudioStream = x.src.audio.index
@@ -149,8 +168,24 @@ func (x *indexed) planVideo(profile Profile) store.Plan {
 	return p
 }
 
+// encodes are the video renditions that are encoded for a source and timeline,
+// with copy beside a stream copy. Their timescale and delay are still to be set.
+func (profile Profile) encodes(p *store.Plan, copied bool) (rs []store.Rendition) {
+	width, height, fps := p.Source.Width, p.Source.Height, p.Source.FrameRate
+	for _, rung := range profile.ladder(min(width, height), copied) {
+		r := rung.within(p.Source.MaxRate).rendition(width, height, fps, profile.Preset)
+		r.Bandwidth = encodedBandwidth(&p.Timeline, r.MaxRate, r.BufSize) + overhead(fps)
+		r.AverageBandwidth = min(r.Bandwidth, r.MaxRate*6/10)
+		rs = append(rs, r)
+	}
+	return rs
+}
+
 // iframeSeconds is how far pictures of the I-frame playlist are apart at most.
 const iframeSeconds = 2
+
+// copyName is the name of the first stream copy of a video.
+const copyName = "source"
 
 // copyPlan is a stream copy and the timeline that it dictates.
 type copyPlan struct {
@@ -175,7 +210,7 @@ func (x *indexed) planCopy(profile Profile, pace pace) (copyPlan, bool) {
 	}
 	extra := overhead(v.rate)
 	c.rendition = store.Rendition{
-		Name: "source", Kind: store.KindVideo, Copy: true, Width: v.width, Height: v.height,
+		Name: copyName, Kind: store.KindVideo, Copy: true, Width: v.width, Height: v.height,
 		Bandwidth: rate.Peak + extra, AverageBandwidth: rate.Mean + extra,
 	}
 	return c, true
@@ -185,29 +220,43 @@ func (x *indexed) planCopy(profile Profile, pace pace) (copyPlan, bool) {
 // else AAC-LC at 48 kHz with at most two channels.
 func (x *indexed) planAudio(profile Profile, p *store.Plan, copied bool) store.Rendition {
 	a := x.src.audio
-	r := store.Rendition{
-		Name: "audio", Kind: store.KindAudio, Language: a.language,
-		SampleRate: encodedSampleRate, Channels: max(1, min(2, a.channels)), BitRate: profile.AudioBitRate,
-	}
-	if a.language != "" {
-		r.Name += "-" + strings.ToLower(a.language)
-	}
+	r := sound(a.language, max(1, min(2, a.channels)))
 	if copied {
 		r.Bounds = copyAudio(&x.src, x.audio, p.Source.AudioStart, &p.Timeline)
 	}
-	if r.Copy = r.Bounds != nil; r.Copy {
-		r.SampleRate = a.sampleRate
-		peak, average := soundBandwidth(x.audio, a.sampleRate)
-		r.BitRate, r.Bandwidth, r.AverageBandwidth = average, peak, average
-	} else {
-		if r.Channels == 1 {
-			r.BitRate /= 2
-		}
-		r.Bounds = audioBounds(&p.Timeline, r.SampleRate)
-		r.Bandwidth, r.AverageBandwidth = r.BitRate*12/10, r.BitRate
+	if r.Copy = r.Bounds != nil; !r.Copy {
+		return profile.encodedSound(r, &p.Timeline)
 	}
-	extra := overhead(float64(r.SampleRate) / aacFrame)
-	r.Timescale, r.Bandwidth, r.AverageBandwidth = uint32(r.SampleRate), r.Bandwidth+extra, r.AverageBandwidth+extra
+	peak, average := soundBandwidth(x.audio, a.sampleRate)
+	r.BitRate = average
+	return soundAt(r, a.sampleRate, peak, average)
+}
+
+// sound is a rendition of sound of which the rates are still to be set.
+func sound(language string, channels int) store.Rendition {
+	r := store.Rendition{Name: "audio", Kind: store.KindAudio, Language: language, Channels: channels}
+	if language != "" {
+		r.Name += "-" + strings.ToLower(language)
+	}
+	return r
+}
+
+// encodedSound is r as AAC-LC at the profile's bit rate.
+func (profile Profile) encodedSound(r store.Rendition, t *store.Timeline) store.Rendition {
+	r.BitRate = profile.AudioBitRate
+	if r.Channels == 1 {
+		r.BitRate /= 2
+	}
+	r.Bounds = audioBounds(t, encodedSampleRate)
+	return soundAt(r, encodedSampleRate, r.BitRate*12/10, r.BitRate)
+}
+
+// soundAt sets a rendition's sample rate, Hz, and its rates without what the
+// cells add to them, bit/s.
+func soundAt(r store.Rendition, sampleRate, peak, average int) store.Rendition {
+	extra := overhead(float64(sampleRate) / aacFrame)
+	r.SampleRate, r.Timescale = sampleRate, uint32(sampleRate)
+	r.Bandwidth, r.AverageBandwidth = peak+extra, average+extra
 	return r
 }
 

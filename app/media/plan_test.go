@@ -40,6 +40,13 @@ func encodeOnly() Profile {
 	return p
 }
 
+// longGroups copies whatever a profile may copy.
+func longGroups() Profile {
+	p := DefaultProfile()
+	p.CopyGroupSeconds = MaxCopyGroup
+	return p
+}
+
 func TestDecide(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -58,6 +65,12 @@ func TestDecide(t *testing.T) {
 			"180p audio", 150, 6, 320, 180, false, "mov"},
 		{"long group of pictures", "a.mp4", "-f lavfi -i testsrc2=size=160x90:rate=25:duration=14 " + x264 + " -g 999", DefaultProfile(),
 			"90p", 350, 14, 160, 90, false, "mov"},
+		{"key frames 5 s apart at 29.97", "a.mp4", "-f lavfi -i testsrc2=size=160x90:rate=30000/1001:duration=10 " + x264 + " -g 150 -sc_threshold 0", DefaultProfile(),
+			"source", 300, 10, 160, 90, false, "mov"},
+		{"one group of 6 s", "a.mp4", "-f lavfi -i testsrc2=size=160x90:rate=25:duration=14 " + x264 + " -g 999 -force_key_frames 2,4,10,12", DefaultProfile(),
+			"90p", 350, 14, 160, 90, false, "mov"},
+		{"one group of 6 s, allowed", "a.mp4", "-f lavfi -i testsrc2=size=160x90:rate=25:duration=14 " + x264 + " -g 999 -force_key_frames 2,4,10,12", longGroups(),
+			"source", 350, 14, 160, 90, false, "mov"},
 		{"open groups of pictures", "a.mkv", picture + " " + x264 + " -g 25 -bf 3 -x264-params open-gop=1:b-adapt=0", DefaultProfile(),
 			"180p", 150, 6, 320, 180, false, "matroska"},
 		{"copied from Matroska", "a.mkv", picture + " " + tone + " " + x264 + " -g 25 -bf 2 -metadata:s:a language=ger -c:a aac", DefaultProfile(),

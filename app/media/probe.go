@@ -23,17 +23,20 @@ type probed struct {
 	format string // demuxer name, the first of its aliases
 	video  *stream
 	audio  *stream
+	sounds int // how many streams of sound there are
 }
 
 // stream is one stream of a source.
 type stream struct {
 	index    int
+	id       int64 // of an MP4's track; 0 if unknown
 	codec    string
 	profile  string
 	timebase rational // seconds per tick
 	start    int64    // ticks
 	seconds  float64  // declared duration; 0 if unknown
 	rate     float64  // frames per second, average; 0 if unknown
+	base     rational // frames per second that all times fit; 0/0 if unknown
 
 	// Pictures.
 	width, height int // as displayed: turned, square pixels
@@ -43,6 +46,7 @@ type stream struct {
 	fieldOrder    string
 	square        bool // pixels are square
 	turned        bool // displayed rotated or mirrored
+	plain         bool // the container says nothing else about them
 
 	// Sound.
 	sampleRate int
@@ -97,6 +101,7 @@ type probeOutput struct {
 
 type probeStream struct {
 	Index       int            `json:"index"`
+	ID          string         `json:"id"`
 	Codec       string         `json:"codec_name"`
 	Type        string         `json:"codec_type"`
 	Tag         string         `json:"codec_tag_string"`
@@ -111,6 +116,7 @@ type probeStream struct {
 	StartPTS    int64          `json:"start_pts"`
 	Duration    string         `json:"duration"`
 	AverageRate string         `json:"avg_frame_rate"`
+	BaseRate    string         `json:"r_frame_rate"`
 	SampleRate  string         `json:"sample_rate"`
 	Channels    int            `json:"channels"`
 	Disposition map[string]int `json:"disposition"`
@@ -138,6 +144,11 @@ func parseProbe(out []byte) (probed, error) {
 	}
 	format, _, _ := strings.Cut(raw.Format.Name, ",")
 	p := probed{format: format, video: raw.pick("video"), audio: raw.pick("audio")}
+	for _, s := range raw.Streams {
+		if s.Type == "audio" {
+			p.sounds++
+		}
+	}
 	if format == "matroska" {
 		p.video.countFromStart()
 		p.audio.countFromStart()
@@ -218,10 +229,11 @@ func (s *probeStream) attached() bool {
 func (s *probeStream) stream() *stream {
 	st := &stream{
 		index: s.Index, codec: s.Codec, profile: s.Profile, timebase: parseRational(s.TimeBase),
-		start: s.StartPTS, seconds: s.declared(), rate: parseRational(s.AverageRate).float(),
+		start: s.StartPTS, seconds: s.declared(), rate: parseRational(s.AverageRate).float(), base: parseRational(s.BaseRate),
 		coded: [2]int{s.Width, s.Height}, pixFmt: s.PixFmt, level: s.Level, fieldOrder: s.FieldOrder,
-		channels: s.Channels,
+		channels: s.Channels, plain: len(s.SideData) == 0,
 	}
+	st.id, _ = strconv.ParseInt(s.ID, 0, 64)
 	st.sampleRate, _ = strconv.Atoi(s.SampleRate)
 	if tag, ok := s.Tags["language"].(string); ok {
 		st.language = bcp47(tag)

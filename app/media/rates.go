@@ -30,10 +30,10 @@ func MeasureCells(p *store.Plan, r *store.Rendition, sizes []int64) Rate {
 	return measure(bounds(p, r), r.Timescale, sizes)
 }
 
-// MeasureIFrames is the rate of an I-frame playlist whose one-picture cells
-// have these sizes, bytes.
-func MeasureIFrames(p *store.Plan, sizes []int64) Rate {
-	return measure(iframeBounds(p), p.Timeline.Timescale, sizes)
+// MeasureIFrames is the rate of a rendition's I-frame playlist whose
+// one-picture cells have these sizes, bytes.
+func MeasureIFrames(p *store.Plan, r *store.Rendition, sizes []int64) Rate {
+	return measure(iframeBounds(p, r), p.Timeline.Timescale, sizes)
 }
 
 // measure is the peak and the mean of segments: the peak is the highest rate

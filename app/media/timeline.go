@@ -10,8 +10,11 @@ import (
 )
 
 const (
-	// maxCopySegment is the longest segment a stream copy may have, seconds.
-	maxCopySegment = 12.0
+	// MaxCopyGroup is the most that CopyGroupSeconds may be.
+	MaxCopyGroup = 12.0
+	// groupSlack is how much longer than CopyGroupSeconds a group may be: 150
+	// frames at 29.97 per second are five seconds.
+	groupSlack = 1.01
 	// copySlack is how far beyond its target a copied segment may reach to
 	// take one more group of pictures.
 	copySlack = 1.25
@@ -91,7 +94,8 @@ func usualDuration(pts []int64, timescale int64, fps float64) int64 {
 	return max(1, int64(min(math.Round(float64(timescale)/fps), maxTicks)))
 }
 
-// pace is how long segments are meant to be, in ticks.
+// pace is how long segments are meant to be, in ticks; longest is that of a
+// copied group of pictures, which is a segment if it is longer than usual.
 type pace struct{ early, usual, tiny, longest int64 }
 
 func (p Profile) pace(timescale int64) pace {
@@ -100,7 +104,7 @@ func (p Profile) pace(timescale int64) pace {
 		early:   ticks(p.FirstSegmentSeconds),
 		usual:   ticks(p.SegmentSeconds),
 		tiny:    ticks(tinySegment),
-		longest: ticks(maxCopySegment),
+		longest: ticks(groupSlack * p.CopyGroupSeconds),
 	}
 }
 

@@ -169,7 +169,7 @@ func TestCutFrames(t *testing.T) {
 }
 
 func TestCutKeys(t *testing.T) {
-	pace := DefaultProfile().pace(1000)
+	pace := longGroups().pace(1000)
 	for name, tc := range map[string]struct {
 		s    shown
 		keys []int

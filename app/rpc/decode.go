@@ -23,14 +23,19 @@ var decodeErrors = []struct {
 	{regexp.MustCompile(`^syntax error \(line (\d+):(\d+)\): unexpected token (.*)$`), `A JSON object was expected, and something else begins at line $1, column $2: $3`},
 	{regexp.MustCompile(`^syntax error \(line (\d+):(\d+)\): (.*)$`), `It is not JSON at line $1, column $2: $3`},
 	{regexp.MustCompile(`^unexpected token (.*)$`), `A JSON object was expected, not $1`},
-	{regexp.MustCompile(`^unexpected EOF$`), `The JSON ends too early`},
+	{regexp.MustCompile(`^unexpected EOF$`), `The JSON ends too early, or has half of a surrogate pair (\ud800)`},
+	{regexp.MustCompile(`^field [\w.]+\.(\w+) contains invalid UTF-8$`), `The field "$1" is no UTF-8`},
+	{regexp.MustCompile(`^request should have no body; .*$`), `This method takes no body`},
 	{regexp.MustCompile(`^unknown field in field path "([^"]*)".*$`), `There is no parameter "$1" here`},
-	{regexp.MustCompile(`^invalid parameter "([^"]*)"\s*(.*)$`), `The parameter "$1" has a value that it does not take: $2`},
+	{regexp.MustCompile(`^invalid parameter "([^"]*)".*$`), `The parameter "$1" does not take that value; /openapi.json says what it takes`},
 }
 
 // PlainDecodeError returns a decoder's message as a sentence without its full
 // stop. Their "proto:" is followed by one of two kinds of space, at random.
 func PlainDecodeError(message string) string {
+	if sentence, ok := strings.CutPrefix(message, "unmarshal message: "); ok && sentence != "" { // our own codec's, which has been here
+		return strings.ToUpper(sentence[:1]) + strings.TrimRight(sentence[1:], ".")
+	}
 	if i := strings.LastIndex(message, "proto:"); i >= 0 {
 		message = message[i+len("proto:"):]
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect"
@@ -106,9 +107,18 @@ func infoIn(err error) *errdetails.ErrorInfo {
 // other errors pass through.
 func NotFound(err error, noun, id string) error {
 	if errors.Is(err, store.ErrNotFound) {
-		return Errorf(connect.CodeNotFound, noun+"_not_found", "There is no %s %q.", noun, id)
+		return Errorf(connect.CodeNotFound, noun+"_not_found", "There is no %s %q.", noun, clip(id))
 	}
 	return err
+}
+
+// clip shortens what a caller has sent to what an error may repeat.
+func clip(text string) string {
+	const most = 100 // bytes
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "") + "…"
 }
 
 // Invalid is the error of a bad request field.

@@ -81,7 +81,7 @@ func WriteRetry(w http.ResponseWriter, r *http.Request, status int, code, detail
 // RetryAfter sets the header of that name to wait in whole seconds, at least
 // one, and returns them.
 func RetryAfter(h http.Header, wait time.Duration) int {
-	seconds := max(1, int((wait+time.Second-1)/time.Second))
+	seconds := Seconds(wait)
 	h.Set("Retry-After", strconv.Itoa(seconds))
 	return seconds
 }

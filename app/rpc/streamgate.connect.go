@@ -597,7 +597,11 @@ func (UnimplementedUploadsHandler) ListUploads(context.Context, *ListUploadsRequ
 // TranscoderClient is a client for the streamgate.Transcoder service.
 type TranscoderClient interface {
 	// CreateTask queues the transcode of a video whose source has arrived.
-	// An unfinished task of the same video and profile is returned as it is.
+	// An unfinished task of the same video and profile is returned as it is; one
+	// of another profile is refused (task_unfinished). A video that is ready can
+	// be made again with another profile: it plays on, and players are shown the
+	// new renditions when all of them are made. Only what differs is made;
+	// segments keep their borders, whatever the profile says of their length.
 	// Scope: uploader. Answers 202 with a Location.
 	CreateTask(context.Context, *CreateTaskRequest) (*Task, error)
 	// GetTask returns one task. Scope: read.
@@ -1075,7 +1079,11 @@ func (c *transcoderClient) Demand(ctx context.Context, req *DemandRequest) (*Dem
 // TranscoderHandler is an implementation of the streamgate.Transcoder service.
 type TranscoderHandler interface {
 	// CreateTask queues the transcode of a video whose source has arrived.
-	// An unfinished task of the same video and profile is returned as it is.
+	// An unfinished task of the same video and profile is returned as it is; one
+	// of another profile is refused (task_unfinished). A video that is ready can
+	// be made again with another profile: it plays on, and players are shown the
+	// new renditions when all of them are made. Only what differs is made;
+	// segments keep their borders, whatever the profile says of their length.
 	// Scope: uploader. Answers 202 with a Location.
 	CreateTask(context.Context, *CreateTaskRequest) (*Task, error)
 	// GetTask returns one task. Scope: read.

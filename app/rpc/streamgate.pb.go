@@ -97,7 +97,8 @@ type Video struct {
 	State string `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`
 	// Whether anybody may watch at /v/{id}/ without a session.
 	Public bool `protobuf:"varint,4,opt,name=public,proto3" json:"public,omitempty"`
-	// Name of the ladder it is encoded with (config key transcoder.profiles).
+	// Name of the ladder it is encoded with (config key transcoder.profiles): that
+	// of what players are shown.
 	Profile string `protobuf:"bytes,5,opt,name=profile,proto3" json:"profile,omitempty"`
 	// 0 (last) to 100 (first).
 	Priority  int32                  `protobuf:"varint,6,opt,name=priority,proto3" json:"priority,omitempty"`
@@ -421,7 +422,10 @@ type Rendition struct {
 	// Share of its cells that exist, 0 to 100.
 	Progress float64 `protobuf:"fixed64,7,opt,name=progress,proto3" json:"progress,omitempty"`
 	// Whether it is a stream copy of the source.
-	Copy          bool `protobuf:"varint,8,opt,name=copy,proto3" json:"copy,omitempty"`
+	Copy bool `protobuf:"varint,8,opt,name=copy,proto3" json:"copy,omitempty"`
+	// Whether it is still to be shown to players: a task makes the video again
+	// with another profile, and shows it when all is made.
+	Next          bool `protobuf:"varint,9,opt,name=next,proto3" json:"next,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -508,6 +512,13 @@ func (x *Rendition) GetProgress() float64 {
 func (x *Rendition) GetCopy() bool {
 	if x != nil {
 		return x.Copy
+	}
+	return false
+}
+
+func (x *Rendition) GetNext() bool {
+	if x != nil {
+		return x.Next
 	}
 	return false
 }
@@ -630,7 +641,9 @@ type RenditionCells struct {
 	// The segments whose cells exist, in order.
 	Ready []*SegmentRun `protobuf:"bytes,4,rep,name=ready,proto3" json:"ready,omitempty"`
 	// Bytes of the cells that exist.
-	SizeBytes     float64 `protobuf:"fixed64,5,opt,name=size_bytes,proto3" json:"size_bytes,omitempty"`
+	SizeBytes float64 `protobuf:"fixed64,5,opt,name=size_bytes,proto3" json:"size_bytes,omitempty"`
+	// Whether it is still to be shown to players, as in Rendition.
+	Next          bool `protobuf:"varint,6,opt,name=next,proto3" json:"next,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -698,6 +711,13 @@ func (x *RenditionCells) GetSizeBytes() float64 {
 		return x.SizeBytes
 	}
 	return 0
+}
+
+func (x *RenditionCells) GetNext() bool {
+	if x != nil {
+		return x.Next
+	}
+	return false
 }
 
 // SegmentRun is consecutive segments: from the first up to, not including, to.
@@ -1604,7 +1624,7 @@ func (x *Task) GetFinishedAt() *timestamppb.Timestamp {
 type CreateTaskRequest struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	VideoId string                 `protobuf:"bytes,1,opt,name=video_id,proto3" json:"video_id,omitempty"`
-	// Empty means the video's own.
+	// Empty means the video's own: that which players are shown.
 	Profile string `protobuf:"bytes,2,opt,name=profile,proto3" json:"profile,omitempty"`
 	// 0 to 100; unset means the video's own.
 	Priority      *int32 `protobuf:"varint,3,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
@@ -6406,10 +6426,9 @@ func (x *TestWebhookRequest) GetId() string {
 
 // Delivery is one event on its way to one webhook.
 type Delivery struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// What the webhook-id header says, in every attempt.
-	Id        string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	WebhookId string `protobuf:"bytes,2,opt,name=webhook_id,proto3" json:"webhook_id,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Id        string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	WebhookId string                 `protobuf:"bytes,2,opt,name=webhook_id,proto3" json:"webhook_id,omitempty"`
 	// The event's type.
 	Event string `protobuf:"bytes,3,opt,name=event,proto3" json:"event,omitempty"`
 	// waiting (for its next attempt), delivered or failed (given up).
@@ -6427,7 +6446,10 @@ type Delivery struct {
 	CreatedAt     *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=created_at,proto3" json:"created_at,omitempty"`
 	FinishedAt    *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=finished_at,proto3" json:"finished_at,omitempty"`
 	// What is sent: type, timestamp, and data as the event stream has it.
-	Payload       *structpb.Struct `protobuf:"bytes,12,opt,name=payload,proto3" json:"payload,omitempty"`
+	Payload *structpb.Struct `protobuf:"bytes,12,opt,name=payload,proto3" json:"payload,omitempty"`
+	// Of the event: what the webhook-id header says in every attempt, at every
+	// webhook that is told of it, and its id in GET /api/v1/events.
+	EventId       string `protobuf:"bytes,13,opt,name=event_id,proto3" json:"event_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -6544,6 +6566,13 @@ func (x *Delivery) GetPayload() *structpb.Struct {
 		return x.Payload
 	}
 	return nil
+}
+
+func (x *Delivery) GetEventId() string {
+	if x != nil {
+		return x.EventId
+	}
+	return ""
 }
 
 type ListDeliveriesRequest struct {
@@ -7969,7 +7998,7 @@ const file_streamgate_proto_rawDesc = "" +
 	"\x05gated\x18\x1a \x01(\bR\x05gated\".\n" +
 	"\x04Span\x12\x14\n" +
 	"\x05start\x18\x01 \x01(\x01R\x05start\x12\x10\n" +
-	"\x03end\x18\x02 \x01(\x01R\x03end\"\xc7\x01\n" +
+	"\x03end\x18\x02 \x01(\x01R\x03end\"\xdb\x01\n" +
 	"\tRendition\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x16\n" +
@@ -7978,7 +8007,8 @@ const file_streamgate_proto_rawDesc = "" +
 	"\x06height\x18\x05 \x01(\x05R\x06height\x12\x1c\n" +
 	"\tbandwidth\x18\x06 \x01(\x01R\tbandwidth\x12\x1a\n" +
 	"\bprogress\x18\a \x01(\x01R\bprogress\x12\x12\n" +
-	"\x04copy\x18\b \x01(\bR\x04copy\"-\n" +
+	"\x04copy\x18\b \x01(\bR\x04copy\x12\x12\n" +
+	"\x04next\x18\t \x01(\bR\x04next\"-\n" +
 	"\x0fGetCellsRequest\x12\x1a\n" +
 	"\bvideo_id\x18\x01 \x01(\tR\bvideo_id\"w\n" +
 	"\x05Cells\x12\x1a\n" +
@@ -7986,7 +8016,7 @@ const file_streamgate_proto_rawDesc = "" +
 	"\x06bounds\x18\x02 \x03(\x01R\x06bounds\x12:\n" +
 	"\n" +
 	"renditions\x18\x03 \x03(\v2\x1a.streamgate.RenditionCellsR\n" +
-	"renditions\"\x9a\x01\n" +
+	"renditions\"\xae\x01\n" +
 	"\x0eRenditionCells\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x12\n" +
@@ -7994,7 +8024,8 @@ const file_streamgate_proto_rawDesc = "" +
 	"\x05ready\x18\x04 \x03(\v2\x16.streamgate.SegmentRunR\x05ready\x12\x1e\n" +
 	"\n" +
 	"size_bytes\x18\x05 \x01(\x01R\n" +
-	"size_bytes\"0\n" +
+	"size_bytes\x12\x12\n" +
+	"\x04next\x18\x06 \x01(\bR\x04next\"0\n" +
 	"\n" +
 	"SegmentRun\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\x05R\x04from\x12\x0e\n" +
@@ -8425,7 +8456,7 @@ const file_streamgate_proto_rawDesc = "" +
 	"\x14RotateWebhookRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"$\n" +
 	"\x12TestWebhookRequest\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"\xcf\x03\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\xeb\x03\n" +
 	"\bDelivery\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1e\n" +
 	"\n" +
@@ -8445,7 +8476,8 @@ const file_streamgate_proto_rawDesc = "" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"created_at\x12<\n" +
 	"\vfinished_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\vfinished_at\x121\n" +
-	"\apayload\x18\f \x01(\v2\x17.google.protobuf.StructR\apayload\"{\n" +
+	"\apayload\x18\f \x01(\v2\x17.google.protobuf.StructR\apayload\x12\x1a\n" +
+	"\bevent_id\x18\r \x01(\tR\bevent_id\"{\n" +
 	"\x15ListDeliveriesRequest\x12\x1e\n" +
 	"\n" +
 	"webhook_id\x18\x01 \x01(\tR\n" +

@@ -8,7 +8,7 @@
 //
 //	master.m3u8  manifest.mpd
 //	{rendition}/index.m3u8  {rendition}/init.mp4  {rendition}/{segment}.m4s
-//	iframes/index.m3u8      iframes/init.mp4      iframes/{segment}.m4s
+//	{rendition}/iframes.m3u8                          {rendition}/iframe-{n}.m4s
 //	poster.jpg  storyboard.vtt  storyboard-{n}.jpg
 //	session  (204 as long as the session plays)
 //
@@ -48,5 +48,5 @@
 // # Testing
 //
 // The tests run a real HTTP server over real files and an embedded NATS; the
-// room in which requests wait is tested with a fake clock.
+// waiting of requests is tested with a fake clock.
 package stream

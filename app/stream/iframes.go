@@ -48,18 +48,18 @@ func (c *iframes) put(key string, d *document) {
 	}
 }
 
-// serveIFrame sends a key picture of a cell of the smallest rendition.
+// serveIFrame sends a key picture of a cell.
 func (s *Service) serveIFrame(a *answer, r *http.Request, v *video, t target) error {
-	source, ok := v.rendition(media.IFramesName)
-	if !ok || t.segment >= media.IFrames(v.plan) {
+	rendition, ok := v.plan.Rendition(t.rendition)
+	if !ok || t.segment >= media.IFrames(v.plan, rendition) {
 		return errNotFound
 	}
-	key := fmt.Sprintf("%s/%d", v.id, t.segment)
+	key := fmt.Sprintf("%s/%s/%d", v.id, rendition.Name, t.segment)
 	d := s.iframes.get(key)
 	if d == nil {
-		cell, picked := media.IFrameAt(v.plan, t.segment)
+		cell, picked := media.IFrameAt(v.plan, rendition, t.segment)
 		t.segment = cell
-		f, _, err := s.cell(r.Context(), t, v.id, source.Name)
+		f, _, err := s.cell(r.Context(), t, v.id, rendition.Name)
 		if err != nil {
 			return err
 		}

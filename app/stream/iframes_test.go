@@ -38,7 +38,7 @@ func TestIFrames(t *testing.T) {
 	must(t, err)
 
 	got := make(chan reply, 1)
-	go func() { got <- b.get("/v/pub/iframes/1.m4s") }()
+	go func() { got <- b.get("/v/pub/360p/iframe-1.m4s") }()
 	if req := <-b.transcoder.demands; req.Rendition != "360p" || req.Segment != 1 {
 		t.Errorf("demanded %v", req)
 	}
@@ -51,7 +51,7 @@ func TestIFrames(t *testing.T) {
 		t.Errorf("one picture has %d bytes, the whole cell %d", len(want), len(cell))
 	}
 	must(t, b.objects.Delete(t.Context(), store.CellKey("pub", "360p", 1)))
-	if again := b.get("/v/pub/iframes/1.m4s"); again.body != first.body {
+	if again := b.get("/v/pub/360p/iframe-1.m4s"); again.body != first.body {
 		t.Errorf("not kept: %d", again.status)
 	}
 }
@@ -61,7 +61,7 @@ func TestIFrameOfDamage(t *testing.T) {
 	b := newBench(t)
 	b.addFilm("pub", true)
 	b.put(store.CellKey("pub", "360p", 0), "no cell at all")
-	if got := b.get("/v/pub/iframes/0.m4s"); got.status != 500 || got.code(t) != "internal" {
+	if got := b.get("/v/pub/360p/iframe-0.m4s"); got.status != 500 || got.code(t) != "internal" {
 		t.Errorf("%d %s", got.status, got.body)
 	}
 	if log := b.log.String(); !strings.Contains(log, "take a picture") || !strings.Contains(log, "trace_id=") {

@@ -54,7 +54,7 @@ func (s *Service) fail(a *answer, r *http.Request, t target, err error) {
 	case errors.As(err, &p):
 	case errors.Is(err, store.ErrNotFound):
 		p = errNotFound
-	case errors.Is(err, errCrowded):
+	case errors.Is(err, errTooMany):
 		p = errManyWait
 	case errors.Is(err, errClosed):
 		p = errShutDown

@@ -29,8 +29,8 @@ func (s *Service) measure(ctx context.Context, v *video) media.Rates {
 		sizes, err := s.cellSizes(ctx, v, r)
 		note(r.Name, media.MeasureCells(v.plan, r, sizes), err)
 		if r.Name == media.IFrameSource(v.plan) {
-			sizes, err := s.iframeSizes(ctx, v, r.Name)
-			note(media.IFramesName, media.MeasureIFrames(v.plan, sizes), err)
+			sizes, err := s.iframeSizes(ctx, v, r)
+			note(media.IFramesName, media.MeasureIFrames(v.plan, r, sizes), err)
 		}
 	}
 	if v.record.Storyboard {
@@ -66,16 +66,16 @@ func (s *Service) sizes(ctx context.Context, keys []string) ([]int64, error) {
 	return sizes, nil
 }
 
-// iframeSizes are the sizes of the cells of the I-frame playlist, bytes: read
-// from the heads of the cells that they are taken from.
-func (s *Service) iframeSizes(ctx context.Context, v *video, rendition string) ([]int64, error) {
-	sizes := make([]int64, media.IFrames(v.plan))
+// iframeSizes are the sizes of the cells of a rendition's I-frame playlist,
+// bytes: read from the heads of the cells that they are taken from.
+func (s *Service) iframeSizes(ctx context.Context, v *video, r *store.Rendition) ([]int64, error) {
+	sizes := make([]int64, media.IFrames(v.plan, r))
 	var inCell []int64
 	last := -1
 	for i := range sizes {
-		cell, key := media.IFrameAt(v.plan, i)
+		cell, key := media.IFrameAt(v.plan, r, i)
 		if cell != last {
-			f, _, err := s.Objects.Get(ctx, store.CellKey(v.id, rendition, cell))
+			f, _, err := s.Objects.Get(ctx, store.CellKey(v.id, r.Name, cell))
 			if err != nil {
 				return nil, fmt.Errorf("read the head of a cell: %w", err)
 			}

@@ -18,7 +18,7 @@ import (
 // serveDocument answers playlists, the manifest and inits.
 func (s *Service) serveDocument(a *answer, r *http.Request, v *video, t target) error {
 	if t.rendition != "" {
-		if _, ok := v.rendition(t.rendition); !ok {
+		if _, ok := v.plan.Rendition(t.rendition); !ok {
 			return errNotFound
 		}
 	}
@@ -47,12 +47,12 @@ func (s *Service) render(ctx context.Context, v *video, t target) (*document, er
 		contentType = s.headers.dash
 		body, err = media.MPD(v.plan, s.measure(ctx, v))
 	case t.kind == kindInit:
-		r, _ := v.rendition(t.rendition)
+		r, _ := v.plan.Rendition(t.rendition)
 		return newDocument(r.Init, s.mp4(r), false), nil
 	case t.rendition == "":
 		body, err = media.MasterPlaylist(v.plan, s.measure(ctx, v))
-	case t.rendition == media.IFramesName:
-		body, err = media.IFramePlaylist(v.plan)
+	case path.Base(t.name) == media.IFramesName:
+		body, err = media.IFramePlaylist(v.plan, t.rendition)
 	default:
 		body, err = media.MediaPlaylist(v.plan, t.rendition)
 	}
@@ -71,7 +71,7 @@ func (s *Service) mp4(r *store.Rendition) []string {
 
 // serveCell sends a cell's file, held until it exists.
 func (s *Service) serveCell(a *answer, r *http.Request, v *video, t target) error {
-	rendition, ok := v.rendition(t.rendition)
+	rendition, ok := v.plan.Rendition(t.rendition)
 	if !ok || t.segment >= v.plan.Timeline.Segments() {
 		return errNotFound
 	}
@@ -137,7 +137,7 @@ func (s *Service) cell(ctx context.Context, t target, videoID, rendition string)
 	since := time.Now()
 	held, cancel := context.WithTimeout(ctx, s.Hold)
 	defer cancel()
-	err = s.room.wait(held, key, errand{
+	err = s.waiters.wait(held, key, awaited{
 		look: func(ctx context.Context) (bool, error) {
 			_, err := s.Objects.Stat(ctx, key)
 			if errors.Is(err, store.ErrNotFound) {

@@ -18,8 +18,8 @@ type Service struct {
 	Config
 	headers headers
 	metrics *metrics
-	shelf   *shelf
-	room    *room
+	plans   *planCache
+	waiters *waiters
 	iframes *iframes
 	subs    []*nats.Subscription
 }
@@ -27,9 +27,9 @@ type Service struct {
 // New returns a service that listens to the bus until Close.
 func New(c Config) (*Service, error) {
 	c = c.withDefaults()
-	s := &Service{Config: c, headers: newHeaders(), shelf: newShelf(c), room: newRoom(c.Waiters, c.Poll), iframes: newIFrames(c.IFrameBytes)}
+	s := &Service{Config: c, headers: newHeaders(), plans: newPlanCache(c), waiters: newWaiters(c.Waiters, c.Poll), iframes: newIFrames(c.IFrameBytes)}
 	var err error
-	if s.metrics, err = newMetrics(c.Metrics, s.room.count); err != nil {
+	if s.metrics, err = newMetrics(c.Metrics, s.waiters.count); err != nil {
 		return nil, fmt.Errorf("stream metrics: %w", err)
 	}
 	if err := s.listen(); err != nil {
@@ -45,17 +45,17 @@ func (s *Service) Close() {
 	for _, sub := range s.subs {
 		sub.Unsubscribe() //nolint:errcheck // the bus may be gone already
 	}
-	s.room.close()
+	s.waiters.close()
 }
 
 func (s *Service) listen() error {
 	changed := func(e events.Video) {
-		s.shelf.forget(e.VideoID)
-		s.room.nudge(planKey(e.VideoID))
+		s.plans.forget(e.VideoID)
+		s.waiters.hint(planKey(e.VideoID))
 	}
 	cells := func(e events.Cells) {
-		if !s.room.empty() {
-			s.room.nudge(store.CellKey(e.VideoID, e.Rendition, e.Segment))
+		if !s.waiters.empty() {
+			s.waiters.hint(store.CellKey(e.VideoID, e.Rendition, e.Segment))
 		}
 	}
 	var errs []error
@@ -131,7 +131,7 @@ func (s *Service) admit(ctx context.Context, t target, now time.Time) (*video, e
 			return nil, fromTicket(err)
 		}
 	}
-	v, err := s.shelf.get(ctx, id, now)
+	v, err := s.plans.get(ctx, id, now)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, errNoVideo
 	}
@@ -153,15 +153,15 @@ func (s *Service) planned(ctx context.Context, v *video) (*video, error) {
 	defer cancel()
 	if !v.refused() {
 		id := v.id
-		err := s.room.wait(held, planKey(id), errand{look: func(ctx context.Context) (bool, error) {
-			now, err := s.shelf.load(ctx, id)
+		err := s.waiters.wait(held, planKey(id), awaited{look: func(ctx context.Context) (bool, error) {
+			now, err := s.plans.load(ctx, id)
 			return err == nil && (now.plan != nil || now.refused()), err
 		}})
 		s.metrics.held(since)
 		if err != nil {
 			return nil, s.notPlanned(ctx, err)
 		}
-		if v, err = s.shelf.get(held, id, time.Now()); err != nil {
+		if v, err = s.plans.get(held, id, time.Now()); err != nil {
 			return nil, s.notPlanned(ctx, err)
 		}
 	}

@@ -248,10 +248,10 @@ func TestAddresses(t *testing.T) {
 		{"manifest.mpd", "application/dash+xml", "<MPD", list},
 		{"720p/index.m3u8", "application/vnd.apple.mpegurl", "2.m4s", list},
 		{"audio/index.m3u8", "application/vnd.apple.mpegurl", "2.m4s", list},
-		{"iframes/index.m3u8", "application/vnd.apple.mpegurl", "I-FRAMES-ONLY", list},
+		{"360p/iframes.m3u8", "application/vnd.apple.mpegurl", "I-FRAMES-ONLY", list},
 		{"720p/init.mp4", "video/mp4", "init of 720p", cell},
 		{"audio/init.mp4", "audio/mp4", "init of sound", cell},
-		{"iframes/init.mp4", "video/mp4", "init of 360p", cell},
+		{"360p/init.mp4", "video/mp4", "init of 360p", cell},
 		{"720p/1.m4s", "video/mp4", "cell 1 of 720p", cell},
 		{"audio/0.m4s", "audio/mp4", "cell 0 of sound", cell},
 		{"poster.jpg", "image/jpeg", "poster", still},
@@ -347,7 +347,7 @@ func TestErrors(t *testing.T) {
 		{"/v/pub/4k/init.mp4", 404, "not_found"},
 		{"/v/pub/4k/0.m4s", 404, "not_found"},
 		{"/v/pub/720p/3.m4s", 404, "not_found"}, // one past the end
-		{"/v/pub/iframes/3.m4s", 404, "not_found"},
+		{"/v/pub/360p/iframe-3.m4s", 404, "not_found"},
 		{"/v/pub/source", 404, "not_found"},
 		{"/s/ok-secret/720p/../720p", 404, "not_found"},
 		{"/v/pub/poster.jpg", 404, "still_not_made"},
@@ -482,7 +482,7 @@ func TestCellEventWakes(t *testing.T) {
 func TestCellNeverComes(t *testing.T) {
 	b := newBench(t, func(c *stream.Config) { c.Hold = 20 * time.Millisecond })
 	b.addFilm("pub", true)
-	for _, path := range []string{"/v/pub/720p/0.m4s", "/v/pub/iframes/0.m4s"} {
+	for _, path := range []string{"/v/pub/720p/0.m4s", "/v/pub/360p/iframe-0.m4s"} {
 		if got := b.get(path); got.status != 503 || got.header.Get("Retry-After") != "1" || got.code(t) != "cell_pending" {
 			t.Errorf("%s: %d %v %s", path, got.status, got.header, got.body)
 		}
@@ -584,6 +584,84 @@ func TestVideoIsRemembered(t *testing.T) {
 	must(t, b.catalog.Videos.Delete(t.Context(), "pub"))
 	must(t, events.VideoDeleted.Publish(b.bus, events.Video{VideoID: "pub"}))
 	b.until(func() bool { return b.get("/s/ok-pub/720p/0.m4s").status == 404 })
+}
+
+// showNext makes another edition what a film shows, as the transcoder does: the
+// plan first, then the record.
+func (b *bench) showNext(id string) {
+	b.t.Helper()
+	small := film().Renditions[1]
+	small.Name, small.Init = "360p-2", []byte("init of 360p-2")
+	plan, err := b.catalog.Plans.UpdatePlan(b.t.Context(), id, func(p *store.Plan) error {
+		p.Begin(store.Edition{TaskID: "t2", Renditions: []store.Rendition{small, p.Renditions[2]}}, time.Time{})
+		p.Show(time.Now().Add(time.Hour))
+		return nil
+	})
+	must(b.t, err)
+	_, err = b.catalog.Videos.Update(b.t.Context(), id, func(v *store.Video) error { v.PlanRevision = plan.Revision; return nil })
+	must(b.t, err)
+}
+
+// When another edition is shown, playlists name it, and what the old ones named
+// goes on playing until it is removed; also if the event was missed.
+func TestAnotherEditionIsShown(t *testing.T) {
+	for name, event := range map[string]bool{"with the event": true, "without it": false} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, func(c *stream.Config) {
+				if !event {
+					c.Fresh = time.Nanosecond
+				}
+			})
+			b.addFilm("pub", true)
+			for _, key := range []string{store.CellKey("pub", "720p", 0), store.CellKey("pub", "360p-2", 0), store.CellKey("pub", "audio", 0)} {
+				b.put(key, "cell "+key)
+			}
+			old := []string{"720p/index.m3u8", "720p/init.mp4", "720p/0.m4s", "360p/index.m3u8", "360p/iframes.m3u8", "audio/0.m4s"}
+			before := map[string]string{}
+			for _, path := range append(old, "master.m3u8", "manifest.mpd") {
+				before[path] = b.get("/v/pub/" + path).body
+			}
+			if got := b.get("/v/pub/360p-2/0.m4s"); got.status != 404 {
+				t.Errorf("a cell of nothing that is planned: %d", got.status)
+			}
+			b.showNext("pub")
+			if event {
+				must(t, events.VideoChanged.Publish(b.bus, events.Video{VideoID: "pub"}))
+			}
+			b.until(func() bool { return b.get("/v/pub/master.m3u8").body != before["master.m3u8"] })
+
+			for _, path := range []string{"master.m3u8", "manifest.mpd"} {
+				got := b.get("/v/pub/" + path)
+				if !strings.Contains(got.body, "360p-2") || strings.Contains(got.body, "720p") || got.body == before[path] {
+					t.Errorf("%s:\n%s", path, got.body)
+				}
+			}
+			for path, want := range map[string]string{
+				"360p-2/init.mp4": "init of 360p-2", "360p-2/0.m4s": "cell ", "360p-2/index.m3u8": "2.m4s", "360p-2/iframes.m3u8": "iframe-2.m4s",
+			} {
+				if got := b.get("/v/pub/" + path); got.status != 200 || !strings.Contains(got.body, want) {
+					t.Errorf("%s: %d %q", path, got.status, got.body)
+				}
+			}
+			for _, path := range old {
+				if got := b.get("/v/pub/" + path); got.status != 200 || got.body != before[path] {
+					t.Errorf("%s of before: %d", path, got.status)
+				}
+			}
+			_, err := b.catalog.Plans.UpdatePlan(t.Context(), "pub", func(p *store.Plan) error {
+				p.RemoveRetired(time.Now().Add(2 * time.Hour))
+				return nil
+			})
+			must(t, err)
+			_, err = b.catalog.Videos.Update(t.Context(), "pub", func(v *store.Video) error { v.PlanRevision++; return nil })
+			must(t, err)
+			must(t, events.VideoChanged.Publish(b.bus, events.Video{VideoID: "pub"}))
+			b.until(func() bool { return b.get("/v/pub/720p/0.m4s").status == 404 })
+			if got := b.get("/v/pub/audio/0.m4s"); got.body != before["audio/0.m4s"] {
+				t.Errorf("the sound, which is shown: %d", got.status)
+			}
+		})
+	}
 }
 
 func TestLostEventCostsFresh(t *testing.T) {

@@ -47,7 +47,7 @@ type target struct {
 	name      string // all that follows the owner: the object's name in the URL space
 	kind      kind
 	rendition string // "" for what belongs to the whole video
-	segment   int    // of a cell
+	segment   int    // of a cell; of an I-frame, its number in the playlist
 }
 
 // parse reads a path strictly: ok is false for anything outside the URL
@@ -96,7 +96,7 @@ func (t *target) parseTop(file string) bool {
 
 func (t *target) parseNested(file string) bool {
 	switch file {
-	case media.IndexName:
+	case media.IndexName, media.IFramesName:
 		t.kind = kindPlaylist
 		return true
 	case media.InitName:
@@ -104,12 +104,13 @@ func (t *target) parseNested(file string) bool {
 		return true
 	}
 	number, found := strings.CutSuffix(file, ".m4s")
+	number, picture := strings.CutPrefix(number, media.IFramePrefix)
 	segment, ok := parseNumber(number)
 	if !found || !ok {
 		return false
 	}
 	t.kind, t.segment = kindCell, segment
-	if t.rendition == media.IFramesName {
+	if picture {
 		t.kind = kindIFrame
 	}
 	return true

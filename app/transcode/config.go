@@ -47,6 +47,10 @@ type Config struct {
 	// KeepTasks is how long tasks that are over are remembered, the newest of
 	// each video excepted. Default 30 days.
 	KeepTasks time.Duration
+	// KeepRetired is how long renditions that are no longer shown can still be
+	// played: at least as long as a session lasts, since a player keeps the
+	// addresses that it was given. Default 24 h.
+	KeepRetired time.Duration
 	// MaxTasks bounds the tasks that have jobs at the same time. Default 16.
 	MaxTasks int
 	// MaxQueue bounds the tasks that wait. Default 1000.
@@ -65,6 +69,7 @@ func (c Config) withDefaults() Config {
 	c.Workers = cmp.Or(c.Workers, runtime.GOMAXPROCS(0))
 	c.HealthInterval = cmp.Or(c.HealthInterval, 30*time.Second)
 	c.KeepTasks = cmp.Or(c.KeepTasks, 30*24*time.Hour)
+	c.KeepRetired = cmp.Or(c.KeepRetired, 24*time.Hour)
 	c.MaxTasks = cmp.Or(c.MaxTasks, 16)
 	c.MaxQueue = cmp.Or(c.MaxQueue, 1000)
 	c.JobTimeout = cmp.Or(c.JobTimeout, time.Hour)

@@ -1,6 +1,7 @@
 package transcode
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -240,18 +241,14 @@ func (s *Service) putMissingInLine(ctx context.Context, task store.Task) error {
 	if err != nil {
 		return err
 	}
-	cells, err := s.Catalog.Plans.Cells(ctx, task.VideoID)
+	if next := plan.Next != nil && plan.Next.TaskID == task.ID; !next && task.Profile != cmp.Or(plan.Profile, video.Profile) {
+		return s.putInLine(ctx, planJob(task)) // it ended before it was decided what it makes
+	}
+	open, err := s.openJobs(ctx, task, &plan)
 	if err != nil {
 		return err
 	}
-	for _, job := range planJobs(task, &plan) {
-		left := len(missing(job, &plan, cells)) > 0
-		if job.Kind == store.JobStills {
-			left = !video.Storyboard
-		}
-		if !left {
-			continue
-		}
+	for _, job := range open {
 		if err := s.putInLine(ctx, job); err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"connectrpc.com/connect"
@@ -76,6 +77,10 @@ func (s *Service) planned(ctx context.Context, videoID string) (store.Task, stor
 // if that job makes this one segment and waits, it is moved to the front; else
 // the cell gets a job of its own.
 func (s *Service) expedite(ctx context.Context, job store.Job, task store.Task, plan *store.Plan, cells store.Cells) error {
+	made := family(plan.MadeBy(task.ID), job.Kind)
+	if !slices.Contains(made, job.Rendition) { // of what is shown, or was, while the task makes the next edition
+		return s.pushDemanded(ctx, job)
+	}
 	id, _ := covering(task, plan, job.Kind, job.From)
 	ordinary, err := s.Queue.Job(ctx, id)
 	switch {
@@ -93,7 +98,18 @@ func (s *Service) expedite(ctx context.Context, job store.Job, task store.Task, 
 	case waiting(ordinary) && ordinary.To-ordinary.From == 1:
 		return s.boost(ctx, store.RankDemanded, id)
 	}
-	err = s.Queue.Push(ctx, job)
+	if err := s.pushDemanded(ctx, job); err != nil {
+		return err
+	}
+	if next, ok := covering(task, plan, job.Kind, job.To); ok {
+		return s.boost(ctx, store.RankFirst, next)
+	}
+	return nil
+}
+
+// pushDemanded gives a cell a job of its own.
+func (s *Service) pushDemanded(ctx context.Context, job store.Job) error {
+	err := s.Queue.Push(ctx, job)
 	if errors.Is(err, store.ErrExists) {
 		err = s.demanded(ctx, job.ID)
 	}
@@ -101,9 +117,6 @@ func (s *Service) expedite(ctx context.Context, job store.Job, task store.Task, 
 		return err
 	}
 	s.signal(store.RankDemanded)
-	if next, ok := covering(task, plan, job.Kind, job.To); ok {
-		return s.boost(ctx, store.RankFirst, next)
-	}
 	return nil
 }
 

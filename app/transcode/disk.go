@@ -46,18 +46,18 @@ func (d *disk) enough(ctx context.Context) bool {
 	return !d.full
 }
 
-// errNoRoom makes a plan wait until its cells fit on the disk.
-type errNoRoom struct{ need, free int64 }
+// errNoSpace makes a plan wait until its cells fit on the disk.
+type errNoSpace struct{ need, free int64 }
 
-func (e errNoRoom) Error() string {
+func (e errNoSpace) Error() string {
 	return fmt.Sprintf("the task needs about %d MB of disk, %d MB are free", e.need>>20, max(0, e.free)>>20)
 }
 
 // Unwrap makes it wait as every job does that finds the disk full.
-func (e errNoRoom) Unwrap() error { return store.ErrFull }
+func (e errNoSpace) Unwrap() error { return store.ErrFull }
 
-// reserve sees to it that what a plan's cells will need is free, besides what
-// the tasks under way still need; else errNoRoom. The need is noted in the
+// reserve sees to it that what a task's cells will need is free, besides what
+// the tasks under way still need; else errNoSpace. The need is noted in the
 // task, where the others find it.
 func (s *Service) reserve(ctx context.Context, task store.Task, p *store.Plan) error {
 	s.reserving.Lock() // or two would both count on the same room
@@ -80,26 +80,31 @@ func (s *Service) reserve(ctx context.Context, task store.Task, p *store.Plan) e
 			free -= int64(float64(other.NeedBytes) * (1 - other.Progress/100))
 		}
 	}
-	need := needOf(p)
-	for _, set := range have {
-		need -= set.Bytes
+	made := p.MadeBy(task.ID)
+	need := needOf(p, made)
+	for _, r := range made {
+		need -= have[r.Name].Bytes
 	}
 	need = max(0, need)
 	if need > 0 && need > free {
-		return errNoRoom{need, free}
+		return errNoSpace{need, free}
 	}
 	_, err = s.Catalog.Tasks.Update(ctx, task.ID, func(t *store.Task) error {
 		t.NeedBytes = need
+		if t.Progress == 0 { // what is there already tells nothing of its speed
+			t.Progress = progressOf(p, made, have.MissingOf(p, made))
+			measureFrom(t)
+		}
 		return nil
 	})
 	return err
 }
 
-// needOf estimates the bytes of a plan's cells.
-func needOf(p *store.Plan) int64 {
+// needOf estimates the bytes of the cells of a plan's renditions.
+func needOf(p *store.Plan, renditions []store.Rendition) int64 {
 	seconds := p.Timeline.Seconds(p.Timeline.Ticks())
 	var bits float64
-	for _, r := range p.Renditions {
+	for _, r := range renditions {
 		bits += float64(r.AverageBandwidth) * seconds
 	}
 	return int64(bits / 8)

@@ -17,7 +17,7 @@ func TestEndsAreAnnounced(t *testing.T) {
 	plan := r.uploadPlanned("v1")
 	r.processing("t1", "v1")
 	for range 2 {
-		r.ok(n.settleVideo(t.Context(), "v1", store.VideoPlayable))
+		r.ok(n.settleVideo(t.Context(), "v1", &plan, store.VideoPlayable))
 	}
 	r.markAll("v1", &plan, 0)
 	for range 2 {

@@ -135,7 +135,7 @@ func killed(err error) bool {
 // the node's: bad memory does that, too.
 func refused(f *store.Failure) bool {
 	switch f.Code {
-	case media.CodeTooComplex, codeFailed, codeTimeout, codeStalled, codeMemory, codeKilled, codeKillsNode, codeDiskFull, codeCancelled, codeIncomplete:
+	case media.CodeTooComplex, codeFailed, codeTimeout, codeStalled, codeMemory, codeKilled, codeKillsNode, codeDiskFull, codeCancelled, codeIncomplete, codeNoProfile:
 		return false
 	}
 	return true

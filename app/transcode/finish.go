@@ -61,7 +61,7 @@ func (s *Service) drop(ctx context.Context, job store.Job) {
 	case err == nil && task.State == store.TaskFailed:
 		err = s.Queue.Finish(ctx, job.ID, job.Lease.Token, store.Outcome{}) // the others tell why it failed
 	case err == nil:
-		err = s.bury(ctx, task)
+		err = s.clearUp(ctx, task)
 	case errors.Is(err, store.ErrNotFound):
 		_, err = s.Queue.Cancel(ctx, job.TaskID)
 	}

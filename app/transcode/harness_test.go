@@ -263,7 +263,7 @@ func (n *node) kill() {
 	n.queue.dead.Store(true)
 	n.breaks(func(storetest.Op, string) storetest.Fault { return storetest.Fault{Err: errDead} })
 	n.stop()
-	n.hearts.fire()
+	n.renewals.fire()
 	<-n.done
 }
 
@@ -389,7 +389,7 @@ func smallProfile(copied bool) media.Profile {
 			{Name: "180p", Height: 180, CRF: 30, MaxRate: 400_000, BufSize: 600_000},
 			{Name: "90p", Height: 90, CRF: 30, MaxRate: 200_000, BufSize: 300_000},
 		},
-		Preset: "ultrafast", SegmentSeconds: 1, FirstSegmentSeconds: 1, Copy: copied, AudioBitRate: 64_000,
+		Preset: "ultrafast", SegmentSeconds: 1, FirstSegmentSeconds: 1, Copy: copied, CopyGroupSeconds: 5, AudioBitRate: 64_000,
 	}
 }
 

@@ -30,12 +30,12 @@ func waitingPlanJob(t store.Task) store.Job {
 	return job
 }
 
-// planJobs lists the jobs that make every cell of a plan. Their ids depend on
-// the plan alone, so that planning again pushes nothing twice.
+// planJobs lists the jobs that make every cell of what a task makes. Their ids
+// depend on the plan alone, so that planning again pushes nothing twice.
 func planJobs(t store.Task, p *store.Plan) []store.Job {
 	var jobs []store.Job
 	for _, kind := range []store.JobKind{store.JobCopy, store.JobChunk, store.JobAudio} {
-		if len(family(p, kind)) == 0 {
+		if len(family(p.MadeBy(t.ID), kind)) == 0 {
 			continue
 		}
 		for _, r := range ranges(&p.Timeline, kind) {
@@ -87,12 +87,12 @@ func kindOf(r *store.Rendition) store.JobKind {
 	}
 }
 
-// family returns the names of the renditions that one kind of job makes.
-func family(p *store.Plan, kind store.JobKind) []string {
+// family returns the names of those renditions that one kind of job makes.
+func family(renditions []store.Rendition, kind store.JobKind) []string {
 	var names []string
-	for i := range p.Renditions {
-		if kindOf(&p.Renditions[i]) == kind {
-			names = append(names, p.Renditions[i].Name)
+	for i := range renditions {
+		if kindOf(&renditions[i]) == kind {
+			names = append(names, renditions[i].Name)
 		}
 	}
 	return names
@@ -153,7 +153,7 @@ func cellsIn(batches []batch) int {
 // missing groups the cells of a job that do not exist yet into batches of
 // consecutive segments that lack the same renditions.
 func missing(j store.Job, p *store.Plan, have store.Cells) []batch {
-	names := family(p, j.Kind)
+	names := family(p.MadeBy(j.TaskID), j.Kind)
 	if j.Rendition != "" {
 		names = []string{j.Rendition}
 	}

@@ -2,6 +2,7 @@ package transcode
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,16 +16,22 @@ import (
 )
 
 // plan decides everything about a video and returns the jobs that carry it
-// out. A video that is planned already keeps its plan.
+// out. A video that is planned already keeps its timeline; what the task makes
+// of it, edition decides.
 func (s *Service) plan(ctx context.Context, run *running) ([]store.Job, error) {
 	job := run.Job
 	task, err := s.start(ctx, job.TaskID)
 	if err != nil {
 		return nil, fmt.Errorf("start task: %w", err)
 	}
+	tools := s.Tools.Watched(&run.watch)
+	var first []media.Cell
 	plan, err := s.Catalog.Plans.Plan(ctx, job.VideoID)
-	if errors.Is(err, store.ErrNotFound) {
-		plan, err = s.newPlan(ctx, task, s.Tools.Watched(&run.watch))
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		plan, first, err = s.newPlan(ctx, task, tools)
+	case err == nil:
+		plan, err = s.edition(ctx, task, plan, tools)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("plan: %w", err)
@@ -35,12 +42,39 @@ func (s *Service) plan(ctx context.Context, run *running) ([]store.Job, error) {
 	if err := s.reserve(ctx, task, &plan); err != nil {
 		return nil, err
 	}
-	return planJobs(task, &plan), nil
+	for _, c := range first {
+		if err := s.commit(ctx, job, c.Rendition, c.Segment, c.Data); err != nil {
+			return nil, fmt.Errorf("keep the first cells: %w", err)
+		}
+	}
+	return s.openJobs(ctx, task, &plan)
+}
+
+// openJobs are the jobs that make what a task's renditions lack.
+func (s *Service) openJobs(ctx context.Context, task store.Task, plan *store.Plan) (open []store.Job, err error) {
+	cells, err := s.Catalog.Plans.Cells(ctx, task.VideoID)
+	if err != nil {
+		return nil, fmt.Errorf("read cells: %w", err)
+	}
+	video, err := s.Catalog.Videos.Get(ctx, task.VideoID)
+	if err != nil {
+		return nil, fmt.Errorf("read video: %w", err)
+	}
+	for _, job := range planJobs(task, plan) {
+		lacks := len(missing(job, plan, cells)) > 0
+		if job.Kind == store.JobStills {
+			lacks = !video.Storyboard
+		}
+		if lacks {
+			open = append(open, job)
+		}
+	}
+	return open, nil
 }
 
 // newPlan plans the source and stores, in this order, the normalised copy,
-// the frame index and the plan.
-func (s *Service) newPlan(ctx context.Context, task store.Task, tools media.Tools) (plan store.Plan, err error) {
+// the frame index and the plan. first are the cells that came with it.
+func (s *Service) newPlan(ctx context.Context, task store.Task, tools media.Tools) (plan store.Plan, first []media.Cell, err error) {
 	ctx, span := s.Tracer.Start(ctx, "plan")
 	defer func() {
 		span.SetAttributes(
@@ -50,12 +84,12 @@ func (s *Service) newPlan(ctx context.Context, task store.Task, tools media.Tool
 	}()
 	source, release, err := s.Objects.Local(ctx, store.SourceKey(task.VideoID))
 	if err != nil {
-		return store.Plan{}, err
+		return store.Plan{}, nil, err
 	}
 	defer release()
 	dir, err := os.MkdirTemp(s.Scratch, "plan-")
 	if err != nil {
-		return store.Plan{}, err
+		return store.Plan{}, nil, err
 	}
 	defer os.RemoveAll(dir)
 
@@ -63,23 +97,25 @@ func (s *Service) newPlan(ctx context.Context, task store.Task, tools media.Tool
 		VideoID: task.VideoID, Path: source, Dir: dir, Profile: s.Profiles[task.Profile],
 	})
 	if err != nil {
-		return store.Plan{}, err
+		return store.Plan{}, nil, err
 	}
 	if planned.Normal != "" {
 		if _, err := s.Objects.Adopt(ctx, store.NormalKey(task.VideoID), planned.Normal); err != nil {
-			return store.Plan{}, err
+			return store.Plan{}, nil, err
 		}
 	}
 	if key := planned.Plan.Source.FrameIndex; key != "" {
 		if _, err := s.Objects.Put(ctx, key, bytes.NewReader(planned.Frames.Marshal())); err != nil {
-			return store.Plan{}, err
+			return store.Plan{}, nil, err
 		}
 	}
+	planned.Plan.Profile = task.Profile
 	err = s.Catalog.Plans.SavePlan(ctx, task.VideoID, planned.Plan)
 	if errors.Is(err, store.ErrExists) {
-		return s.Catalog.Plans.Plan(ctx, task.VideoID)
+		plan, err = s.Catalog.Plans.Plan(ctx, task.VideoID)
+		return plan, nil, err
 	}
-	return planned.Plan, err
+	return planned.Plan, planned.Cells, err
 }
 
 // showPlan copies what users see of a plan into the video's record.
@@ -87,6 +123,7 @@ func (s *Service) showPlan(ctx context.Context, videoID string, p *store.Plan) e
 	video, err := s.Catalog.Videos.Update(ctx, videoID, func(v *store.Video) error {
 		v.DurationSeconds = p.Timeline.Seconds(p.Timeline.Ticks())
 		v.Width, v.Height, v.Updated = p.Source.Width, p.Source.Height, time.Now().UTC()
+		showRevision(v, p)
 		return nil
 	})
 	if err != nil {
@@ -94,4 +131,14 @@ func (s *Service) showPlan(ctx context.Context, videoID string, p *store.Plan) e
 	}
 	s.announceVideo(video)
 	return nil
+}
+
+// showRevision shows in a video's record what its plan has come to, and tells
+// whether that is news: who caches the plan reads it anew then.
+func showRevision(v *store.Video, p *store.Plan) bool {
+	if v.PlanRevision >= p.Revision {
+		return false
+	}
+	v.PlanRevision, v.Profile = p.Revision, cmp.Or(p.Profile, v.Profile)
+	return true
 }

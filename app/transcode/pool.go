@@ -212,6 +212,15 @@ func (p *pool) counts() (c counts) {
 	return c
 }
 
+// The states of a worker.
+const (
+	workerIdle      = "idle"
+	workerActive    = "active"
+	workerDraining  = "draining" // it finishes its job
+	workerDrained   = "drained"
+	workerUnhealthy = "unhealthy" // it was replaced
+)
+
 // snapshot is what is known of one worker.
 type snapshot struct {
 	name, state, why string
@@ -224,16 +233,16 @@ func (p *pool) list() []snapshot {
 	defer p.mu.Unlock()
 	out := make([]snapshot, 0, len(p.workers))
 	for _, w := range p.workers {
-		s := snapshot{name: w.name, express: w.maxRank != store.RankOrdinary, job: w.job, why: w.unhealthy, state: "idle"}
+		s := snapshot{name: w.name, express: w.maxRank != store.RankOrdinary, job: w.job, why: w.unhealthy, state: workerIdle}
 		switch {
 		case w.unhealthy != "":
-			s.state = "unhealthy"
+			s.state = workerUnhealthy
 		case (w.drained || p.draining || w.leaving) && w.job != nil:
-			s.state = "draining"
+			s.state = workerDraining
 		case w.drained || p.draining:
-			s.state = "drained"
+			s.state = workerDrained
 		case w.job != nil:
-			s.state = "active"
+			s.state = workerActive
 		}
 		out = append(out, s)
 	}

@@ -43,11 +43,11 @@ func (s *Service) sweep(ctx context.Context) error {
 			errs = append(errs, fmt.Errorf("task %s: %w", t.ID, err))
 		}
 	}
-	if time.Since(s.repaired) >= repairEvery {
-		s.repaired = time.Now()
-		errs = append(errs, s.enqueue(ctx), s.repause(ctx, tasks), s.heal(ctx), s.retain(ctx))
+	if time.Since(s.lookedThrough) >= repairEvery {
+		s.lookedThrough = time.Now()
+		errs = append(errs, s.enqueue(ctx), s.repause(ctx, tasks), s.repair(ctx), s.retain(ctx))
 	}
-	return errors.Join(append(errs, s.admit(ctx))...)
+	return errors.Join(append(errs, s.removeRetired(ctx), s.admit(ctx))...)
 }
 
 // repairEvery is how often tasks that wait or are over are looked through.
@@ -123,9 +123,9 @@ func (s *Service) sweepTask(ctx context.Context, t store.Task) error {
 	return err
 }
 
-// heal ends for good the tasks that a dying node has ended only by half: the
+// repair ends for good the tasks that a dying node has ended only by half: the
 // task is over, its video still waits for it.
-func (s *Service) heal(ctx context.Context) error {
+func (s *Service) repair(ctx context.Context) error {
 	for _, state := range []store.VideoState{store.VideoProcessing, store.VideoPlayable} {
 		for v, err := range store.All(ctx, s.Catalog.Videos, store.Query{State: string(state)}) {
 			if err != nil {
@@ -135,7 +135,7 @@ func (s *Service) heal(ctx context.Context) error {
 			if err != nil || !v.Ended(task) {
 				continue // it waits for good reason, or for a client
 			}
-			if err := s.bury(ctx, task); err != nil {
+			if err := s.clearUp(ctx, task); err != nil {
 				return err
 			}
 		}

@@ -234,7 +234,7 @@ func TestReserve(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	plan := r.uploadPlanned("v1")
-	need := needOf(&plan)
+	need := needOf(&plan, plan.Renditions)
 	if need <= 0 {
 		t.Fatalf("the plan needs %d bytes", need)
 	}
@@ -247,9 +247,9 @@ func TestReserve(t *testing.T) {
 
 	free.Store(need + 499)
 	err := n.reserve(t.Context(), task, &plan)
-	var room errNoRoom
-	if !errors.As(err, &room) || !errors.Is(err, store.ErrFull) || room.need != need || room.free != need-1 {
-		t.Errorf("reserve: %v, want no room for %d", err, need)
+	var full errNoSpace
+	if !errors.As(err, &full) || !errors.Is(err, store.ErrFull) || full.need != need || full.free != need-1 {
+		t.Errorf("reserve: %v, want no space for %d", err, need)
 	}
 	free.Store(need + 500)
 	r.ok(n.reserve(t.Context(), task, &plan))

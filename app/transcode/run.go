@@ -68,7 +68,7 @@ func (s *Service) resume(ctx context.Context) error {
 	for _, j := range jobs {
 		s.Log.Info("job resumed", "job", j.ID, "kind", j.Kind, "state", j.State, "deaths", j.Deaths, "lone_deaths", j.LoneDeaths)
 	}
-	if err := s.heal(ctx); err != nil {
+	if err := s.repair(ctx); err != nil {
 		return err
 	}
 	if err := s.sweep(ctx); err != nil {
@@ -85,7 +85,7 @@ func (s *Service) listen() ([]*nats.Subscription, error) {
 	}
 	subs := []*nats.Subscription{ready}
 	for _, over := range []events.Topic[events.Task]{events.TaskCancelled, events.TaskPaused, events.TaskFailed} {
-		sub, err := over.Listen(s.Bus, func(events.Task) { s.hearts.fire() })
+		sub, err := over.Listen(s.Bus, func(events.Task) { s.renewals.fire() })
 		if err != nil {
 			return subs, err
 		}

@@ -20,16 +20,16 @@ import (
 // Service implements rpc.TranscoderHandler and owns the workers.
 type Service struct {
 	Config
-	metrics *metrics
-	pool    *pool
-	alone   alone
-	disk    *disk
-	jobs    *wake // jobs can be leased, or workers are to look around
-	hearts  *wake // a lease may be lost: renew now
-	pace    *pace
+	metrics  *metrics
+	pool     *pool
+	alone    alone
+	disk     *disk
+	jobs     *wake // jobs can be leased, or workers are to look around
+	renewals *wake // a lease may be lost: renew now
+	pace     *pace
 
 	admitting, reserving sync.Mutex
-	repaired             time.Time // see sweep, which alone uses it
+	lookedThrough        time.Time // see sweep, which alone uses it
 }
 
 // New returns a service that is not running yet: see Run.
@@ -38,7 +38,7 @@ func New(cfg Config) (*Service, error) {
 	if _, ok := cfg.Profiles[rpc.DefaultProfile]; !ok {
 		return nil, fmt.Errorf("transcode: no profile named %s", rpc.DefaultProfile)
 	}
-	s := &Service{Config: cfg, pool: &pool{}, jobs: newWake(), hearts: newWake(), pace: newPace(progressInterval)}
+	s := &Service{Config: cfg, pool: &pool{}, jobs: newWake(), renewals: newWake(), pace: newPace(progressInterval)}
 	s.disk = &disk{objects: cfg.Objects, floor: cfg.DiskFloor, every: cfg.Poll, log: cfg.Log}
 	s.metrics = newMetrics(s)
 	return s, nil
@@ -53,8 +53,15 @@ func (s *Service) CreateTask(ctx context.Context, req *rpc.CreateTaskRequest) (*
 	if err != nil {
 		return nil, rpc.NotFound(err, "video", req.VideoId)
 	}
-	if running, ok, err := s.unfinished(ctx, video); err != nil || ok {
-		return encodeTask(running, video), err
+	running, ok, err := s.unfinished(ctx, video)
+	switch {
+	case err != nil:
+		return nil, err
+	case ok && req.Profile != "" && req.Profile != running.Profile:
+		return nil, rpc.Errorf(connect.CodeFailedPrecondition, "task_unfinished",
+			"The video's task %s is %s, with profile %q: cancel it, or wait for its end.", running.ID, running.State, running.Profile)
+	case ok:
+		return encodeTask(running, video), nil
 	}
 	task, err := s.newTask(video, req)
 	if err != nil {
@@ -91,9 +98,6 @@ func (s *Service) newTask(video store.Video, req *rpc.CreateTaskRequest) (store.
 		return task, rpc.Errorf(connect.CodeFailedPrecondition, "video_failed", "The source was refused: %s", video.Failure.Message)
 	case !known:
 		return task, rpc.Invalid("unknown_profile", "There is no profile %q.", task.Profile)
-	case video.DurationSeconds > 0 && task.Profile != video.Profile:
-		return task, rpc.Errorf(connect.CodeFailedPrecondition, "already_planned",
-			"The video is planned with profile %q; upload it again to use another.", video.Profile)
 	}
 	return task, nil
 }
@@ -148,7 +152,10 @@ func (s *Service) claim(ctx context.Context, seen store.Video, task store.Task) 
 		if v.TaskID != seen.TaskID {
 			return errRaced
 		}
-		v.TaskID, v.Profile, v.Failure, v.Updated = task.ID, task.Profile, nil, task.Created
+		v.TaskID, v.Failure, v.Updated = task.ID, nil, task.Created
+		if v.DurationSeconds == 0 { // else it is what is shown, until the next edition is
+			v.Profile = task.Profile
+		}
 		if v.State == store.VideoFailed || v.State == store.VideoUploading {
 			v.State = store.VideoProcessing
 		}

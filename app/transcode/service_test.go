@@ -38,7 +38,6 @@ func TestCreateTaskRefuses(t *testing.T) {
 	add("good", func(*store.Video) {})
 	add("empty", func(v *store.Video) { v.State, v.SizeBytes = store.VideoUploading, 0 })
 	add("refused", func(v *store.Video) { v.State, v.Failure = store.VideoFailed, &store.Failure{Code: "not_a_video"} })
-	add("planned", func(v *store.Video) { v.DurationSeconds = 3 })
 	add("odd", func(v *store.Video) { v.Profile = "gone" })
 	add("waiting", func(v *store.Video) { v.TaskID = "w1" })
 	prio := func(p int32) *int32 { return &p }
@@ -54,7 +53,6 @@ func TestCreateTaskRefuses(t *testing.T) {
 		{&rpc.CreateTaskRequest{VideoId: "refused"}, "video_failed", connect.CodeFailedPrecondition},
 		{&rpc.CreateTaskRequest{VideoId: "good", Profile: "8k"}, "unknown_profile", connect.CodeInvalidArgument},
 		{&rpc.CreateTaskRequest{VideoId: "odd"}, "unknown_profile", connect.CodeInvalidArgument},
-		{&rpc.CreateTaskRequest{VideoId: "planned", Profile: "copy"}, "already_planned", connect.CodeFailedPrecondition},
 		{&rpc.CreateTaskRequest{VideoId: "good", Priority: prio(-1)}, "invalid_priority", connect.CodeInvalidArgument},
 		{&rpc.CreateTaskRequest{VideoId: "good", Priority: prio(101)}, "invalid_priority", connect.CodeInvalidArgument},
 	} {

@@ -60,15 +60,33 @@ func (s *Service) settle(ctx context.Context, taskID string) error {
 	if err != nil {
 		return fmt.Errorf("settle: %w", err)
 	}
+	made := plan.MadeBy(task.ID)
+	missing := cells.MissingOf(&plan, made)
+	if missing == 0 && plan.Next != nil && plan.Next.TaskID == task.ID && !task.State.Final() {
+		if plan, err = s.show(ctx, task.VideoID, task.ID); err != nil {
+			return fmt.Errorf("settle: %w", err)
+		}
+	}
 	// Also when the task has just ended: its last cells count.
-	if err := s.settleVideo(ctx, task.VideoID, stateOf(&plan, cells)); err != nil || task.State.Final() {
+	if err := s.settleVideo(ctx, task.VideoID, &plan, stateOf(&plan, cells)); err != nil || task.State.Final() {
 		return err
 	}
-	missing := cells.Missing(&plan)
-	if err := s.settleProgress(ctx, task, &plan, missing); err != nil {
+	switch decided, failed, err := s.decided(ctx, task); {
+	case err != nil || !decided:
+		return err
+	case failed:
+		return s.settleEnd(ctx, task, 1)
+	}
+	if err := s.settleProgress(ctx, task, &plan, progressOf(&plan, made, missing)); err != nil {
 		return err
 	}
 	return s.settleEnd(ctx, task, missing)
+}
+
+// progressOf is how much of a plan's renditions is there, 0 to 100.
+func progressOf(p *store.Plan, renditions []store.Rendition, missing int) float64 {
+	total := len(renditions) * p.Timeline.Segments()
+	return 100 * float64(total-missing) / float64(max(1, total))
 }
 
 // stateOf tells a video's state from its cells: playable as soon as the first
@@ -86,12 +104,19 @@ func stateOf(p *store.Plan, cells store.Cells) store.VideoState {
 
 var errUnchanged = errors.New("unchanged")
 
-// settleVideo moves a video's state forward. That it has nothing to show yet
-// is what submit writes; here it could only undo what endVideo wrote.
-func (s *Service) settleVideo(ctx context.Context, id string, state store.VideoState) error {
+// settleVideo moves a video's state forward, and shows the plan's revision.
+// That it has nothing to show yet is what submit writes; here it could only
+// undo what endVideo wrote.
+func (s *Service) settleVideo(ctx context.Context, id string, p *store.Plan, state store.VideoState) error {
+	moves := false
 	video, err := s.Catalog.Videos.Update(ctx, id, func(v *store.Video) error {
-		if v.State == state || v.State == store.VideoReady || state == store.VideoProcessing {
+		moves = v.State != state && v.State != store.VideoReady && state != store.VideoProcessing
+		switch news := showRevision(v, p); {
+		case !news && !moves:
 			return errUnchanged
+		case !moves:
+			v.Updated = time.Now().UTC()
+			return nil
 		}
 		if state == store.VideoReady {
 			v.Ready = time.Now().UTC()
@@ -109,19 +134,19 @@ func (s *Service) settleVideo(ctx context.Context, id string, state store.VideoS
 		return fmt.Errorf("settle video %s: %w", id, err)
 	}
 	s.announceVideo(video)
-	s.announceState(video, store.Task{})
+	if moves {
+		s.announceState(video, store.Task{})
+	}
 	return nil
 }
 
 // settleProgress writes a task's progress and speed.
-func (s *Service) settleProgress(ctx context.Context, task store.Task, p *store.Plan, missing int) error {
-	total := len(p.Renditions) * p.Timeline.Segments()
-	share := float64(total-missing) / float64(total)
+func (s *Service) settleProgress(ctx context.Context, task store.Task, p *store.Plan, progress float64) error {
 	task, err := s.Catalog.Tasks.Update(ctx, task.ID, func(t *store.Task) error {
 		if t.State.Final() {
 			return errOver
 		}
-		t.Progress = max(t.Progress, 100*share) // a slow reader comes late
+		t.Progress = max(t.Progress, progress) // a slow reader comes late
 		if took := time.Since(t.Measured).Seconds(); took > 0 && !t.Measured.IsZero() && t.State == store.TaskProcessing {
 			t.Speed = (t.Progress - t.MeasuredFrom) / 100 * p.Timeline.Seconds(p.Timeline.Ticks()) / took
 		}
@@ -147,7 +172,7 @@ func (s *Service) settleEnd(ctx context.Context, task store.Task, missing int) e
 		return nil
 	}
 	if missing > 0 { // the last job may have ended since they were counted
-		if missing, err = s.missing(ctx, task.VideoID); err != nil {
+		if missing, err = s.missing(ctx, task); err != nil {
 			return err
 		}
 	}
@@ -163,20 +188,24 @@ func (s *Service) settleEnd(ctx context.Context, task store.Task, missing int) e
 	return ignore(err, errOver) // another worker saw it first
 }
 
-// missing counts the cells that a video lacks, without a plan one at least.
-func (s *Service) missing(ctx context.Context, videoID string) (int, error) {
-	plan, err := s.Catalog.Plans.Plan(ctx, videoID)
+// missing counts the cells that a task has yet to make; if that was never
+// decided, one at least.
+func (s *Service) missing(ctx context.Context, task store.Task) (int, error) {
+	if _, failed, err := s.decided(ctx, task); failed || err != nil {
+		return 1, err
+	}
+	plan, err := s.Catalog.Plans.Plan(ctx, task.VideoID)
 	if errors.Is(err, store.ErrNotFound) {
 		return 1, nil
 	}
 	if err != nil {
 		return 0, fmt.Errorf("settle: %w", err)
 	}
-	cells, err := s.Catalog.Plans.Cells(ctx, videoID)
+	cells, err := s.Catalog.Plans.Cells(ctx, task.VideoID)
 	if err != nil {
 		return 0, fmt.Errorf("settle: %w", err)
 	}
-	return cells.Missing(&plan), nil
+	return cells.MissingOf(&plan, plan.MadeBy(task.ID)), nil
 }
 
 // end moves a task to a final state, removes its jobs and lets the next one
@@ -200,14 +229,14 @@ func (s *Service) end(ctx context.Context, taskID string, state store.TaskState,
 		return task, err
 	}
 	s.metrics.ended(task)
-	err = s.bury(ctx, task)
+	err = s.clearUp(ctx, task)
 	s.announceEnd(ctx, task)
 	return task, errors.Join(err, s.admit(ctx))
 }
 
-// bury removes the jobs of a task that is over and shows its end in the
+// clearUp removes the jobs of a task that is over and shows its end in the
 // video. Those of a failed one stay: they tell why. Doing it again is harmless.
-func (s *Service) bury(ctx context.Context, task store.Task) error {
+func (s *Service) clearUp(ctx context.Context, task store.Task) error {
 	var err error
 	if task.State != store.TaskFailed {
 		if _, err = s.Queue.Cancel(ctx, task.ID); err != nil {
@@ -222,7 +251,7 @@ func (s *Service) bury(ctx context.Context, task store.Task) error {
 
 // endVideo shows in the video that its task did not succeed. A video of which
 // nothing can be played has failed; the media of a refused source is removed,
-// and first, so that whoever dies between leaves a video that heal looks at. A
+// and first, so that whoever dies between leaves a video that repair looks at. A
 // video that has a newer task is that one's.
 func (s *Service) endVideo(ctx context.Context, task store.Task) {
 	if seen, err := s.Catalog.Videos.Get(ctx, task.VideoID); err == nil &&

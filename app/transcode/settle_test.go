@@ -135,7 +135,7 @@ func TestASecondTaskCostsAReadyVideoNothing(t *testing.T) {
 	ctx := rpc.System(t.Context())
 	wantAsReady := func() {
 		t.Helper()
-		r.ok(n.heal(t.Context()))
+		r.ok(n.repair(t.Context()))
 		if v := r.video("v1"); v.State != store.VideoReady || v.Failure != nil {
 			t.Errorf("video %+v, %+v", v, v.Failure)
 		}

@@ -38,7 +38,7 @@ func (s *Service) runNext(ctx, hard context.Context, w *worker) (ran bool) {
 
 // leaseAndRun runs the first job that the request allows, if there is one.
 func (s *Service) leaseAndRun(ctx, hard context.Context, w *worker, req store.LeaseRequest) (ran bool) {
-	nudged := s.hearts.next() // before the lease: a cancel right after it must be heard
+	renewNow := s.renewals.next() // before the lease: a cancel right after it must be heard
 	req.Owner, req.TTL = s.Owner, s.LeaseTTL
 	req.Owner.Worker = w.name
 	jobs, err := s.Queue.Lease(ctx, req)
@@ -51,7 +51,7 @@ func (s *Service) leaseAndRun(ctx, hard context.Context, w *worker, req store.Le
 	for _, job := range jobs {
 		run := &running{Job: job, began: time.Now()}
 		s.pool.take(w, run)
-		err := s.runJob(hard, run, nudged)
+		err := s.runJob(hard, run, renewNow)
 		s.pool.take(w, nil)
 		if why := unhealthy(err); why != "" {
 			s.Log.Error("worker replaced", "worker", w.name, "job", job.ID, "why", why)
@@ -68,9 +68,9 @@ type progress struct{ bits atomic.Uint64 }
 func (p *progress) set(share float64) { p.bits.Store(math.Float64bits(share)) }
 func (p *progress) get() float64      { return math.Float64frombits(p.bits.Load()) }
 
-// runJob runs one leased job and tells the queue how it ended. nudged closes
+// runJob runs one leased job and tells the queue how it ended. renewNow closes
 // when the lease may have been lost since it was taken.
-func (s *Service) runJob(hard context.Context, run *running, nudged <-chan struct{}) error {
+func (s *Service) runJob(hard context.Context, run *running, renewNow <-chan struct{}) error {
 	job := run.Job
 	log := s.Log.With("job", job.ID, "failures", job.Failures)
 	traced, span := s.beginJob(hard, job)
@@ -83,7 +83,7 @@ func (s *Service) runJob(hard context.Context, run *running, nudged <-chan struc
 	beating := make(chan struct{})
 	go func() {
 		defer close(beating)
-		s.heartbeat(ctx, run, nudged, stop)
+		s.heartbeat(ctx, run, renewNow, stop)
 	}()
 	push, err := guard(func() ([]store.Job, error) { return s.perform(ctx, run) })
 	if cause := context.Cause(ctx); err != nil && cause != nil {
@@ -136,15 +136,15 @@ func (s *Service) wanted(ctx context.Context, job store.Job) error {
 
 // heartbeat renews the lease until ctx is done, at once when a task was
 // cancelled or paused somewhere. A lost lease stops the job.
-func (s *Service) heartbeat(ctx context.Context, run *running, nudged <-chan struct{}, stop context.CancelCauseFunc) {
+func (s *Service) heartbeat(ctx context.Context, run *running, renewNow <-chan struct{}, stop context.CancelCauseFunc) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-nudged:
+		case <-renewNow:
 		case <-time.After(s.LeaseTTL / 3):
 		}
-		nudged = s.hearts.next() // before the renewal, which may be just too early
+		renewNow = s.renewals.next() // before the renewal, which may be just too early
 		err := s.Queue.Renew(ctx, run.ID, run.Lease.Token, s.LeaseTTL, run.progress.get())
 		switch {
 		case errors.Is(err, store.ErrLeaseLost):

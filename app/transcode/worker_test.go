@@ -27,12 +27,12 @@ func TestACancelRightAfterTheLeaseIsHeard(t *testing.T) {
 	r := newRig(t)
 	plan := r.uploadPlanned("v1")
 	n := r.node("b1")
-	nudged := n.hearts.next()
+	renewNow := n.renewals.next()
 	_, job := r.leased(n, &plan, store.JobChunk)
 	_, err := r.db.Queue().Cancel(t.Context(), job.TaskID)
 	r.ok(err)
-	n.hearts.fire() // before the heartbeat has begun
-	r.wantStopped(n, job, nudged)
+	n.renewals.fire() // before the heartbeat has begun
+	r.wantStopped(n, job, renewNow)
 }
 
 func TestACancelDuringARenewalIsHeard(t *testing.T) {
@@ -40,27 +40,27 @@ func TestACancelDuringARenewalIsHeard(t *testing.T) {
 	r := newRig(t)
 	plan := r.uploadPlanned("v1")
 	n := r.node("b1")
-	nudged := n.hearts.next()
+	renewNow := n.renewals.next()
 	_, job := r.leased(n, &plan, store.JobChunk)
 	n.Queue = &lateRenew{n.queue, func() {
 		if _, err := r.db.Queue().Cancel(t.Context(), job.TaskID); err != nil {
 			t.Error(err)
 		}
-		n.hearts.fire()
+		n.renewals.fire()
 	}}
-	n.hearts.fire() // another task's cancel
-	r.wantStopped(n, job, nudged)
+	n.renewals.fire() // another task's cancel
+	r.wantStopped(n, job, renewNow)
 }
 
 // wantStopped checks that a heartbeat notices that its lease is lost.
-func (r *rig) wantStopped(n *node, job store.Job, nudged <-chan struct{}) {
+func (r *rig) wantStopped(n *node, job store.Job, renewNow <-chan struct{}) {
 	r.Helper()
 	ctx, stop := context.WithCancelCause(r.Context())
 	defer stop(nil)
 	beating := make(chan struct{})
 	go func() {
 		defer close(beating)
-		n.heartbeat(ctx, &running{Job: job}, nudged, stop)
+		n.heartbeat(ctx, &running{Job: job}, renewNow, stop)
 	}()
 	r.await("the heartbeat to notice", ctx.Done())
 	<-beating

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"streamgate/app/events"
@@ -87,3 +88,7 @@ func newDelivery(w store.Webhook, e event) (store.Delivery, error) {
 
 // deliveryID is the same for all who hear of the event.
 func deliveryID(eventID, webhookID string) string { return eventID + "-" + webhookID }
+
+// eventID is the id of the event that is delivered: by it receivers know what
+// they have had, also from the event stream.
+func eventID(d store.Delivery) string { return strings.TrimSuffix(d.ID, "-"+d.WebhookID) }

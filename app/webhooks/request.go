@@ -71,13 +71,13 @@ func (s *Service) request(ctx context.Context, w store.Webhook, d store.Delivery
 		return nil, fmt.Errorf("make the request: %w", err)
 	}
 	now := time.Now()
-	signature, err := sign(w.Keys, d.ID, now, d.Payload)
+	signature, err := sign(w.Keys, eventID(d), now, d.Payload)
 	if err != nil {
 		return nil, fmt.Errorf("sign the request: %w", err)
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("User-Agent", "StreamGate/"+s.Version)
-	req.Header.Set(standard.HeaderWebhookID, d.ID)
+	req.Header.Set(standard.HeaderWebhookID, eventID(d))
 	req.Header.Set(standard.HeaderWebhookTimestamp, strconv.FormatInt(now.Unix(), 10))
 	req.Header.Set(standard.HeaderWebhookSignature, signature)
 	return req, nil

@@ -36,7 +36,7 @@ func viewDelivery(d store.Delivery) (*rpc.Delivery, error) {
 		return nil, fmt.Errorf("read the payload of delivery %s: %w", d.ID, err)
 	}
 	return &rpc.Delivery{
-		Id: d.ID, WebhookId: d.WebhookID, Event: d.Event, State: string(d.State),
+		Id: d.ID, WebhookId: d.WebhookID, Event: d.Event, EventId: eventID(d), State: string(d.State),
 		Attempts: int32(d.Attempts), LastStatus: int32(d.LastStatus), LastError: d.LastError, Answer: d.Answer,
 		NextAttemptAt: stamp(d.Next), CreatedAt: timestamppb.New(d.Created), FinishedAt: stamp(d.Finished), Payload: payload,
 	}, nil

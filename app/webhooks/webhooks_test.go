@@ -42,7 +42,7 @@ func TestDelivery(t *testing.T) {
 	if body.Type != "upload.completed" || time.Since(body.Timestamp) > patience || body.Data.UploadID != "u1" || body.Data.SizeBytes != 5 {
 		t.Errorf("the body is %s", req.body)
 	}
-	if d.Id != req.header.Get("webhook-id") || d.Attempts != 1 || d.LastStatus != 200 || d.Answer != "thanks" || d.LastError != "" ||
+	if d.EventId != req.header.Get("webhook-id") || d.Attempts != 1 || d.LastStatus != 200 || d.Answer != "thanks" || d.LastError != "" ||
 		d.NextAttemptAt != nil || d.FinishedAt == nil || d.Payload.Fields["type"].GetStringValue() != "upload.completed" {
 		t.Errorf("the delivery is %v", d)
 	}
@@ -61,7 +61,7 @@ func TestRetry(t *testing.T) {
 		t.Fatalf("%d attempts, %d requests", d.Attempts, len(all))
 	}
 	for _, req := range all {
-		if req.header.Get("webhook-id") != d.Id || string(req.body) != string(all[0].body) {
+		if req.header.Get("webhook-id") != d.EventId || string(req.body) != string(all[0].body) {
 			t.Errorf("an attempt is another message: %v %s", req.header, req.body)
 		}
 	}
@@ -234,7 +234,7 @@ func TestRestart(t *testing.T) {
 	again := b.start("a")
 	d := b.only(again, w.Id, "delivered")
 	all := r.all()
-	if len(all) != 2 || all[1].header.Get("webhook-id") != d.Id || all[0].header.Get("webhook-id") != d.Id {
+	if len(all) != 2 || all[1].header.Get("webhook-id") != d.EventId || all[0].header.Get("webhook-id") != d.EventId {
 		t.Errorf("%d requests: %v", len(all), all)
 	}
 }
@@ -310,7 +310,7 @@ func TestRedeliver(t *testing.T) {
 		t.Errorf("%v, %v", d, err)
 	}
 	d = b.only(n, w.Id, "delivered")
-	if got := r.all(); d.Attempts != 1 || len(got) != 5 || got[4].header.Get("webhook-id") != failed.Id {
+	if got := r.all(); d.Attempts != 1 || len(got) != 5 || got[4].header.Get("webhook-id") != failed.EventId {
 		t.Errorf("%v after %d requests", d, len(got))
 	}
 	test, err := n.TestWebhook(n.ctx, &rpc.TestWebhookRequest{Id: other.Id})

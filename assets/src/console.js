@@ -34,8 +34,9 @@
   document.addEventListener("htmx:after:swap", () => { if (heard) live(true); });
 
   // Keys: / finds, g and a letter goes, j k move through a table, x ticks.
-  const places = { o: "/console/", v: "/console/videos", q: "/console/queue", w: "/console/workers", a: "/console/access",
-    m: "/console/metrics", l: "/console/alerts", n: "/console/nodes" };
+  const home = $("a.brand")?.getAttribute("href");
+  const places = { o: home, v: home + "videos", q: home + "queue", w: home + "workers", a: home + "access",
+    m: home + "metrics", l: home + "alerts", n: home + "nodes" };
   let going = false;
   document.addEventListener("keydown", (e) => {
     if (e.target.closest("input, select, textarea, [contenteditable]") || e.ctrlKey || e.metaKey || e.altKey) return;

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"slices"
 	"strings"
@@ -174,7 +176,7 @@ func TestFarSegments(t *testing.T) {
 }
 
 func TestSourcesHaveRecipes(t *testing.T) {
-	for _, s := range []source{copied30s, copied120s, copied60min, foreign30s, foreign10min, foreign60min, megabytes28s, megabytes} {
+	for _, s := range []source{copied30s, copied120s, copied60min, foreign30s, foreign10min, foreign60min, megabytes28s, megabytes, groups2s, groups10s} {
 		r, ok := s.recipe()
 		for ok && r.of != "" {
 			r, ok = r.of.recipe()
@@ -343,5 +345,30 @@ func TestOwnQueue(t *testing.T) {
 	stats, err := q.queue.Stats(t.Context())
 	if err != nil || stats.Done != 3 || stats.Ready != 0 {
 		t.Errorf("%+v, %v", stats, err)
+	}
+}
+
+// TestSlowLine: what comes over the line is whole, and takes as long as its
+// rate and its delay say.
+func TestSlowLine(t *testing.T) {
+	body := bytes.Repeat([]byte("0123456789abcdef"), 4<<10) // 64 KiB: 350 ms
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write(body) }))
+	defer server.Close()
+	line, err := openLine(t.Context(), strings.TrimPrefix(server.URL, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer line.close()
+	client := newClient()
+	defer client.CloseIdleConnections()
+	began := time.Now()
+	_, got, err := getBy(t.Context(), client, "http://"+line.address()+"/")
+	took := time.Since(began)
+	least := 2*lineTrip + time.Duration(len(body)-lineBurst)*8*time.Second/lineRate
+	if err != nil || !bytes.Equal(got, body) {
+		t.Fatalf("%d of %d bytes, %v", len(got), len(body), err)
+	}
+	if took < least || took > least+5*time.Second {
+		t.Errorf("it took %s, want %s or little more", took, least)
 	}
 }

@@ -22,6 +22,7 @@ func rows() []row {
 		{"memory", nil, benchMemory},
 		{"picture-copy", []string{"ffmpeg"}, benchPictureCopy},
 		{"picture-encode", []string{"ffmpeg"}, benchPictureEncode},
+		{"slow-line", []string{"ffmpeg"}, benchSlowLine},
 		{"ladder", []string{"ffmpeg"}, benchLadder},
 		{"cells", []string{"ffmpeg", "nginx", "wrk"}, benchCells},
 		{"playlists", []string{"ffmpeg", "nginx", "wrk"}, benchPlaylists},

@@ -28,6 +28,9 @@ const (
 	// enough of them for a playlist of 2 kB.
 	megabytes28s source = "megabytes-28s"
 	megabytes    source = "megabytes"
+	// groups2s and groups10s differ in how far apart their key frames are.
+	groups2s  source = "groups-2s"
+	groups10s source = "groups-10s"
 )
 
 // sources makes each source once and keeps it.
@@ -61,6 +64,8 @@ func (s source) recipe() (recipe, bool) {
 		foreign60min: {of: foreign30s, times: 120},
 		megabytes28s: {options: sd + "-c:v libx264 -preset veryfast -b:v 2M -maxrate 2M -bufsize 2M" + fmt.Sprintf(steady, 4) + sound},
 		megabytes:    {of: megabytes28s, times: 12},
+		groups2s:     {options: sd + "-c:v libx264 -preset veryfast -b:v 2M -maxrate 3M -bufsize 4M" + fmt.Sprintf(steady, 2) + sound},
+		groups10s:    {options: sd + "-c:v libx264 -preset veryfast -g 300 -b:v 2M -maxrate 3M -bufsize 4M" + fmt.Sprintf(steady, 10) + sound},
 	}
 	r, ok := recipes[s]
 	return r, ok

@@ -165,6 +165,7 @@ func TestEveryCommandPrintsJSON(t *testing.T) {
 		{"keys create --scope read", &rpc.Key{}},
 		{"keys list", &rpc.ListKeysResponse{}},
 		{"keys revoke " + key, &rpc.RevokeKeyResponse{}},
+		{"setup-link", own},
 		{"node show", &rpc.Node{}},
 		{"node list", &rpc.ListNodesResponse{}},
 		{"metrics history queue_length --last 5m --step 30s", &rpc.MetricsHistory{}},

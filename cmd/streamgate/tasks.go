@@ -68,6 +68,12 @@ func tellTask(w io.Writer, t *rpc.Task, _ []string) {
 func tasksCreate(p *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "create VIDEO", Short: "transcode a video whose source has arrived, again or with another profile",
+		Long: `Transcode a video whose source has arrived, again or with another profile.
+
+A video that is ready plays on meanwhile. Only what differs is made, and players
+are shown it when all of it is there; until then it is listed as next by "videos
+show" and "videos cells". Segments keep their borders, whatever the profile says
+of their length.`,
 		Example: "streamgate tasks create VIDEO --profile small --priority 80",
 	}
 	profile := cmd.Flags().String("profile", "", "encode with this `PROFILE` of the configuration (default: the video's own)")

@@ -59,10 +59,21 @@ func tellVideo(w io.Writer, v *rpc.Video, _ []string) {
 	}
 	rows := [][]string{{"", "", "", "", ""}, {"RENDITION", "CODECS", "PICTURE", "RATE", "DONE"}}
 	for _, r := range v.GetRenditions() {
-		rows = append(rows, []string{r.GetName(), r.GetCodecs(), picture(r.GetWidth(), r.GetHeight()),
+		rows = append(rows, []string{renditionName(r), r.GetCodecs(), picture(r.GetWidth(), r.GetHeight()),
 			strconv.Itoa(int(r.GetBandwidth()/1000)) + " kbit/s", percent(r.GetProgress())})
 	}
 	printRows(w, rows)
+}
+
+// renditionName is a rendition's name, and whether players are still to be shown it.
+func renditionName(r interface {
+	GetName() string
+	GetNext() bool
+}) string {
+	if r.GetNext() {
+		return r.GetName() + " (next)"
+	}
+	return r.GetName()
 }
 
 // videosCells shows which segments of each rendition are made.
@@ -77,7 +88,7 @@ func videosCells(p *cli) *cobra.Command {
 			for _, run := range r.GetReady() {
 				runs = append(runs, segments(run.GetFrom(), run.GetTo()))
 			}
-			rows = append(rows, []string{r.GetName(), node.Bytes(r.GetSizeBytes()).Short(), cell(strings.Join(runs, ", "))})
+			rows = append(rows, []string{renditionName(r), node.Bytes(r.GetSizeBytes()).Short(), cell(strings.Join(runs, ", "))})
 		}
 		printRows(w, rows)
 	})

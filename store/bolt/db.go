@@ -133,6 +133,7 @@ func (db *DB) Catalog() store.Catalog {
 		People:          &table[store.Person]{db: db, name: bucketPeople},
 		SetupLinks:      &table[store.SetupLink]{db: db, name: bucketSetup},
 		ConsoleSessions: &table[store.ConsoleSession]{db: db, name: bucketConsole},
+		Passkeys:        &table[store.Passkey]{db: db, name: bucketPasskeys},
 		Audit:           &table[store.AuditEntry]{db: db, name: bucketAudit},
 		AuditHeads:      &table[store.AuditHead]{db: db, name: bucketHeads},
 		Alerts:          &table[store.Alert]{db: db, name: bucketAlerts},

@@ -46,6 +46,7 @@
 //	                                     webhooks, deliveries
 //	<table>.by    parent, id → state  and  state, id → parent
 //	plans         video → plan, JSON
+//	plans.due     video → when a retired rendition of its plan may be removed
 //	cells         video, rendition → the set of its cells, JSON
 //	secrets       name → bytes
 //	meta          schema → the layout's version; paused, if the queue is

@@ -3,9 +3,11 @@ package bolt
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"go.etcd.io/bbolt"
 
@@ -33,19 +35,78 @@ func (p *plans) SavePlan(ctx context.Context, videoID string, plan store.Plan) e
 	})
 }
 
+// UpdatePlan implements store.Plans. fn runs inside the write transaction.
+func (p *plans) UpdatePlan(ctx context.Context, videoID string, fn func(*store.Plan) error) (store.Plan, error) {
+	var stored store.Plan
+	err := p.db.write(ctx, func(c *change) error {
+		plan, err := readPlan(c.get(bucketPlans, []byte(videoID)), videoID)
+		if err != nil {
+			return err
+		}
+		revision := plan.Revision
+		if err := fn(&plan); err != nil {
+			return err
+		}
+		plan.Revision = revision + 1
+		stored = plan
+		data, err := json.Marshal(plan)
+		if err != nil {
+			return fmt.Errorf("write plan of %s: %w", videoID, err)
+		}
+		return errors.Join(c.put(bucketPlans, []byte(videoID), data), noteRemoval(c, videoID, plan.RemovalDue()))
+	})
+	if err != nil {
+		return store.Plan{}, err
+	}
+	return stored, nil
+}
+
+// noteRemoval keeps the index of plans of which something is to be removed.
+func noteRemoval(c *change, videoID string, due time.Time) error {
+	if !due.IsZero() {
+		return c.put(bucketPlansDue, []byte(videoID), due.AppendFormat(nil, time.RFC3339Nano))
+	}
+	if c.get(bucketPlansDue, []byte(videoID)) == nil {
+		return nil
+	}
+	return c.delete(bucketPlansDue, []byte(videoID))
+}
+
+// RemovalsDue implements store.Plans.
+func (p *plans) RemovalsDue(ctx context.Context, at time.Time) (videoIDs []string, err error) {
+	err = p.db.view(ctx, func(tx *bbolt.Tx) error {
+		return tx.Bucket([]byte(bucketPlansDue)).ForEach(func(id, data []byte) error {
+			due, err := time.Parse(time.RFC3339Nano, string(data))
+			if err != nil {
+				return fmt.Errorf("read when renditions of %s are to be removed: %w", id, err)
+			}
+			if !at.Before(due) {
+				videoIDs = append(videoIDs, string(id))
+			}
+			return nil
+		})
+	})
+	return videoIDs, err
+}
+
 // Plan implements store.Plans.
 func (p *plans) Plan(ctx context.Context, videoID string) (plan store.Plan, err error) {
 	err = p.db.view(ctx, func(tx *bbolt.Tx) error {
-		data := tx.Bucket([]byte(bucketPlans)).Get([]byte(videoID))
-		if data == nil {
-			return fmt.Errorf("plan of %s: %w", videoID, store.ErrNotFound)
-		}
-		if err := json.Unmarshal(data, &plan); err != nil {
-			return fmt.Errorf("read plan of %s: %w", videoID, err)
-		}
-		return nil
+		plan, err = readPlan(tx.Bucket([]byte(bucketPlans)).Get([]byte(videoID)), videoID)
+		return err
 	})
 	return plan, err
+}
+
+// readPlan reads a stored plan; no data is store.ErrNotFound.
+func readPlan(data []byte, videoID string) (plan store.Plan, err error) {
+	if data == nil {
+		return plan, fmt.Errorf("plan of %s: %w", videoID, store.ErrNotFound)
+	}
+	if err := json.Unmarshal(data, &plan); err != nil {
+		return plan, fmt.Errorf("read plan of %s: %w", videoID, err)
+	}
+	return plan, nil
 }
 
 // MarkCells implements store.Plans.
@@ -106,6 +167,22 @@ func (p *plans) Cells(ctx context.Context, videoID string) (store.Cells, error) 
 	return cells, nil
 }
 
+// RemoveCells implements store.Plans.
+func (p *plans) RemoveCells(ctx context.Context, videoID string, renditions ...string) error {
+	return p.db.write(ctx, func(c *change) error {
+		for _, rendition := range renditions {
+			key := cellsKey(videoID, rendition)
+			if c.get(bucketCells, key) == nil {
+				continue
+			}
+			if err := c.delete(bucketCells, key); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 // DeletePlan implements store.Plans.
 func (p *plans) DeletePlan(ctx context.Context, videoID string) error {
 	return p.db.write(ctx, func(c *change) error {
@@ -121,7 +198,7 @@ func (p *plans) DeletePlan(ctx context.Context, videoID string) error {
 		if c.get(bucketPlans, []byte(videoID)) == nil {
 			return nil
 		}
-		return c.delete(bucketPlans, []byte(videoID))
+		return errors.Join(c.delete(bucketPlans, []byte(videoID)), noteRemoval(c, videoID, time.Time{}))
 	})
 }
 

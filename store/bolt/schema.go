@@ -33,10 +33,12 @@ const (
 	bucketPeople   = "people"
 	bucketSetup    = "setuplinks"
 	bucketConsole  = "consolesessions"
+	bucketPasskeys = "passkeys"
 	bucketAudit    = "audit"
 	bucketHeads    = "auditheads"
 	bucketAlerts   = "alerts"
 	bucketPlans    = "plans"
+	bucketPlansDue = "plans.due"
 	bucketCells    = "cells"
 	bucketSecrets  = "secrets"
 
@@ -46,14 +48,14 @@ const (
 
 func buckets() []string {
 	names := []string{
-		bucketMeta, bucketPlans, bucketCells, bucketSecrets,
+		bucketMeta, bucketPlans, bucketPlansDue, bucketCells, bucketSecrets,
 		bucketJobs, bucketBacklog, bucketLater, bucketReady, bucketSuspect, bucketLeased, bucketPaused, bucketDone, bucketByTask, bucketCount,
 	}
 	for _, table := range []string{
 		bucketVideos, bucketTasks, bucketUploads, bucketKeys,
 		bucketRules, bucketSessions, bucketCodes, bucketSignOuts, bucketCursors,
 		bucketWebhooks, bucketDelivery,
-		bucketPeople, bucketSetup, bucketConsole, bucketAudit, bucketHeads, bucketAlerts,
+		bucketPeople, bucketSetup, bucketConsole, bucketPasskeys, bucketAudit, bucketHeads, bucketAlerts,
 	} {
 		names = append(names, table, table+indexSuffix)
 	}

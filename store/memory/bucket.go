@@ -3,6 +3,8 @@ package memory
 import (
 	"math"
 	"time"
+
+	"streamgate/store"
 )
 
 // bucket is a token bucket as of the moment it was last filled.
@@ -14,15 +16,16 @@ type bucket struct {
 // almost is a whole token, but for what adding up fractions may have lost.
 const almost = 1 - 1e-9
 
-// spend refills the bucket and takes a token if there is a whole one; else it
-// tells how long until there is.
-func (b bucket) spend(now time.Time, rate, burst float64) (after bucket, ok bool, wait time.Duration) {
+// spend refills the bucket and takes a token if there is a whole one.
+func (b bucket) spend(now time.Time, rate, burst float64) (bucket, store.Allowance) {
 	elapsed := max(0, now.Sub(b.filled).Seconds())
 	tokens := min(burst, b.tokens+elapsed*rate)
-	if tokens >= almost {
-		return bucket{max(0, tokens-1), now}, true, 0
+	ok := tokens >= almost
+	if ok {
+		tokens = max(0, tokens-1)
 	}
-	// Rounded up, so that whoever waits that long is let through.
-	wait = time.Duration(min(math.Ceil((1-tokens)/rate*1e9), math.MaxInt64/2))
-	return bucket{tokens, now}, false, wait
+	left := math.Floor(tokens + 1 - almost)
+	// Rounded up, so that whoever waits that long finds it.
+	next := time.Duration(min(math.Ceil((left+1-tokens)/rate*1e9), math.MaxInt64/2))
+	return bucket{tokens, now}, store.Allowance{OK: ok, Left: int(left), Next: next}
 }

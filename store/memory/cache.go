@@ -88,12 +88,12 @@ func (c *Cache) Take(ctx context.Context, key string) ([]byte, error) {
 }
 
 // Allow implements store.Cache.
-func (c *Cache) Allow(ctx context.Context, key string, rate float64, burst int) (bool, time.Duration, error) {
+func (c *Cache) Allow(ctx context.Context, key string, rate float64, burst int) (store.Allowance, error) {
 	if err := ctx.Err(); err != nil {
-		return false, 0, err
+		return store.Allowance{}, err
 	}
 	if !(rate > 0) || burst < 1 {
-		return false, 0, fmt.Errorf("limit %s: %v tokens a second up to %d would never let anything pass", key, rate, burst)
+		return store.Allowance{}, fmt.Errorf("limit %s: %v tokens a second up to %d would never let anything pass", key, rate, burst)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -102,9 +102,9 @@ func (c *Cache) Allow(ctx context.Context, key string, rate float64, burst int) 
 	if !ok {
 		b = bucket{tokens: float64(burst), filled: now}
 	}
-	b, allowed, wait := b.spend(now, rate, float64(burst))
+	b, allowed := b.spend(now, rate, float64(burst))
 	c.buckets.put(key, b)
-	return allowed, wait, nil
+	return allowed, nil
 }
 
 // get returns a copy of a value that is still good.

@@ -25,7 +25,7 @@ func TestCacheForgetsTheOldest(t *testing.T) {
 	}
 	wantHas(t, c, "0", true) // used: now 1 is the oldest
 	for i := range 100 {     // another kind takes no room from values
-		if _, _, err := c.Allow(t.Context(), fmt.Sprint(i), 1, 1); err != nil {
+		if _, err := c.Allow(t.Context(), fmt.Sprint(i), 1, 1); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -42,7 +42,7 @@ func TestAllowRefusesLimitsThatLetNothingPass(t *testing.T) {
 		rate  float64
 		burst int
 	}{{0, 1}, {-1, 1}, {1, 0}} {
-		if _, _, err := c.Allow(t.Context(), "a", limit.rate, limit.burst); err == nil {
+		if _, err := c.Allow(t.Context(), "a", limit.rate, limit.burst); err == nil {
 			t.Errorf("rate %v, burst %d: no error", limit.rate, limit.burst)
 		}
 	}

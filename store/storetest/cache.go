@@ -24,6 +24,7 @@ func TestCache(t *testing.T, open func(t *testing.T, clock *Clock) store.Cache) 
 		{"allow spends a burst", (*cacheTest).burst},
 		{"allow refills at the rate", (*cacheTest).refill},
 		{"allow lets through after the wait", (*cacheTest).wait},
+		{"allow tells what is left", (*cacheTest).left},
 		{"of many allows no more than the burst pass", (*cacheTest).manyAllow},
 		{"a cancelled context changes nothing", (*cacheTest).cancelledContext},
 	} {
@@ -133,22 +134,22 @@ func (c *cacheTest) manyTake() {
 }
 
 // allow spends from a bucket of 2 tokens a second up to 3.
-func (c *cacheTest) allow(key string) (bool, time.Duration) {
+func (c *cacheTest) allow(key string) store.Allowance {
 	c.Helper()
-	ok, wait, err := c.cache.Allow(c.Context(), key, 2, 3)
+	got, err := c.cache.Allow(c.Context(), key, 2, 3)
 	check(c.T, err)
-	return ok, wait
+	return got
 }
 
 // wantAllowed checks that exactly n calls pass now.
 func (c *cacheTest) wantAllowed(key string, n int) {
 	c.Helper()
 	for i := range n {
-		if ok, _ := c.allow(key); !ok {
+		if !c.allow(key).OK {
 			c.Fatalf("call %d of %d did not pass", i+1, n)
 		}
 	}
-	if ok, _ := c.allow(key); ok {
+	if c.allow(key).OK {
 		c.Fatalf("more than %d calls passed", n)
 	}
 }
@@ -172,18 +173,34 @@ func (c *cacheTest) refill() {
 
 func (c *cacheTest) wait() {
 	c.wantAllowed("a", 3)
-	ok, wait := c.allow("a")
-	if ok || wait <= 0 || wait > 500*time.Millisecond {
-		c.Fatalf("got %v and a wait of %v, want no more than 500ms", ok, wait)
+	got := c.allow("a")
+	if got.OK || got.Left != 0 || got.Next <= 0 || got.Next > 500*time.Millisecond {
+		c.Fatalf("got %+v, want to wait no more than 500ms", got)
 	}
-	c.clock.Advance(wait)
+	c.clock.Advance(got.Next)
+	c.wantAllowed("a", 1)
+}
+
+// left: whoever waits as long as is said finds one more than there was.
+func (c *cacheTest) left() {
+	for want := 2; want >= 0; want-- {
+		if got := c.allow("a"); got != (store.Allowance{OK: true, Left: want, Next: 500 * time.Millisecond}) {
+			c.Errorf("got %+v, want %d left and one more in 500ms", got, want)
+		}
+	}
+	c.clock.Advance(700 * time.Millisecond) // 1.4 tokens
+	got := c.allow("a")
+	if !got.OK || got.Left != 0 || got.Next < 250*time.Millisecond || got.Next > 301*time.Millisecond {
+		c.Errorf("got %+v, want none left and one in 300ms", got)
+	}
+	c.clock.Advance(got.Next)
 	c.wantAllowed("a", 1)
 }
 
 func (c *cacheTest) manyAllow() {
 	const callers = 16
 	passed := make([]bool, callers)
-	together(callers, func(i int) { passed[i], _ = c.allow("a") })
+	together(callers, func(i int) { passed[i] = c.allow("a").OK })
 	n := 0
 	for _, ok := range passed {
 		if ok {
@@ -200,7 +217,7 @@ func (c *cacheTest) cancelledContext() {
 		"get":   func() error { _, err := c.cache.Get(ctx, "a"); return err },
 		"set":   func() error { return c.cache.Set(ctx, "a", []byte("2"), time.Minute) },
 		"take":  func() error { _, err := c.cache.Take(ctx, "a"); return err },
-		"allow": func() error { _, _, err := c.cache.Allow(ctx, "a", 2, 3); return err },
+		"allow": func() error { _, err := c.cache.Allow(ctx, "a", 2, 3); return err },
 	} {
 		wantErr(c.T, name, call(), context.Canceled)
 	}

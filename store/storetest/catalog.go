@@ -55,6 +55,7 @@ func testTables(t *testing.T, c store.Catalog) {
 	person := store.Person{Name: "x", Role: "admin", Password: "$argon2id$", Created: now, Updated: now}
 	link := store.SetupLink{ID: "x", Created: now, Expires: now}
 	visit := store.ConsoleSession{ID: "x", Person: "x", Agent: "A – b", Client: "::1", Created: now, Seen: now, Expires: now}
+	passkey := store.Passkey{ID: "x", Person: "x", Name: "ü", Credential: json.RawMessage(`{"id":"eA=="}`), Created: now, Used: now}
 	entry := store.AuditEntry{ID: "x", At: now, Who: "person x", Action: "video.update", Kind: "video", Object: "x", Before: json.RawMessage(`{"title":"a\u003cb"}`), Hash: "00"}
 	head := store.AuditHead{ID: "x", Last: "x", Hash: "00"}
 
@@ -67,6 +68,7 @@ func testTables(t *testing.T, c store.Catalog) {
 	check(t, c.People.Create(t.Context(), person))
 	check(t, c.SetupLinks.Create(t.Context(), link))
 	check(t, c.ConsoleSessions.Create(t.Context(), visit))
+	check(t, c.Passkeys.Create(t.Context(), passkey))
 	check(t, c.Audit.Create(t.Context(), entry))
 	check(t, c.AuditHeads.Create(t.Context(), head))
 	check(t, c.Rules.Create(t.Context(), rule))
@@ -93,6 +95,7 @@ func testTables(t *testing.T, c store.Catalog) {
 	wantOnly(t, c.People, person)
 	wantOnly(t, c.SetupLinks, link)
 	wantOnly(t, c.ConsoleSessions, visit)
+	wantOnly(t, c.Passkeys, passkey)
 	wantOnly(t, c.Audit, entry)
 	wantOnly(t, c.AuditHeads, head)
 	wantOnly(t, c.Alerts, alert)

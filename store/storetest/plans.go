@@ -3,7 +3,10 @@ package storetest
 import (
 	"context"
 	"math"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"streamgate/store"
 )
@@ -17,14 +20,19 @@ func TestPlans(t *testing.T, open func(t *testing.T) store.Plans) {
 	}{
 		{"a plan is kept whole", (*plansTest).keep},
 		{"a plan is for ever", (*plansTest).forEver},
+		{"an update raises the revision", (*plansTest).update},
+		{"a failed update changes nothing", (*plansTest).updateFails},
+		{"removals come due", (*plansTest).removalsDue},
 		{"cells are marked once", (*plansTest).mark},
 		{"cells that cannot be are refused", (*plansTest).markBad},
+		{"the cells of a rendition are removed", (*plansTest).removeCells},
 		{"delete", (*plansTest).delete},
 		{"unknown videos", (*plansTest).unknown},
 		{"what is returned are copies", (*plansTest).copies},
 		{"a cancelled context changes nothing", (*plansTest).cancelledContext},
 		{"of many saves one is kept", (*plansTest).manySave},
 		{"no mark is lost among many", (*plansTest).manyMark},
+		{"no update is lost among many", (*plansTest).manyUpdate},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(&plansTest{t, open(t)}) })
 	}
@@ -77,6 +85,85 @@ func (p *plansTest) forEver() {
 	check(p.T, err)
 	same(p.T, "plan", got, plan("first"))
 	same(p.T, "cells", p.cells("v1")["720p"].Count, 1)
+}
+
+func (p *plansTest) update() {
+	check(p.T, p.plans.SavePlan(p.Context(), "v1", plan("a")))
+	for revision := 1; revision <= 2; revision++ {
+		stored, err := p.plans.UpdatePlan(p.Context(), "v1", func(now *store.Plan) error {
+			now.Profile, now.Revision = "small", 7 // the revision is the store's
+			now.Next = &store.Edition{TaskID: "t1", Renditions: now.Renditions[:1]}
+			return nil
+		})
+		check(p.T, err)
+		want := plan("a")
+		want.Profile, want.Revision = "small", revision
+		want.Next = &store.Edition{TaskID: "t1", Renditions: want.Renditions[:1]}
+		same(p.T, "returned", stored, want)
+		got, err := p.plans.Plan(p.Context(), "v1")
+		check(p.T, err)
+		same(p.T, "stored", got, want)
+	}
+}
+
+func (p *plansTest) updateFails() {
+	check(p.T, p.plans.SavePlan(p.Context(), "v1", plan("a")))
+	_, err := p.plans.UpdatePlan(p.Context(), "v1", func(now *store.Plan) error {
+		now.Profile = "small"
+		return store.ErrFull
+	})
+	wantErr(p.T, "update", err, store.ErrFull)
+	_, err = p.plans.UpdatePlan(p.Context(), "nobody", func(*store.Plan) error {
+		p.Error("called for a video without a plan")
+		return nil
+	})
+	wantErr(p.T, "update of nothing", err, store.ErrNotFound)
+	got, err := p.plans.Plan(p.Context(), "v1")
+	check(p.T, err)
+	same(p.T, "plan", got, plan("a"))
+}
+
+func (p *plansTest) wantDue(at time.Time, want ...string) {
+	p.Helper()
+	due, err := p.plans.RemovalsDue(p.Context(), at)
+	check(p.T, err)
+	slices.Sort(due)
+	same(p.T, "due", strings.Join(due, " "), strings.Join(want, " "))
+}
+
+func (p *plansTest) removalsDue() {
+	now := NewClock().Now()
+	for i, video := range []string{"v1", "v2", "v3"} {
+		check(p.T, p.plans.SavePlan(p.Context(), video, plan(video)))
+		_, err := p.plans.UpdatePlan(p.Context(), video, func(changed *store.Plan) error {
+			for k := i; k < 2; k++ { // v1 has two, v3 none
+				changed.Retired = append(changed.Retired, store.Retired{Until: now.Add(time.Duration(i+k) * time.Hour)})
+			}
+			return nil
+		})
+		check(p.T, err)
+	}
+	p.wantDue(now.Add(-time.Nanosecond))
+	p.wantDue(now, "v1")
+	p.wantDue(now.Add(2*time.Hour), "v1", "v2")
+	_, err := p.plans.UpdatePlan(p.Context(), "v1", func(now *store.Plan) error { now.Retired = nil; return nil })
+	check(p.T, err)
+	p.wantDue(now.Add(24*time.Hour), "v2")
+	check(p.T, p.plans.DeletePlan(p.Context(), "v2"))
+	p.wantDue(now.Add(24 * time.Hour))
+}
+
+func (p *plansTest) removeCells() {
+	for _, video := range []string{"v1", "v10"} {
+		p.markCells(video, store.Cell{Rendition: "720p", Segment: 1}, store.Cell{Rendition: "720p-2", Segment: 1}, store.Cell{Rendition: "360p", Segment: 1})
+	}
+	check(p.T, p.plans.RemoveCells(p.Context(), "v1", "720p", "360p", "4k"))
+	check(p.T, p.plans.RemoveCells(p.Context(), "nobody", "720p"))
+	same(p.T, "removed", p.cells("v1").Has("720p", 1) || p.cells("v1").Has("360p", 1), false)
+	same(p.T, "kept", p.cells("v1").Has("720p-2", 1), true)
+	same(p.T, "renditions", [2]int{len(p.cells("v1")), len(p.cells("v10"))}, [2]int{1, 3})
+	p.markCells("v1", store.Cell{Rendition: "720p", Segment: 0, Bytes: 3})
+	same(p.T, "marked again", p.cells("v1")["720p"].Bytes, int64(3))
 }
 
 func (p *plansTest) mark() {
@@ -162,16 +249,23 @@ func (p *plansTest) cancelledContext() {
 	check(p.T, p.plans.SavePlan(p.Context(), "v1", plan("a")))
 	ctx := cancelled(p.T)
 	for name, call := range map[string]func() error{
-		"save":   func() error { return p.plans.SavePlan(ctx, "v2", plan("a")) },
-		"plan":   func() error { _, err := p.plans.Plan(ctx, "v1"); return err },
-		"mark":   func() error { return p.plans.MarkCells(ctx, "v1", store.Cell{Rendition: "720p"}) },
-		"cells":  func() error { _, err := p.plans.Cells(ctx, "v1"); return err },
-		"delete": func() error { return p.plans.DeletePlan(ctx, "v1") },
+		"save":  func() error { return p.plans.SavePlan(ctx, "v2", plan("a")) },
+		"plan":  func() error { _, err := p.plans.Plan(ctx, "v1"); return err },
+		"mark":  func() error { return p.plans.MarkCells(ctx, "v1", store.Cell{Rendition: "720p"}) },
+		"cells": func() error { _, err := p.plans.Cells(ctx, "v1"); return err },
+		"update": func() error {
+			_, err := p.plans.UpdatePlan(ctx, "v1", func(now *store.Plan) error { now.Profile = "b"; return nil })
+			return err
+		},
+		"due":          func() error { _, err := p.plans.RemovalsDue(ctx, time.Now()); return err },
+		"remove cells": func() error { return p.plans.RemoveCells(ctx, "v1", "720p") },
+		"delete":       func() error { return p.plans.DeletePlan(ctx, "v1") },
 	} {
 		wantErr(p.T, name, call(), context.Canceled)
 	}
-	_, err := p.plans.Plan(p.Context(), "v1")
+	kept, err := p.plans.Plan(p.Context(), "v1")
 	check(p.T, err)
+	same(p.T, "plan", kept, plan("a"))
 	_, err = p.plans.Plan(p.Context(), "v2")
 	wantErr(p.T, "plan", err, store.ErrNotFound)
 	same(p.T, "cells", len(p.cells("v1")), 0)
@@ -214,4 +308,21 @@ func (p *plansTest) manyMark() {
 			p.Errorf("segment %d is not marked", segment)
 		}
 	}
+}
+
+func (p *plansTest) manyUpdate() {
+	check(p.T, p.plans.SavePlan(p.Context(), "v1", plan("a")))
+	const callers = 16
+	together(callers, func(i int) {
+		_, err := p.plans.UpdatePlan(p.Context(), "v1", func(now *store.Plan) error {
+			now.Names = append(now.Names, string(rune('a'+i)))
+			return nil
+		})
+		if err != nil {
+			p.Errorf("update: %v", err)
+		}
+	})
+	got, err := p.plans.Plan(p.Context(), "v1")
+	check(p.T, err)
+	same(p.T, "revision and names", [2]int{got.Revision, len(got.Names)}, [2]int{callers, callers})
 }

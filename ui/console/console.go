@@ -42,8 +42,10 @@ type Config struct {
 	Settings func() []Setting    // what is in force
 	Chains   func() []ChainState // how the chains' endpoints are
 
-	// PublicURL is the configured one, "" if it is what requests say.
+	// PublicURL is the console's configured base URL, "" if it is what requests
+	// say. SiteURL tells the one of the viewers' pages.
 	PublicURL      string
+	SiteURL        func(*http.Request) string
 	TrustedProxies []netip.Prefix
 	Log            *slog.Logger
 }

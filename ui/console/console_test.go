@@ -239,7 +239,7 @@ func newSite(t *testing.T) *site {
 	}
 	log := slog.New(slog.DiscardHandler)
 	audit := console.NewLog(db.Catalog())
-	people := console.New(console.Config{Catalog: db.Catalog(), Cache: memory.NewCache(memory.Options{}), Audit: audit, Log: log})
+	people := console.New(console.Config{Catalog: db.Catalog(), Cache: memory.NewCache(memory.Options{}), Audit: audit, Log: log, Site: func() string { return "https://site.example" }})
 	none := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if rpc.Require(r.Context(), rpc.ScopeUploader) != nil {
 			w.WriteHeader(http.StatusForbidden)
@@ -251,6 +251,7 @@ func newSite(t *testing.T) *site {
 		Uploads: none, PutSource: none, Still: func(http.ResponseWriter, *http.Request, string, string) {},
 		Decisions: func() []console.Decision { return []console.Decision{{VideoID: "film", Why: hostile}} },
 		Settings:  func() []Setting { return []Setting{{Key: "a", Value: "b"}} }, Chains: func() []ChainState { return nil }, Log: log,
+		SiteURL: func(*http.Request) string { return "https://site.example" },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -444,6 +445,45 @@ func TestSecure(t *testing.T) {
 	}
 	if w := s.send(http.MethodGet, "/console/", nil, s.cookies[console.Admin], nil); w.Code != http.StatusSeeOther {
 		t.Errorf("a cookie without the prefix is let in: %d", w.Code)
+	}
+}
+
+// TestUnderPath: every link, form, picture and redirect of a site that has a
+// path of its host stays in there.
+func TestUnderPath(t *testing.T) {
+	s := newSite(t)
+	s.Assets.Root = "/videos"
+	stays := func(t *testing.T, what string) {
+		t.Helper()
+		if strings.HasPrefix(what, "/") && !strings.HasPrefix(what, "/videos/") {
+			t.Errorf("it leads to %s", what)
+		}
+	}
+	paths := regexp.MustCompile(`(?:href|src|action|hx-get|hx-sse:connect|data-endpoint|data-[a-z]*url)="([^"]*)"`)
+	for _, route := range s.routes() {
+		method, path := route.address()
+		t.Run(method+" "+path, func(t *testing.T) {
+			cookie := s.cookies[console.Admin]
+			if path == "/console/sign-out" || strings.HasSuffix(path, "/password") {
+				cookie = nil
+			}
+			for _, c := range []*http.Cookie{cookie, nil} {
+				w := s.send(method, path, url.Values{}, c, nil)
+				stays(t, w.Header().Get("Location"))
+				for _, m := range paths.FindAllStringSubmatch(w.Body.String(), -1) {
+					stays(t, m[1])
+				}
+			}
+		})
+	}
+	for _, c := range s.send(http.MethodPost, "/console/sign-in", url.Values{"name": {"admin"}, "password": {testPassword}}, nil, nil).Result().Cookies() {
+		if c.Path != "/videos/" {
+			t.Errorf("the cookie is %s", c)
+		}
+	}
+	w := s.send(http.MethodPost, "/console/queue", url.Values{}, nil, http.Header{"Referer": {"https://site.example/videos/console/queue?state=failed"}})
+	if to := w.Header().Get("Location"); to != "/videos/console/sign-in?to=%2Fconsole%2Fqueue%3Fstate%3Dfailed" {
+		t.Errorf("after a session that ended: %s", to)
 	}
 }
 

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"context"
 	"fmt"
 	"strconv"
 
@@ -22,11 +23,11 @@ type frameView struct {
 	Version string
 	Node    string
 	Uptime  text
-	Disk    string // percent used
-	Uploads bool   // the page takes files
-	Charts  bool   // the page draws
-	Healthy string // what is wrong, or "all well"
-	State   string // ready, warn or failed
+	Disk    string   // percent used
+	Uploads bool     // the page takes files
+	Extras  []string // scripts and style sheets of this page alone
+	Healthy string   // what is wrong, or "all well"
+	State   string   // ready, warn or failed
 }
 
 // navItem is one entry of the navigation.
@@ -39,7 +40,6 @@ func (v *visit) newFrame(title, active string) frameView {
 	f := frameView{
 		Assets: v.Assets, Title: title, Person: v.person.Name, Role: v.person.Role, Said: v.takeFlash(),
 		Healthy: "all well", State: "ready", Uploads: active == "/console/videos" && v.may(console.Operator),
-		Charts: active == "/console/metrics",
 	}
 	queue, err := v.Transcoder.GetQueue(v.ctx, &rpc.GetQueueRequest{})
 	if err != nil {
@@ -109,9 +109,9 @@ func zeroless(n int) string {
 
 // live are the attributes of a part that asks for its own page again when a
 // hint comes, and takes itself and the frame's figures out of it.
-func live(path, id, trigger string) templ.Attributes {
+func live(ctx context.Context, path, id, trigger string) templ.Attributes {
 	return templ.Attributes{
-		"id": id, "hx-get": path, "hx-trigger": trigger, "hx-select": "#" + id, "hx-target": "this",
+		"id": id, "hx-get": at(ctx, path), "hx-trigger": trigger, "hx-select": "#" + id, "hx-target": "this",
 		"hx-swap": "outerMorph", "hx-select-oob": "#nav:outerMorph,#foot:outerMorph", "hx-sync": "this:drop",
 	}
 }

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -112,13 +113,13 @@ func (v *visit) metrics() {
 		view.Empty = view.Empty && len(one.Rows) == 0
 		view.Parts += ",#values-" + c.id + ":outerMorph,#legend-" + c.id + ":outerMorph"
 	}
-	v.page(http.StatusOK, "Metrics", "/console/metrics", metricsPage(view))
+	v.page(http.StatusOK, "Metrics", "/console/metrics", metricsPage(view), "uPlot.min.css", "uPlot.iife.min.js", "charts.js")
 }
 
 // metricsLive has the page asked for again at each sample; what is drawn stays,
 // and is drawn anew from what was swapped.
-func metricsLive(v metricsView) templ.Attributes {
-	out := live(v.Live, "metrics-live", on("15s"))
+func metricsLive(ctx context.Context, v metricsView) templ.Attributes {
+	out := live(ctx, v.Live, "metrics-live", on("15s"))
 	out["hx-select-oob"] = "#nav:outerMorph,#foot:outerMorph" + v.Parts
 	return out
 }

@@ -1,11 +1,14 @@
 package console
 
 import (
+	"context"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/a-h/templ"
 
 	"streamgate/app/rpc"
 )
@@ -16,6 +19,7 @@ const (
 	cookieName  = "streamgate_console"
 	flashName   = "streamgate_console_said"
 	hostPrefix  = "__Host-"
+	pathPrefix  = "__Secure-"
 	maxForm     = 1 << 20 // bytes
 	flashPeriod = 60      // seconds
 )
@@ -46,19 +50,26 @@ func (c *Console) secure(r *http.Request) bool {
 // request brings it along but a plain link.
 func (c *Console) cookie(r *http.Request, name, value string, age int) *http.Cookie {
 	secure := c.secure(r)
-	if secure {
-		name = hostPrefix + name
-	}
 	return &http.Cookie{
-		Name: name, Value: value, Path: "/", MaxAge: age, HttpOnly: true, Secure: secure, SameSite: http.SameSiteLaxMode,
+		Name: c.cookieName(r, name), Value: value, Path: c.Assets.Root + "/", MaxAge: age,
+		HttpOnly: true, Secure: secure, SameSite: http.SameSiteLaxMode,
 	}
 }
 
-func (c *Console) cookieValue(r *http.Request, name string) string {
-	if c.secure(r) {
-		name = hostPrefix + name
+// cookieName has a prefix over TLS. A site that shares its host with others has
+// the one that allows a path, so that two nodes do not take each other's.
+func (c *Console) cookieName(r *http.Request, name string) string {
+	switch {
+	case !c.secure(r):
+		return name
+	case c.Assets.Root != "":
+		return pathPrefix + name
 	}
-	if got, err := r.Cookie(name); err == nil {
+	return hostPrefix + name
+}
+
+func (c *Console) cookieValue(r *http.Request, name string) string {
+	if got, err := r.Cookie(c.cookieName(r, name)); err == nil {
 		return got.Value
 	}
 	return ""
@@ -99,8 +110,23 @@ func remote(r *http.Request) netip.Addr {
 	return addr.Addr().Unmap()
 }
 
-// local is a path of the console that a form may name to go back to; anything
-// else is the overview.
+// rootKey is the context's key of the path under which browsers see the site.
+type rootKey struct{}
+
+// at is a path of this node as browsers see it.
+func at(ctx context.Context, path string) string {
+	root, _ := ctx.Value(rootKey{}).(string)
+	if !strings.HasPrefix(path, "/") { // a whole address
+		return path
+	}
+	return root + path
+}
+
+// linkTo is at for the attribute of a link or a form.
+func linkTo(ctx context.Context, path string) templ.SafeURL { return templ.SafeURL(at(ctx, path)) }
+
+// local is a path of the console, without the site's own, that a form may name
+// to go back to; anything else is the overview.
 func local(path string) string {
 	u, err := url.Parse(path)
 	if err != nil || u.Scheme != "" || u.Host != "" || !strings.HasPrefix(u.Path, "/console/") || strings.Contains(path, "\\") {

@@ -171,7 +171,7 @@ func (v *visit) find() {
 		}
 	}
 	if len(rows) == 1 {
-		http.Redirect(v.w, v.r, (&url.URL{Path: rows[0].Href}).String(), http.StatusSeeOther)
+		v.redirect((&url.URL{Path: rows[0].Href}).String())
 		return
 	}
 	v.page(http.StatusOK, "Find", "", findPage(q, rows))

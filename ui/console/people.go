@@ -95,8 +95,10 @@ func (v *visit) changePerson() {
 
 // youView is one's own password and sessions.
 type youView struct {
-	Name, Role, Error string
-	Sessions          []visitRow
+	Name, Role, Error  string
+	Sessions           []visitRow
+	Passkeys           []passkeyRow
+	Origin, NoPasskeys string // of passkeys, or why there can be none
 }
 
 func (v *visit) you() { v.showYou(http.StatusOK, "") }
@@ -108,7 +110,13 @@ func (v *visit) showYou(status int, problem string) {
 		return
 	}
 	rows = slices.DeleteFunc(rows, func(r visitRow) bool { return r.Person != v.person.Name })
-	v.page(status, "You", "", youPage(youView{v.person.Name, v.person.Role, problem, rows}))
+	view := youView{Name: v.person.Name, Role: v.person.Role, Error: problem, Sessions: rows}
+	if view.Passkeys, err = v.passkeyRows(); err != nil {
+		v.fail(err)
+		return
+	}
+	view.Origin, view.NoPasskeys = v.passkeySite()
+	v.page(status, "You", "", youPage(view), "passkeys.js")
 }
 
 func (v *visit) ownPassword() {

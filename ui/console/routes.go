@@ -24,6 +24,8 @@ func (c *Console) routes() []route {
 		{pattern: "POST /console/setup", serve: (*visit).doSetup},
 		{pattern: "GET /console/sign-in", serve: (*visit).signIn},
 		{pattern: "POST /console/sign-in", serve: (*visit).doSignIn},
+		{pattern: "POST /console/sign-in/passkey/ask", serve: (*visit).askSignIn},
+		{pattern: "POST /console/sign-in/passkey", serve: (*visit).passkeySignIn},
 		{pattern: "POST /console/sign-out", need: look, serve: (*visit).signOut},
 		{pattern: "GET " + eventsPath, need: look, serve: (*visit).events, stream: true},
 
@@ -31,6 +33,9 @@ func (c *Console) routes() []route {
 		{pattern: "GET /console/find", need: look, serve: (*visit).find},
 		{pattern: "GET /console/you", need: look, serve: (*visit).you},
 		{pattern: "POST /console/you/password", need: look, serve: (*visit).ownPassword},
+		{pattern: "POST /console/you/passkeys/ask", need: look, serve: (*visit).askPasskey},
+		{pattern: "POST /console/you/passkeys", need: look, serve: (*visit).addPasskey},
+		{pattern: "POST /console/you/passkeys/{id}/remove", need: look, serve: (*visit).removePasskey},
 		{pattern: "POST /console/you/sessions/{id}/end", need: look, serve: (*visit).endOwn},
 
 		{pattern: "GET /console/queue", need: look, serve: (*visit).queue},
@@ -87,7 +92,7 @@ func (c *Console) Routes(mux *http.ServeMux) {
 	for _, r := range c.routes() {
 		mux.HandleFunc(r.pattern, c.guard(r))
 	}
-	mux.Handle("GET /console", http.RedirectHandler("/console/", http.StatusSeeOther))
+	mux.Handle("GET /console", http.RedirectHandler(c.Assets.Root+"/console/", http.StatusSeeOther))
 }
 
 func (v *visit) nothing() {

@@ -51,7 +51,7 @@ func (v *visit) video() {
 }
 
 func (v *visit) newVideo(id string) (videoView, error) {
-	video, err := v.Library.GetVideo(rpc.WithBaseURL(v.ctx, v.base()), &rpc.GetVideoRequest{Id: id})
+	video, err := v.Library.GetVideo(rpc.WithBaseURL(v.ctx, v.SiteURL(v.r)), &rpc.GetVideoRequest{Id: id})
 	if err != nil {
 		return videoView{}, err
 	}
@@ -80,18 +80,6 @@ func (v *visit) newVideo(id string) (videoView, error) {
 		view.Tasks = append(view.Tasks, newTaskRow(t, map[string]*rpc.Video{video.Id: video}))
 	}
 	return view, nil
-}
-
-// base is what links to copy begin with.
-func (v *visit) base() string {
-	if v.PublicURL != "" {
-		return strings.TrimRight(v.PublicURL, "/")
-	}
-	scheme := "http"
-	if v.secure(v.r) {
-		scheme = "https"
-	}
-	return scheme + "://" + v.r.Host
 }
 
 func (v *visit) renditions(video *rpc.Video) (rows []renditionRow, err error) {
@@ -256,7 +244,7 @@ func (v *visit) player() {
 		v.fail(err)
 		return
 	}
-	http.Redirect(v.w, v.r, "/s/"+session.Token+"/", http.StatusSeeOther)
+	v.redirect("/s/" + session.Token + "/")
 }
 
 func (v *visit) poster() {

@@ -97,7 +97,7 @@ func (v *visit) videos() {
 // tus passes uploads of scripts on, under the person's identity. Links lead back
 // here, where the cookie counts.
 func (v *visit) tus() {
-	ctx := rpc.WithBaseURL(v.ctx, "/console")
+	ctx := rpc.WithBaseURL(v.ctx, at(v.ctx, "/console"))
 	http.StripPrefix("/console", v.Uploads).ServeHTTP(v.w, v.r.WithContext(ctx))
 }
 

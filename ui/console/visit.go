@@ -44,6 +44,7 @@ func (c *Console) guard(route route) http.HandlerFunc {
 		h.Set("Referrer-Policy", "same-origin")
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Cache-Control", "no-store")
+		r = r.WithContext(context.WithValue(r.Context(), rootKey{}, c.Assets.Root))
 		v := &visit{Console: c, w: w, r: r}
 		v.ctx = rpc.WithIdentity(r.Context(), rpc.Identity{Client: c.client(r)})
 		if err := c.origin.Check(r); err != nil {
@@ -102,24 +103,35 @@ func (v *visit) signInFirst() {
 	if v.r.Method == http.MethodGet || v.r.Method == http.MethodHead {
 		to += "?to=" + url.QueryEscape(v.r.URL.RequestURI())
 	} else if from, err := url.Parse(v.r.Referer()); err == nil && from.Path != "" {
-		to += "?to=" + url.QueryEscape(local(from.RequestURI()))
+		to += "?to=" + url.QueryEscape(local(strings.TrimPrefix(from.RequestURI(), v.Assets.Root)))
 	}
 	if v.r.Header.Get("HX-Request") != "" { // a live part: the whole page must go there
-		v.w.Header().Set("HX-Redirect", to)
+		v.w.Header().Set("HX-Redirect", at(v.ctx, to))
 		v.w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	http.Redirect(v.w, v.r, to, http.StatusSeeOther)
+	v.redirect(to)
 }
 
-// page shows a page in the frame.
-func (v *visit) page(status int, title, active string, body templ.Component) {
-	v.render(status, frame(v.newFrame(title, active), body))
+// redirect sends the browser to a path of this node.
+func (v *visit) redirect(to string) {
+	http.Redirect(v.w, v.r, at(v.ctx, to), http.StatusSeeOther)
+}
+
+// page shows a page in the frame, with the scripts that it needs besides.
+func (v *visit) page(status int, title, active string, body templ.Component, extras ...string) {
+	f := v.newFrame(title, active)
+	f.Extras = extras
+	v.render(status, frame(f, body))
 }
 
 // bare shows a page without navigation: before sign-in.
 func (v *visit) bare(status int, title string, body templ.Component) {
-	v.render(status, bareFrame(frameView{Assets: v.Assets, Title: title, Said: v.takeFlash()}, body))
+	v.bareWith(status, title, body)
+}
+
+func (v *visit) bareWith(status int, title string, body templ.Component, extras ...string) {
+	v.render(status, bareFrame(frameView{Assets: v.Assets, Title: title, Said: v.takeFlash(), Extras: extras}, body))
 }
 
 // refuse shows what is wrong and what to do.
@@ -184,7 +196,7 @@ func (v *visit) back(to, done string, err error) {
 		}
 	}
 	v.flash(s)
-	http.Redirect(v.w, v.r, local(to), http.StatusSeeOther)
+	v.redirect(local(to))
 }
 
 func (v *visit) flash(s said) {

@@ -13,8 +13,10 @@ import (
 	"streamgate/store"
 )
 
-// limit is a bucket: so many at once, then so many a minute.
+// limit is a bucket: so many at once, then so many a minute. Clients read its
+// name in the RateLimit header fields of answers.
 type limit struct {
+	name   string
 	burst  int
 	perMin float64
 }
@@ -23,15 +25,16 @@ type limit struct {
 var (
 	// Passwords and codes for a video: of one client, and of all together, who
 	// might be one with many addresses.
-	clientAttempts = limit{10, 6}
-	videoAttempts  = limit{200, 120}
+	clientAttempts = limit{"attempts", 10, 6}
+	videoAttempts  = limit{"attempts-of-all", 200, 120}
 	// Decisions, each of which may cost a reading of a chain or a record: of
 	// one wallet, or of one client without.
-	viewerQuestions = limit{60, 300}
+	viewerQuestions = limit{"decisions", 60, 300}
+	walletQuestions = limit{"decisions-of-wallet", 60, 300}
 	// Nonces and sign-ins of one client, behind whose address a whole audience
 	// may be: each costs a call to a chain, whose budget those who watch need
 	// too.
-	clientSignIns = limit{200, 600}
+	clientSignIns = limit{"sign-ins", 200, 600}
 )
 
 // Limits bounds what callers without a key may ask for. The counts are in the
@@ -62,7 +65,7 @@ func (l *Limits) Question(ctx context.Context) error {
 	// Wallets are free: a client with many of them is still one.
 	err := l.limited(ctx, "question/client/"+who.Client, viewerQuestions)
 	if err == nil && who.Wallet != "" {
-		err = l.limited(ctx, "question/"+who.Wallet, viewerQuestions)
+		err = l.limited(ctx, "question/"+who.Wallet, walletQuestions)
 	}
 	return err
 }
@@ -87,12 +90,14 @@ func (l *Limits) limited(ctx context.Context, key string, most limit) error {
 // spend takes one from a bucket, or tells how long until there is one, in
 // whole seconds. If the cache cannot be asked there is none.
 func (l *Limits) spend(ctx context.Context, key string, most limit) (wait time.Duration, err error) {
-	ok, wait, err := l.cache.Allow(ctx, key, most.perMin/60, most.burst)
-	switch {
-	case err != nil:
+	rate := most.perMin / 60
+	left, err := l.cache.Allow(ctx, key, rate, most.burst)
+	if err != nil {
 		return 0, fmt.Errorf("count the attempts: %w", err)
-	case ok:
+	}
+	rpc.Limited(ctx, most.name, rate, most.burst, left)
+	if left.OK {
 		return 0, nil
 	}
-	return wait.Truncate(time.Second) + time.Second, nil
+	return time.Duration(rpc.Seconds(left.Next)) * time.Second, nil
 }

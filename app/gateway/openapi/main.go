@@ -3,8 +3,9 @@
 //
 // The generator knows only answers of 200. The schema's comments say more
 // ("Answers 201 with a Location."), every operation may be refused with a
-// problem, and answers always have most of their fields: this command writes
-// all that into the document, removes what nothing refers to, and sorts it, so
+// problem, answers always have most of their fields, and many fields take one of
+// the words that the code has as constants: this command writes all that into the
+// document, removes what nothing refers to, and sorts it, so
 // that the committed file changes only when the schema does.
 package main
 
@@ -31,6 +32,10 @@ func run(in io.Reader, out io.Writer) error {
 	if err := json.NewDecoder(in).Decode(&doc); err != nil {
 		return fmt.Errorf("read the document: %w", err)
 	}
+	words, err := readWords()
+	if err != nil {
+		return err
+	}
 	paths, ok := doc["paths"].(object)
 	if !ok {
 		return fmt.Errorf("the document has no paths")
@@ -38,7 +43,7 @@ func run(in io.Reader, out io.Writer) error {
 	for path, item := range paths {
 		for method, op := range operations(item) {
 			answer(op)
-			finishParameters(path, op)
+			finishParameters(path, op, words)
 			if path != "/rule.schema.json" {
 				refuse(path, method, op)
 			}
@@ -46,7 +51,7 @@ func run(in io.Reader, out io.Writer) error {
 	}
 	if components, ok := doc["components"].(object); ok {
 		schemas, _ := components["schemas"].(object)
-		finishSchemas(schemas)
+		finishSchemas(schemas, words)
 	}
 	dropNullable(doc)
 	removeUnused(doc)

@@ -1,26 +1,80 @@
 package main
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
+
+	"streamgate/app/rpc"
 )
 
 const schemaRef = "#/components/schemas/"
 
-// words are the fields that take one of a few words.
-var words = map[string][]any{
-	"streamgate.Video.state":            {"uploading", "processing", "playable", "ready", "failed"},
-	"streamgate.Task.state":             {"queued", "processing", "paused", "succeeded", "failed", "cancelled"},
-	"streamgate.Upload.state":           {"receiving", "complete", "expired"},
-	"streamgate.Key.scope":              {"read", "uploader", "operator", "admin"},
-	"streamgate.CreateKeyRequest.scope": {"read", "uploader", "operator", "admin"},
+// words are the words that fields and parameters take.
+type words struct {
+	fields     map[string][]any // "streamgate.Video.state"
+	parameters map[string][]any // "/api/v1/videos?state"
 }
 
-// queryWords are the parameters that do.
-var queryWords = map[string]string{
-	"/api/v1/videos?state": "streamgate.Video.state",
-	"/api/v1/tasks?state":  "streamgate.Task.state",
+// readWords reads the words of the code.
+func readWords() (words, error) {
+	s, err := readSource()
+	if err != nil {
+		return words{}, err
+	}
+	problems, err := s.problemCodes()
+	if err != nil {
+		return words{}, err
+	}
+	reasons := append([]any{"", "private"}, s.constants("rules.Reason")...)
+	w := words{fields: map[string][]any{
+		"Problem.code":                 problems,
+		"streamgate.Failure.code":      s.failureCodes(problems),
+		"streamgate.Decision.reason":   reasons,
+		"streamgate.RuleResult.reason": reasons,
+		"streamgate.Worker.kind":       append([]any{""}, s.constants("store.JobKind")...), // none: it has no job
+		"streamgate.Worker.state":      s.named("app/transcode", "worker"),
+		"streamgate.Session.state":     {"live", "ended"}, // past is what both become in a list
+		"streamgate.Key.scope":         scopes(), "streamgate.CreateKeyRequest.scope": scopes(),
+	}, parameters: map[string][]any{
+		"/api/v1/sessions?state": s.constants("store.SessionState"),
+	}}
+	for field, typ := range map[string]string{
+		"Video.state": "store.VideoState", "Task.state": "store.TaskState", "Upload.state": "store.UploadState",
+		"Job.kind": "store.JobKind", "Job.state": "store.JobState", "Delivery.state": "store.DeliveryState",
+		"Rendition.kind": "store.RenditionKind", "RenditionCells.kind": "store.RenditionKind",
+		"RuleResult.kind": "rules.Kind", "RuleResult.result": "rules.Result",
+	} {
+		w.fields["streamgate."+field] = s.constants(typ)
+	}
+	for path, field := range map[string]string{
+		"/api/v1/videos?state": "Video.state", "/api/v1/tasks?state": "Task.state",
+		"/api/v1/webhooks/{webhook_id}/deliveries?state": "Delivery.state",
+	} {
+		w.parameters[path] = w.fields["streamgate."+field]
+	}
+	return w, w.check()
+}
+
+// check finds words that the code no longer has under the name that is used
+// here.
+func (w words) check() error {
+	for _, table := range []map[string][]any{w.fields, w.parameters} {
+		for name, values := range table {
+			if len(values) < 2 {
+				return fmt.Errorf("the code has no words for %s", name)
+			}
+		}
+	}
+	return nil
+}
+
+func scopes() (names []any) {
+	for scope := rpc.ScopeRead; scope <= rpc.ScopeAdmin; scope++ {
+		names = append(names, scope.String())
+	}
+	return names
 }
 
 // always are the fields of messages that are never left out of an answer,
@@ -30,7 +84,7 @@ var always = []string{"created_at", "streamgate.Video.updated_at", "streamgate.R
 // finishSchemas says what the generator does not know: which fields an answer
 // always has, and which words they take. An optional field is left out, not
 // null.
-func finishSchemas(schemas object) {
+func finishSchemas(schemas object, words words) {
 	if _, ok := schemas["google.protobuf.Struct"]; ok {
 		schemas["google.protobuf.Struct"] = object{"type": "object", "description": "A JSON object.", "additionalProperties": true}
 	}
@@ -40,7 +94,10 @@ func finishSchemas(schemas object) {
 		var required []any
 		for _, field := range slices.Sorted(maps.Keys(properties)) {
 			property, _ := properties[field].(object)
-			if w := words[name+"."+field]; w != nil {
+			if wholeNumber(field) && property["type"] == "number" {
+				property["type"], property["format"] = "integer", "int64"
+			}
+			if w := words.fields[name+"."+field]; w != nil {
 				property["enum"] = w
 			}
 			if present(name, field, property) {
@@ -51,6 +108,12 @@ func finishSchemas(schemas object) {
 			schema["required"] = required
 		}
 	}
+}
+
+// wholeNumber tells whether a field is a count: the schema has those that may
+// pass 2³¹ as double, since JSON has an int64 as a string.
+func wholeNumber(field string) bool {
+	return strings.HasSuffix(field, "_bytes") || slices.Contains([]string{"id", "chain_id", "block", "offset", "bandwidth"}, field)
 }
 
 // present tells whether an answer always has the field: the node writes
@@ -115,14 +178,14 @@ func dropNullable(v any) {
 }
 
 // finishParameters tells the words of parameters.
-func finishParameters(path string, op object) {
+func finishParameters(path string, op object, words words) {
 	parameters, _ := op["parameters"].([]any)
 	for _, p := range parameters {
 		parameter, _ := p.(object)
 		schema, _ := parameter["schema"].(object)
 		name, _ := parameter["name"].(string)
-		if w := queryWords[path+"?"+name]; w != "" {
-			schema["enum"] = words[w]
+		if w := words.parameters[path+"?"+name]; w != nil {
+			schema["enum"] = w
 		}
 	}
 }
@@ -142,7 +205,23 @@ func refusals(path, method string, op object) []string {
 	if method == "patch" || method == "put" || method == "delete" {
 		out = append(out, "412")
 	}
+	body, _ := op["requestBody"].(object)
+	content, _ := body["content"].(object)
+	if content["application/json"] != nil {
+		out = append(out, "413", "415")
+		if method == "post" {
+			out = append(out, "422") // an Idempotency-Key with another body
+		}
+	}
 	return out
+}
+
+// refusalPart names the response that describes a refusal.
+func refusalPart(status string) string {
+	if status == "429" {
+		return "TooManyRequests"
+	}
+	return "Problem"
 }
 
 // refuse gives an operation its refusals; those that are described already
@@ -151,7 +230,7 @@ func refuse(path, method string, op object) {
 	responses, _ := op["responses"].(object)
 	for _, status := range refusals(path, method, op) {
 		if responses[status] == nil {
-			responses[status] = object{"$ref": "#/components/responses/Problem"}
+			responses[status] = object{"$ref": "#/components/responses/" + refusalPart(status)}
 		}
 	}
 	for status, r := range responses {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os/exec"
 	"strings"
 	"testing"
 
@@ -31,20 +32,38 @@ const importMap = `<script type="importmap">{"imports": {
 	"@bufbuild/protobuf/wire": "/lib/@bufbuild/protobuf/dist/esm/wire/index.js",
 	"@bufbuild/protobuf/wkt": "/lib/@bufbuild/protobuf/dist/esm/wkt/index.js"}}</script>`
 
+// uppy is the script by which a page has Uppy with its tus plug-in.
+func uppy(t *testing.T) []byte {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "node_modules/.bin/esbuild", "--bundle", "--format=iife", "--global-name=uppy", "--log-level=warning")
+	cmd.Dir = "../../../assets"
+	cmd.Stdin = strings.NewReader(`export {default as Uppy} from '@uppy/core'; export {default as Tus} from '@uppy/tus';`)
+	script, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("bundle Uppy (make assets installs it): %v", err)
+	}
+	return script
+}
+
 // newApp is a browser app of another origin: a page with the libraries that
 // integrators use, and the schema.
 func newApp(t *testing.T) *httptest.Server {
 	t.Helper()
+	script := uppy(t)
 	schema, err := proto.Marshal(filesOf(rpc.File_streamgate_proto))
 	if err != nil {
 		t.Fatal(err)
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/lib/", http.StripPrefix("/lib/", http.FileServer(http.Dir("../../../assets/node_modules"))))
+	mux.HandleFunc("/uppy.js", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/javascript")
+		w.Write(script)
+	})
 	mux.HandleFunc("/schema", func(w http.ResponseWriter, _ *http.Request) { w.Write(schema) })
 	mux.HandleFunc("/{$}", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprint(w, `<!doctype html><title>app</title><link rel="icon" href="data:,">`+importMap+
-			`<script src="/lib/tus-js-client/dist/tus.min.js"></script>`)
+			`<script src="/lib/tus-js-client/dist/tus.min.js"></script><script src="/uppy.js"></script>`)
 	})
 	app := httptest.NewServer(mux)
 	t.Cleanup(app.Close)
@@ -70,7 +89,7 @@ func filesOf(file protoreflect.FileDescriptor) *descriptorpb.FileDescriptorSet {
 }
 
 // TestAppOfAnotherOrigin calls the node from a page of another origin with
-// fetch, tus-js-client and connect-web.
+// fetch, tus-js-client, Uppy, connect-web and EventSource.
 func TestAppOfAnotherOrigin(t *testing.T) {
 	app := newApp(t)
 	n := startNode(t, "--set", "cors.allowed_origins="+app.URL)
@@ -165,6 +184,7 @@ func TestAppOfAnotherOrigin(t *testing.T) {
 			}
 		}
 	})
+	t.Run("Uppy", func(t *testing.T) { testUppy(t, b) })
 	t.Run("origin not allowed", func(t *testing.T) {
 		stranger := openTab(t, newApp(t).URL+"/")
 		got := eval[string](stranger, fmt.Sprintf(
@@ -173,4 +193,58 @@ func TestAppOfAnotherOrigin(t *testing.T) {
 			t.Errorf("a page of an origin that is not allowed has %s", got)
 		}
 	})
+}
+
+// testUppy uploads with Uppy: a file in one go; one that is paused and resumed;
+// and one again whose video was deleted meanwhile, so that the address that Uppy
+// has kept is gone: it begins anew.
+func testUppy(t *testing.T, b *tab) {
+	got := eval[map[string]any](b, `
+		const start = (name, size) => {
+			const up = new uppy.Uppy({autoProceed: false}).use(uppy.Tus, {
+				endpoint: node + '/api/v1/uploads', headers: auth, chunkSize: 200000, retryDelays: [100], limit: 1, removeFingerprintOnSuccess: false});
+			const file = up.addFile({name, type: 'video/mp4', data: new File([new Uint8Array(size)], name, {type: 'video/mp4', lastModified: 1})});
+			return {up, file};
+		};
+		const count = async () => (await (await fetch(node + '/api/v1/videos?limit=200', {headers: auth})).json()).videos.length;
+		const before = await count();
+		const one = start('one.mp4', 1000000);
+		const done = await one.up.upload();
+		const at = done.successful[0]?.uploadURL;
+
+		const two = start('two.mp4', 2000000);
+		let paused = false, offset = 0;
+		two.up.on('upload-progress', (file, p) => {
+			if (!paused && p.bytesUploaded > 500000) {
+				paused = true;
+				two.up.pauseAll();
+				setTimeout(async () => {
+					const url = Object.keys(localStorage).filter(k => k.startsWith('tus::')).map(k => JSON.parse(localStorage[k]))
+						.find(u => u.metadata.filename === 'two.mp4' || u.metadata.name === 'two.mp4').uploadUrl;
+					const head = await fetch(url, {method: 'HEAD', headers: {...auth, 'Tus-Resumable': '1.0.0'}});
+					offset = +head.headers.get('Upload-Offset');
+					two.up.resumeAll();
+				}, 300);
+			}
+		});
+		const resumed = await two.up.upload();
+
+		const head = await fetch(at, {method: 'HEAD', headers: {...auth, 'Tus-Resumable': '1.0.0'}});
+		const videos = (await (await fetch(node + '/api/v1/videos?limit=200', {headers: auth})).json()).videos;
+		const first = videos.find(v => v.title === 'one');
+		await fetch(node + '/api/v1/videos/' + first.id, {method: 'DELETE', headers: auth});
+		const gone = await fetch(at, {method: 'HEAD', headers: {...auth, 'Tus-Resumable': '1.0.0'}});
+		const anew = start('one.mp4', 1000000);
+		const again = await anew.up.upload();
+		return {done: done.successful.length, failed: done.failed.length + resumed.failed.length + again.failed.length,
+			resumed: resumed.successful.length, begun: offset > 0 && offset < 2000000, kept: head.status, gone: gone.status,
+			again: again.successful.length, elsewhere: again.successful[0]?.uploadURL !== at, videos: await count() - before}`)
+	want := map[string]any{
+		"done": 1.0, "failed": 0.0, "resumed": 1.0, "begun": true, "kept": 200.0, "gone": 410.0, "again": 1.0, "elsewhere": true, "videos": 2.0,
+	}
+	for k, v := range want {
+		if got[k] != v {
+			t.Errorf("%s is %v, want %v", k, got[k], v)
+		}
+	}
 }

@@ -111,6 +111,7 @@ func TestUnderPath(t *testing.T) {
 			n.args = append(n.args, "--set", "api_gateway.public_url="+n.url, "--set", "api_gateway.trusted_proxies=127.0.0.1")
 			n.start()
 			testUnderPath(t, n)
+			testConsoleUnderPath(t, n)
 			p := n.pushGated(holders(chain))
 			if _, err := chain.Mint721(t.Context(), chain.Holder.Address); err != nil {
 				t.Fatal(err)
@@ -194,6 +195,33 @@ func testUnderPath(t *testing.T, n *node) {
 	b.plays()
 	if at := eval[string](b, `return document.querySelector('.brand').href`); at != n.url+"/" {
 		t.Errorf("the brand leads to %s", at)
+	}
+	if err := chromedp.Do(b.ctx, chromedp.Navigate(n.url+"/docs")); err != nil {
+		t.Fatal(err)
+	}
+	b.readsDocs(n)
+	b.triesDocs(n)
+	b.expectQuiet()
+}
+
+// testConsoleUnderPath sets the console up and looks at its pages.
+func testConsoleUnderPath(t *testing.T, n *node) {
+	b := openTab(t, strings.TrimSpace(n.ctl("setup-link")))
+	b.fill("#name", adminName)
+	b.fill("#password", adminPassword)
+	b.fill("#again", adminPassword)
+	b.follow("button.primary")
+	b.arrive("the overview", `location.pathname === '/videos/console/'`)
+	b.until("the page hears hints", `document.querySelector('.live-state.on')`, 30*time.Second)
+	b.follow("nav a[href$='/videos']")
+	b.until("a video", `document.querySelector("#videos .shelf li:has(.state.ready) a")`, 30*time.Second)
+	b.follow("#videos .shelf li:has(.state.ready) a")
+	b.until("its player", `document.querySelector('iframe')?.contentDocument?.querySelector('video')`, 30*time.Second)
+	b.follow("form[action$='/sign-out'] button")
+	b.arrive("the sign-in", `location.pathname === '/videos/console/sign-in'`)
+	outside := eval[[]string](b, `return performance.getEntriesByType('resource').map((e) => e.name).filter((name) => !name.startsWith('`+n.url+`/'))`)
+	if len(outside) > 0 {
+		t.Errorf("the console asked outside of its path: %v", outside)
 	}
 	b.expectQuiet()
 }

@@ -10,7 +10,6 @@ import (
 
 	"golang.org/x/sync/singleflight"
 
-	"streamgate/app/media"
 	"streamgate/store"
 )
 
@@ -32,8 +31,9 @@ type video struct {
 	used   atomic.Int64 // Unix nanoseconds of the last use
 }
 
-// shelf keeps the videos that are being watched in memory.
-type shelf struct {
+// planCache keeps the plans of the videos that are being watched in memory,
+// with what was made of them.
+type planCache struct {
 	plans  store.Plans
 	videos store.Table[store.Video]
 	fresh  time.Duration
@@ -48,12 +48,12 @@ type shelf struct {
 	known map[string]*video
 }
 
-func newShelf(c Config) *shelf {
-	return &shelf{plans: c.Plans, videos: c.Videos, fresh: c.Fresh, max: c.Known, known: map[string]*video{}}
+func newPlanCache(c Config) *planCache {
+	return &planCache{plans: c.Plans, videos: c.Videos, fresh: c.Fresh, max: c.Known, known: map[string]*video{}}
 }
 
 // get returns a video, from memory if it is known; store.ErrNotFound.
-func (s *shelf) get(ctx context.Context, id string, now time.Time) (*video, error) {
+func (s *planCache) get(ctx context.Context, id string, now time.Time) (*video, error) {
 	s.mu.RLock()
 	v := s.known[id]
 	s.mu.RUnlock()
@@ -66,7 +66,7 @@ func (s *shelf) get(ctx context.Context, id string, now time.Time) (*video, erro
 
 // load reads a video from the store; concurrent calls share one reading,
 // which no caller's departure interrupts.
-func (s *shelf) load(ctx context.Context, id string) (*video, error) {
+func (s *planCache) load(ctx context.Context, id string) (*video, error) {
 	done := s.flight.DoChan(id, func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadTimeout)
 		defer cancel()
@@ -81,7 +81,7 @@ func (s *shelf) load(ctx context.Context, id string) (*video, error) {
 	}
 }
 
-func (s *shelf) read(ctx context.Context, id string) (*video, error) {
+func (s *planCache) read(ctx context.Context, id string) (*video, error) {
 	changes := s.changes.Load()
 	now := time.Now()
 	s.mu.RLock()
@@ -107,10 +107,14 @@ func (s *shelf) read(ctx context.Context, id string) (*video, error) {
 	return v, nil
 }
 
-// readPlan fills the plan and the cells. A plan never changes, so what was
-// made of it is kept.
-func (s *shelf) readPlan(ctx context.Context, v, old *video) error {
-	if old != nil && old.plan != nil {
+// readPlan fills the plan and the cells. A plan changes with its revision only,
+// so what was made of it is kept. The record, which is read first, tells the
+// revision: so a change is seen even if its event was missed.
+func (s *planCache) readPlan(ctx context.Context, v, old *video) error {
+	if old != nil && (old.plan == nil || old.plan.Revision < v.record.PlanRevision) {
+		old = nil
+	}
+	if old != nil {
 		v.plan, v.lists = old.plan, old.lists
 		if old.cells.Complete(old.plan) {
 			v.cells = old.cells
@@ -134,7 +138,7 @@ func (s *shelf) readPlan(ctx context.Context, v, old *video) error {
 		return fmt.Errorf("read cells: %w", err)
 	}
 	v.cells = cells
-	if old != nil && old.plan != nil && old.record.Storyboard == v.record.Storyboard && sameRates(v.plan, old.cells, cells) {
+	if old != nil && old.record.Storyboard == v.record.Storyboard && sameRates(v.plan, old.cells, cells) {
 		v.rates = old.rates
 	}
 	return nil
@@ -151,8 +155,9 @@ func sameRates(p *store.Plan, a, b store.Cells) bool {
 	return true
 }
 
-// put shelves a video; the one unused for longest makes room.
-func (s *shelf) put(v *video) {
+// put keeps a video; the one unused for longest is dropped for it if there are
+// too many.
+func (s *planCache) put(v *video) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.known[v.id] = v
@@ -168,14 +173,14 @@ func (s *shelf) put(v *video) {
 	delete(s.known, oldest.id)
 }
 
-func (s *shelf) drop(id string) {
+func (s *planCache) drop(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.known, id)
 }
 
 // forget makes the next get read the video anew.
-func (s *shelf) forget(id string) {
+func (s *planCache) forget(id string) {
 	s.changes.Add(1)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -186,12 +191,3 @@ func (s *shelf) forget(id string) {
 
 // refused tells whether the video will never have a plan.
 func (v *video) refused() bool { return v.plan == nil && v.record.State == store.VideoFailed }
-
-// rendition returns a rendition of the URL space: the plan's, or for
-// "iframes" the one it is made from.
-func (v *video) rendition(name string) (*store.Rendition, bool) {
-	if name == media.IFramesName {
-		name = media.IFrameSource(v.plan)
-	}
-	return v.plan.Rendition(name)
-}

@@ -11,18 +11,18 @@ import (
 
 const pollEvery = 250 * time.Millisecond
 
-// thing is what the tests wait for.
-type thing struct {
+// fakeAwaited is what the tests wait for.
+type fakeAwaited struct {
 	there   atomic.Bool
 	looks   atomic.Int32
 	demands atomic.Int32
 	refuse  error
 }
 
-func (th *thing) errand() errand {
-	return errand{
-		look:   func(context.Context) (bool, error) { th.looks.Add(1); return th.there.Load(), nil },
-		demand: func(context.Context) error { th.demands.Add(1); return th.refuse },
+func (f *fakeAwaited) awaited() awaited {
+	return awaited{
+		look:   func(context.Context) (bool, error) { f.looks.Add(1); return f.there.Load(), nil },
+		demand: func(context.Context) error { f.demands.Add(1); return f.refuse },
 	}
 }
 
@@ -42,120 +42,120 @@ func TestWaitEnds(t *testing.T) {
 	}{{"by a hint", true, 100 * time.Millisecond}, {"by looking", false, pollEvery}} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				rm, th := newRoom(10, pollEvery), &thing{}
+				ws, f := newWaiters(10, pollEvery), &fakeAwaited{}
 				start := time.Now()
 				time.AfterFunc(100*time.Millisecond, func() {
-					th.there.Store(true)
+					f.there.Store(true)
 					if tt.hint {
-						rm.nudge("k")
+						ws.hint("k")
 					}
 				})
-				if err := rm.wait(hold(t), "k", th.errand()); err != nil {
+				if err := ws.wait(hold(t), "k", f.awaited()); err != nil {
 					t.Fatal(err)
 				}
 				if took := time.Since(start); took != tt.after {
 					t.Errorf("took %v, want %v", took, tt.after)
 				}
-				rm.close()
+				ws.close()
 			})
 		})
 	}
 }
 
-// Many that wait for one thing share one demand, which is repeated; all are
+// Many that wait for one key share one demand, which is repeated; all are
 // let go together.
 func TestWaitIsShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		rm, th := newRoom(100, pollEvery), &thing{}
+		ws, f := newWaiters(100, pollEvery), &fakeAwaited{}
 		errs := make(chan error, 50)
 		for range 50 {
-			go func() { errs <- rm.wait(hold(t), "k", th.errand()) }()
+			go func() { errs <- ws.wait(hold(t), "k", f.awaited()) }()
 		}
 		synctest.Wait()
-		if n := th.demands.Load(); n != 1 {
+		if n := f.demands.Load(); n != 1 {
 			t.Errorf("%d demands, want 1", n)
 		}
-		if n := rm.count(); n != 50 {
+		if n := ws.count(); n != 50 {
 			t.Errorf("%d wait, want 50", n)
 		}
 		time.Sleep(7 * time.Second) // the bubble's clock
-		if n := th.demands.Load(); n != 3 {
+		if n := f.demands.Load(); n != 3 {
 			t.Errorf("%d demands after 7 s, want 3", n)
 		}
-		th.there.Store(true)
+		f.there.Store(true)
 		for range 50 {
 			if err := <-errs; err != nil {
 				t.Error(err)
 			}
 		}
 		synctest.Wait()
-		if len(rm.waits) != 0 || !rm.empty() {
-			t.Errorf("left behind: %d waits, %d waiting", len(rm.waits), rm.count())
+		if len(ws.waits) != 0 || !ws.empty() {
+			t.Errorf("left behind: %d waits, %d waiting", len(ws.waits), ws.count())
 		}
-		rm.close()
+		ws.close()
 	})
 }
 
-// The hold's end lets a guest go; the last one to go ends the looking.
+// The hold's end lets a request go; the last one to go ends the looking.
 func TestWaitGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		rm, th := newRoom(10, pollEvery), &thing{}
+		ws, f := newWaiters(10, pollEvery), &fakeAwaited{}
 		start := time.Now()
-		err := rm.wait(hold(t), "k", th.errand())
+		err := ws.wait(hold(t), "k", f.awaited())
 		if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != 9*time.Second {
 			t.Fatalf("%v after %v", err, time.Since(start))
 		}
 		synctest.Wait()
-		looks := th.looks.Load()
+		looks := f.looks.Load()
 		time.Sleep(time.Minute) // the bubble's clock
-		if th.looks.Load() != looks || len(rm.waits) != 0 {
+		if f.looks.Load() != looks || len(ws.waits) != 0 {
 			t.Error("it goes on looking for nobody")
 		}
-		rm.close()
+		ws.close()
 	})
 }
 
-// A guest that leaves does not end the wait of the others.
+// A request that leaves does not end the wait of the others.
 func TestWaitOutlivesTheFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		rm, th := newRoom(10, pollEvery), &thing{}
+		ws, f := newWaiters(10, pollEvery), &fakeAwaited{}
 		first, leave := context.WithCancel(t.Context())
 		errs := make(chan error, 2)
-		go func() { errs <- rm.wait(first, "k", th.errand()) }()
+		go func() { errs <- ws.wait(first, "k", f.awaited()) }()
 		synctest.Wait()
-		go func() { errs <- rm.wait(hold(t), "k", th.errand()) }()
+		go func() { errs <- ws.wait(hold(t), "k", f.awaited()) }()
 		synctest.Wait()
 		leave()
 		if err := <-errs; !errors.Is(err, context.Canceled) {
 			t.Fatal(err)
 		}
-		th.there.Store(true)
-		rm.nudge("k")
+		f.there.Store(true)
+		ws.hint("k")
 		if err := <-errs; err != nil {
 			t.Fatal(err)
 		}
-		rm.close()
+		ws.close()
 	})
 }
 
 func TestWaitRefusals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		rm, th := newRoom(1, pollEvery), &thing{}
+		ws, f := newWaiters(1, pollEvery), &fakeAwaited{}
 		never := errors.New("it will never come")
-		if err := rm.wait(t.Context(), "refused", (&thing{refuse: never}).errand()); !errors.Is(err, never) {
+		if err := ws.wait(t.Context(), "refused", (&fakeAwaited{refuse: never}).awaited()); !errors.Is(err, never) {
 			t.Errorf("refused demand: %v", err)
 		}
 		held := make(chan error, 1)
-		go func() { held <- rm.wait(t.Context(), "k", th.errand()) }()
+		go func() { held <- ws.wait(t.Context(), "k", f.awaited()) }()
 		synctest.Wait()
-		if err := rm.wait(t.Context(), "k", th.errand()); !errors.Is(err, errCrowded) {
-			t.Errorf("full room: %v", err)
+		if err := ws.wait(t.Context(), "k", f.awaited()); !errors.Is(err, errTooMany) {
+			t.Errorf("one too many: %v", err)
 		}
-		rm.close()
+		ws.close()
 		if err := <-held; !errors.Is(err, errClosed) {
 			t.Errorf("closed while waiting: %v", err)
 		}
-		if err := rm.wait(t.Context(), "k", th.errand()); !errors.Is(err, errClosed) {
+		if err := ws.wait(t.Context(), "k", f.awaited()); !errors.Is(err, errClosed) {
 			t.Errorf("closed before: %v", err)
 		}
 	})
