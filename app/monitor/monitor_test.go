@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -37,7 +38,7 @@ type bench struct {
 	ctx      context.Context // of somebody who may read
 }
 
-func newBench(t *testing.T) *bench {
+func newBench(t testing.TB) *bench {
 	t.Helper()
 	db, err := bolt.Open(filepath.Join(t.TempDir(), "db"), bolt.Options{})
 	if err != nil {
@@ -225,5 +226,17 @@ func TestMetricNames(t *testing.T) {
 			t.Errorf("%+v", m)
 		}
 		seen[m.Name] = true
+	}
+}
+
+// BenchmarkSample is what a node spends every 15 s on its history.
+func BenchmarkSample(b *testing.B) {
+	bench := newBench(b)
+	bench.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	at, before := time.Now(), counters{}
+	for b.Loop() {
+		before = bench.sample(b.Context(), at, before)
+		at = at.Add(history.FineStep)
+		bench.seen = nil
 	}
 }

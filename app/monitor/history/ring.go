@@ -186,7 +186,8 @@ func (r *ring) write(at time.Time, mean, most []float64) error {
 // read returns the slots from a moment to another, the oldest first.
 func (r *ring) read(from, to time.Time) ([]slot, error) {
 	step := int64(r.step / time.Second)
-	first, last := max(0, from.Unix())/step, (max(0, to.Unix())+step-1)/step // last is not included
+	// last is not included; a part of a second counts, so that the newest sample is there at once.
+	first, last := max(0, from.Unix())/step, (max(0, to.Add(time.Second-1).Unix())+step-1)/step
 	first = max(first, last-r.slots)
 	if first >= last {
 		return nil, nil
