@@ -32,7 +32,7 @@ func (auditing) Stop(context.Context) error { return nil }
 func (k *Kernel) recorded() *Peers {
 	p := k.Peers
 	p.Library, p.Transcoder = k.audit.Library(p.Library), k.audit.Transcoder(p.Transcoder)
-	p.Webhooks = k.audit.Webhooks(p.Webhooks)
+	p.Webhooks, p.Uploads = k.audit.Webhooks(p.Webhooks), k.audit.Uploads(p.Uploads)
 	p.Access = k.decisions.Access(k.audit.Access(p.Access))
 	return &p
 }

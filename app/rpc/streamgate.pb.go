@@ -1146,7 +1146,7 @@ type Upload struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Id      string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	VideoId string                 `protobuf:"bytes,2,opt,name=video_id,proto3" json:"video_id,omitempty"`
-	// receiving, complete or expired.
+	// receiving, complete, expired or failed. Only what the node fetches fails.
 	State string `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`
 	// Bytes durably received.
 	Offset float64 `protobuf:"fixed64,4,opt,name=offset,proto3" json:"offset,omitempty"`
@@ -1154,8 +1154,12 @@ type Upload struct {
 	SizeBytes float64                `protobuf:"fixed64,5,opt,name=size_bytes,proto3" json:"size_bytes,omitempty"`
 	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=created_at,proto3" json:"created_at,omitempty"`
 	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=expires_at,proto3" json:"expires_at,omitempty"`
-	// The tus upload URL.
-	UploadUrl     string `protobuf:"bytes,8,opt,name=upload_url,proto3" json:"upload_url,omitempty"`
+	// The tus upload URL; what the node fetches takes no bytes there.
+	UploadUrl string `protobuf:"bytes,8,opt,name=upload_url,proto3" json:"upload_url,omitempty"`
+	// Where the node fetches it from, without the query; empty for other uploads.
+	SourceUrl string `protobuf:"bytes,9,opt,name=source_url,proto3" json:"source_url,omitempty"`
+	// Why the fetch failed, if it did.
+	Error         *Failure `protobuf:"bytes,10,opt,name=error,proto3" json:"error,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1246,6 +1250,200 @@ func (x *Upload) GetUploadUrl() string {
 	return ""
 }
 
+func (x *Upload) GetSourceUrl() string {
+	if x != nil {
+		return x.SourceUrl
+	}
+	return ""
+}
+
+func (x *Upload) GetError() *Failure {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+type FetchUploadRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// http or https, without user and password. The file itself: pages are
+	// refused, and HLS and DASH playlists are not followed.
+	SourceUrl string `protobuf:"bytes,1,opt,name=source_url,proto3" json:"source_url,omitempty"`
+	// The video that waits for this source. Empty: a new one is made, of which
+	// the fields below may say more.
+	VideoId string `protobuf:"bytes,2,opt,name=video_id,proto3" json:"video_id,omitempty"`
+	// Empty means the file's name.
+	Title  string `protobuf:"bytes,3,opt,name=title,proto3" json:"title,omitempty"`
+	Public bool   `protobuf:"varint,4,opt,name=public,proto3" json:"public,omitempty"`
+	// Empty means "default".
+	Profile string `protobuf:"bytes,5,opt,name=profile,proto3" json:"profile,omitempty"`
+	// 0 to 100; unset means 50.
+	Priority *int32 `protobuf:"varint,6,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
+	// Expected SHA-256 of the source, hex; a source that differs is refused.
+	Sha256        string `protobuf:"bytes,7,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FetchUploadRequest) Reset() {
+	*x = FetchUploadRequest{}
+	mi := &file_streamgate_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FetchUploadRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FetchUploadRequest) ProtoMessage() {}
+
+func (x *FetchUploadRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FetchUploadRequest.ProtoReflect.Descriptor instead.
+func (*FetchUploadRequest) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *FetchUploadRequest) GetSourceUrl() string {
+	if x != nil {
+		return x.SourceUrl
+	}
+	return ""
+}
+
+func (x *FetchUploadRequest) GetVideoId() string {
+	if x != nil {
+		return x.VideoId
+	}
+	return ""
+}
+
+func (x *FetchUploadRequest) GetTitle() string {
+	if x != nil {
+		return x.Title
+	}
+	return ""
+}
+
+func (x *FetchUploadRequest) GetPublic() bool {
+	if x != nil {
+		return x.Public
+	}
+	return false
+}
+
+func (x *FetchUploadRequest) GetProfile() string {
+	if x != nil {
+		return x.Profile
+	}
+	return ""
+}
+
+func (x *FetchUploadRequest) GetPriority() int32 {
+	if x != nil && x.Priority != nil {
+		return *x.Priority
+	}
+	return 0
+}
+
+func (x *FetchUploadRequest) GetSha256() string {
+	if x != nil {
+		return x.Sha256
+	}
+	return ""
+}
+
+type DeleteUploadRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteUploadRequest) Reset() {
+	*x = DeleteUploadRequest{}
+	mi := &file_streamgate_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteUploadRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteUploadRequest) ProtoMessage() {}
+
+func (x *DeleteUploadRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteUploadRequest.ProtoReflect.Descriptor instead.
+func (*DeleteUploadRequest) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *DeleteUploadRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type DeleteUploadResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteUploadResponse) Reset() {
+	*x = DeleteUploadResponse{}
+	mi := &file_streamgate_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteUploadResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteUploadResponse) ProtoMessage() {}
+
+func (x *DeleteUploadResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteUploadResponse.ProtoReflect.Descriptor instead.
+func (*DeleteUploadResponse) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{18}
+}
+
 type CreateUploadRequest struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	VideoId string                 `protobuf:"bytes,1,opt,name=video_id,proto3" json:"video_id,omitempty"`
@@ -1259,7 +1457,7 @@ type CreateUploadRequest struct {
 
 func (x *CreateUploadRequest) Reset() {
 	*x = CreateUploadRequest{}
-	mi := &file_streamgate_proto_msgTypes[16]
+	mi := &file_streamgate_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1271,7 +1469,7 @@ func (x *CreateUploadRequest) String() string {
 func (*CreateUploadRequest) ProtoMessage() {}
 
 func (x *CreateUploadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[16]
+	mi := &file_streamgate_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1284,7 +1482,7 @@ func (x *CreateUploadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateUploadRequest.ProtoReflect.Descriptor instead.
 func (*CreateUploadRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{16}
+	return file_streamgate_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *CreateUploadRequest) GetVideoId() string {
@@ -1317,7 +1515,7 @@ type GetUploadRequest struct {
 
 func (x *GetUploadRequest) Reset() {
 	*x = GetUploadRequest{}
-	mi := &file_streamgate_proto_msgTypes[17]
+	mi := &file_streamgate_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1329,7 +1527,7 @@ func (x *GetUploadRequest) String() string {
 func (*GetUploadRequest) ProtoMessage() {}
 
 func (x *GetUploadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[17]
+	mi := &file_streamgate_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1342,7 +1540,7 @@ func (x *GetUploadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetUploadRequest.ProtoReflect.Descriptor instead.
 func (*GetUploadRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{17}
+	return file_streamgate_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *GetUploadRequest) GetId() string {
@@ -1362,7 +1560,7 @@ type ListUploadsRequest struct {
 
 func (x *ListUploadsRequest) Reset() {
 	*x = ListUploadsRequest{}
-	mi := &file_streamgate_proto_msgTypes[18]
+	mi := &file_streamgate_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1374,7 +1572,7 @@ func (x *ListUploadsRequest) String() string {
 func (*ListUploadsRequest) ProtoMessage() {}
 
 func (x *ListUploadsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[18]
+	mi := &file_streamgate_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1387,7 +1585,7 @@ func (x *ListUploadsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUploadsRequest.ProtoReflect.Descriptor instead.
 func (*ListUploadsRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{18}
+	return file_streamgate_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListUploadsRequest) GetLimit() int32 {
@@ -1414,7 +1612,7 @@ type ListUploadsResponse struct {
 
 func (x *ListUploadsResponse) Reset() {
 	*x = ListUploadsResponse{}
-	mi := &file_streamgate_proto_msgTypes[19]
+	mi := &file_streamgate_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1426,7 +1624,7 @@ func (x *ListUploadsResponse) String() string {
 func (*ListUploadsResponse) ProtoMessage() {}
 
 func (x *ListUploadsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[19]
+	mi := &file_streamgate_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1439,7 +1637,7 @@ func (x *ListUploadsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUploadsResponse.ProtoReflect.Descriptor instead.
 func (*ListUploadsResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{19}
+	return file_streamgate_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListUploadsResponse) GetUploads() []*Upload {
@@ -1482,7 +1680,7 @@ type Task struct {
 
 func (x *Task) Reset() {
 	*x = Task{}
-	mi := &file_streamgate_proto_msgTypes[20]
+	mi := &file_streamgate_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1494,7 +1692,7 @@ func (x *Task) String() string {
 func (*Task) ProtoMessage() {}
 
 func (x *Task) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[20]
+	mi := &file_streamgate_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1507,7 +1705,7 @@ func (x *Task) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Task.ProtoReflect.Descriptor instead.
 func (*Task) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{20}
+	return file_streamgate_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Task) GetId() string {
@@ -1614,7 +1812,7 @@ type CreateTaskRequest struct {
 
 func (x *CreateTaskRequest) Reset() {
 	*x = CreateTaskRequest{}
-	mi := &file_streamgate_proto_msgTypes[21]
+	mi := &file_streamgate_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1626,7 +1824,7 @@ func (x *CreateTaskRequest) String() string {
 func (*CreateTaskRequest) ProtoMessage() {}
 
 func (x *CreateTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[21]
+	mi := &file_streamgate_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1639,7 +1837,7 @@ func (x *CreateTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTaskRequest.ProtoReflect.Descriptor instead.
 func (*CreateTaskRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{21}
+	return file_streamgate_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *CreateTaskRequest) GetVideoId() string {
@@ -1672,7 +1870,7 @@ type GetTaskRequest struct {
 
 func (x *GetTaskRequest) Reset() {
 	*x = GetTaskRequest{}
-	mi := &file_streamgate_proto_msgTypes[22]
+	mi := &file_streamgate_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1684,7 +1882,7 @@ func (x *GetTaskRequest) String() string {
 func (*GetTaskRequest) ProtoMessage() {}
 
 func (x *GetTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[22]
+	mi := &file_streamgate_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1697,7 +1895,7 @@ func (x *GetTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTaskRequest.ProtoReflect.Descriptor instead.
 func (*GetTaskRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{22}
+	return file_streamgate_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *GetTaskRequest) GetId() string {
@@ -1716,7 +1914,7 @@ type PauseTaskRequest struct {
 
 func (x *PauseTaskRequest) Reset() {
 	*x = PauseTaskRequest{}
-	mi := &file_streamgate_proto_msgTypes[23]
+	mi := &file_streamgate_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1728,7 +1926,7 @@ func (x *PauseTaskRequest) String() string {
 func (*PauseTaskRequest) ProtoMessage() {}
 
 func (x *PauseTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[23]
+	mi := &file_streamgate_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1741,7 +1939,7 @@ func (x *PauseTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseTaskRequest.ProtoReflect.Descriptor instead.
 func (*PauseTaskRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{23}
+	return file_streamgate_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *PauseTaskRequest) GetId() string {
@@ -1760,7 +1958,7 @@ type ResumeTaskRequest struct {
 
 func (x *ResumeTaskRequest) Reset() {
 	*x = ResumeTaskRequest{}
-	mi := &file_streamgate_proto_msgTypes[24]
+	mi := &file_streamgate_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1772,7 +1970,7 @@ func (x *ResumeTaskRequest) String() string {
 func (*ResumeTaskRequest) ProtoMessage() {}
 
 func (x *ResumeTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[24]
+	mi := &file_streamgate_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1785,7 +1983,7 @@ func (x *ResumeTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeTaskRequest.ProtoReflect.Descriptor instead.
 func (*ResumeTaskRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{24}
+	return file_streamgate_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ResumeTaskRequest) GetId() string {
@@ -1804,7 +2002,7 @@ type RetryTaskRequest struct {
 
 func (x *RetryTaskRequest) Reset() {
 	*x = RetryTaskRequest{}
-	mi := &file_streamgate_proto_msgTypes[25]
+	mi := &file_streamgate_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1816,7 +2014,7 @@ func (x *RetryTaskRequest) String() string {
 func (*RetryTaskRequest) ProtoMessage() {}
 
 func (x *RetryTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[25]
+	mi := &file_streamgate_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1829,7 +2027,7 @@ func (x *RetryTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryTaskRequest.ProtoReflect.Descriptor instead.
 func (*RetryTaskRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{25}
+	return file_streamgate_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *RetryTaskRequest) GetId() string {
@@ -1850,7 +2048,7 @@ type UpdateTaskRequest struct {
 
 func (x *UpdateTaskRequest) Reset() {
 	*x = UpdateTaskRequest{}
-	mi := &file_streamgate_proto_msgTypes[26]
+	mi := &file_streamgate_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1862,7 +2060,7 @@ func (x *UpdateTaskRequest) String() string {
 func (*UpdateTaskRequest) ProtoMessage() {}
 
 func (x *UpdateTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[26]
+	mi := &file_streamgate_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1875,7 +2073,7 @@ func (x *UpdateTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateTaskRequest.ProtoReflect.Descriptor instead.
 func (*UpdateTaskRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{26}
+	return file_streamgate_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *UpdateTaskRequest) GetId() string {
@@ -1901,7 +2099,7 @@ type ListJobsRequest struct {
 
 func (x *ListJobsRequest) Reset() {
 	*x = ListJobsRequest{}
-	mi := &file_streamgate_proto_msgTypes[27]
+	mi := &file_streamgate_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1913,7 +2111,7 @@ func (x *ListJobsRequest) String() string {
 func (*ListJobsRequest) ProtoMessage() {}
 
 func (x *ListJobsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[27]
+	mi := &file_streamgate_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1926,7 +2124,7 @@ func (x *ListJobsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJobsRequest.ProtoReflect.Descriptor instead.
 func (*ListJobsRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{27}
+	return file_streamgate_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListJobsRequest) GetTaskId() string {
@@ -1945,7 +2143,7 @@ type ListJobsResponse struct {
 
 func (x *ListJobsResponse) Reset() {
 	*x = ListJobsResponse{}
-	mi := &file_streamgate_proto_msgTypes[28]
+	mi := &file_streamgate_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1957,7 +2155,7 @@ func (x *ListJobsResponse) String() string {
 func (*ListJobsResponse) ProtoMessage() {}
 
 func (x *ListJobsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[28]
+	mi := &file_streamgate_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1970,7 +2168,7 @@ func (x *ListJobsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJobsResponse.ProtoReflect.Descriptor instead.
 func (*ListJobsResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{28}
+	return file_streamgate_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListJobsResponse) GetJobs() []*Job {
@@ -2008,7 +2206,7 @@ type Job struct {
 
 func (x *Job) Reset() {
 	*x = Job{}
-	mi := &file_streamgate_proto_msgTypes[29]
+	mi := &file_streamgate_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2020,7 +2218,7 @@ func (x *Job) String() string {
 func (*Job) ProtoMessage() {}
 
 func (x *Job) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[29]
+	mi := &file_streamgate_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2033,7 +2231,7 @@ func (x *Job) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Job.ProtoReflect.Descriptor instead.
 func (*Job) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{29}
+	return file_streamgate_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Job) GetId() string {
@@ -2127,7 +2325,7 @@ type Attempt struct {
 
 func (x *Attempt) Reset() {
 	*x = Attempt{}
-	mi := &file_streamgate_proto_msgTypes[30]
+	mi := &file_streamgate_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2139,7 +2337,7 @@ func (x *Attempt) String() string {
 func (*Attempt) ProtoMessage() {}
 
 func (x *Attempt) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[30]
+	mi := &file_streamgate_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2152,7 +2350,7 @@ func (x *Attempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attempt.ProtoReflect.Descriptor instead.
 func (*Attempt) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{30}
+	return file_streamgate_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Attempt) GetWorker() string {
@@ -2206,7 +2404,7 @@ type ChangeTasksRequest struct {
 
 func (x *ChangeTasksRequest) Reset() {
 	*x = ChangeTasksRequest{}
-	mi := &file_streamgate_proto_msgTypes[31]
+	mi := &file_streamgate_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2218,7 +2416,7 @@ func (x *ChangeTasksRequest) String() string {
 func (*ChangeTasksRequest) ProtoMessage() {}
 
 func (x *ChangeTasksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[31]
+	mi := &file_streamgate_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2231,7 +2429,7 @@ func (x *ChangeTasksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeTasksRequest.ProtoReflect.Descriptor instead.
 func (*ChangeTasksRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{31}
+	return file_streamgate_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ChangeTasksRequest) GetIds() []string {
@@ -2283,7 +2481,7 @@ type ChangeTasksResponse struct {
 
 func (x *ChangeTasksResponse) Reset() {
 	*x = ChangeTasksResponse{}
-	mi := &file_streamgate_proto_msgTypes[32]
+	mi := &file_streamgate_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2295,7 +2493,7 @@ func (x *ChangeTasksResponse) String() string {
 func (*ChangeTasksResponse) ProtoMessage() {}
 
 func (x *ChangeTasksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[32]
+	mi := &file_streamgate_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2308,7 +2506,7 @@ func (x *ChangeTasksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeTasksResponse.ProtoReflect.Descriptor instead.
 func (*ChangeTasksResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{32}
+	return file_streamgate_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ChangeTasksResponse) GetMatched() int32 {
@@ -2349,7 +2547,7 @@ type RefusedChange struct {
 
 func (x *RefusedChange) Reset() {
 	*x = RefusedChange{}
-	mi := &file_streamgate_proto_msgTypes[33]
+	mi := &file_streamgate_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2361,7 +2559,7 @@ func (x *RefusedChange) String() string {
 func (*RefusedChange) ProtoMessage() {}
 
 func (x *RefusedChange) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[33]
+	mi := &file_streamgate_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2374,7 +2572,7 @@ func (x *RefusedChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefusedChange.ProtoReflect.Descriptor instead.
 func (*RefusedChange) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{33}
+	return file_streamgate_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *RefusedChange) GetId() string {
@@ -2399,7 +2597,7 @@ type GetQueueRequest struct {
 
 func (x *GetQueueRequest) Reset() {
 	*x = GetQueueRequest{}
-	mi := &file_streamgate_proto_msgTypes[34]
+	mi := &file_streamgate_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2411,7 +2609,7 @@ func (x *GetQueueRequest) String() string {
 func (*GetQueueRequest) ProtoMessage() {}
 
 func (x *GetQueueRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[34]
+	mi := &file_streamgate_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2424,7 +2622,7 @@ func (x *GetQueueRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetQueueRequest.ProtoReflect.Descriptor instead.
 func (*GetQueueRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{34}
+	return file_streamgate_proto_rawDescGZIP(), []int{37}
 }
 
 type PauseQueueRequest struct {
@@ -2435,7 +2633,7 @@ type PauseQueueRequest struct {
 
 func (x *PauseQueueRequest) Reset() {
 	*x = PauseQueueRequest{}
-	mi := &file_streamgate_proto_msgTypes[35]
+	mi := &file_streamgate_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2447,7 +2645,7 @@ func (x *PauseQueueRequest) String() string {
 func (*PauseQueueRequest) ProtoMessage() {}
 
 func (x *PauseQueueRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[35]
+	mi := &file_streamgate_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2460,7 +2658,7 @@ func (x *PauseQueueRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseQueueRequest.ProtoReflect.Descriptor instead.
 func (*PauseQueueRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{35}
+	return file_streamgate_proto_rawDescGZIP(), []int{38}
 }
 
 type ResumeQueueRequest struct {
@@ -2471,7 +2669,7 @@ type ResumeQueueRequest struct {
 
 func (x *ResumeQueueRequest) Reset() {
 	*x = ResumeQueueRequest{}
-	mi := &file_streamgate_proto_msgTypes[36]
+	mi := &file_streamgate_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2483,7 +2681,7 @@ func (x *ResumeQueueRequest) String() string {
 func (*ResumeQueueRequest) ProtoMessage() {}
 
 func (x *ResumeQueueRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[36]
+	mi := &file_streamgate_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2496,7 +2694,7 @@ func (x *ResumeQueueRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeQueueRequest.ProtoReflect.Descriptor instead.
 func (*ResumeQueueRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{36}
+	return file_streamgate_proto_rawDescGZIP(), []int{39}
 }
 
 type QueueState struct {
@@ -2518,7 +2716,7 @@ type QueueState struct {
 
 func (x *QueueState) Reset() {
 	*x = QueueState{}
-	mi := &file_streamgate_proto_msgTypes[37]
+	mi := &file_streamgate_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2530,7 +2728,7 @@ func (x *QueueState) String() string {
 func (*QueueState) ProtoMessage() {}
 
 func (x *QueueState) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[37]
+	mi := &file_streamgate_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2543,7 +2741,7 @@ func (x *QueueState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueueState.ProtoReflect.Descriptor instead.
 func (*QueueState) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{37}
+	return file_streamgate_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *QueueState) GetPaused() bool {
@@ -2617,7 +2815,7 @@ type ListWorkersRequest struct {
 
 func (x *ListWorkersRequest) Reset() {
 	*x = ListWorkersRequest{}
-	mi := &file_streamgate_proto_msgTypes[38]
+	mi := &file_streamgate_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2629,7 +2827,7 @@ func (x *ListWorkersRequest) String() string {
 func (*ListWorkersRequest) ProtoMessage() {}
 
 func (x *ListWorkersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[38]
+	mi := &file_streamgate_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2642,7 +2840,7 @@ func (x *ListWorkersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWorkersRequest.ProtoReflect.Descriptor instead.
 func (*ListWorkersRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{38}
+	return file_streamgate_proto_rawDescGZIP(), []int{41}
 }
 
 type ListWorkersResponse struct {
@@ -2654,7 +2852,7 @@ type ListWorkersResponse struct {
 
 func (x *ListWorkersResponse) Reset() {
 	*x = ListWorkersResponse{}
-	mi := &file_streamgate_proto_msgTypes[39]
+	mi := &file_streamgate_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2666,7 +2864,7 @@ func (x *ListWorkersResponse) String() string {
 func (*ListWorkersResponse) ProtoMessage() {}
 
 func (x *ListWorkersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[39]
+	mi := &file_streamgate_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2679,7 +2877,7 @@ func (x *ListWorkersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWorkersResponse.ProtoReflect.Descriptor instead.
 func (*ListWorkersResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{39}
+	return file_streamgate_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ListWorkersResponse) GetWorkers() []*Worker {
@@ -2698,7 +2896,7 @@ type DrainWorkerRequest struct {
 
 func (x *DrainWorkerRequest) Reset() {
 	*x = DrainWorkerRequest{}
-	mi := &file_streamgate_proto_msgTypes[40]
+	mi := &file_streamgate_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2710,7 +2908,7 @@ func (x *DrainWorkerRequest) String() string {
 func (*DrainWorkerRequest) ProtoMessage() {}
 
 func (x *DrainWorkerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[40]
+	mi := &file_streamgate_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2723,7 +2921,7 @@ func (x *DrainWorkerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainWorkerRequest.ProtoReflect.Descriptor instead.
 func (*DrainWorkerRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{40}
+	return file_streamgate_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *DrainWorkerRequest) GetId() string {
@@ -2742,7 +2940,7 @@ type ResumeWorkerRequest struct {
 
 func (x *ResumeWorkerRequest) Reset() {
 	*x = ResumeWorkerRequest{}
-	mi := &file_streamgate_proto_msgTypes[41]
+	mi := &file_streamgate_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2754,7 +2952,7 @@ func (x *ResumeWorkerRequest) String() string {
 func (*ResumeWorkerRequest) ProtoMessage() {}
 
 func (x *ResumeWorkerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[41]
+	mi := &file_streamgate_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2767,7 +2965,7 @@ func (x *ResumeWorkerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeWorkerRequest.ProtoReflect.Descriptor instead.
 func (*ResumeWorkerRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{41}
+	return file_streamgate_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ResumeWorkerRequest) GetId() string {
@@ -2785,7 +2983,7 @@ type DrainTranscoderRequest struct {
 
 func (x *DrainTranscoderRequest) Reset() {
 	*x = DrainTranscoderRequest{}
-	mi := &file_streamgate_proto_msgTypes[42]
+	mi := &file_streamgate_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2797,7 +2995,7 @@ func (x *DrainTranscoderRequest) String() string {
 func (*DrainTranscoderRequest) ProtoMessage() {}
 
 func (x *DrainTranscoderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[42]
+	mi := &file_streamgate_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2810,7 +3008,7 @@ func (x *DrainTranscoderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainTranscoderRequest.ProtoReflect.Descriptor instead.
 func (*DrainTranscoderRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{42}
+	return file_streamgate_proto_rawDescGZIP(), []int{45}
 }
 
 type ResumeTranscoderRequest struct {
@@ -2821,7 +3019,7 @@ type ResumeTranscoderRequest struct {
 
 func (x *ResumeTranscoderRequest) Reset() {
 	*x = ResumeTranscoderRequest{}
-	mi := &file_streamgate_proto_msgTypes[43]
+	mi := &file_streamgate_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2833,7 +3031,7 @@ func (x *ResumeTranscoderRequest) String() string {
 func (*ResumeTranscoderRequest) ProtoMessage() {}
 
 func (x *ResumeTranscoderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[43]
+	mi := &file_streamgate_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2846,7 +3044,7 @@ func (x *ResumeTranscoderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeTranscoderRequest.ProtoReflect.Descriptor instead.
 func (*ResumeTranscoderRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{43}
+	return file_streamgate_proto_rawDescGZIP(), []int{46}
 }
 
 // Worker runs one job at a time.
@@ -2886,7 +3084,7 @@ type Worker struct {
 
 func (x *Worker) Reset() {
 	*x = Worker{}
-	mi := &file_streamgate_proto_msgTypes[44]
+	mi := &file_streamgate_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2898,7 +3096,7 @@ func (x *Worker) String() string {
 func (*Worker) ProtoMessage() {}
 
 func (x *Worker) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[44]
+	mi := &file_streamgate_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2911,7 +3109,7 @@ func (x *Worker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Worker.ProtoReflect.Descriptor instead.
 func (*Worker) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{44}
+	return file_streamgate_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Worker) GetId() string {
@@ -3060,7 +3258,7 @@ type ListTasksRequest struct {
 
 func (x *ListTasksRequest) Reset() {
 	*x = ListTasksRequest{}
-	mi := &file_streamgate_proto_msgTypes[45]
+	mi := &file_streamgate_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3072,7 +3270,7 @@ func (x *ListTasksRequest) String() string {
 func (*ListTasksRequest) ProtoMessage() {}
 
 func (x *ListTasksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[45]
+	mi := &file_streamgate_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3085,7 +3283,7 @@ func (x *ListTasksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTasksRequest.ProtoReflect.Descriptor instead.
 func (*ListTasksRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{45}
+	return file_streamgate_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ListTasksRequest) GetLimit() int32 {
@@ -3126,7 +3324,7 @@ type ListTasksResponse struct {
 
 func (x *ListTasksResponse) Reset() {
 	*x = ListTasksResponse{}
-	mi := &file_streamgate_proto_msgTypes[46]
+	mi := &file_streamgate_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3138,7 +3336,7 @@ func (x *ListTasksResponse) String() string {
 func (*ListTasksResponse) ProtoMessage() {}
 
 func (x *ListTasksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[46]
+	mi := &file_streamgate_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3151,7 +3349,7 @@ func (x *ListTasksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTasksResponse.ProtoReflect.Descriptor instead.
 func (*ListTasksResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{46}
+	return file_streamgate_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ListTasksResponse) GetTasks() []*Task {
@@ -3177,7 +3375,7 @@ type CancelTaskRequest struct {
 
 func (x *CancelTaskRequest) Reset() {
 	*x = CancelTaskRequest{}
-	mi := &file_streamgate_proto_msgTypes[47]
+	mi := &file_streamgate_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3189,7 +3387,7 @@ func (x *CancelTaskRequest) String() string {
 func (*CancelTaskRequest) ProtoMessage() {}
 
 func (x *CancelTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[47]
+	mi := &file_streamgate_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3202,7 +3400,7 @@ func (x *CancelTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelTaskRequest.ProtoReflect.Descriptor instead.
 func (*CancelTaskRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{47}
+	return file_streamgate_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *CancelTaskRequest) GetId() string {
@@ -3220,7 +3418,7 @@ type GetMetricsRequest struct {
 
 func (x *GetMetricsRequest) Reset() {
 	*x = GetMetricsRequest{}
-	mi := &file_streamgate_proto_msgTypes[48]
+	mi := &file_streamgate_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3232,7 +3430,7 @@ func (x *GetMetricsRequest) String() string {
 func (*GetMetricsRequest) ProtoMessage() {}
 
 func (x *GetMetricsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[48]
+	mi := &file_streamgate_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3245,7 +3443,7 @@ func (x *GetMetricsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMetricsRequest.ProtoReflect.Descriptor instead.
 func (*GetMetricsRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{48}
+	return file_streamgate_proto_rawDescGZIP(), []int{51}
 }
 
 // GetMetricsResponse uses optional fields so that zeros are printed too.
@@ -3266,7 +3464,7 @@ type GetMetricsResponse struct {
 
 func (x *GetMetricsResponse) Reset() {
 	*x = GetMetricsResponse{}
-	mi := &file_streamgate_proto_msgTypes[49]
+	mi := &file_streamgate_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3278,7 +3476,7 @@ func (x *GetMetricsResponse) String() string {
 func (*GetMetricsResponse) ProtoMessage() {}
 
 func (x *GetMetricsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[49]
+	mi := &file_streamgate_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3291,7 +3489,7 @@ func (x *GetMetricsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMetricsResponse.ProtoReflect.Descriptor instead.
 func (*GetMetricsResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{49}
+	return file_streamgate_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *GetMetricsResponse) GetTotalWorkers() int32 {
@@ -3355,7 +3553,7 @@ type DemandRequest struct {
 
 func (x *DemandRequest) Reset() {
 	*x = DemandRequest{}
-	mi := &file_streamgate_proto_msgTypes[50]
+	mi := &file_streamgate_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3367,7 +3565,7 @@ func (x *DemandRequest) String() string {
 func (*DemandRequest) ProtoMessage() {}
 
 func (x *DemandRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[50]
+	mi := &file_streamgate_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3380,7 +3578,7 @@ func (x *DemandRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DemandRequest.ProtoReflect.Descriptor instead.
 func (*DemandRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{50}
+	return file_streamgate_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *DemandRequest) GetVideoId() string {
@@ -3412,7 +3610,7 @@ type DemandResponse struct {
 
 func (x *DemandResponse) Reset() {
 	*x = DemandResponse{}
-	mi := &file_streamgate_proto_msgTypes[51]
+	mi := &file_streamgate_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3424,7 +3622,7 @@ func (x *DemandResponse) String() string {
 func (*DemandResponse) ProtoMessage() {}
 
 func (x *DemandResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[51]
+	mi := &file_streamgate_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3437,7 +3635,7 @@ func (x *DemandResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DemandResponse.ProtoReflect.Descriptor instead.
 func (*DemandResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{51}
+	return file_streamgate_proto_rawDescGZIP(), []int{54}
 }
 
 type CreateNonceRequest struct {
@@ -3448,7 +3646,7 @@ type CreateNonceRequest struct {
 
 func (x *CreateNonceRequest) Reset() {
 	*x = CreateNonceRequest{}
-	mi := &file_streamgate_proto_msgTypes[52]
+	mi := &file_streamgate_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3460,7 +3658,7 @@ func (x *CreateNonceRequest) String() string {
 func (*CreateNonceRequest) ProtoMessage() {}
 
 func (x *CreateNonceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[52]
+	mi := &file_streamgate_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3473,7 +3671,7 @@ func (x *CreateNonceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateNonceRequest.ProtoReflect.Descriptor instead.
 func (*CreateNonceRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{52}
+	return file_streamgate_proto_rawDescGZIP(), []int{55}
 }
 
 // Nonce is what a sign-in message must say.
@@ -3492,7 +3690,7 @@ type Nonce struct {
 
 func (x *Nonce) Reset() {
 	*x = Nonce{}
-	mi := &file_streamgate_proto_msgTypes[53]
+	mi := &file_streamgate_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3504,7 +3702,7 @@ func (x *Nonce) String() string {
 func (*Nonce) ProtoMessage() {}
 
 func (x *Nonce) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[53]
+	mi := &file_streamgate_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3517,7 +3715,7 @@ func (x *Nonce) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Nonce.ProtoReflect.Descriptor instead.
 func (*Nonce) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{53}
+	return file_streamgate_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *Nonce) GetNonce() string {
@@ -3565,7 +3763,7 @@ type Chain struct {
 
 func (x *Chain) Reset() {
 	*x = Chain{}
-	mi := &file_streamgate_proto_msgTypes[54]
+	mi := &file_streamgate_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3577,7 +3775,7 @@ func (x *Chain) String() string {
 func (*Chain) ProtoMessage() {}
 
 func (x *Chain) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[54]
+	mi := &file_streamgate_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3590,7 +3788,7 @@ func (x *Chain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Chain.ProtoReflect.Descriptor instead.
 func (*Chain) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{54}
+	return file_streamgate_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *Chain) GetId() float64 {
@@ -3620,7 +3818,7 @@ type SignInRequest struct {
 
 func (x *SignInRequest) Reset() {
 	*x = SignInRequest{}
-	mi := &file_streamgate_proto_msgTypes[55]
+	mi := &file_streamgate_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3632,7 +3830,7 @@ func (x *SignInRequest) String() string {
 func (*SignInRequest) ProtoMessage() {}
 
 func (x *SignInRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[55]
+	mi := &file_streamgate_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3645,7 +3843,7 @@ func (x *SignInRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignInRequest.ProtoReflect.Descriptor instead.
 func (*SignInRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{55}
+	return file_streamgate_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *SignInRequest) GetMessage() string {
@@ -3677,7 +3875,7 @@ type Login struct {
 
 func (x *Login) Reset() {
 	*x = Login{}
-	mi := &file_streamgate_proto_msgTypes[56]
+	mi := &file_streamgate_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3689,7 +3887,7 @@ func (x *Login) String() string {
 func (*Login) ProtoMessage() {}
 
 func (x *Login) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[56]
+	mi := &file_streamgate_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3702,7 +3900,7 @@ func (x *Login) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Login.ProtoReflect.Descriptor instead.
 func (*Login) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{56}
+	return file_streamgate_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *Login) GetWallet() string {
@@ -3741,7 +3939,7 @@ type SignOutRequest struct {
 
 func (x *SignOutRequest) Reset() {
 	*x = SignOutRequest{}
-	mi := &file_streamgate_proto_msgTypes[57]
+	mi := &file_streamgate_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3753,7 +3951,7 @@ func (x *SignOutRequest) String() string {
 func (*SignOutRequest) ProtoMessage() {}
 
 func (x *SignOutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[57]
+	mi := &file_streamgate_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3766,7 +3964,7 @@ func (x *SignOutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignOutRequest.ProtoReflect.Descriptor instead.
 func (*SignOutRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{57}
+	return file_streamgate_proto_rawDescGZIP(), []int{60}
 }
 
 type SignOutResponse struct {
@@ -3777,7 +3975,7 @@ type SignOutResponse struct {
 
 func (x *SignOutResponse) Reset() {
 	*x = SignOutResponse{}
-	mi := &file_streamgate_proto_msgTypes[58]
+	mi := &file_streamgate_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3789,7 +3987,7 @@ func (x *SignOutResponse) String() string {
 func (*SignOutResponse) ProtoMessage() {}
 
 func (x *SignOutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[58]
+	mi := &file_streamgate_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3802,7 +4000,7 @@ func (x *SignOutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignOutResponse.ProtoReflect.Descriptor instead.
 func (*SignOutResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{58}
+	return file_streamgate_proto_rawDescGZIP(), []int{61}
 }
 
 type GetLoginRequest struct {
@@ -3813,7 +4011,7 @@ type GetLoginRequest struct {
 
 func (x *GetLoginRequest) Reset() {
 	*x = GetLoginRequest{}
-	mi := &file_streamgate_proto_msgTypes[59]
+	mi := &file_streamgate_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3825,7 +4023,7 @@ func (x *GetLoginRequest) String() string {
 func (*GetLoginRequest) ProtoMessage() {}
 
 func (x *GetLoginRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[59]
+	mi := &file_streamgate_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3838,7 +4036,7 @@ func (x *GetLoginRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLoginRequest.ProtoReflect.Descriptor instead.
 func (*GetLoginRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{59}
+	return file_streamgate_proto_rawDescGZIP(), []int{62}
 }
 
 // VideoRule is the rule of a video.
@@ -3853,7 +4051,7 @@ type VideoRule struct {
 
 func (x *VideoRule) Reset() {
 	*x = VideoRule{}
-	mi := &file_streamgate_proto_msgTypes[60]
+	mi := &file_streamgate_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3865,7 +4063,7 @@ func (x *VideoRule) String() string {
 func (*VideoRule) ProtoMessage() {}
 
 func (x *VideoRule) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[60]
+	mi := &file_streamgate_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3878,7 +4076,7 @@ func (x *VideoRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VideoRule.ProtoReflect.Descriptor instead.
 func (*VideoRule) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{60}
+	return file_streamgate_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *VideoRule) GetVideoId() string {
@@ -3907,7 +4105,7 @@ type SetVideoRuleRequest struct {
 
 func (x *SetVideoRuleRequest) Reset() {
 	*x = SetVideoRuleRequest{}
-	mi := &file_streamgate_proto_msgTypes[61]
+	mi := &file_streamgate_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3919,7 +4117,7 @@ func (x *SetVideoRuleRequest) String() string {
 func (*SetVideoRuleRequest) ProtoMessage() {}
 
 func (x *SetVideoRuleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[61]
+	mi := &file_streamgate_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3932,7 +4130,7 @@ func (x *SetVideoRuleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetVideoRuleRequest.ProtoReflect.Descriptor instead.
 func (*SetVideoRuleRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{61}
+	return file_streamgate_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *SetVideoRuleRequest) GetVideoId() string {
@@ -3958,7 +4156,7 @@ type GetVideoRuleRequest struct {
 
 func (x *GetVideoRuleRequest) Reset() {
 	*x = GetVideoRuleRequest{}
-	mi := &file_streamgate_proto_msgTypes[62]
+	mi := &file_streamgate_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3970,7 +4168,7 @@ func (x *GetVideoRuleRequest) String() string {
 func (*GetVideoRuleRequest) ProtoMessage() {}
 
 func (x *GetVideoRuleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[62]
+	mi := &file_streamgate_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3983,7 +4181,7 @@ func (x *GetVideoRuleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVideoRuleRequest.ProtoReflect.Descriptor instead.
 func (*GetVideoRuleRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{62}
+	return file_streamgate_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *GetVideoRuleRequest) GetVideoId() string {
@@ -4002,7 +4200,7 @@ type DeleteVideoRuleRequest struct {
 
 func (x *DeleteVideoRuleRequest) Reset() {
 	*x = DeleteVideoRuleRequest{}
-	mi := &file_streamgate_proto_msgTypes[63]
+	mi := &file_streamgate_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4014,7 +4212,7 @@ func (x *DeleteVideoRuleRequest) String() string {
 func (*DeleteVideoRuleRequest) ProtoMessage() {}
 
 func (x *DeleteVideoRuleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[63]
+	mi := &file_streamgate_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4027,7 +4225,7 @@ func (x *DeleteVideoRuleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteVideoRuleRequest.ProtoReflect.Descriptor instead.
 func (*DeleteVideoRuleRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{63}
+	return file_streamgate_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *DeleteVideoRuleRequest) GetVideoId() string {
@@ -4045,7 +4243,7 @@ type DeleteVideoRuleResponse struct {
 
 func (x *DeleteVideoRuleResponse) Reset() {
 	*x = DeleteVideoRuleResponse{}
-	mi := &file_streamgate_proto_msgTypes[64]
+	mi := &file_streamgate_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4057,7 +4255,7 @@ func (x *DeleteVideoRuleResponse) String() string {
 func (*DeleteVideoRuleResponse) ProtoMessage() {}
 
 func (x *DeleteVideoRuleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[64]
+	mi := &file_streamgate_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4070,7 +4268,7 @@ func (x *DeleteVideoRuleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteVideoRuleResponse.ProtoReflect.Descriptor instead.
 func (*DeleteVideoRuleResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{64}
+	return file_streamgate_proto_rawDescGZIP(), []int{67}
 }
 
 // Rule is a named rule.
@@ -4087,7 +4285,7 @@ type Rule struct {
 
 func (x *Rule) Reset() {
 	*x = Rule{}
-	mi := &file_streamgate_proto_msgTypes[65]
+	mi := &file_streamgate_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4099,7 +4297,7 @@ func (x *Rule) String() string {
 func (*Rule) ProtoMessage() {}
 
 func (x *Rule) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[65]
+	mi := &file_streamgate_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4112,7 +4310,7 @@ func (x *Rule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rule.ProtoReflect.Descriptor instead.
 func (*Rule) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{65}
+	return file_streamgate_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *Rule) GetName() string {
@@ -4153,7 +4351,7 @@ type PutRuleRequest struct {
 
 func (x *PutRuleRequest) Reset() {
 	*x = PutRuleRequest{}
-	mi := &file_streamgate_proto_msgTypes[66]
+	mi := &file_streamgate_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4165,7 +4363,7 @@ func (x *PutRuleRequest) String() string {
 func (*PutRuleRequest) ProtoMessage() {}
 
 func (x *PutRuleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[66]
+	mi := &file_streamgate_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4178,7 +4376,7 @@ func (x *PutRuleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutRuleRequest.ProtoReflect.Descriptor instead.
 func (*PutRuleRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{66}
+	return file_streamgate_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *PutRuleRequest) GetName() string {
@@ -4204,7 +4402,7 @@ type GetRuleRequest struct {
 
 func (x *GetRuleRequest) Reset() {
 	*x = GetRuleRequest{}
-	mi := &file_streamgate_proto_msgTypes[67]
+	mi := &file_streamgate_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4216,7 +4414,7 @@ func (x *GetRuleRequest) String() string {
 func (*GetRuleRequest) ProtoMessage() {}
 
 func (x *GetRuleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[67]
+	mi := &file_streamgate_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4229,7 +4427,7 @@ func (x *GetRuleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRuleRequest.ProtoReflect.Descriptor instead.
 func (*GetRuleRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{67}
+	return file_streamgate_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *GetRuleRequest) GetName() string {
@@ -4250,7 +4448,7 @@ type ListRulesRequest struct {
 
 func (x *ListRulesRequest) Reset() {
 	*x = ListRulesRequest{}
-	mi := &file_streamgate_proto_msgTypes[68]
+	mi := &file_streamgate_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4262,7 +4460,7 @@ func (x *ListRulesRequest) String() string {
 func (*ListRulesRequest) ProtoMessage() {}
 
 func (x *ListRulesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[68]
+	mi := &file_streamgate_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4275,7 +4473,7 @@ func (x *ListRulesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRulesRequest.ProtoReflect.Descriptor instead.
 func (*ListRulesRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{68}
+	return file_streamgate_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *ListRulesRequest) GetLimit() int32 {
@@ -4302,7 +4500,7 @@ type ListRulesResponse struct {
 
 func (x *ListRulesResponse) Reset() {
 	*x = ListRulesResponse{}
-	mi := &file_streamgate_proto_msgTypes[69]
+	mi := &file_streamgate_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4314,7 +4512,7 @@ func (x *ListRulesResponse) String() string {
 func (*ListRulesResponse) ProtoMessage() {}
 
 func (x *ListRulesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[69]
+	mi := &file_streamgate_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4327,7 +4525,7 @@ func (x *ListRulesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRulesResponse.ProtoReflect.Descriptor instead.
 func (*ListRulesResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{69}
+	return file_streamgate_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *ListRulesResponse) GetRules() []*Rule {
@@ -4353,7 +4551,7 @@ type DeleteRuleRequest struct {
 
 func (x *DeleteRuleRequest) Reset() {
 	*x = DeleteRuleRequest{}
-	mi := &file_streamgate_proto_msgTypes[70]
+	mi := &file_streamgate_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4365,7 +4563,7 @@ func (x *DeleteRuleRequest) String() string {
 func (*DeleteRuleRequest) ProtoMessage() {}
 
 func (x *DeleteRuleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[70]
+	mi := &file_streamgate_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4378,7 +4576,7 @@ func (x *DeleteRuleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRuleRequest.ProtoReflect.Descriptor instead.
 func (*DeleteRuleRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{70}
+	return file_streamgate_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *DeleteRuleRequest) GetName() string {
@@ -4396,7 +4594,7 @@ type DeleteRuleResponse struct {
 
 func (x *DeleteRuleResponse) Reset() {
 	*x = DeleteRuleResponse{}
-	mi := &file_streamgate_proto_msgTypes[71]
+	mi := &file_streamgate_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4408,7 +4606,7 @@ func (x *DeleteRuleResponse) String() string {
 func (*DeleteRuleResponse) ProtoMessage() {}
 
 func (x *DeleteRuleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[71]
+	mi := &file_streamgate_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4421,7 +4619,7 @@ func (x *DeleteRuleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRuleResponse.ProtoReflect.Descriptor instead.
 func (*DeleteRuleResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{71}
+	return file_streamgate_proto_rawDescGZIP(), []int{74}
 }
 
 type SimulateRuleRequest struct {
@@ -4437,7 +4635,7 @@ type SimulateRuleRequest struct {
 
 func (x *SimulateRuleRequest) Reset() {
 	*x = SimulateRuleRequest{}
-	mi := &file_streamgate_proto_msgTypes[72]
+	mi := &file_streamgate_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4449,7 +4647,7 @@ func (x *SimulateRuleRequest) String() string {
 func (*SimulateRuleRequest) ProtoMessage() {}
 
 func (x *SimulateRuleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[72]
+	mi := &file_streamgate_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4462,7 +4660,7 @@ func (x *SimulateRuleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SimulateRuleRequest.ProtoReflect.Descriptor instead.
 func (*SimulateRuleRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{72}
+	return file_streamgate_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *SimulateRuleRequest) GetRule() *structpb.Struct {
@@ -4498,7 +4696,7 @@ type CheckAccessRequest struct {
 
 func (x *CheckAccessRequest) Reset() {
 	*x = CheckAccessRequest{}
-	mi := &file_streamgate_proto_msgTypes[73]
+	mi := &file_streamgate_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4510,7 +4708,7 @@ func (x *CheckAccessRequest) String() string {
 func (*CheckAccessRequest) ProtoMessage() {}
 
 func (x *CheckAccessRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[73]
+	mi := &file_streamgate_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4523,7 +4721,7 @@ func (x *CheckAccessRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckAccessRequest.ProtoReflect.Descriptor instead.
 func (*CheckAccessRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{73}
+	return file_streamgate_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *CheckAccessRequest) GetVideoId() string {
@@ -4567,7 +4765,7 @@ type Decision struct {
 
 func (x *Decision) Reset() {
 	*x = Decision{}
-	mi := &file_streamgate_proto_msgTypes[74]
+	mi := &file_streamgate_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4579,7 +4777,7 @@ func (x *Decision) String() string {
 func (*Decision) ProtoMessage() {}
 
 func (x *Decision) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[74]
+	mi := &file_streamgate_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4592,7 +4790,7 @@ func (x *Decision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Decision.ProtoReflect.Descriptor instead.
 func (*Decision) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{74}
+	return file_streamgate_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *Decision) GetAdmit() bool {
@@ -4668,7 +4866,7 @@ type RuleResult struct {
 
 func (x *RuleResult) Reset() {
 	*x = RuleResult{}
-	mi := &file_streamgate_proto_msgTypes[75]
+	mi := &file_streamgate_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4680,7 +4878,7 @@ func (x *RuleResult) String() string {
 func (*RuleResult) ProtoMessage() {}
 
 func (x *RuleResult) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[75]
+	mi := &file_streamgate_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4693,7 +4891,7 @@ func (x *RuleResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RuleResult.ProtoReflect.Descriptor instead.
 func (*RuleResult) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{75}
+	return file_streamgate_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *RuleResult) GetKind() string {
@@ -4813,7 +5011,7 @@ type CreateSessionRequest struct {
 
 func (x *CreateSessionRequest) Reset() {
 	*x = CreateSessionRequest{}
-	mi := &file_streamgate_proto_msgTypes[76]
+	mi := &file_streamgate_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4825,7 +5023,7 @@ func (x *CreateSessionRequest) String() string {
 func (*CreateSessionRequest) ProtoMessage() {}
 
 func (x *CreateSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[76]
+	mi := &file_streamgate_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4838,7 +5036,7 @@ func (x *CreateSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateSessionRequest.ProtoReflect.Descriptor instead.
 func (*CreateSessionRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{76}
+	return file_streamgate_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *CreateSessionRequest) GetVideoId() string {
@@ -4913,7 +5111,7 @@ type Session struct {
 
 func (x *Session) Reset() {
 	*x = Session{}
-	mi := &file_streamgate_proto_msgTypes[77]
+	mi := &file_streamgate_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4925,7 +5123,7 @@ func (x *Session) String() string {
 func (*Session) ProtoMessage() {}
 
 func (x *Session) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[77]
+	mi := &file_streamgate_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4938,7 +5136,7 @@ func (x *Session) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Session.ProtoReflect.Descriptor instead.
 func (*Session) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{77}
+	return file_streamgate_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *Session) GetId() string {
@@ -5041,7 +5239,7 @@ type RenewSessionRequest struct {
 
 func (x *RenewSessionRequest) Reset() {
 	*x = RenewSessionRequest{}
-	mi := &file_streamgate_proto_msgTypes[78]
+	mi := &file_streamgate_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5053,7 +5251,7 @@ func (x *RenewSessionRequest) String() string {
 func (*RenewSessionRequest) ProtoMessage() {}
 
 func (x *RenewSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[78]
+	mi := &file_streamgate_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5066,7 +5264,7 @@ func (x *RenewSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewSessionRequest.ProtoReflect.Descriptor instead.
 func (*RenewSessionRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{78}
+	return file_streamgate_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *RenewSessionRequest) GetToken() string {
@@ -5085,7 +5283,7 @@ type LeaveSessionRequest struct {
 
 func (x *LeaveSessionRequest) Reset() {
 	*x = LeaveSessionRequest{}
-	mi := &file_streamgate_proto_msgTypes[79]
+	mi := &file_streamgate_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5097,7 +5295,7 @@ func (x *LeaveSessionRequest) String() string {
 func (*LeaveSessionRequest) ProtoMessage() {}
 
 func (x *LeaveSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[79]
+	mi := &file_streamgate_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5110,7 +5308,7 @@ func (x *LeaveSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveSessionRequest.ProtoReflect.Descriptor instead.
 func (*LeaveSessionRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{79}
+	return file_streamgate_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *LeaveSessionRequest) GetToken() string {
@@ -5128,7 +5326,7 @@ type LeaveSessionResponse struct {
 
 func (x *LeaveSessionResponse) Reset() {
 	*x = LeaveSessionResponse{}
-	mi := &file_streamgate_proto_msgTypes[80]
+	mi := &file_streamgate_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5140,7 +5338,7 @@ func (x *LeaveSessionResponse) String() string {
 func (*LeaveSessionResponse) ProtoMessage() {}
 
 func (x *LeaveSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[80]
+	mi := &file_streamgate_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5153,7 +5351,7 @@ func (x *LeaveSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveSessionResponse.ProtoReflect.Descriptor instead.
 func (*LeaveSessionResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{80}
+	return file_streamgate_proto_rawDescGZIP(), []int{83}
 }
 
 type ListSessionsRequest struct {
@@ -5170,7 +5368,7 @@ type ListSessionsRequest struct {
 
 func (x *ListSessionsRequest) Reset() {
 	*x = ListSessionsRequest{}
-	mi := &file_streamgate_proto_msgTypes[81]
+	mi := &file_streamgate_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5182,7 +5380,7 @@ func (x *ListSessionsRequest) String() string {
 func (*ListSessionsRequest) ProtoMessage() {}
 
 func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[81]
+	mi := &file_streamgate_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5195,7 +5393,7 @@ func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsRequest.ProtoReflect.Descriptor instead.
 func (*ListSessionsRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{81}
+	return file_streamgate_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *ListSessionsRequest) GetLimit() int32 {
@@ -5236,7 +5434,7 @@ type ListSessionsResponse struct {
 
 func (x *ListSessionsResponse) Reset() {
 	*x = ListSessionsResponse{}
-	mi := &file_streamgate_proto_msgTypes[82]
+	mi := &file_streamgate_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5248,7 +5446,7 @@ func (x *ListSessionsResponse) String() string {
 func (*ListSessionsResponse) ProtoMessage() {}
 
 func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[82]
+	mi := &file_streamgate_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5261,7 +5459,7 @@ func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsResponse.ProtoReflect.Descriptor instead.
 func (*ListSessionsResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{82}
+	return file_streamgate_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *ListSessionsResponse) GetSessions() []*Session {
@@ -5287,7 +5485,7 @@ type EndSessionRequest struct {
 
 func (x *EndSessionRequest) Reset() {
 	*x = EndSessionRequest{}
-	mi := &file_streamgate_proto_msgTypes[83]
+	mi := &file_streamgate_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5299,7 +5497,7 @@ func (x *EndSessionRequest) String() string {
 func (*EndSessionRequest) ProtoMessage() {}
 
 func (x *EndSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[83]
+	mi := &file_streamgate_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5312,7 +5510,7 @@ func (x *EndSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndSessionRequest.ProtoReflect.Descriptor instead.
 func (*EndSessionRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{83}
+	return file_streamgate_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *EndSessionRequest) GetId() string {
@@ -5330,7 +5528,7 @@ type EndSessionResponse struct {
 
 func (x *EndSessionResponse) Reset() {
 	*x = EndSessionResponse{}
-	mi := &file_streamgate_proto_msgTypes[84]
+	mi := &file_streamgate_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5342,7 +5540,7 @@ func (x *EndSessionResponse) String() string {
 func (*EndSessionResponse) ProtoMessage() {}
 
 func (x *EndSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[84]
+	mi := &file_streamgate_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5355,7 +5553,7 @@ func (x *EndSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndSessionResponse.ProtoReflect.Descriptor instead.
 func (*EndSessionResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{84}
+	return file_streamgate_proto_rawDescGZIP(), []int{87}
 }
 
 type CreateCodesRequest struct {
@@ -5370,7 +5568,7 @@ type CreateCodesRequest struct {
 
 func (x *CreateCodesRequest) Reset() {
 	*x = CreateCodesRequest{}
-	mi := &file_streamgate_proto_msgTypes[85]
+	mi := &file_streamgate_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5382,7 +5580,7 @@ func (x *CreateCodesRequest) String() string {
 func (*CreateCodesRequest) ProtoMessage() {}
 
 func (x *CreateCodesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[85]
+	mi := &file_streamgate_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5395,7 +5593,7 @@ func (x *CreateCodesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateCodesRequest.ProtoReflect.Descriptor instead.
 func (*CreateCodesRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{85}
+	return file_streamgate_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *CreateCodesRequest) GetPool() string {
@@ -5422,7 +5620,7 @@ type Codes struct {
 
 func (x *Codes) Reset() {
 	*x = Codes{}
-	mi := &file_streamgate_proto_msgTypes[86]
+	mi := &file_streamgate_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5434,7 +5632,7 @@ func (x *Codes) String() string {
 func (*Codes) ProtoMessage() {}
 
 func (x *Codes) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[86]
+	mi := &file_streamgate_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5447,7 +5645,7 @@ func (x *Codes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Codes.ProtoReflect.Descriptor instead.
 func (*Codes) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{86}
+	return file_streamgate_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *Codes) GetPool() string {
@@ -5473,7 +5671,7 @@ type DeleteCodesRequest struct {
 
 func (x *DeleteCodesRequest) Reset() {
 	*x = DeleteCodesRequest{}
-	mi := &file_streamgate_proto_msgTypes[87]
+	mi := &file_streamgate_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5485,7 +5683,7 @@ func (x *DeleteCodesRequest) String() string {
 func (*DeleteCodesRequest) ProtoMessage() {}
 
 func (x *DeleteCodesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[87]
+	mi := &file_streamgate_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5498,7 +5696,7 @@ func (x *DeleteCodesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteCodesRequest.ProtoReflect.Descriptor instead.
 func (*DeleteCodesRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{87}
+	return file_streamgate_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *DeleteCodesRequest) GetPool() string {
@@ -5516,7 +5714,7 @@ type DeleteCodesResponse struct {
 
 func (x *DeleteCodesResponse) Reset() {
 	*x = DeleteCodesResponse{}
-	mi := &file_streamgate_proto_msgTypes[88]
+	mi := &file_streamgate_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5528,7 +5726,7 @@ func (x *DeleteCodesResponse) String() string {
 func (*DeleteCodesResponse) ProtoMessage() {}
 
 func (x *DeleteCodesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[88]
+	mi := &file_streamgate_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5541,7 +5739,7 @@ func (x *DeleteCodesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteCodesResponse.ProtoReflect.Descriptor instead.
 func (*DeleteCodesResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{88}
+	return file_streamgate_proto_rawDescGZIP(), []int{91}
 }
 
 type Key struct {
@@ -5559,7 +5757,7 @@ type Key struct {
 
 func (x *Key) Reset() {
 	*x = Key{}
-	mi := &file_streamgate_proto_msgTypes[89]
+	mi := &file_streamgate_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5571,7 +5769,7 @@ func (x *Key) String() string {
 func (*Key) ProtoMessage() {}
 
 func (x *Key) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[89]
+	mi := &file_streamgate_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5584,7 +5782,7 @@ func (x *Key) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Key.ProtoReflect.Descriptor instead.
 func (*Key) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{89}
+	return file_streamgate_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *Key) GetId() string {
@@ -5633,7 +5831,7 @@ type CreateKeyRequest struct {
 
 func (x *CreateKeyRequest) Reset() {
 	*x = CreateKeyRequest{}
-	mi := &file_streamgate_proto_msgTypes[90]
+	mi := &file_streamgate_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5645,7 +5843,7 @@ func (x *CreateKeyRequest) String() string {
 func (*CreateKeyRequest) ProtoMessage() {}
 
 func (x *CreateKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[90]
+	mi := &file_streamgate_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5658,7 +5856,7 @@ func (x *CreateKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateKeyRequest.ProtoReflect.Descriptor instead.
 func (*CreateKeyRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{90}
+	return file_streamgate_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *CreateKeyRequest) GetName() string {
@@ -5683,7 +5881,7 @@ type ListKeysRequest struct {
 
 func (x *ListKeysRequest) Reset() {
 	*x = ListKeysRequest{}
-	mi := &file_streamgate_proto_msgTypes[91]
+	mi := &file_streamgate_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5695,7 +5893,7 @@ func (x *ListKeysRequest) String() string {
 func (*ListKeysRequest) ProtoMessage() {}
 
 func (x *ListKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[91]
+	mi := &file_streamgate_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5708,7 +5906,7 @@ func (x *ListKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeysRequest.ProtoReflect.Descriptor instead.
 func (*ListKeysRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{91}
+	return file_streamgate_proto_rawDescGZIP(), []int{94}
 }
 
 type ListKeysResponse struct {
@@ -5720,7 +5918,7 @@ type ListKeysResponse struct {
 
 func (x *ListKeysResponse) Reset() {
 	*x = ListKeysResponse{}
-	mi := &file_streamgate_proto_msgTypes[92]
+	mi := &file_streamgate_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5732,7 +5930,7 @@ func (x *ListKeysResponse) String() string {
 func (*ListKeysResponse) ProtoMessage() {}
 
 func (x *ListKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[92]
+	mi := &file_streamgate_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5745,7 +5943,7 @@ func (x *ListKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeysResponse.ProtoReflect.Descriptor instead.
 func (*ListKeysResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{92}
+	return file_streamgate_proto_rawDescGZIP(), []int{95}
 }
 
 func (x *ListKeysResponse) GetKeys() []*Key {
@@ -5764,7 +5962,7 @@ type RevokeKeyRequest struct {
 
 func (x *RevokeKeyRequest) Reset() {
 	*x = RevokeKeyRequest{}
-	mi := &file_streamgate_proto_msgTypes[93]
+	mi := &file_streamgate_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5776,7 +5974,7 @@ func (x *RevokeKeyRequest) String() string {
 func (*RevokeKeyRequest) ProtoMessage() {}
 
 func (x *RevokeKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[93]
+	mi := &file_streamgate_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5789,7 +5987,7 @@ func (x *RevokeKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeKeyRequest.ProtoReflect.Descriptor instead.
 func (*RevokeKeyRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{93}
+	return file_streamgate_proto_rawDescGZIP(), []int{96}
 }
 
 func (x *RevokeKeyRequest) GetId() string {
@@ -5807,7 +6005,7 @@ type RevokeKeyResponse struct {
 
 func (x *RevokeKeyResponse) Reset() {
 	*x = RevokeKeyResponse{}
-	mi := &file_streamgate_proto_msgTypes[94]
+	mi := &file_streamgate_proto_msgTypes[97]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5819,7 +6017,7 @@ func (x *RevokeKeyResponse) String() string {
 func (*RevokeKeyResponse) ProtoMessage() {}
 
 func (x *RevokeKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[94]
+	mi := &file_streamgate_proto_msgTypes[97]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5832,7 +6030,7 @@ func (x *RevokeKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeKeyResponse.ProtoReflect.Descriptor instead.
 func (*RevokeKeyResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{94}
+	return file_streamgate_proto_rawDescGZIP(), []int{97}
 }
 
 type Webhook struct {
@@ -5841,7 +6039,7 @@ type Webhook struct {
 	Url         string                 `protobuf:"bytes,2,opt,name=url,proto3" json:"url,omitempty"`
 	Description string                 `protobuf:"bytes,3,opt,name=description,proto3" json:"description,omitempty"`
 	// The events it is told of, as GET /api/v1/events names them: upload.completed,
-	// upload.expired, transcode.task.submitted, transcode.task.completed,
+	// upload.expired, upload.failed, transcode.task.submitted, transcode.task.completed,
 	// transcode.task.failed, transcode.task.cancelled, video.playable,
 	// video.ready, video.failed, video.deleted, access.denied,
 	// access.session.ended, webhook.disabled. One "*" stands for all.
@@ -5863,7 +6061,7 @@ type Webhook struct {
 
 func (x *Webhook) Reset() {
 	*x = Webhook{}
-	mi := &file_streamgate_proto_msgTypes[95]
+	mi := &file_streamgate_proto_msgTypes[98]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5875,7 +6073,7 @@ func (x *Webhook) String() string {
 func (*Webhook) ProtoMessage() {}
 
 func (x *Webhook) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[95]
+	mi := &file_streamgate_proto_msgTypes[98]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5888,7 +6086,7 @@ func (x *Webhook) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Webhook.ProtoReflect.Descriptor instead.
 func (*Webhook) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{95}
+	return file_streamgate_proto_rawDescGZIP(), []int{98}
 }
 
 func (x *Webhook) GetId() string {
@@ -5977,7 +6175,7 @@ type CreateWebhookRequest struct {
 
 func (x *CreateWebhookRequest) Reset() {
 	*x = CreateWebhookRequest{}
-	mi := &file_streamgate_proto_msgTypes[96]
+	mi := &file_streamgate_proto_msgTypes[99]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5989,7 +6187,7 @@ func (x *CreateWebhookRequest) String() string {
 func (*CreateWebhookRequest) ProtoMessage() {}
 
 func (x *CreateWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[96]
+	mi := &file_streamgate_proto_msgTypes[99]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6002,7 +6200,7 @@ func (x *CreateWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateWebhookRequest.ProtoReflect.Descriptor instead.
 func (*CreateWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{96}
+	return file_streamgate_proto_rawDescGZIP(), []int{99}
 }
 
 func (x *CreateWebhookRequest) GetUrl() string {
@@ -6042,7 +6240,7 @@ type GetWebhookRequest struct {
 
 func (x *GetWebhookRequest) Reset() {
 	*x = GetWebhookRequest{}
-	mi := &file_streamgate_proto_msgTypes[97]
+	mi := &file_streamgate_proto_msgTypes[100]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6054,7 +6252,7 @@ func (x *GetWebhookRequest) String() string {
 func (*GetWebhookRequest) ProtoMessage() {}
 
 func (x *GetWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[97]
+	mi := &file_streamgate_proto_msgTypes[100]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6067,7 +6265,7 @@ func (x *GetWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetWebhookRequest.ProtoReflect.Descriptor instead.
 func (*GetWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{97}
+	return file_streamgate_proto_rawDescGZIP(), []int{100}
 }
 
 func (x *GetWebhookRequest) GetId() string {
@@ -6085,7 +6283,7 @@ type ListWebhooksRequest struct {
 
 func (x *ListWebhooksRequest) Reset() {
 	*x = ListWebhooksRequest{}
-	mi := &file_streamgate_proto_msgTypes[98]
+	mi := &file_streamgate_proto_msgTypes[101]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6097,7 +6295,7 @@ func (x *ListWebhooksRequest) String() string {
 func (*ListWebhooksRequest) ProtoMessage() {}
 
 func (x *ListWebhooksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[98]
+	mi := &file_streamgate_proto_msgTypes[101]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6110,7 +6308,7 @@ func (x *ListWebhooksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWebhooksRequest.ProtoReflect.Descriptor instead.
 func (*ListWebhooksRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{98}
+	return file_streamgate_proto_rawDescGZIP(), []int{101}
 }
 
 type ListWebhooksResponse struct {
@@ -6122,7 +6320,7 @@ type ListWebhooksResponse struct {
 
 func (x *ListWebhooksResponse) Reset() {
 	*x = ListWebhooksResponse{}
-	mi := &file_streamgate_proto_msgTypes[99]
+	mi := &file_streamgate_proto_msgTypes[102]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6134,7 +6332,7 @@ func (x *ListWebhooksResponse) String() string {
 func (*ListWebhooksResponse) ProtoMessage() {}
 
 func (x *ListWebhooksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[99]
+	mi := &file_streamgate_proto_msgTypes[102]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6147,7 +6345,7 @@ func (x *ListWebhooksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWebhooksResponse.ProtoReflect.Descriptor instead.
 func (*ListWebhooksResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{99}
+	return file_streamgate_proto_rawDescGZIP(), []int{102}
 }
 
 func (x *ListWebhooksResponse) GetWebhooks() []*Webhook {
@@ -6172,7 +6370,7 @@ type UpdateWebhookRequest struct {
 
 func (x *UpdateWebhookRequest) Reset() {
 	*x = UpdateWebhookRequest{}
-	mi := &file_streamgate_proto_msgTypes[100]
+	mi := &file_streamgate_proto_msgTypes[103]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6184,7 +6382,7 @@ func (x *UpdateWebhookRequest) String() string {
 func (*UpdateWebhookRequest) ProtoMessage() {}
 
 func (x *UpdateWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[100]
+	mi := &file_streamgate_proto_msgTypes[103]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6197,7 +6395,7 @@ func (x *UpdateWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateWebhookRequest.ProtoReflect.Descriptor instead.
 func (*UpdateWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{100}
+	return file_streamgate_proto_rawDescGZIP(), []int{103}
 }
 
 func (x *UpdateWebhookRequest) GetId() string {
@@ -6244,7 +6442,7 @@ type DeleteWebhookRequest struct {
 
 func (x *DeleteWebhookRequest) Reset() {
 	*x = DeleteWebhookRequest{}
-	mi := &file_streamgate_proto_msgTypes[101]
+	mi := &file_streamgate_proto_msgTypes[104]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6256,7 +6454,7 @@ func (x *DeleteWebhookRequest) String() string {
 func (*DeleteWebhookRequest) ProtoMessage() {}
 
 func (x *DeleteWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[101]
+	mi := &file_streamgate_proto_msgTypes[104]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6269,7 +6467,7 @@ func (x *DeleteWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteWebhookRequest.ProtoReflect.Descriptor instead.
 func (*DeleteWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{101}
+	return file_streamgate_proto_rawDescGZIP(), []int{104}
 }
 
 func (x *DeleteWebhookRequest) GetId() string {
@@ -6287,7 +6485,7 @@ type DeleteWebhookResponse struct {
 
 func (x *DeleteWebhookResponse) Reset() {
 	*x = DeleteWebhookResponse{}
-	mi := &file_streamgate_proto_msgTypes[102]
+	mi := &file_streamgate_proto_msgTypes[105]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6299,7 +6497,7 @@ func (x *DeleteWebhookResponse) String() string {
 func (*DeleteWebhookResponse) ProtoMessage() {}
 
 func (x *DeleteWebhookResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[102]
+	mi := &file_streamgate_proto_msgTypes[105]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6312,7 +6510,7 @@ func (x *DeleteWebhookResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteWebhookResponse.ProtoReflect.Descriptor instead.
 func (*DeleteWebhookResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{102}
+	return file_streamgate_proto_rawDescGZIP(), []int{105}
 }
 
 type RotateWebhookRequest struct {
@@ -6324,7 +6522,7 @@ type RotateWebhookRequest struct {
 
 func (x *RotateWebhookRequest) Reset() {
 	*x = RotateWebhookRequest{}
-	mi := &file_streamgate_proto_msgTypes[103]
+	mi := &file_streamgate_proto_msgTypes[106]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6336,7 +6534,7 @@ func (x *RotateWebhookRequest) String() string {
 func (*RotateWebhookRequest) ProtoMessage() {}
 
 func (x *RotateWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[103]
+	mi := &file_streamgate_proto_msgTypes[106]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6349,7 +6547,7 @@ func (x *RotateWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateWebhookRequest.ProtoReflect.Descriptor instead.
 func (*RotateWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{103}
+	return file_streamgate_proto_rawDescGZIP(), []int{106}
 }
 
 func (x *RotateWebhookRequest) GetId() string {
@@ -6368,7 +6566,7 @@ type TestWebhookRequest struct {
 
 func (x *TestWebhookRequest) Reset() {
 	*x = TestWebhookRequest{}
-	mi := &file_streamgate_proto_msgTypes[104]
+	mi := &file_streamgate_proto_msgTypes[107]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6380,7 +6578,7 @@ func (x *TestWebhookRequest) String() string {
 func (*TestWebhookRequest) ProtoMessage() {}
 
 func (x *TestWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[104]
+	mi := &file_streamgate_proto_msgTypes[107]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6393,7 +6591,7 @@ func (x *TestWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestWebhookRequest.ProtoReflect.Descriptor instead.
 func (*TestWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{104}
+	return file_streamgate_proto_rawDescGZIP(), []int{107}
 }
 
 func (x *TestWebhookRequest) GetId() string {
@@ -6433,7 +6631,7 @@ type Delivery struct {
 
 func (x *Delivery) Reset() {
 	*x = Delivery{}
-	mi := &file_streamgate_proto_msgTypes[105]
+	mi := &file_streamgate_proto_msgTypes[108]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6445,7 +6643,7 @@ func (x *Delivery) String() string {
 func (*Delivery) ProtoMessage() {}
 
 func (x *Delivery) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[105]
+	mi := &file_streamgate_proto_msgTypes[108]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6458,7 +6656,7 @@ func (x *Delivery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delivery.ProtoReflect.Descriptor instead.
 func (*Delivery) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{105}
+	return file_streamgate_proto_rawDescGZIP(), []int{108}
 }
 
 func (x *Delivery) GetId() string {
@@ -6559,7 +6757,7 @@ type ListDeliveriesRequest struct {
 
 func (x *ListDeliveriesRequest) Reset() {
 	*x = ListDeliveriesRequest{}
-	mi := &file_streamgate_proto_msgTypes[106]
+	mi := &file_streamgate_proto_msgTypes[109]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6571,7 +6769,7 @@ func (x *ListDeliveriesRequest) String() string {
 func (*ListDeliveriesRequest) ProtoMessage() {}
 
 func (x *ListDeliveriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[106]
+	mi := &file_streamgate_proto_msgTypes[109]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6584,7 +6782,7 @@ func (x *ListDeliveriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeliveriesRequest.ProtoReflect.Descriptor instead.
 func (*ListDeliveriesRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{106}
+	return file_streamgate_proto_rawDescGZIP(), []int{109}
 }
 
 func (x *ListDeliveriesRequest) GetWebhookId() string {
@@ -6625,7 +6823,7 @@ type ListDeliveriesResponse struct {
 
 func (x *ListDeliveriesResponse) Reset() {
 	*x = ListDeliveriesResponse{}
-	mi := &file_streamgate_proto_msgTypes[107]
+	mi := &file_streamgate_proto_msgTypes[110]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6637,7 +6835,7 @@ func (x *ListDeliveriesResponse) String() string {
 func (*ListDeliveriesResponse) ProtoMessage() {}
 
 func (x *ListDeliveriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[107]
+	mi := &file_streamgate_proto_msgTypes[110]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6650,7 +6848,7 @@ func (x *ListDeliveriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeliveriesResponse.ProtoReflect.Descriptor instead.
 func (*ListDeliveriesResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{107}
+	return file_streamgate_proto_rawDescGZIP(), []int{110}
 }
 
 func (x *ListDeliveriesResponse) GetDeliveries() []*Delivery {
@@ -6677,7 +6875,7 @@ type RedeliverRequest struct {
 
 func (x *RedeliverRequest) Reset() {
 	*x = RedeliverRequest{}
-	mi := &file_streamgate_proto_msgTypes[108]
+	mi := &file_streamgate_proto_msgTypes[111]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6689,7 +6887,7 @@ func (x *RedeliverRequest) String() string {
 func (*RedeliverRequest) ProtoMessage() {}
 
 func (x *RedeliverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[108]
+	mi := &file_streamgate_proto_msgTypes[111]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6702,7 +6900,7 @@ func (x *RedeliverRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedeliverRequest.ProtoReflect.Descriptor instead.
 func (*RedeliverRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{108}
+	return file_streamgate_proto_rawDescGZIP(), []int{111}
 }
 
 func (x *RedeliverRequest) GetWebhookId() string {
@@ -6727,7 +6925,7 @@ type GetNodeRequest struct {
 
 func (x *GetNodeRequest) Reset() {
 	*x = GetNodeRequest{}
-	mi := &file_streamgate_proto_msgTypes[109]
+	mi := &file_streamgate_proto_msgTypes[112]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6739,7 +6937,7 @@ func (x *GetNodeRequest) String() string {
 func (*GetNodeRequest) ProtoMessage() {}
 
 func (x *GetNodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[109]
+	mi := &file_streamgate_proto_msgTypes[112]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6752,7 +6950,7 @@ func (x *GetNodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetNodeRequest.ProtoReflect.Descriptor instead.
 func (*GetNodeRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{109}
+	return file_streamgate_proto_rawDescGZIP(), []int{112}
 }
 
 type Node struct {
@@ -6770,7 +6968,7 @@ type Node struct {
 
 func (x *Node) Reset() {
 	*x = Node{}
-	mi := &file_streamgate_proto_msgTypes[110]
+	mi := &file_streamgate_proto_msgTypes[113]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6782,7 +6980,7 @@ func (x *Node) String() string {
 func (*Node) ProtoMessage() {}
 
 func (x *Node) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[110]
+	mi := &file_streamgate_proto_msgTypes[113]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6795,7 +6993,7 @@ func (x *Node) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Node.ProtoReflect.Descriptor instead.
 func (*Node) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{110}
+	return file_streamgate_proto_rawDescGZIP(), []int{113}
 }
 
 func (x *Node) GetId() string {
@@ -6950,7 +7148,7 @@ const file_streamgate_proto_rawDesc = "" +
 	"\a_public\"$\n" +
 	"\x12DeleteVideoRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"\x15\n" +
-	"\x13DeleteVideoResponse\"\x9a\x02\n" +
+	"\x13DeleteVideoResponse\"\xe5\x02\n" +
 	"\x06Upload\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n" +
 	"\bvideo_id\x18\x02 \x01(\tR\bvideo_id\x12\x14\n" +
@@ -6967,7 +7165,26 @@ const file_streamgate_proto_rawDesc = "" +
 	"expires_at\x12\x1e\n" +
 	"\n" +
 	"upload_url\x18\b \x01(\tR\n" +
-	"upload_url\"i\n" +
+	"upload_url\x12\x1e\n" +
+	"\n" +
+	"source_url\x18\t \x01(\tR\n" +
+	"source_url\x12)\n" +
+	"\x05error\x18\n" +
+	" \x01(\v2\x13.streamgate.FailureR\x05error\"\xde\x01\n" +
+	"\x12FetchUploadRequest\x12\x1e\n" +
+	"\n" +
+	"source_url\x18\x01 \x01(\tR\n" +
+	"source_url\x12\x1a\n" +
+	"\bvideo_id\x18\x02 \x01(\tR\bvideo_id\x12\x14\n" +
+	"\x05title\x18\x03 \x01(\tR\x05title\x12\x16\n" +
+	"\x06public\x18\x04 \x01(\bR\x06public\x12\x18\n" +
+	"\aprofile\x18\x05 \x01(\tR\aprofile\x12\x1f\n" +
+	"\bpriority\x18\x06 \x01(\x05H\x00R\bpriority\x88\x01\x01\x12\x16\n" +
+	"\x06sha256\x18\a \x01(\tR\x06sha256B\v\n" +
+	"\t_priority\"%\n" +
+	"\x13DeleteUploadRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\x16\n" +
+	"\x14DeleteUploadResponse\"i\n" +
 	"\x13CreateUploadRequest\x12\x1a\n" +
 	"\bvideo_id\x18\x01 \x01(\tR\bvideo_id\x12\x1e\n" +
 	"\n" +
@@ -7404,10 +7621,12 @@ const file_streamgate_proto_rawDesc = "" +
 	"\n" +
 	"ListVideos\x12\x1d.streamgate.ListVideosRequest\x1a\x1e.streamgate.ListVideosResponse\"\x19\x82\xd3\xe4\x93\x02\x10\x12\x0e/api/v1/videos\x90\x02\x01\x12`\n" +
 	"\vUpdateVideo\x12\x1e.streamgate.UpdateVideoRequest\x1a\x11.streamgate.Video\"\x1e\x82\xd3\xe4\x93\x02\x18:\x01*2\x13/api/v1/videos/{id}\x12k\n" +
-	"\vDeleteVideo\x12\x1e.streamgate.DeleteVideoRequest\x1a\x1f.streamgate.DeleteVideoResponse\"\x1b\x82\xd3\xe4\x93\x02\x15*\x13/api/v1/videos/{id}2\xfe\x01\n" +
+	"\vDeleteVideo\x12\x1e.streamgate.DeleteVideoRequest\x1a\x1f.streamgate.DeleteVideoResponse\"\x1b\x82\xd3\xe4\x93\x02\x15*\x13/api/v1/videos/{id}2\xd2\x03\n" +
 	"\aUploads\x12C\n" +
-	"\fCreateUpload\x12\x1f.streamgate.CreateUploadRequest\x1a\x12.streamgate.Upload\x12B\n" +
-	"\tGetUpload\x12\x1c.streamgate.GetUploadRequest\x1a\x12.streamgate.Upload\"\x03\x90\x02\x01\x12j\n" +
+	"\fCreateUpload\x12\x1f.streamgate.CreateUploadRequest\x1a\x12.streamgate.Upload\x12^\n" +
+	"\tGetUpload\x12\x1c.streamgate.GetUploadRequest\x1a\x12.streamgate.Upload\"\x1f\x82\xd3\xe4\x93\x02\x16\x12\x14/api/v1/uploads/{id}\x90\x02\x01\x12c\n" +
+	"\vFetchUpload\x12\x1e.streamgate.FetchUploadRequest\x1a\x12.streamgate.Upload\" \x82\xd3\xe4\x93\x02\x1a:\x01*\"\x15/api/v1/uploads:fetch\x12Q\n" +
+	"\fDeleteUpload\x12\x1f.streamgate.DeleteUploadRequest\x1a .streamgate.DeleteUploadResponse\x12j\n" +
 	"\vListUploads\x12\x1e.streamgate.ListUploadsRequest\x1a\x1f.streamgate.ListUploadsResponse\"\x1a\x82\xd3\xe4\x93\x02\x11\x12\x0f/api/v1/uploads\x90\x02\x012\xd3\x13\n" +
 	"\n" +
 	"Transcoder\x12W\n" +
@@ -7495,7 +7714,7 @@ func file_streamgate_proto_rawDescGZIP() []byte {
 	return file_streamgate_proto_rawDescData
 }
 
-var file_streamgate_proto_msgTypes = make([]protoimpl.MessageInfo, 111)
+var file_streamgate_proto_msgTypes = make([]protoimpl.MessageInfo, 114)
 var file_streamgate_proto_goTypes = []any{
 	(*Failure)(nil),                 // 0: streamgate.Failure
 	(*Video)(nil),                   // 1: streamgate.Video
@@ -7513,300 +7732,308 @@ var file_streamgate_proto_goTypes = []any{
 	(*DeleteVideoRequest)(nil),      // 13: streamgate.DeleteVideoRequest
 	(*DeleteVideoResponse)(nil),     // 14: streamgate.DeleteVideoResponse
 	(*Upload)(nil),                  // 15: streamgate.Upload
-	(*CreateUploadRequest)(nil),     // 16: streamgate.CreateUploadRequest
-	(*GetUploadRequest)(nil),        // 17: streamgate.GetUploadRequest
-	(*ListUploadsRequest)(nil),      // 18: streamgate.ListUploadsRequest
-	(*ListUploadsResponse)(nil),     // 19: streamgate.ListUploadsResponse
-	(*Task)(nil),                    // 20: streamgate.Task
-	(*CreateTaskRequest)(nil),       // 21: streamgate.CreateTaskRequest
-	(*GetTaskRequest)(nil),          // 22: streamgate.GetTaskRequest
-	(*PauseTaskRequest)(nil),        // 23: streamgate.PauseTaskRequest
-	(*ResumeTaskRequest)(nil),       // 24: streamgate.ResumeTaskRequest
-	(*RetryTaskRequest)(nil),        // 25: streamgate.RetryTaskRequest
-	(*UpdateTaskRequest)(nil),       // 26: streamgate.UpdateTaskRequest
-	(*ListJobsRequest)(nil),         // 27: streamgate.ListJobsRequest
-	(*ListJobsResponse)(nil),        // 28: streamgate.ListJobsResponse
-	(*Job)(nil),                     // 29: streamgate.Job
-	(*Attempt)(nil),                 // 30: streamgate.Attempt
-	(*ChangeTasksRequest)(nil),      // 31: streamgate.ChangeTasksRequest
-	(*ChangeTasksResponse)(nil),     // 32: streamgate.ChangeTasksResponse
-	(*RefusedChange)(nil),           // 33: streamgate.RefusedChange
-	(*GetQueueRequest)(nil),         // 34: streamgate.GetQueueRequest
-	(*PauseQueueRequest)(nil),       // 35: streamgate.PauseQueueRequest
-	(*ResumeQueueRequest)(nil),      // 36: streamgate.ResumeQueueRequest
-	(*QueueState)(nil),              // 37: streamgate.QueueState
-	(*ListWorkersRequest)(nil),      // 38: streamgate.ListWorkersRequest
-	(*ListWorkersResponse)(nil),     // 39: streamgate.ListWorkersResponse
-	(*DrainWorkerRequest)(nil),      // 40: streamgate.DrainWorkerRequest
-	(*ResumeWorkerRequest)(nil),     // 41: streamgate.ResumeWorkerRequest
-	(*DrainTranscoderRequest)(nil),  // 42: streamgate.DrainTranscoderRequest
-	(*ResumeTranscoderRequest)(nil), // 43: streamgate.ResumeTranscoderRequest
-	(*Worker)(nil),                  // 44: streamgate.Worker
-	(*ListTasksRequest)(nil),        // 45: streamgate.ListTasksRequest
-	(*ListTasksResponse)(nil),       // 46: streamgate.ListTasksResponse
-	(*CancelTaskRequest)(nil),       // 47: streamgate.CancelTaskRequest
-	(*GetMetricsRequest)(nil),       // 48: streamgate.GetMetricsRequest
-	(*GetMetricsResponse)(nil),      // 49: streamgate.GetMetricsResponse
-	(*DemandRequest)(nil),           // 50: streamgate.DemandRequest
-	(*DemandResponse)(nil),          // 51: streamgate.DemandResponse
-	(*CreateNonceRequest)(nil),      // 52: streamgate.CreateNonceRequest
-	(*Nonce)(nil),                   // 53: streamgate.Nonce
-	(*Chain)(nil),                   // 54: streamgate.Chain
-	(*SignInRequest)(nil),           // 55: streamgate.SignInRequest
-	(*Login)(nil),                   // 56: streamgate.Login
-	(*SignOutRequest)(nil),          // 57: streamgate.SignOutRequest
-	(*SignOutResponse)(nil),         // 58: streamgate.SignOutResponse
-	(*GetLoginRequest)(nil),         // 59: streamgate.GetLoginRequest
-	(*VideoRule)(nil),               // 60: streamgate.VideoRule
-	(*SetVideoRuleRequest)(nil),     // 61: streamgate.SetVideoRuleRequest
-	(*GetVideoRuleRequest)(nil),     // 62: streamgate.GetVideoRuleRequest
-	(*DeleteVideoRuleRequest)(nil),  // 63: streamgate.DeleteVideoRuleRequest
-	(*DeleteVideoRuleResponse)(nil), // 64: streamgate.DeleteVideoRuleResponse
-	(*Rule)(nil),                    // 65: streamgate.Rule
-	(*PutRuleRequest)(nil),          // 66: streamgate.PutRuleRequest
-	(*GetRuleRequest)(nil),          // 67: streamgate.GetRuleRequest
-	(*ListRulesRequest)(nil),        // 68: streamgate.ListRulesRequest
-	(*ListRulesResponse)(nil),       // 69: streamgate.ListRulesResponse
-	(*DeleteRuleRequest)(nil),       // 70: streamgate.DeleteRuleRequest
-	(*DeleteRuleResponse)(nil),      // 71: streamgate.DeleteRuleResponse
-	(*SimulateRuleRequest)(nil),     // 72: streamgate.SimulateRuleRequest
-	(*CheckAccessRequest)(nil),      // 73: streamgate.CheckAccessRequest
-	(*Decision)(nil),                // 74: streamgate.Decision
-	(*RuleResult)(nil),              // 75: streamgate.RuleResult
-	(*CreateSessionRequest)(nil),    // 76: streamgate.CreateSessionRequest
-	(*Session)(nil),                 // 77: streamgate.Session
-	(*RenewSessionRequest)(nil),     // 78: streamgate.RenewSessionRequest
-	(*LeaveSessionRequest)(nil),     // 79: streamgate.LeaveSessionRequest
-	(*LeaveSessionResponse)(nil),    // 80: streamgate.LeaveSessionResponse
-	(*ListSessionsRequest)(nil),     // 81: streamgate.ListSessionsRequest
-	(*ListSessionsResponse)(nil),    // 82: streamgate.ListSessionsResponse
-	(*EndSessionRequest)(nil),       // 83: streamgate.EndSessionRequest
-	(*EndSessionResponse)(nil),      // 84: streamgate.EndSessionResponse
-	(*CreateCodesRequest)(nil),      // 85: streamgate.CreateCodesRequest
-	(*Codes)(nil),                   // 86: streamgate.Codes
-	(*DeleteCodesRequest)(nil),      // 87: streamgate.DeleteCodesRequest
-	(*DeleteCodesResponse)(nil),     // 88: streamgate.DeleteCodesResponse
-	(*Key)(nil),                     // 89: streamgate.Key
-	(*CreateKeyRequest)(nil),        // 90: streamgate.CreateKeyRequest
-	(*ListKeysRequest)(nil),         // 91: streamgate.ListKeysRequest
-	(*ListKeysResponse)(nil),        // 92: streamgate.ListKeysResponse
-	(*RevokeKeyRequest)(nil),        // 93: streamgate.RevokeKeyRequest
-	(*RevokeKeyResponse)(nil),       // 94: streamgate.RevokeKeyResponse
-	(*Webhook)(nil),                 // 95: streamgate.Webhook
-	(*CreateWebhookRequest)(nil),    // 96: streamgate.CreateWebhookRequest
-	(*GetWebhookRequest)(nil),       // 97: streamgate.GetWebhookRequest
-	(*ListWebhooksRequest)(nil),     // 98: streamgate.ListWebhooksRequest
-	(*ListWebhooksResponse)(nil),    // 99: streamgate.ListWebhooksResponse
-	(*UpdateWebhookRequest)(nil),    // 100: streamgate.UpdateWebhookRequest
-	(*DeleteWebhookRequest)(nil),    // 101: streamgate.DeleteWebhookRequest
-	(*DeleteWebhookResponse)(nil),   // 102: streamgate.DeleteWebhookResponse
-	(*RotateWebhookRequest)(nil),    // 103: streamgate.RotateWebhookRequest
-	(*TestWebhookRequest)(nil),      // 104: streamgate.TestWebhookRequest
-	(*Delivery)(nil),                // 105: streamgate.Delivery
-	(*ListDeliveriesRequest)(nil),   // 106: streamgate.ListDeliveriesRequest
-	(*ListDeliveriesResponse)(nil),  // 107: streamgate.ListDeliveriesResponse
-	(*RedeliverRequest)(nil),        // 108: streamgate.RedeliverRequest
-	(*GetNodeRequest)(nil),          // 109: streamgate.GetNodeRequest
-	(*Node)(nil),                    // 110: streamgate.Node
-	(*timestamppb.Timestamp)(nil),   // 111: google.protobuf.Timestamp
-	(*structpb.Struct)(nil),         // 112: google.protobuf.Struct
+	(*FetchUploadRequest)(nil),      // 16: streamgate.FetchUploadRequest
+	(*DeleteUploadRequest)(nil),     // 17: streamgate.DeleteUploadRequest
+	(*DeleteUploadResponse)(nil),    // 18: streamgate.DeleteUploadResponse
+	(*CreateUploadRequest)(nil),     // 19: streamgate.CreateUploadRequest
+	(*GetUploadRequest)(nil),        // 20: streamgate.GetUploadRequest
+	(*ListUploadsRequest)(nil),      // 21: streamgate.ListUploadsRequest
+	(*ListUploadsResponse)(nil),     // 22: streamgate.ListUploadsResponse
+	(*Task)(nil),                    // 23: streamgate.Task
+	(*CreateTaskRequest)(nil),       // 24: streamgate.CreateTaskRequest
+	(*GetTaskRequest)(nil),          // 25: streamgate.GetTaskRequest
+	(*PauseTaskRequest)(nil),        // 26: streamgate.PauseTaskRequest
+	(*ResumeTaskRequest)(nil),       // 27: streamgate.ResumeTaskRequest
+	(*RetryTaskRequest)(nil),        // 28: streamgate.RetryTaskRequest
+	(*UpdateTaskRequest)(nil),       // 29: streamgate.UpdateTaskRequest
+	(*ListJobsRequest)(nil),         // 30: streamgate.ListJobsRequest
+	(*ListJobsResponse)(nil),        // 31: streamgate.ListJobsResponse
+	(*Job)(nil),                     // 32: streamgate.Job
+	(*Attempt)(nil),                 // 33: streamgate.Attempt
+	(*ChangeTasksRequest)(nil),      // 34: streamgate.ChangeTasksRequest
+	(*ChangeTasksResponse)(nil),     // 35: streamgate.ChangeTasksResponse
+	(*RefusedChange)(nil),           // 36: streamgate.RefusedChange
+	(*GetQueueRequest)(nil),         // 37: streamgate.GetQueueRequest
+	(*PauseQueueRequest)(nil),       // 38: streamgate.PauseQueueRequest
+	(*ResumeQueueRequest)(nil),      // 39: streamgate.ResumeQueueRequest
+	(*QueueState)(nil),              // 40: streamgate.QueueState
+	(*ListWorkersRequest)(nil),      // 41: streamgate.ListWorkersRequest
+	(*ListWorkersResponse)(nil),     // 42: streamgate.ListWorkersResponse
+	(*DrainWorkerRequest)(nil),      // 43: streamgate.DrainWorkerRequest
+	(*ResumeWorkerRequest)(nil),     // 44: streamgate.ResumeWorkerRequest
+	(*DrainTranscoderRequest)(nil),  // 45: streamgate.DrainTranscoderRequest
+	(*ResumeTranscoderRequest)(nil), // 46: streamgate.ResumeTranscoderRequest
+	(*Worker)(nil),                  // 47: streamgate.Worker
+	(*ListTasksRequest)(nil),        // 48: streamgate.ListTasksRequest
+	(*ListTasksResponse)(nil),       // 49: streamgate.ListTasksResponse
+	(*CancelTaskRequest)(nil),       // 50: streamgate.CancelTaskRequest
+	(*GetMetricsRequest)(nil),       // 51: streamgate.GetMetricsRequest
+	(*GetMetricsResponse)(nil),      // 52: streamgate.GetMetricsResponse
+	(*DemandRequest)(nil),           // 53: streamgate.DemandRequest
+	(*DemandResponse)(nil),          // 54: streamgate.DemandResponse
+	(*CreateNonceRequest)(nil),      // 55: streamgate.CreateNonceRequest
+	(*Nonce)(nil),                   // 56: streamgate.Nonce
+	(*Chain)(nil),                   // 57: streamgate.Chain
+	(*SignInRequest)(nil),           // 58: streamgate.SignInRequest
+	(*Login)(nil),                   // 59: streamgate.Login
+	(*SignOutRequest)(nil),          // 60: streamgate.SignOutRequest
+	(*SignOutResponse)(nil),         // 61: streamgate.SignOutResponse
+	(*GetLoginRequest)(nil),         // 62: streamgate.GetLoginRequest
+	(*VideoRule)(nil),               // 63: streamgate.VideoRule
+	(*SetVideoRuleRequest)(nil),     // 64: streamgate.SetVideoRuleRequest
+	(*GetVideoRuleRequest)(nil),     // 65: streamgate.GetVideoRuleRequest
+	(*DeleteVideoRuleRequest)(nil),  // 66: streamgate.DeleteVideoRuleRequest
+	(*DeleteVideoRuleResponse)(nil), // 67: streamgate.DeleteVideoRuleResponse
+	(*Rule)(nil),                    // 68: streamgate.Rule
+	(*PutRuleRequest)(nil),          // 69: streamgate.PutRuleRequest
+	(*GetRuleRequest)(nil),          // 70: streamgate.GetRuleRequest
+	(*ListRulesRequest)(nil),        // 71: streamgate.ListRulesRequest
+	(*ListRulesResponse)(nil),       // 72: streamgate.ListRulesResponse
+	(*DeleteRuleRequest)(nil),       // 73: streamgate.DeleteRuleRequest
+	(*DeleteRuleResponse)(nil),      // 74: streamgate.DeleteRuleResponse
+	(*SimulateRuleRequest)(nil),     // 75: streamgate.SimulateRuleRequest
+	(*CheckAccessRequest)(nil),      // 76: streamgate.CheckAccessRequest
+	(*Decision)(nil),                // 77: streamgate.Decision
+	(*RuleResult)(nil),              // 78: streamgate.RuleResult
+	(*CreateSessionRequest)(nil),    // 79: streamgate.CreateSessionRequest
+	(*Session)(nil),                 // 80: streamgate.Session
+	(*RenewSessionRequest)(nil),     // 81: streamgate.RenewSessionRequest
+	(*LeaveSessionRequest)(nil),     // 82: streamgate.LeaveSessionRequest
+	(*LeaveSessionResponse)(nil),    // 83: streamgate.LeaveSessionResponse
+	(*ListSessionsRequest)(nil),     // 84: streamgate.ListSessionsRequest
+	(*ListSessionsResponse)(nil),    // 85: streamgate.ListSessionsResponse
+	(*EndSessionRequest)(nil),       // 86: streamgate.EndSessionRequest
+	(*EndSessionResponse)(nil),      // 87: streamgate.EndSessionResponse
+	(*CreateCodesRequest)(nil),      // 88: streamgate.CreateCodesRequest
+	(*Codes)(nil),                   // 89: streamgate.Codes
+	(*DeleteCodesRequest)(nil),      // 90: streamgate.DeleteCodesRequest
+	(*DeleteCodesResponse)(nil),     // 91: streamgate.DeleteCodesResponse
+	(*Key)(nil),                     // 92: streamgate.Key
+	(*CreateKeyRequest)(nil),        // 93: streamgate.CreateKeyRequest
+	(*ListKeysRequest)(nil),         // 94: streamgate.ListKeysRequest
+	(*ListKeysResponse)(nil),        // 95: streamgate.ListKeysResponse
+	(*RevokeKeyRequest)(nil),        // 96: streamgate.RevokeKeyRequest
+	(*RevokeKeyResponse)(nil),       // 97: streamgate.RevokeKeyResponse
+	(*Webhook)(nil),                 // 98: streamgate.Webhook
+	(*CreateWebhookRequest)(nil),    // 99: streamgate.CreateWebhookRequest
+	(*GetWebhookRequest)(nil),       // 100: streamgate.GetWebhookRequest
+	(*ListWebhooksRequest)(nil),     // 101: streamgate.ListWebhooksRequest
+	(*ListWebhooksResponse)(nil),    // 102: streamgate.ListWebhooksResponse
+	(*UpdateWebhookRequest)(nil),    // 103: streamgate.UpdateWebhookRequest
+	(*DeleteWebhookRequest)(nil),    // 104: streamgate.DeleteWebhookRequest
+	(*DeleteWebhookResponse)(nil),   // 105: streamgate.DeleteWebhookResponse
+	(*RotateWebhookRequest)(nil),    // 106: streamgate.RotateWebhookRequest
+	(*TestWebhookRequest)(nil),      // 107: streamgate.TestWebhookRequest
+	(*Delivery)(nil),                // 108: streamgate.Delivery
+	(*ListDeliveriesRequest)(nil),   // 109: streamgate.ListDeliveriesRequest
+	(*ListDeliveriesResponse)(nil),  // 110: streamgate.ListDeliveriesResponse
+	(*RedeliverRequest)(nil),        // 111: streamgate.RedeliverRequest
+	(*GetNodeRequest)(nil),          // 112: streamgate.GetNodeRequest
+	(*Node)(nil),                    // 113: streamgate.Node
+	(*timestamppb.Timestamp)(nil),   // 114: google.protobuf.Timestamp
+	(*structpb.Struct)(nil),         // 115: google.protobuf.Struct
 }
 var file_streamgate_proto_depIdxs = []int32{
-	111, // 0: streamgate.Video.created_at:type_name -> google.protobuf.Timestamp
-	111, // 1: streamgate.Video.updated_at:type_name -> google.protobuf.Timestamp
+	114, // 0: streamgate.Video.created_at:type_name -> google.protobuf.Timestamp
+	114, // 1: streamgate.Video.updated_at:type_name -> google.protobuf.Timestamp
 	3,   // 2: streamgate.Video.renditions:type_name -> streamgate.Rendition
 	0,   // 3: streamgate.Video.error:type_name -> streamgate.Failure
 	2,   // 4: streamgate.Video.made:type_name -> streamgate.Span
 	6,   // 5: streamgate.Cells.renditions:type_name -> streamgate.RenditionCells
 	7,   // 6: streamgate.RenditionCells.ready:type_name -> streamgate.SegmentRun
 	1,   // 7: streamgate.ListVideosResponse.videos:type_name -> streamgate.Video
-	111, // 8: streamgate.Upload.created_at:type_name -> google.protobuf.Timestamp
-	111, // 9: streamgate.Upload.expires_at:type_name -> google.protobuf.Timestamp
-	15,  // 10: streamgate.ListUploadsResponse.uploads:type_name -> streamgate.Upload
-	0,   // 11: streamgate.Task.error:type_name -> streamgate.Failure
-	111, // 12: streamgate.Task.created_at:type_name -> google.protobuf.Timestamp
-	111, // 13: streamgate.Task.started_at:type_name -> google.protobuf.Timestamp
-	111, // 14: streamgate.Task.finished_at:type_name -> google.protobuf.Timestamp
-	29,  // 15: streamgate.ListJobsResponse.jobs:type_name -> streamgate.Job
-	0,   // 16: streamgate.Job.error:type_name -> streamgate.Failure
-	30,  // 17: streamgate.Job.attempts:type_name -> streamgate.Attempt
-	111, // 18: streamgate.Attempt.started_at:type_name -> google.protobuf.Timestamp
-	111, // 19: streamgate.Attempt.finished_at:type_name -> google.protobuf.Timestamp
-	0,   // 20: streamgate.Attempt.error:type_name -> streamgate.Failure
-	33,  // 21: streamgate.ChangeTasksResponse.refused:type_name -> streamgate.RefusedChange
-	0,   // 22: streamgate.RefusedChange.error:type_name -> streamgate.Failure
-	44,  // 23: streamgate.ListWorkersResponse.workers:type_name -> streamgate.Worker
-	111, // 24: streamgate.Worker.started_at:type_name -> google.protobuf.Timestamp
-	20,  // 25: streamgate.ListTasksResponse.tasks:type_name -> streamgate.Task
-	111, // 26: streamgate.Nonce.expires_at:type_name -> google.protobuf.Timestamp
-	54,  // 27: streamgate.Nonce.chains:type_name -> streamgate.Chain
-	111, // 28: streamgate.Login.expires_at:type_name -> google.protobuf.Timestamp
-	112, // 29: streamgate.VideoRule.rule:type_name -> google.protobuf.Struct
-	112, // 30: streamgate.SetVideoRuleRequest.rule:type_name -> google.protobuf.Struct
-	112, // 31: streamgate.Rule.rule:type_name -> google.protobuf.Struct
-	111, // 32: streamgate.Rule.created_at:type_name -> google.protobuf.Timestamp
-	111, // 33: streamgate.Rule.updated_at:type_name -> google.protobuf.Timestamp
-	112, // 34: streamgate.PutRuleRequest.rule:type_name -> google.protobuf.Struct
-	65,  // 35: streamgate.ListRulesResponse.rules:type_name -> streamgate.Rule
-	112, // 36: streamgate.SimulateRuleRequest.rule:type_name -> google.protobuf.Struct
-	75,  // 37: streamgate.Decision.tree:type_name -> streamgate.RuleResult
-	111, // 38: streamgate.RuleResult.read_at:type_name -> google.protobuf.Timestamp
-	75,  // 39: streamgate.RuleResult.parts:type_name -> streamgate.RuleResult
-	111, // 40: streamgate.Session.expires_at:type_name -> google.protobuf.Timestamp
-	111, // 41: streamgate.Session.ends_at:type_name -> google.protobuf.Timestamp
-	0,   // 42: streamgate.Session.error:type_name -> streamgate.Failure
-	111, // 43: streamgate.Session.created_at:type_name -> google.protobuf.Timestamp
-	77,  // 44: streamgate.ListSessionsResponse.sessions:type_name -> streamgate.Session
-	111, // 45: streamgate.Key.created_at:type_name -> google.protobuf.Timestamp
-	89,  // 46: streamgate.ListKeysResponse.keys:type_name -> streamgate.Key
-	0,   // 47: streamgate.Webhook.failure:type_name -> streamgate.Failure
-	111, // 48: streamgate.Webhook.created_at:type_name -> google.protobuf.Timestamp
-	111, // 49: streamgate.Webhook.updated_at:type_name -> google.protobuf.Timestamp
-	111, // 50: streamgate.Webhook.failing_since:type_name -> google.protobuf.Timestamp
-	95,  // 51: streamgate.ListWebhooksResponse.webhooks:type_name -> streamgate.Webhook
-	111, // 52: streamgate.Delivery.next_attempt_at:type_name -> google.protobuf.Timestamp
-	111, // 53: streamgate.Delivery.created_at:type_name -> google.protobuf.Timestamp
-	111, // 54: streamgate.Delivery.finished_at:type_name -> google.protobuf.Timestamp
-	112, // 55: streamgate.Delivery.payload:type_name -> google.protobuf.Struct
-	105, // 56: streamgate.ListDeliveriesResponse.deliveries:type_name -> streamgate.Delivery
-	111, // 57: streamgate.Node.started_at:type_name -> google.protobuf.Timestamp
-	8,   // 58: streamgate.Library.CreateVideo:input_type -> streamgate.CreateVideoRequest
-	9,   // 59: streamgate.Library.GetVideo:input_type -> streamgate.GetVideoRequest
-	4,   // 60: streamgate.Library.GetCells:input_type -> streamgate.GetCellsRequest
-	10,  // 61: streamgate.Library.ListVideos:input_type -> streamgate.ListVideosRequest
-	12,  // 62: streamgate.Library.UpdateVideo:input_type -> streamgate.UpdateVideoRequest
-	13,  // 63: streamgate.Library.DeleteVideo:input_type -> streamgate.DeleteVideoRequest
-	16,  // 64: streamgate.Uploads.CreateUpload:input_type -> streamgate.CreateUploadRequest
-	17,  // 65: streamgate.Uploads.GetUpload:input_type -> streamgate.GetUploadRequest
-	18,  // 66: streamgate.Uploads.ListUploads:input_type -> streamgate.ListUploadsRequest
-	21,  // 67: streamgate.Transcoder.CreateTask:input_type -> streamgate.CreateTaskRequest
-	22,  // 68: streamgate.Transcoder.GetTask:input_type -> streamgate.GetTaskRequest
-	45,  // 69: streamgate.Transcoder.ListTasks:input_type -> streamgate.ListTasksRequest
-	47,  // 70: streamgate.Transcoder.CancelTask:input_type -> streamgate.CancelTaskRequest
-	23,  // 71: streamgate.Transcoder.PauseTask:input_type -> streamgate.PauseTaskRequest
-	24,  // 72: streamgate.Transcoder.ResumeTask:input_type -> streamgate.ResumeTaskRequest
-	25,  // 73: streamgate.Transcoder.RetryTask:input_type -> streamgate.RetryTaskRequest
-	26,  // 74: streamgate.Transcoder.UpdateTask:input_type -> streamgate.UpdateTaskRequest
-	27,  // 75: streamgate.Transcoder.ListJobs:input_type -> streamgate.ListJobsRequest
-	31,  // 76: streamgate.Transcoder.CancelTasks:input_type -> streamgate.ChangeTasksRequest
-	31,  // 77: streamgate.Transcoder.PauseTasks:input_type -> streamgate.ChangeTasksRequest
-	31,  // 78: streamgate.Transcoder.ResumeTasks:input_type -> streamgate.ChangeTasksRequest
-	31,  // 79: streamgate.Transcoder.RetryTasks:input_type -> streamgate.ChangeTasksRequest
-	31,  // 80: streamgate.Transcoder.PrioritiseTasks:input_type -> streamgate.ChangeTasksRequest
-	34,  // 81: streamgate.Transcoder.GetQueue:input_type -> streamgate.GetQueueRequest
-	35,  // 82: streamgate.Transcoder.PauseQueue:input_type -> streamgate.PauseQueueRequest
-	36,  // 83: streamgate.Transcoder.ResumeQueue:input_type -> streamgate.ResumeQueueRequest
-	38,  // 84: streamgate.Transcoder.ListWorkers:input_type -> streamgate.ListWorkersRequest
-	40,  // 85: streamgate.Transcoder.DrainWorker:input_type -> streamgate.DrainWorkerRequest
-	41,  // 86: streamgate.Transcoder.ResumeWorker:input_type -> streamgate.ResumeWorkerRequest
-	42,  // 87: streamgate.Transcoder.DrainTranscoder:input_type -> streamgate.DrainTranscoderRequest
-	43,  // 88: streamgate.Transcoder.ResumeTranscoder:input_type -> streamgate.ResumeTranscoderRequest
-	48,  // 89: streamgate.Transcoder.GetMetrics:input_type -> streamgate.GetMetricsRequest
-	50,  // 90: streamgate.Transcoder.Demand:input_type -> streamgate.DemandRequest
-	52,  // 91: streamgate.Access.CreateNonce:input_type -> streamgate.CreateNonceRequest
-	55,  // 92: streamgate.Access.SignIn:input_type -> streamgate.SignInRequest
-	57,  // 93: streamgate.Access.SignOut:input_type -> streamgate.SignOutRequest
-	59,  // 94: streamgate.Access.GetLogin:input_type -> streamgate.GetLoginRequest
-	61,  // 95: streamgate.Access.SetVideoRule:input_type -> streamgate.SetVideoRuleRequest
-	62,  // 96: streamgate.Access.GetVideoRule:input_type -> streamgate.GetVideoRuleRequest
-	63,  // 97: streamgate.Access.DeleteVideoRule:input_type -> streamgate.DeleteVideoRuleRequest
-	66,  // 98: streamgate.Access.PutRule:input_type -> streamgate.PutRuleRequest
-	67,  // 99: streamgate.Access.GetRule:input_type -> streamgate.GetRuleRequest
-	68,  // 100: streamgate.Access.ListRules:input_type -> streamgate.ListRulesRequest
-	70,  // 101: streamgate.Access.DeleteRule:input_type -> streamgate.DeleteRuleRequest
-	72,  // 102: streamgate.Access.SimulateRule:input_type -> streamgate.SimulateRuleRequest
-	73,  // 103: streamgate.Access.CheckAccess:input_type -> streamgate.CheckAccessRequest
-	76,  // 104: streamgate.Access.CreateSession:input_type -> streamgate.CreateSessionRequest
-	78,  // 105: streamgate.Access.RenewSession:input_type -> streamgate.RenewSessionRequest
-	79,  // 106: streamgate.Access.LeaveSession:input_type -> streamgate.LeaveSessionRequest
-	81,  // 107: streamgate.Access.ListSessions:input_type -> streamgate.ListSessionsRequest
-	83,  // 108: streamgate.Access.EndSession:input_type -> streamgate.EndSessionRequest
-	85,  // 109: streamgate.Access.CreateCodes:input_type -> streamgate.CreateCodesRequest
-	87,  // 110: streamgate.Access.DeleteCodes:input_type -> streamgate.DeleteCodesRequest
-	90,  // 111: streamgate.Access.CreateKey:input_type -> streamgate.CreateKeyRequest
-	91,  // 112: streamgate.Access.ListKeys:input_type -> streamgate.ListKeysRequest
-	93,  // 113: streamgate.Access.RevokeKey:input_type -> streamgate.RevokeKeyRequest
-	96,  // 114: streamgate.Webhooks.CreateWebhook:input_type -> streamgate.CreateWebhookRequest
-	97,  // 115: streamgate.Webhooks.GetWebhook:input_type -> streamgate.GetWebhookRequest
-	98,  // 116: streamgate.Webhooks.ListWebhooks:input_type -> streamgate.ListWebhooksRequest
-	100, // 117: streamgate.Webhooks.UpdateWebhook:input_type -> streamgate.UpdateWebhookRequest
-	101, // 118: streamgate.Webhooks.DeleteWebhook:input_type -> streamgate.DeleteWebhookRequest
-	103, // 119: streamgate.Webhooks.RotateWebhook:input_type -> streamgate.RotateWebhookRequest
-	104, // 120: streamgate.Webhooks.TestWebhook:input_type -> streamgate.TestWebhookRequest
-	106, // 121: streamgate.Webhooks.ListDeliveries:input_type -> streamgate.ListDeliveriesRequest
-	108, // 122: streamgate.Webhooks.Redeliver:input_type -> streamgate.RedeliverRequest
-	109, // 123: streamgate.Monitor.GetNode:input_type -> streamgate.GetNodeRequest
-	1,   // 124: streamgate.Library.CreateVideo:output_type -> streamgate.Video
-	1,   // 125: streamgate.Library.GetVideo:output_type -> streamgate.Video
-	5,   // 126: streamgate.Library.GetCells:output_type -> streamgate.Cells
-	11,  // 127: streamgate.Library.ListVideos:output_type -> streamgate.ListVideosResponse
-	1,   // 128: streamgate.Library.UpdateVideo:output_type -> streamgate.Video
-	14,  // 129: streamgate.Library.DeleteVideo:output_type -> streamgate.DeleteVideoResponse
-	15,  // 130: streamgate.Uploads.CreateUpload:output_type -> streamgate.Upload
-	15,  // 131: streamgate.Uploads.GetUpload:output_type -> streamgate.Upload
-	19,  // 132: streamgate.Uploads.ListUploads:output_type -> streamgate.ListUploadsResponse
-	20,  // 133: streamgate.Transcoder.CreateTask:output_type -> streamgate.Task
-	20,  // 134: streamgate.Transcoder.GetTask:output_type -> streamgate.Task
-	46,  // 135: streamgate.Transcoder.ListTasks:output_type -> streamgate.ListTasksResponse
-	20,  // 136: streamgate.Transcoder.CancelTask:output_type -> streamgate.Task
-	20,  // 137: streamgate.Transcoder.PauseTask:output_type -> streamgate.Task
-	20,  // 138: streamgate.Transcoder.ResumeTask:output_type -> streamgate.Task
-	20,  // 139: streamgate.Transcoder.RetryTask:output_type -> streamgate.Task
-	20,  // 140: streamgate.Transcoder.UpdateTask:output_type -> streamgate.Task
-	28,  // 141: streamgate.Transcoder.ListJobs:output_type -> streamgate.ListJobsResponse
-	32,  // 142: streamgate.Transcoder.CancelTasks:output_type -> streamgate.ChangeTasksResponse
-	32,  // 143: streamgate.Transcoder.PauseTasks:output_type -> streamgate.ChangeTasksResponse
-	32,  // 144: streamgate.Transcoder.ResumeTasks:output_type -> streamgate.ChangeTasksResponse
-	32,  // 145: streamgate.Transcoder.RetryTasks:output_type -> streamgate.ChangeTasksResponse
-	32,  // 146: streamgate.Transcoder.PrioritiseTasks:output_type -> streamgate.ChangeTasksResponse
-	37,  // 147: streamgate.Transcoder.GetQueue:output_type -> streamgate.QueueState
-	37,  // 148: streamgate.Transcoder.PauseQueue:output_type -> streamgate.QueueState
-	37,  // 149: streamgate.Transcoder.ResumeQueue:output_type -> streamgate.QueueState
-	39,  // 150: streamgate.Transcoder.ListWorkers:output_type -> streamgate.ListWorkersResponse
-	44,  // 151: streamgate.Transcoder.DrainWorker:output_type -> streamgate.Worker
-	44,  // 152: streamgate.Transcoder.ResumeWorker:output_type -> streamgate.Worker
-	39,  // 153: streamgate.Transcoder.DrainTranscoder:output_type -> streamgate.ListWorkersResponse
-	39,  // 154: streamgate.Transcoder.ResumeTranscoder:output_type -> streamgate.ListWorkersResponse
-	49,  // 155: streamgate.Transcoder.GetMetrics:output_type -> streamgate.GetMetricsResponse
-	51,  // 156: streamgate.Transcoder.Demand:output_type -> streamgate.DemandResponse
-	53,  // 157: streamgate.Access.CreateNonce:output_type -> streamgate.Nonce
-	56,  // 158: streamgate.Access.SignIn:output_type -> streamgate.Login
-	58,  // 159: streamgate.Access.SignOut:output_type -> streamgate.SignOutResponse
-	56,  // 160: streamgate.Access.GetLogin:output_type -> streamgate.Login
-	60,  // 161: streamgate.Access.SetVideoRule:output_type -> streamgate.VideoRule
-	60,  // 162: streamgate.Access.GetVideoRule:output_type -> streamgate.VideoRule
-	64,  // 163: streamgate.Access.DeleteVideoRule:output_type -> streamgate.DeleteVideoRuleResponse
-	65,  // 164: streamgate.Access.PutRule:output_type -> streamgate.Rule
-	65,  // 165: streamgate.Access.GetRule:output_type -> streamgate.Rule
-	69,  // 166: streamgate.Access.ListRules:output_type -> streamgate.ListRulesResponse
-	71,  // 167: streamgate.Access.DeleteRule:output_type -> streamgate.DeleteRuleResponse
-	74,  // 168: streamgate.Access.SimulateRule:output_type -> streamgate.Decision
-	74,  // 169: streamgate.Access.CheckAccess:output_type -> streamgate.Decision
-	77,  // 170: streamgate.Access.CreateSession:output_type -> streamgate.Session
-	77,  // 171: streamgate.Access.RenewSession:output_type -> streamgate.Session
-	80,  // 172: streamgate.Access.LeaveSession:output_type -> streamgate.LeaveSessionResponse
-	82,  // 173: streamgate.Access.ListSessions:output_type -> streamgate.ListSessionsResponse
-	84,  // 174: streamgate.Access.EndSession:output_type -> streamgate.EndSessionResponse
-	86,  // 175: streamgate.Access.CreateCodes:output_type -> streamgate.Codes
-	88,  // 176: streamgate.Access.DeleteCodes:output_type -> streamgate.DeleteCodesResponse
-	89,  // 177: streamgate.Access.CreateKey:output_type -> streamgate.Key
-	92,  // 178: streamgate.Access.ListKeys:output_type -> streamgate.ListKeysResponse
-	94,  // 179: streamgate.Access.RevokeKey:output_type -> streamgate.RevokeKeyResponse
-	95,  // 180: streamgate.Webhooks.CreateWebhook:output_type -> streamgate.Webhook
-	95,  // 181: streamgate.Webhooks.GetWebhook:output_type -> streamgate.Webhook
-	99,  // 182: streamgate.Webhooks.ListWebhooks:output_type -> streamgate.ListWebhooksResponse
-	95,  // 183: streamgate.Webhooks.UpdateWebhook:output_type -> streamgate.Webhook
-	102, // 184: streamgate.Webhooks.DeleteWebhook:output_type -> streamgate.DeleteWebhookResponse
-	95,  // 185: streamgate.Webhooks.RotateWebhook:output_type -> streamgate.Webhook
-	105, // 186: streamgate.Webhooks.TestWebhook:output_type -> streamgate.Delivery
-	107, // 187: streamgate.Webhooks.ListDeliveries:output_type -> streamgate.ListDeliveriesResponse
-	105, // 188: streamgate.Webhooks.Redeliver:output_type -> streamgate.Delivery
-	110, // 189: streamgate.Monitor.GetNode:output_type -> streamgate.Node
-	124, // [124:190] is the sub-list for method output_type
-	58,  // [58:124] is the sub-list for method input_type
-	58,  // [58:58] is the sub-list for extension type_name
-	58,  // [58:58] is the sub-list for extension extendee
-	0,   // [0:58] is the sub-list for field type_name
+	114, // 8: streamgate.Upload.created_at:type_name -> google.protobuf.Timestamp
+	114, // 9: streamgate.Upload.expires_at:type_name -> google.protobuf.Timestamp
+	0,   // 10: streamgate.Upload.error:type_name -> streamgate.Failure
+	15,  // 11: streamgate.ListUploadsResponse.uploads:type_name -> streamgate.Upload
+	0,   // 12: streamgate.Task.error:type_name -> streamgate.Failure
+	114, // 13: streamgate.Task.created_at:type_name -> google.protobuf.Timestamp
+	114, // 14: streamgate.Task.started_at:type_name -> google.protobuf.Timestamp
+	114, // 15: streamgate.Task.finished_at:type_name -> google.protobuf.Timestamp
+	32,  // 16: streamgate.ListJobsResponse.jobs:type_name -> streamgate.Job
+	0,   // 17: streamgate.Job.error:type_name -> streamgate.Failure
+	33,  // 18: streamgate.Job.attempts:type_name -> streamgate.Attempt
+	114, // 19: streamgate.Attempt.started_at:type_name -> google.protobuf.Timestamp
+	114, // 20: streamgate.Attempt.finished_at:type_name -> google.protobuf.Timestamp
+	0,   // 21: streamgate.Attempt.error:type_name -> streamgate.Failure
+	36,  // 22: streamgate.ChangeTasksResponse.refused:type_name -> streamgate.RefusedChange
+	0,   // 23: streamgate.RefusedChange.error:type_name -> streamgate.Failure
+	47,  // 24: streamgate.ListWorkersResponse.workers:type_name -> streamgate.Worker
+	114, // 25: streamgate.Worker.started_at:type_name -> google.protobuf.Timestamp
+	23,  // 26: streamgate.ListTasksResponse.tasks:type_name -> streamgate.Task
+	114, // 27: streamgate.Nonce.expires_at:type_name -> google.protobuf.Timestamp
+	57,  // 28: streamgate.Nonce.chains:type_name -> streamgate.Chain
+	114, // 29: streamgate.Login.expires_at:type_name -> google.protobuf.Timestamp
+	115, // 30: streamgate.VideoRule.rule:type_name -> google.protobuf.Struct
+	115, // 31: streamgate.SetVideoRuleRequest.rule:type_name -> google.protobuf.Struct
+	115, // 32: streamgate.Rule.rule:type_name -> google.protobuf.Struct
+	114, // 33: streamgate.Rule.created_at:type_name -> google.protobuf.Timestamp
+	114, // 34: streamgate.Rule.updated_at:type_name -> google.protobuf.Timestamp
+	115, // 35: streamgate.PutRuleRequest.rule:type_name -> google.protobuf.Struct
+	68,  // 36: streamgate.ListRulesResponse.rules:type_name -> streamgate.Rule
+	115, // 37: streamgate.SimulateRuleRequest.rule:type_name -> google.protobuf.Struct
+	78,  // 38: streamgate.Decision.tree:type_name -> streamgate.RuleResult
+	114, // 39: streamgate.RuleResult.read_at:type_name -> google.protobuf.Timestamp
+	78,  // 40: streamgate.RuleResult.parts:type_name -> streamgate.RuleResult
+	114, // 41: streamgate.Session.expires_at:type_name -> google.protobuf.Timestamp
+	114, // 42: streamgate.Session.ends_at:type_name -> google.protobuf.Timestamp
+	0,   // 43: streamgate.Session.error:type_name -> streamgate.Failure
+	114, // 44: streamgate.Session.created_at:type_name -> google.protobuf.Timestamp
+	80,  // 45: streamgate.ListSessionsResponse.sessions:type_name -> streamgate.Session
+	114, // 46: streamgate.Key.created_at:type_name -> google.protobuf.Timestamp
+	92,  // 47: streamgate.ListKeysResponse.keys:type_name -> streamgate.Key
+	0,   // 48: streamgate.Webhook.failure:type_name -> streamgate.Failure
+	114, // 49: streamgate.Webhook.created_at:type_name -> google.protobuf.Timestamp
+	114, // 50: streamgate.Webhook.updated_at:type_name -> google.protobuf.Timestamp
+	114, // 51: streamgate.Webhook.failing_since:type_name -> google.protobuf.Timestamp
+	98,  // 52: streamgate.ListWebhooksResponse.webhooks:type_name -> streamgate.Webhook
+	114, // 53: streamgate.Delivery.next_attempt_at:type_name -> google.protobuf.Timestamp
+	114, // 54: streamgate.Delivery.created_at:type_name -> google.protobuf.Timestamp
+	114, // 55: streamgate.Delivery.finished_at:type_name -> google.protobuf.Timestamp
+	115, // 56: streamgate.Delivery.payload:type_name -> google.protobuf.Struct
+	108, // 57: streamgate.ListDeliveriesResponse.deliveries:type_name -> streamgate.Delivery
+	114, // 58: streamgate.Node.started_at:type_name -> google.protobuf.Timestamp
+	8,   // 59: streamgate.Library.CreateVideo:input_type -> streamgate.CreateVideoRequest
+	9,   // 60: streamgate.Library.GetVideo:input_type -> streamgate.GetVideoRequest
+	4,   // 61: streamgate.Library.GetCells:input_type -> streamgate.GetCellsRequest
+	10,  // 62: streamgate.Library.ListVideos:input_type -> streamgate.ListVideosRequest
+	12,  // 63: streamgate.Library.UpdateVideo:input_type -> streamgate.UpdateVideoRequest
+	13,  // 64: streamgate.Library.DeleteVideo:input_type -> streamgate.DeleteVideoRequest
+	19,  // 65: streamgate.Uploads.CreateUpload:input_type -> streamgate.CreateUploadRequest
+	20,  // 66: streamgate.Uploads.GetUpload:input_type -> streamgate.GetUploadRequest
+	16,  // 67: streamgate.Uploads.FetchUpload:input_type -> streamgate.FetchUploadRequest
+	17,  // 68: streamgate.Uploads.DeleteUpload:input_type -> streamgate.DeleteUploadRequest
+	21,  // 69: streamgate.Uploads.ListUploads:input_type -> streamgate.ListUploadsRequest
+	24,  // 70: streamgate.Transcoder.CreateTask:input_type -> streamgate.CreateTaskRequest
+	25,  // 71: streamgate.Transcoder.GetTask:input_type -> streamgate.GetTaskRequest
+	48,  // 72: streamgate.Transcoder.ListTasks:input_type -> streamgate.ListTasksRequest
+	50,  // 73: streamgate.Transcoder.CancelTask:input_type -> streamgate.CancelTaskRequest
+	26,  // 74: streamgate.Transcoder.PauseTask:input_type -> streamgate.PauseTaskRequest
+	27,  // 75: streamgate.Transcoder.ResumeTask:input_type -> streamgate.ResumeTaskRequest
+	28,  // 76: streamgate.Transcoder.RetryTask:input_type -> streamgate.RetryTaskRequest
+	29,  // 77: streamgate.Transcoder.UpdateTask:input_type -> streamgate.UpdateTaskRequest
+	30,  // 78: streamgate.Transcoder.ListJobs:input_type -> streamgate.ListJobsRequest
+	34,  // 79: streamgate.Transcoder.CancelTasks:input_type -> streamgate.ChangeTasksRequest
+	34,  // 80: streamgate.Transcoder.PauseTasks:input_type -> streamgate.ChangeTasksRequest
+	34,  // 81: streamgate.Transcoder.ResumeTasks:input_type -> streamgate.ChangeTasksRequest
+	34,  // 82: streamgate.Transcoder.RetryTasks:input_type -> streamgate.ChangeTasksRequest
+	34,  // 83: streamgate.Transcoder.PrioritiseTasks:input_type -> streamgate.ChangeTasksRequest
+	37,  // 84: streamgate.Transcoder.GetQueue:input_type -> streamgate.GetQueueRequest
+	38,  // 85: streamgate.Transcoder.PauseQueue:input_type -> streamgate.PauseQueueRequest
+	39,  // 86: streamgate.Transcoder.ResumeQueue:input_type -> streamgate.ResumeQueueRequest
+	41,  // 87: streamgate.Transcoder.ListWorkers:input_type -> streamgate.ListWorkersRequest
+	43,  // 88: streamgate.Transcoder.DrainWorker:input_type -> streamgate.DrainWorkerRequest
+	44,  // 89: streamgate.Transcoder.ResumeWorker:input_type -> streamgate.ResumeWorkerRequest
+	45,  // 90: streamgate.Transcoder.DrainTranscoder:input_type -> streamgate.DrainTranscoderRequest
+	46,  // 91: streamgate.Transcoder.ResumeTranscoder:input_type -> streamgate.ResumeTranscoderRequest
+	51,  // 92: streamgate.Transcoder.GetMetrics:input_type -> streamgate.GetMetricsRequest
+	53,  // 93: streamgate.Transcoder.Demand:input_type -> streamgate.DemandRequest
+	55,  // 94: streamgate.Access.CreateNonce:input_type -> streamgate.CreateNonceRequest
+	58,  // 95: streamgate.Access.SignIn:input_type -> streamgate.SignInRequest
+	60,  // 96: streamgate.Access.SignOut:input_type -> streamgate.SignOutRequest
+	62,  // 97: streamgate.Access.GetLogin:input_type -> streamgate.GetLoginRequest
+	64,  // 98: streamgate.Access.SetVideoRule:input_type -> streamgate.SetVideoRuleRequest
+	65,  // 99: streamgate.Access.GetVideoRule:input_type -> streamgate.GetVideoRuleRequest
+	66,  // 100: streamgate.Access.DeleteVideoRule:input_type -> streamgate.DeleteVideoRuleRequest
+	69,  // 101: streamgate.Access.PutRule:input_type -> streamgate.PutRuleRequest
+	70,  // 102: streamgate.Access.GetRule:input_type -> streamgate.GetRuleRequest
+	71,  // 103: streamgate.Access.ListRules:input_type -> streamgate.ListRulesRequest
+	73,  // 104: streamgate.Access.DeleteRule:input_type -> streamgate.DeleteRuleRequest
+	75,  // 105: streamgate.Access.SimulateRule:input_type -> streamgate.SimulateRuleRequest
+	76,  // 106: streamgate.Access.CheckAccess:input_type -> streamgate.CheckAccessRequest
+	79,  // 107: streamgate.Access.CreateSession:input_type -> streamgate.CreateSessionRequest
+	81,  // 108: streamgate.Access.RenewSession:input_type -> streamgate.RenewSessionRequest
+	82,  // 109: streamgate.Access.LeaveSession:input_type -> streamgate.LeaveSessionRequest
+	84,  // 110: streamgate.Access.ListSessions:input_type -> streamgate.ListSessionsRequest
+	86,  // 111: streamgate.Access.EndSession:input_type -> streamgate.EndSessionRequest
+	88,  // 112: streamgate.Access.CreateCodes:input_type -> streamgate.CreateCodesRequest
+	90,  // 113: streamgate.Access.DeleteCodes:input_type -> streamgate.DeleteCodesRequest
+	93,  // 114: streamgate.Access.CreateKey:input_type -> streamgate.CreateKeyRequest
+	94,  // 115: streamgate.Access.ListKeys:input_type -> streamgate.ListKeysRequest
+	96,  // 116: streamgate.Access.RevokeKey:input_type -> streamgate.RevokeKeyRequest
+	99,  // 117: streamgate.Webhooks.CreateWebhook:input_type -> streamgate.CreateWebhookRequest
+	100, // 118: streamgate.Webhooks.GetWebhook:input_type -> streamgate.GetWebhookRequest
+	101, // 119: streamgate.Webhooks.ListWebhooks:input_type -> streamgate.ListWebhooksRequest
+	103, // 120: streamgate.Webhooks.UpdateWebhook:input_type -> streamgate.UpdateWebhookRequest
+	104, // 121: streamgate.Webhooks.DeleteWebhook:input_type -> streamgate.DeleteWebhookRequest
+	106, // 122: streamgate.Webhooks.RotateWebhook:input_type -> streamgate.RotateWebhookRequest
+	107, // 123: streamgate.Webhooks.TestWebhook:input_type -> streamgate.TestWebhookRequest
+	109, // 124: streamgate.Webhooks.ListDeliveries:input_type -> streamgate.ListDeliveriesRequest
+	111, // 125: streamgate.Webhooks.Redeliver:input_type -> streamgate.RedeliverRequest
+	112, // 126: streamgate.Monitor.GetNode:input_type -> streamgate.GetNodeRequest
+	1,   // 127: streamgate.Library.CreateVideo:output_type -> streamgate.Video
+	1,   // 128: streamgate.Library.GetVideo:output_type -> streamgate.Video
+	5,   // 129: streamgate.Library.GetCells:output_type -> streamgate.Cells
+	11,  // 130: streamgate.Library.ListVideos:output_type -> streamgate.ListVideosResponse
+	1,   // 131: streamgate.Library.UpdateVideo:output_type -> streamgate.Video
+	14,  // 132: streamgate.Library.DeleteVideo:output_type -> streamgate.DeleteVideoResponse
+	15,  // 133: streamgate.Uploads.CreateUpload:output_type -> streamgate.Upload
+	15,  // 134: streamgate.Uploads.GetUpload:output_type -> streamgate.Upload
+	15,  // 135: streamgate.Uploads.FetchUpload:output_type -> streamgate.Upload
+	18,  // 136: streamgate.Uploads.DeleteUpload:output_type -> streamgate.DeleteUploadResponse
+	22,  // 137: streamgate.Uploads.ListUploads:output_type -> streamgate.ListUploadsResponse
+	23,  // 138: streamgate.Transcoder.CreateTask:output_type -> streamgate.Task
+	23,  // 139: streamgate.Transcoder.GetTask:output_type -> streamgate.Task
+	49,  // 140: streamgate.Transcoder.ListTasks:output_type -> streamgate.ListTasksResponse
+	23,  // 141: streamgate.Transcoder.CancelTask:output_type -> streamgate.Task
+	23,  // 142: streamgate.Transcoder.PauseTask:output_type -> streamgate.Task
+	23,  // 143: streamgate.Transcoder.ResumeTask:output_type -> streamgate.Task
+	23,  // 144: streamgate.Transcoder.RetryTask:output_type -> streamgate.Task
+	23,  // 145: streamgate.Transcoder.UpdateTask:output_type -> streamgate.Task
+	31,  // 146: streamgate.Transcoder.ListJobs:output_type -> streamgate.ListJobsResponse
+	35,  // 147: streamgate.Transcoder.CancelTasks:output_type -> streamgate.ChangeTasksResponse
+	35,  // 148: streamgate.Transcoder.PauseTasks:output_type -> streamgate.ChangeTasksResponse
+	35,  // 149: streamgate.Transcoder.ResumeTasks:output_type -> streamgate.ChangeTasksResponse
+	35,  // 150: streamgate.Transcoder.RetryTasks:output_type -> streamgate.ChangeTasksResponse
+	35,  // 151: streamgate.Transcoder.PrioritiseTasks:output_type -> streamgate.ChangeTasksResponse
+	40,  // 152: streamgate.Transcoder.GetQueue:output_type -> streamgate.QueueState
+	40,  // 153: streamgate.Transcoder.PauseQueue:output_type -> streamgate.QueueState
+	40,  // 154: streamgate.Transcoder.ResumeQueue:output_type -> streamgate.QueueState
+	42,  // 155: streamgate.Transcoder.ListWorkers:output_type -> streamgate.ListWorkersResponse
+	47,  // 156: streamgate.Transcoder.DrainWorker:output_type -> streamgate.Worker
+	47,  // 157: streamgate.Transcoder.ResumeWorker:output_type -> streamgate.Worker
+	42,  // 158: streamgate.Transcoder.DrainTranscoder:output_type -> streamgate.ListWorkersResponse
+	42,  // 159: streamgate.Transcoder.ResumeTranscoder:output_type -> streamgate.ListWorkersResponse
+	52,  // 160: streamgate.Transcoder.GetMetrics:output_type -> streamgate.GetMetricsResponse
+	54,  // 161: streamgate.Transcoder.Demand:output_type -> streamgate.DemandResponse
+	56,  // 162: streamgate.Access.CreateNonce:output_type -> streamgate.Nonce
+	59,  // 163: streamgate.Access.SignIn:output_type -> streamgate.Login
+	61,  // 164: streamgate.Access.SignOut:output_type -> streamgate.SignOutResponse
+	59,  // 165: streamgate.Access.GetLogin:output_type -> streamgate.Login
+	63,  // 166: streamgate.Access.SetVideoRule:output_type -> streamgate.VideoRule
+	63,  // 167: streamgate.Access.GetVideoRule:output_type -> streamgate.VideoRule
+	67,  // 168: streamgate.Access.DeleteVideoRule:output_type -> streamgate.DeleteVideoRuleResponse
+	68,  // 169: streamgate.Access.PutRule:output_type -> streamgate.Rule
+	68,  // 170: streamgate.Access.GetRule:output_type -> streamgate.Rule
+	72,  // 171: streamgate.Access.ListRules:output_type -> streamgate.ListRulesResponse
+	74,  // 172: streamgate.Access.DeleteRule:output_type -> streamgate.DeleteRuleResponse
+	77,  // 173: streamgate.Access.SimulateRule:output_type -> streamgate.Decision
+	77,  // 174: streamgate.Access.CheckAccess:output_type -> streamgate.Decision
+	80,  // 175: streamgate.Access.CreateSession:output_type -> streamgate.Session
+	80,  // 176: streamgate.Access.RenewSession:output_type -> streamgate.Session
+	83,  // 177: streamgate.Access.LeaveSession:output_type -> streamgate.LeaveSessionResponse
+	85,  // 178: streamgate.Access.ListSessions:output_type -> streamgate.ListSessionsResponse
+	87,  // 179: streamgate.Access.EndSession:output_type -> streamgate.EndSessionResponse
+	89,  // 180: streamgate.Access.CreateCodes:output_type -> streamgate.Codes
+	91,  // 181: streamgate.Access.DeleteCodes:output_type -> streamgate.DeleteCodesResponse
+	92,  // 182: streamgate.Access.CreateKey:output_type -> streamgate.Key
+	95,  // 183: streamgate.Access.ListKeys:output_type -> streamgate.ListKeysResponse
+	97,  // 184: streamgate.Access.RevokeKey:output_type -> streamgate.RevokeKeyResponse
+	98,  // 185: streamgate.Webhooks.CreateWebhook:output_type -> streamgate.Webhook
+	98,  // 186: streamgate.Webhooks.GetWebhook:output_type -> streamgate.Webhook
+	102, // 187: streamgate.Webhooks.ListWebhooks:output_type -> streamgate.ListWebhooksResponse
+	98,  // 188: streamgate.Webhooks.UpdateWebhook:output_type -> streamgate.Webhook
+	105, // 189: streamgate.Webhooks.DeleteWebhook:output_type -> streamgate.DeleteWebhookResponse
+	98,  // 190: streamgate.Webhooks.RotateWebhook:output_type -> streamgate.Webhook
+	108, // 191: streamgate.Webhooks.TestWebhook:output_type -> streamgate.Delivery
+	110, // 192: streamgate.Webhooks.ListDeliveries:output_type -> streamgate.ListDeliveriesResponse
+	108, // 193: streamgate.Webhooks.Redeliver:output_type -> streamgate.Delivery
+	113, // 194: streamgate.Monitor.GetNode:output_type -> streamgate.Node
+	127, // [127:195] is the sub-list for method output_type
+	59,  // [59:127] is the sub-list for method input_type
+	59,  // [59:59] is the sub-list for extension type_name
+	59,  // [59:59] is the sub-list for extension extendee
+	0,   // [0:59] is the sub-list for field type_name
 }
 
 func init() { file_streamgate_proto_init() }
@@ -7816,22 +8043,23 @@ func file_streamgate_proto_init() {
 	}
 	file_streamgate_proto_msgTypes[8].OneofWrappers = []any{}
 	file_streamgate_proto_msgTypes[12].OneofWrappers = []any{}
-	file_streamgate_proto_msgTypes[20].OneofWrappers = []any{}
-	file_streamgate_proto_msgTypes[21].OneofWrappers = []any{}
-	file_streamgate_proto_msgTypes[26].OneofWrappers = []any{}
-	file_streamgate_proto_msgTypes[31].OneofWrappers = []any{}
-	file_streamgate_proto_msgTypes[37].OneofWrappers = []any{}
-	file_streamgate_proto_msgTypes[44].OneofWrappers = []any{}
-	file_streamgate_proto_msgTypes[49].OneofWrappers = []any{}
-	file_streamgate_proto_msgTypes[96].OneofWrappers = []any{}
-	file_streamgate_proto_msgTypes[100].OneofWrappers = []any{}
+	file_streamgate_proto_msgTypes[16].OneofWrappers = []any{}
+	file_streamgate_proto_msgTypes[23].OneofWrappers = []any{}
+	file_streamgate_proto_msgTypes[24].OneofWrappers = []any{}
+	file_streamgate_proto_msgTypes[29].OneofWrappers = []any{}
+	file_streamgate_proto_msgTypes[34].OneofWrappers = []any{}
+	file_streamgate_proto_msgTypes[40].OneofWrappers = []any{}
+	file_streamgate_proto_msgTypes[47].OneofWrappers = []any{}
+	file_streamgate_proto_msgTypes[52].OneofWrappers = []any{}
+	file_streamgate_proto_msgTypes[99].OneofWrappers = []any{}
+	file_streamgate_proto_msgTypes[103].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_streamgate_proto_rawDesc), len(file_streamgate_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   111,
+			NumMessages:   114,
 			NumExtensions: 0,
 			NumServices:   6,
 		},

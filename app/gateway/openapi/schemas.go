@@ -12,7 +12,7 @@ const schemaRef = "#/components/schemas/"
 var words = map[string][]any{
 	"streamgate.Video.state":            {"uploading", "processing", "playable", "ready", "failed"},
 	"streamgate.Task.state":             {"queued", "processing", "paused", "succeeded", "failed", "cancelled"},
-	"streamgate.Upload.state":           {"receiving", "complete", "expired"},
+	"streamgate.Upload.state":           {"receiving", "complete", "expired", "failed"},
 	"streamgate.Key.scope":              {"read", "uploader", "operator", "admin"},
 	"streamgate.CreateKeyRequest.scope": {"read", "uploader", "operator", "admin"},
 }
