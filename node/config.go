@@ -177,6 +177,18 @@ type Upload struct {
 	// does not fit is refused beforehand. Cells that are being made stop at
 	// half of it. Default: 1GiB.
 	MinFreeDisk Bytes `yaml:"min_free_disk"`
+	// Fetch brings sources from other servers.
+	Fetch Fetch `yaml:"fetch"`
+}
+
+// Fetch brings sources from other servers, at the word of whoever has a key with
+// scope uploader.
+type Fetch struct {
+	// AllowedNetworks are those that are not public and that sources may be
+	// fetched from all the same, like 10.1.0.0/16 or 192.168.0.7. Default: none.
+	AllowedNetworks []string `yaml:"allowed_networks"`
+	// Timeout bounds one fetch, all tries together. Default: 6h.
+	Timeout time.Duration `yaml:"timeout"`
 }
 
 // Streaming serves media to players.
@@ -356,7 +368,7 @@ func Default() *Config {
 			Profiles: map[string]media.Profile{rpc.DefaultProfile: media.DefaultProfile()},
 		},
 		CORS:      CORS{AllowedOrigins: []string{}},
-		Upload:    Upload{MaxSize: 50 << 30, ExpireAfter: 24 * time.Hour, MinFreeDisk: 1 << 30},
+		Upload:    Upload{MaxSize: 50 << 30, ExpireAfter: 24 * time.Hour, MinFreeDisk: 1 << 30, Fetch: Fetch{AllowedNetworks: []string{}, Timeout: 6 * time.Hour}},
 		Streaming: Streaming{SessionTTL: 4 * time.Hour, Hold: 9 * time.Second},
 		Access: Access{
 			TicketTTL: 2 * time.Minute, LoginTTL: 24 * time.Hour,

@@ -29,6 +29,8 @@ func (c *Config) Validate() error {
 	v.atLeast("upload.max_size", c.Upload.MaxSize, 1)
 	v.between("upload.expire_after", c.Upload.ExpireAfter, time.Minute, 365*24*time.Hour)
 	v.atLeast("upload.min_free_disk", c.Upload.MinFreeDisk, 0)
+	v.networks("upload.fetch.allowed_networks", c.Upload.Fetch.AllowedNetworks)
+	v.between("upload.fetch.timeout", c.Upload.Fetch.Timeout, time.Minute, 7*24*time.Hour)
 	v.between("streaming.session_ttl", c.Streaming.SessionTTL, time.Minute, 30*24*time.Hour)
 	v.between("streaming.hold", c.Streaming.Hold, 0, 9500*time.Millisecond)
 	c.Access.check(v)
@@ -67,11 +69,13 @@ func (g *APIGateway) check(v *checker) {
 			v.fault("api_gateway.public_url", g.PublicURL, "its path begins like one of the node's own; choose another, like https://example.org/videos")
 		}
 	}
-	for _, p := range g.TrustedProxies {
-		if _, err := netip.ParsePrefix(p); err != nil {
-			if _, err := netip.ParseAddr(p); err != nil {
-				v.fault("api_gateway.trusted_proxies", p, "write networks like 10.0.0.0/8 or addresses like 10.0.0.1")
-			}
+	v.networks("api_gateway.trusted_proxies", g.TrustedProxies)
+}
+
+func (v *checker) networks(key string, texts []string) {
+	for _, text := range texts {
+		if _, err := prefixes([]string{text}); err != nil {
+			v.fault(key, text, "write networks like 10.0.0.0/8 or addresses like 10.0.0.1")
 		}
 	}
 }

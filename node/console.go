@@ -37,6 +37,7 @@ func (k *Kernel) recorded() *Peers {
 	p := k.Peers
 	p.Library, p.Transcoder = k.audit.Library(p.Library), k.audit.Transcoder(p.Transcoder)
 	p.Webhooks, p.Alerts = k.audit.Webhooks(p.Webhooks), k.audit.Alerts(p.Alerts)
+	p.Uploads = k.audit.Uploads(p.Uploads)
 	p.Access = k.decisions.Access(k.audit.Access(p.Access))
 	return &p
 }

@@ -61,10 +61,13 @@ func (p *Peers) services() []gateway.Service {
 	}
 }
 
-// trustedProxies are the configured networks; an address is a network of one.
-func (g *APIGateway) trustedProxies() ([]netip.Prefix, error) {
+// trustedProxies are the configured networks.
+func (g *APIGateway) trustedProxies() ([]netip.Prefix, error) { return prefixes(g.TrustedProxies) }
+
+// prefixes reads networks; an address is a network of one.
+func prefixes(texts []string) ([]netip.Prefix, error) {
 	var out []netip.Prefix
-	for _, s := range g.TrustedProxies {
+	for _, s := range texts {
 		prefix, err := netip.ParsePrefix(s)
 		if err != nil {
 			addr, aerr := netip.ParseAddr(s)

@@ -22,7 +22,7 @@ const modulePath = "streamgate/"
 var layers = []string{"cmd", "node", "ui", "app", "store"}
 
 // shared are the packages of app that every service may import.
-var shared = []string{"app/rpc", "app/events", "app/media"}
+var shared = []string{"app/rpc", "app/events", "app/media", "app/egress"}
 
 // backends are imported only by node, by programs that measure them, and by tests.
 var backends = []string{

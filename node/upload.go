@@ -3,9 +3,13 @@ package node
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"path/filepath"
+	"slices"
 
+	"streamgate/app/egress"
+	"streamgate/app/rpc"
 	"streamgate/app/upload"
 )
 
@@ -16,9 +20,15 @@ func (u *uploads) Name() string { return "upload" }
 
 func (u *uploads) Start(ctx context.Context, k *Kernel) error {
 	cfg := &k.Config.Upload
+	networks, err := prefixes(cfg.Fetch.AllowedNetworks)
+	if err != nil {
+		return err
+	}
 	service, err := upload.New(upload.Config{
 		Catalog: k.Stores.Catalog, Objects: k.Stores.Objects, Bus: k.Bus, Transcoder: k.Peers.Transcoder,
 		Dir: filepath.Join(k.DataDir, "uploads"), MaxSize: int64(cfg.MaxSize), MinFree: int64(cfg.MinFreeDisk),
+		Access: func() rpc.AccessClient { return k.recorded().Access }, Profiles: slices.Sorted(maps.Keys(k.Config.Transcoder.Profiles)),
+		FetchFrom: egress.Policy{Allowed: networks}, FetchTimeout: cfg.Fetch.Timeout, Version: k.Version,
 		ExpireAfter: cfg.ExpireAfter, Log: k.Log.With("service", "upload"), Tracer: k.Tracer,
 	})
 	if err != nil {
@@ -35,6 +45,7 @@ func (u *uploads) Start(ctx context.Context, k *Kernel) error {
 	// would not wait for them, and clients resume.
 	context.AfterFunc(k.Draining(), service.Close)
 	k.Go("expire uploads", service.RunExpiry)
+	k.Go("fetch sources", service.RunFetches)
 	return nil
 }
 

@@ -134,6 +134,7 @@ const (
 	UploadReceiving UploadState = "receiving"
 	UploadComplete  UploadState = "complete" // all bytes are safe and handed over
 	UploadExpired   UploadState = "expired"  // abandoned; its bytes are gone
+	UploadFailed    UploadState = "failed"   // its fetch came to a bad end; its bytes are gone
 )
 
 // Upload is one transfer of a source file.
@@ -148,8 +149,24 @@ type Upload struct {
 	Partial    bool              `json:"partial,omitempty"`  // tus concatenation
 	Final      bool              `json:"final,omitempty"`
 	Parts      []string          `json:"parts,omitempty"` // upload ids, in order
+	Fetch      *Fetch            `json:"fetch,omitempty"` // nil: the bytes are sent to us
 	Created    time.Time         `json:"created"`
 	Expires    time.Time         `json:"expires"`
+}
+
+// Fetch is an upload whose bytes the node fetches from another server.
+type Fetch struct {
+	// URL may have a secret in its query: it is never shown, and "" once the
+	// fetch is over.
+	URL   string `json:"url,omitempty"`
+	Shown string `json:"shown"` // without the query
+	// Validator is what If-Range takes: the entity tag or date of the bytes that
+	// are here; "" if the server gave none.
+	Validator string    `json:"validator,omitempty"`
+	Begun     time.Time `json:"begun,omitzero"`
+	MadeVideo bool      `json:"made_video,omitempty"` // the video was made with it
+	Untitled  bool      `json:"untitled,omitempty"`   // the answer may still name the video
+	Failure   *Failure  `json:"failure,omitempty"`
 }
 
 // Row implements Record.

@@ -84,6 +84,27 @@ func isEmpty(m proto.Message) bool {
 	return reflect.ValueOf(m).IsNil() || proto.Size(m) == 0
 }
 
+// uploads records what its callers begin and give up over RPC.
+type uploads struct {
+	rpc.UploadsClient
+	log *Log
+}
+
+// Uploads returns the uploads with the changes recorded that do not come over tus.
+func (l *Log) Uploads(c rpc.UploadsClient) rpc.UploadsClient { return &uploads{c, l} }
+
+// FetchUpload implements rpc.UploadsClient.
+func (s *uploads) FetchUpload(ctx context.Context, req *rpc.FetchUploadRequest) (*rpc.Upload, error) {
+	return recorded(ctx, s.log, "upload.fetch", "", nil, func() (*rpc.Upload, error) { return s.UploadsClient.FetchUpload(ctx, req) })
+}
+
+// DeleteUpload implements rpc.UploadsClient.
+func (s *uploads) DeleteUpload(ctx context.Context, req *rpc.DeleteUploadRequest) (*rpc.DeleteUploadResponse, error) {
+	return recorded(ctx, s.log, "upload.delete", req.GetId(), nil, func() (*rpc.DeleteUploadResponse, error) {
+		return s.UploadsClient.DeleteUpload(ctx, req)
+	})
+}
+
 // library records what its callers change.
 type library struct {
 	rpc.LibraryClient

@@ -53,6 +53,7 @@ var (
 	UploadProgress  = Topic[Upload]{"upload.progress"}
 	UploadCompleted = Topic[Upload]{"upload.completed"}
 	UploadExpired   = Topic[Upload]{"upload.expired"}
+	UploadFailed    = Topic[Upload]{"upload.failed"} // a fetch
 
 	VideoChanged = Topic[Video]{"video.changed"}
 	VideoDeleted = Topic[Video]{"video.deleted"}
@@ -81,7 +82,7 @@ func Public() []string {
 // ForWebhooks are the topics that a webhook may choose.
 func ForWebhooks() []string {
 	return []string{
-		UploadCompleted.Subject, UploadExpired.Subject,
+		UploadCompleted.Subject, UploadExpired.Subject, UploadFailed.Subject,
 		TaskSubmitted.Subject, TaskCompleted.Subject, TaskFailed.Subject, TaskCancelled.Subject,
 		VideoPlayable.Subject, VideoReady.Subject, VideoFailed.Subject, VideoDeleted.Subject,
 		AccessDenied.Subject, SessionEnded.Subject, WebhookDisabled.Subject,
@@ -94,7 +95,7 @@ func PublicTypes() []string {
 	return []string{
 		TaskSubmitted.Subject, TaskStarted.Subject, TaskProgress.Subject, TaskCompleted.Subject, TaskFailed.Subject,
 		TaskRetried.Subject, TaskPaused.Subject, TaskResumed.Subject, TaskCancelled.Subject,
-		UploadProgress.Subject, UploadCompleted.Subject, UploadExpired.Subject,
+		UploadProgress.Subject, UploadCompleted.Subject, UploadExpired.Subject, UploadFailed.Subject,
 		VideoChanged.Subject, VideoPlayable.Subject, VideoReady.Subject, VideoFailed.Subject, VideoDeleted.Subject,
 		SessionEnded.Subject, RulesChanged.Subject, AccessDenied.Subject, WebhookDisabled.Subject,
 		AlertFiring.Subject, AlertResolved.Subject, AlertChanged.Subject,

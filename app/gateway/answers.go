@@ -53,6 +53,10 @@ func answerOf(procedure string, msg any) (status int, location string, secret bo
 		if t, ok := msg.(*rpc.Task); ok {
 			return http.StatusAccepted, "/api/v1/tasks/" + t.Id, false
 		}
+	case rpc.UploadsFetchUploadProcedure:
+		if u, ok := msg.(*rpc.Upload); ok {
+			return http.StatusAccepted, "/api/v1/uploads/" + u.Id, false
+		}
 	case rpc.WebhooksCreateWebhookProcedure:
 		if w, ok := msg.(*rpc.Webhook); ok {
 			return http.StatusCreated, "/api/v1/webhooks/" + w.Id, true

@@ -133,8 +133,13 @@ func New(cfg Config) (*Gateway, error) {
 	for pattern, h := range cfg.Mounts {
 		mux.Handle(pattern, h)
 	}
-	// Uploads are sent to their own handler; the list of them is REST.
+	// Uploads are sent to their own handler; the list of them, and what is known of
+	// one, is REST. HEAD is how tus asks.
 	mux.Handle("GET /api/v1/uploads", rest)
+	if tus := cfg.Mounts["/api/v1/uploads/"]; tus != nil {
+		mux.Handle("HEAD /api/v1/uploads/{id}", tus)
+		mux.Handle("GET /api/v1/uploads/{id}", rest)
+	}
 	e.routes.rest = rest.condition.routes.rest
 	for _, m := range mounts {
 		mux.Handle(m.path, m.handler)

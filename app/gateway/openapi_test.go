@@ -121,6 +121,8 @@ func answerMessage(m protoreflect.MethodDescriptor) any {
 		return &rpc.Video{}
 	case "Task":
 		return &rpc.Task{}
+	case "Upload":
+		return &rpc.Upload{}
 	case "Webhook":
 		return &rpc.Webhook{}
 	}

@@ -82,7 +82,7 @@ func (h *rest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // repeatable are the parameters that may be there more than once.
-var repeatable = []string{"vaults"}
+var repeatable = []string{"vaults", "name"}
 
 // checkQuery refuses what the transcoder would leave out or take without a
 // word: what cannot be read, what is there twice, and, beside a body, anything.

@@ -3,8 +3,6 @@ package library
 import (
 	"context"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"streamgate/app/events"
@@ -57,7 +55,7 @@ func (s *Service) reserve(ctx context.Context, v store.Video) (store.Video, erro
 
 func (s *Service) newVideo(req *rpc.CreateVideoRequest) (store.Video, error) {
 	v := store.Video{
-		ID: store.NewID(), State: store.VideoUploading, Public: req.Public, Profile: rpc.DefaultProfile, Created: now(),
+		ID: store.NewID(), State: store.VideoUploading, Public: req.Public, Created: now(),
 	}
 	v.Updated = v.Created
 	var err error
@@ -67,12 +65,8 @@ func (s *Service) newVideo(req *rpc.CreateVideoRequest) (store.Video, error) {
 	if v.Priority, err = rpc.Priority(req.Priority, rpc.DefaultPriority); err != nil {
 		return v, err
 	}
-	if req.Profile != "" {
-		if !slices.Contains(s.Profiles, req.Profile) {
-			return v, rpc.Invalid("unknown_profile", "There is no profile %q; there are: %s.",
-				req.Profile, strings.Join(s.Profiles, ", "))
-		}
-		v.Profile = req.Profile
+	if v.Profile, err = rpc.Profile(req.Profile, s.Profiles); err != nil {
+		return v, err
 	}
 	size := req.SizeBytes
 	if !(size >= 0 && size <= maxExactFloat) || size != float64(int64(size)) { // the first also catches NaN

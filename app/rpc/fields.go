@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -53,6 +54,21 @@ func Priority(given *int32, otherwise int) (int, error) {
 		return 0, Invalid("invalid_priority", "The priority is %d; it must be 0 to %d.", *given, MaxPriority)
 	}
 	return int(*given), nil
+}
+
+// Profile returns the profile that is given, or else the default one, which is
+// always among those there are; unknown_profile.
+func Profile(given string, known []string) (string, error) {
+	if given == "" || given == DefaultProfile {
+		return DefaultProfile, nil
+	}
+	if !slices.Contains(known, given) {
+		if !slices.Contains(known, DefaultProfile) {
+			known = append([]string{DefaultProfile}, known...)
+		}
+		return "", Invalid("unknown_profile", "There is no profile %q; there are: %s.", given, strings.Join(known, ", "))
+	}
+	return given, nil
 }
 
 // Page returns the query of a list's page; invalid_limit.

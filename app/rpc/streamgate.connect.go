@@ -68,6 +68,10 @@ const (
 	UploadsCreateUploadProcedure = "/streamgate.Uploads/CreateUpload"
 	// UploadsGetUploadProcedure is the fully-qualified name of the Uploads's GetUpload RPC.
 	UploadsGetUploadProcedure = "/streamgate.Uploads/GetUpload"
+	// UploadsFetchUploadProcedure is the fully-qualified name of the Uploads's FetchUpload RPC.
+	UploadsFetchUploadProcedure = "/streamgate.Uploads/FetchUpload"
+	// UploadsDeleteUploadProcedure is the fully-qualified name of the Uploads's DeleteUpload RPC.
+	UploadsDeleteUploadProcedure = "/streamgate.Uploads/DeleteUpload"
 	// UploadsListUploadsProcedure is the fully-qualified name of the Uploads's ListUploads RPC.
 	UploadsListUploadsProcedure = "/streamgate.Uploads/ListUploads"
 	// TranscoderCreateTaskProcedure is the fully-qualified name of the Transcoder's CreateTask RPC.
@@ -455,6 +459,14 @@ type UploadsClient interface {
 	CreateUpload(context.Context, *CreateUploadRequest) (*Upload, error)
 	// GetUpload returns the state of one upload. Scope: uploader.
 	GetUpload(context.Context, *GetUploadRequest) (*Upload, error)
+	// FetchUpload has the node fetch a source from another server, for a video
+	// that waits for its source or for a new one. It goes on when the connection
+	// breaks and when the node restarts; DELETE of the upload cancels it. Scope:
+	// uploader. Answers 202 with a Location.
+	FetchUpload(context.Context, *FetchUploadRequest) (*Upload, error)
+	// DeleteUpload gives up an upload that is not complete, as DELETE of its tus
+	// upload URL does. A video that was made with it goes too. Scope: uploader.
+	DeleteUpload(context.Context, *DeleteUploadRequest) (*DeleteUploadResponse, error)
 	// ListUploads returns unfinished uploads, newest first. Scope: operator.
 	ListUploads(context.Context, *ListUploadsRequest) (*ListUploadsResponse, error)
 }
@@ -483,6 +495,18 @@ func NewUploadsClient(httpClient connect.HTTPClient, baseURL string, opts ...con
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
+		fetchUpload: connect.NewClient[FetchUploadRequest, Upload](
+			httpClient,
+			baseURL+UploadsFetchUploadProcedure,
+			connect.WithSchema(uploadsMethods.ByName("FetchUpload")),
+			connect.WithClientOptions(opts...),
+		),
+		deleteUpload: connect.NewClient[DeleteUploadRequest, DeleteUploadResponse](
+			httpClient,
+			baseURL+UploadsDeleteUploadProcedure,
+			connect.WithSchema(uploadsMethods.ByName("DeleteUpload")),
+			connect.WithClientOptions(opts...),
+		),
 		listUploads: connect.NewClient[ListUploadsRequest, ListUploadsResponse](
 			httpClient,
 			baseURL+UploadsListUploadsProcedure,
@@ -497,6 +521,8 @@ func NewUploadsClient(httpClient connect.HTTPClient, baseURL string, opts ...con
 type uploadsClient struct {
 	createUpload *connect.Client[CreateUploadRequest, Upload]
 	getUpload    *connect.Client[GetUploadRequest, Upload]
+	fetchUpload  *connect.Client[FetchUploadRequest, Upload]
+	deleteUpload *connect.Client[DeleteUploadRequest, DeleteUploadResponse]
 	listUploads  *connect.Client[ListUploadsRequest, ListUploadsResponse]
 }
 
@@ -512,6 +538,24 @@ func (c *uploadsClient) CreateUpload(ctx context.Context, req *CreateUploadReque
 // GetUpload calls streamgate.Uploads.GetUpload.
 func (c *uploadsClient) GetUpload(ctx context.Context, req *GetUploadRequest) (*Upload, error) {
 	response, err := c.getUpload.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// FetchUpload calls streamgate.Uploads.FetchUpload.
+func (c *uploadsClient) FetchUpload(ctx context.Context, req *FetchUploadRequest) (*Upload, error) {
+	response, err := c.fetchUpload.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// DeleteUpload calls streamgate.Uploads.DeleteUpload.
+func (c *uploadsClient) DeleteUpload(ctx context.Context, req *DeleteUploadRequest) (*DeleteUploadResponse, error) {
+	response, err := c.deleteUpload.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -534,6 +578,14 @@ type UploadsHandler interface {
 	CreateUpload(context.Context, *CreateUploadRequest) (*Upload, error)
 	// GetUpload returns the state of one upload. Scope: uploader.
 	GetUpload(context.Context, *GetUploadRequest) (*Upload, error)
+	// FetchUpload has the node fetch a source from another server, for a video
+	// that waits for its source or for a new one. It goes on when the connection
+	// breaks and when the node restarts; DELETE of the upload cancels it. Scope:
+	// uploader. Answers 202 with a Location.
+	FetchUpload(context.Context, *FetchUploadRequest) (*Upload, error)
+	// DeleteUpload gives up an upload that is not complete, as DELETE of its tus
+	// upload URL does. A video that was made with it goes too. Scope: uploader.
+	DeleteUpload(context.Context, *DeleteUploadRequest) (*DeleteUploadResponse, error)
 	// ListUploads returns unfinished uploads, newest first. Scope: operator.
 	ListUploads(context.Context, *ListUploadsRequest) (*ListUploadsResponse, error)
 }
@@ -558,6 +610,18 @@ func NewUploadsHandler(svc UploadsHandler, opts ...connect.HandlerOption) (strin
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
+	uploadsFetchUploadHandler := connect.NewUnaryHandlerSimple(
+		UploadsFetchUploadProcedure,
+		svc.FetchUpload,
+		connect.WithSchema(uploadsMethods.ByName("FetchUpload")),
+		connect.WithHandlerOptions(opts...),
+	)
+	uploadsDeleteUploadHandler := connect.NewUnaryHandlerSimple(
+		UploadsDeleteUploadProcedure,
+		svc.DeleteUpload,
+		connect.WithSchema(uploadsMethods.ByName("DeleteUpload")),
+		connect.WithHandlerOptions(opts...),
+	)
 	uploadsListUploadsHandler := connect.NewUnaryHandlerSimple(
 		UploadsListUploadsProcedure,
 		svc.ListUploads,
@@ -571,6 +635,10 @@ func NewUploadsHandler(svc UploadsHandler, opts ...connect.HandlerOption) (strin
 			uploadsCreateUploadHandler.ServeHTTP(w, r)
 		case UploadsGetUploadProcedure:
 			uploadsGetUploadHandler.ServeHTTP(w, r)
+		case UploadsFetchUploadProcedure:
+			uploadsFetchUploadHandler.ServeHTTP(w, r)
+		case UploadsDeleteUploadProcedure:
+			uploadsDeleteUploadHandler.ServeHTTP(w, r)
 		case UploadsListUploadsProcedure:
 			uploadsListUploadsHandler.ServeHTTP(w, r)
 		default:
@@ -588,6 +656,14 @@ func (UnimplementedUploadsHandler) CreateUpload(context.Context, *CreateUploadRe
 
 func (UnimplementedUploadsHandler) GetUpload(context.Context, *GetUploadRequest) (*Upload, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("streamgate.Uploads.GetUpload is not implemented"))
+}
+
+func (UnimplementedUploadsHandler) FetchUpload(context.Context, *FetchUploadRequest) (*Upload, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("streamgate.Uploads.FetchUpload is not implemented"))
+}
+
+func (UnimplementedUploadsHandler) DeleteUpload(context.Context, *DeleteUploadRequest) (*DeleteUploadResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("streamgate.Uploads.DeleteUpload is not implemented"))
 }
 
 func (UnimplementedUploadsHandler) ListUploads(context.Context, *ListUploadsRequest) (*ListUploadsResponse, error) {

@@ -1166,7 +1166,7 @@ type Upload struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Id      string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	VideoId string                 `protobuf:"bytes,2,opt,name=video_id,proto3" json:"video_id,omitempty"`
-	// receiving, complete or expired.
+	// receiving, complete, expired or failed. Only what the node fetches fails.
 	State string `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`
 	// Bytes durably received.
 	Offset float64 `protobuf:"fixed64,4,opt,name=offset,proto3" json:"offset,omitempty"`
@@ -1174,8 +1174,12 @@ type Upload struct {
 	SizeBytes float64                `protobuf:"fixed64,5,opt,name=size_bytes,proto3" json:"size_bytes,omitempty"`
 	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=created_at,proto3" json:"created_at,omitempty"`
 	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=expires_at,proto3" json:"expires_at,omitempty"`
-	// The tus upload URL.
-	UploadUrl     string `protobuf:"bytes,8,opt,name=upload_url,proto3" json:"upload_url,omitempty"`
+	// The tus upload URL; what the node fetches takes no bytes there.
+	UploadUrl string `protobuf:"bytes,8,opt,name=upload_url,proto3" json:"upload_url,omitempty"`
+	// Where the node fetches it from, without the query; empty for other uploads.
+	SourceUrl string `protobuf:"bytes,9,opt,name=source_url,proto3" json:"source_url,omitempty"`
+	// Why the fetch failed, if it did.
+	Error         *Failure `protobuf:"bytes,10,opt,name=error,proto3" json:"error,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1266,6 +1270,200 @@ func (x *Upload) GetUploadUrl() string {
 	return ""
 }
 
+func (x *Upload) GetSourceUrl() string {
+	if x != nil {
+		return x.SourceUrl
+	}
+	return ""
+}
+
+func (x *Upload) GetError() *Failure {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+type FetchUploadRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// http or https, without user and password. The file itself: pages are
+	// refused, and HLS and DASH playlists are not followed.
+	SourceUrl string `protobuf:"bytes,1,opt,name=source_url,proto3" json:"source_url,omitempty"`
+	// The video that waits for this source. Empty: a new one is made, of which
+	// the fields below may say more.
+	VideoId string `protobuf:"bytes,2,opt,name=video_id,proto3" json:"video_id,omitempty"`
+	// Empty means the file's name.
+	Title  string `protobuf:"bytes,3,opt,name=title,proto3" json:"title,omitempty"`
+	Public bool   `protobuf:"varint,4,opt,name=public,proto3" json:"public,omitempty"`
+	// Empty means "default".
+	Profile string `protobuf:"bytes,5,opt,name=profile,proto3" json:"profile,omitempty"`
+	// 0 to 100; unset means 50.
+	Priority *int32 `protobuf:"varint,6,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
+	// Expected SHA-256 of the source, hex; a source that differs is refused.
+	Sha256        string `protobuf:"bytes,7,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FetchUploadRequest) Reset() {
+	*x = FetchUploadRequest{}
+	mi := &file_streamgate_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FetchUploadRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FetchUploadRequest) ProtoMessage() {}
+
+func (x *FetchUploadRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FetchUploadRequest.ProtoReflect.Descriptor instead.
+func (*FetchUploadRequest) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *FetchUploadRequest) GetSourceUrl() string {
+	if x != nil {
+		return x.SourceUrl
+	}
+	return ""
+}
+
+func (x *FetchUploadRequest) GetVideoId() string {
+	if x != nil {
+		return x.VideoId
+	}
+	return ""
+}
+
+func (x *FetchUploadRequest) GetTitle() string {
+	if x != nil {
+		return x.Title
+	}
+	return ""
+}
+
+func (x *FetchUploadRequest) GetPublic() bool {
+	if x != nil {
+		return x.Public
+	}
+	return false
+}
+
+func (x *FetchUploadRequest) GetProfile() string {
+	if x != nil {
+		return x.Profile
+	}
+	return ""
+}
+
+func (x *FetchUploadRequest) GetPriority() int32 {
+	if x != nil && x.Priority != nil {
+		return *x.Priority
+	}
+	return 0
+}
+
+func (x *FetchUploadRequest) GetSha256() string {
+	if x != nil {
+		return x.Sha256
+	}
+	return ""
+}
+
+type DeleteUploadRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteUploadRequest) Reset() {
+	*x = DeleteUploadRequest{}
+	mi := &file_streamgate_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteUploadRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteUploadRequest) ProtoMessage() {}
+
+func (x *DeleteUploadRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteUploadRequest.ProtoReflect.Descriptor instead.
+func (*DeleteUploadRequest) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *DeleteUploadRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type DeleteUploadResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteUploadResponse) Reset() {
+	*x = DeleteUploadResponse{}
+	mi := &file_streamgate_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteUploadResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteUploadResponse) ProtoMessage() {}
+
+func (x *DeleteUploadResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteUploadResponse.ProtoReflect.Descriptor instead.
+func (*DeleteUploadResponse) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{18}
+}
+
 type CreateUploadRequest struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	VideoId string                 `protobuf:"bytes,1,opt,name=video_id,proto3" json:"video_id,omitempty"`
@@ -1279,7 +1477,7 @@ type CreateUploadRequest struct {
 
 func (x *CreateUploadRequest) Reset() {
 	*x = CreateUploadRequest{}
-	mi := &file_streamgate_proto_msgTypes[16]
+	mi := &file_streamgate_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1291,7 +1489,7 @@ func (x *CreateUploadRequest) String() string {
 func (*CreateUploadRequest) ProtoMessage() {}
 
 func (x *CreateUploadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[16]
+	mi := &file_streamgate_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1304,7 +1502,7 @@ func (x *CreateUploadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateUploadRequest.ProtoReflect.Descriptor instead.
 func (*CreateUploadRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{16}
+	return file_streamgate_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *CreateUploadRequest) GetVideoId() string {
@@ -1337,7 +1535,7 @@ type GetUploadRequest struct {
 
 func (x *GetUploadRequest) Reset() {
 	*x = GetUploadRequest{}
-	mi := &file_streamgate_proto_msgTypes[17]
+	mi := &file_streamgate_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1349,7 +1547,7 @@ func (x *GetUploadRequest) String() string {
 func (*GetUploadRequest) ProtoMessage() {}
 
 func (x *GetUploadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[17]
+	mi := &file_streamgate_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1362,7 +1560,7 @@ func (x *GetUploadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetUploadRequest.ProtoReflect.Descriptor instead.
 func (*GetUploadRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{17}
+	return file_streamgate_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *GetUploadRequest) GetId() string {
@@ -1382,7 +1580,7 @@ type ListUploadsRequest struct {
 
 func (x *ListUploadsRequest) Reset() {
 	*x = ListUploadsRequest{}
-	mi := &file_streamgate_proto_msgTypes[18]
+	mi := &file_streamgate_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1394,7 +1592,7 @@ func (x *ListUploadsRequest) String() string {
 func (*ListUploadsRequest) ProtoMessage() {}
 
 func (x *ListUploadsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[18]
+	mi := &file_streamgate_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1407,7 +1605,7 @@ func (x *ListUploadsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUploadsRequest.ProtoReflect.Descriptor instead.
 func (*ListUploadsRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{18}
+	return file_streamgate_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListUploadsRequest) GetLimit() int32 {
@@ -1434,7 +1632,7 @@ type ListUploadsResponse struct {
 
 func (x *ListUploadsResponse) Reset() {
 	*x = ListUploadsResponse{}
-	mi := &file_streamgate_proto_msgTypes[19]
+	mi := &file_streamgate_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1446,7 +1644,7 @@ func (x *ListUploadsResponse) String() string {
 func (*ListUploadsResponse) ProtoMessage() {}
 
 func (x *ListUploadsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[19]
+	mi := &file_streamgate_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1459,7 +1657,7 @@ func (x *ListUploadsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUploadsResponse.ProtoReflect.Descriptor instead.
 func (*ListUploadsResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{19}
+	return file_streamgate_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListUploadsResponse) GetUploads() []*Upload {
@@ -1502,7 +1700,7 @@ type Task struct {
 
 func (x *Task) Reset() {
 	*x = Task{}
-	mi := &file_streamgate_proto_msgTypes[20]
+	mi := &file_streamgate_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1514,7 +1712,7 @@ func (x *Task) String() string {
 func (*Task) ProtoMessage() {}
 
 func (x *Task) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[20]
+	mi := &file_streamgate_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1527,7 +1725,7 @@ func (x *Task) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Task.ProtoReflect.Descriptor instead.
 func (*Task) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{20}
+	return file_streamgate_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Task) GetId() string {
@@ -1634,7 +1832,7 @@ type CreateTaskRequest struct {
 
 func (x *CreateTaskRequest) Reset() {
 	*x = CreateTaskRequest{}
-	mi := &file_streamgate_proto_msgTypes[21]
+	mi := &file_streamgate_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1646,7 +1844,7 @@ func (x *CreateTaskRequest) String() string {
 func (*CreateTaskRequest) ProtoMessage() {}
 
 func (x *CreateTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[21]
+	mi := &file_streamgate_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1659,7 +1857,7 @@ func (x *CreateTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTaskRequest.ProtoReflect.Descriptor instead.
 func (*CreateTaskRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{21}
+	return file_streamgate_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *CreateTaskRequest) GetVideoId() string {
@@ -1692,7 +1890,7 @@ type GetTaskRequest struct {
 
 func (x *GetTaskRequest) Reset() {
 	*x = GetTaskRequest{}
-	mi := &file_streamgate_proto_msgTypes[22]
+	mi := &file_streamgate_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1704,7 +1902,7 @@ func (x *GetTaskRequest) String() string {
 func (*GetTaskRequest) ProtoMessage() {}
 
 func (x *GetTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[22]
+	mi := &file_streamgate_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1717,7 +1915,7 @@ func (x *GetTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTaskRequest.ProtoReflect.Descriptor instead.
 func (*GetTaskRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{22}
+	return file_streamgate_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *GetTaskRequest) GetId() string {
@@ -1736,7 +1934,7 @@ type PauseTaskRequest struct {
 
 func (x *PauseTaskRequest) Reset() {
 	*x = PauseTaskRequest{}
-	mi := &file_streamgate_proto_msgTypes[23]
+	mi := &file_streamgate_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1748,7 +1946,7 @@ func (x *PauseTaskRequest) String() string {
 func (*PauseTaskRequest) ProtoMessage() {}
 
 func (x *PauseTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[23]
+	mi := &file_streamgate_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1761,7 +1959,7 @@ func (x *PauseTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseTaskRequest.ProtoReflect.Descriptor instead.
 func (*PauseTaskRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{23}
+	return file_streamgate_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *PauseTaskRequest) GetId() string {
@@ -1780,7 +1978,7 @@ type ResumeTaskRequest struct {
 
 func (x *ResumeTaskRequest) Reset() {
 	*x = ResumeTaskRequest{}
-	mi := &file_streamgate_proto_msgTypes[24]
+	mi := &file_streamgate_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1792,7 +1990,7 @@ func (x *ResumeTaskRequest) String() string {
 func (*ResumeTaskRequest) ProtoMessage() {}
 
 func (x *ResumeTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[24]
+	mi := &file_streamgate_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1805,7 +2003,7 @@ func (x *ResumeTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeTaskRequest.ProtoReflect.Descriptor instead.
 func (*ResumeTaskRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{24}
+	return file_streamgate_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ResumeTaskRequest) GetId() string {
@@ -1824,7 +2022,7 @@ type RetryTaskRequest struct {
 
 func (x *RetryTaskRequest) Reset() {
 	*x = RetryTaskRequest{}
-	mi := &file_streamgate_proto_msgTypes[25]
+	mi := &file_streamgate_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1836,7 +2034,7 @@ func (x *RetryTaskRequest) String() string {
 func (*RetryTaskRequest) ProtoMessage() {}
 
 func (x *RetryTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[25]
+	mi := &file_streamgate_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1849,7 +2047,7 @@ func (x *RetryTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryTaskRequest.ProtoReflect.Descriptor instead.
 func (*RetryTaskRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{25}
+	return file_streamgate_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *RetryTaskRequest) GetId() string {
@@ -1870,7 +2068,7 @@ type UpdateTaskRequest struct {
 
 func (x *UpdateTaskRequest) Reset() {
 	*x = UpdateTaskRequest{}
-	mi := &file_streamgate_proto_msgTypes[26]
+	mi := &file_streamgate_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1882,7 +2080,7 @@ func (x *UpdateTaskRequest) String() string {
 func (*UpdateTaskRequest) ProtoMessage() {}
 
 func (x *UpdateTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[26]
+	mi := &file_streamgate_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1895,7 +2093,7 @@ func (x *UpdateTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateTaskRequest.ProtoReflect.Descriptor instead.
 func (*UpdateTaskRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{26}
+	return file_streamgate_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *UpdateTaskRequest) GetId() string {
@@ -1921,7 +2119,7 @@ type ListJobsRequest struct {
 
 func (x *ListJobsRequest) Reset() {
 	*x = ListJobsRequest{}
-	mi := &file_streamgate_proto_msgTypes[27]
+	mi := &file_streamgate_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1933,7 +2131,7 @@ func (x *ListJobsRequest) String() string {
 func (*ListJobsRequest) ProtoMessage() {}
 
 func (x *ListJobsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[27]
+	mi := &file_streamgate_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1946,7 +2144,7 @@ func (x *ListJobsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJobsRequest.ProtoReflect.Descriptor instead.
 func (*ListJobsRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{27}
+	return file_streamgate_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListJobsRequest) GetTaskId() string {
@@ -1965,7 +2163,7 @@ type ListJobsResponse struct {
 
 func (x *ListJobsResponse) Reset() {
 	*x = ListJobsResponse{}
-	mi := &file_streamgate_proto_msgTypes[28]
+	mi := &file_streamgate_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1977,7 +2175,7 @@ func (x *ListJobsResponse) String() string {
 func (*ListJobsResponse) ProtoMessage() {}
 
 func (x *ListJobsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[28]
+	mi := &file_streamgate_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1990,7 +2188,7 @@ func (x *ListJobsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJobsResponse.ProtoReflect.Descriptor instead.
 func (*ListJobsResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{28}
+	return file_streamgate_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListJobsResponse) GetJobs() []*Job {
@@ -2028,7 +2226,7 @@ type Job struct {
 
 func (x *Job) Reset() {
 	*x = Job{}
-	mi := &file_streamgate_proto_msgTypes[29]
+	mi := &file_streamgate_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2040,7 +2238,7 @@ func (x *Job) String() string {
 func (*Job) ProtoMessage() {}
 
 func (x *Job) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[29]
+	mi := &file_streamgate_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2053,7 +2251,7 @@ func (x *Job) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Job.ProtoReflect.Descriptor instead.
 func (*Job) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{29}
+	return file_streamgate_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Job) GetId() string {
@@ -2147,7 +2345,7 @@ type Attempt struct {
 
 func (x *Attempt) Reset() {
 	*x = Attempt{}
-	mi := &file_streamgate_proto_msgTypes[30]
+	mi := &file_streamgate_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2159,7 +2357,7 @@ func (x *Attempt) String() string {
 func (*Attempt) ProtoMessage() {}
 
 func (x *Attempt) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[30]
+	mi := &file_streamgate_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2172,7 +2370,7 @@ func (x *Attempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attempt.ProtoReflect.Descriptor instead.
 func (*Attempt) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{30}
+	return file_streamgate_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Attempt) GetWorker() string {
@@ -2226,7 +2424,7 @@ type ChangeTasksRequest struct {
 
 func (x *ChangeTasksRequest) Reset() {
 	*x = ChangeTasksRequest{}
-	mi := &file_streamgate_proto_msgTypes[31]
+	mi := &file_streamgate_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2238,7 +2436,7 @@ func (x *ChangeTasksRequest) String() string {
 func (*ChangeTasksRequest) ProtoMessage() {}
 
 func (x *ChangeTasksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[31]
+	mi := &file_streamgate_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2251,7 +2449,7 @@ func (x *ChangeTasksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeTasksRequest.ProtoReflect.Descriptor instead.
 func (*ChangeTasksRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{31}
+	return file_streamgate_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ChangeTasksRequest) GetIds() []string {
@@ -2303,7 +2501,7 @@ type ChangeTasksResponse struct {
 
 func (x *ChangeTasksResponse) Reset() {
 	*x = ChangeTasksResponse{}
-	mi := &file_streamgate_proto_msgTypes[32]
+	mi := &file_streamgate_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2315,7 +2513,7 @@ func (x *ChangeTasksResponse) String() string {
 func (*ChangeTasksResponse) ProtoMessage() {}
 
 func (x *ChangeTasksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[32]
+	mi := &file_streamgate_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2328,7 +2526,7 @@ func (x *ChangeTasksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeTasksResponse.ProtoReflect.Descriptor instead.
 func (*ChangeTasksResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{32}
+	return file_streamgate_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ChangeTasksResponse) GetMatched() int32 {
@@ -2369,7 +2567,7 @@ type RefusedChange struct {
 
 func (x *RefusedChange) Reset() {
 	*x = RefusedChange{}
-	mi := &file_streamgate_proto_msgTypes[33]
+	mi := &file_streamgate_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2381,7 +2579,7 @@ func (x *RefusedChange) String() string {
 func (*RefusedChange) ProtoMessage() {}
 
 func (x *RefusedChange) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[33]
+	mi := &file_streamgate_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2394,7 +2592,7 @@ func (x *RefusedChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefusedChange.ProtoReflect.Descriptor instead.
 func (*RefusedChange) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{33}
+	return file_streamgate_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *RefusedChange) GetId() string {
@@ -2419,7 +2617,7 @@ type GetQueueRequest struct {
 
 func (x *GetQueueRequest) Reset() {
 	*x = GetQueueRequest{}
-	mi := &file_streamgate_proto_msgTypes[34]
+	mi := &file_streamgate_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2431,7 +2629,7 @@ func (x *GetQueueRequest) String() string {
 func (*GetQueueRequest) ProtoMessage() {}
 
 func (x *GetQueueRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[34]
+	mi := &file_streamgate_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2444,7 +2642,7 @@ func (x *GetQueueRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetQueueRequest.ProtoReflect.Descriptor instead.
 func (*GetQueueRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{34}
+	return file_streamgate_proto_rawDescGZIP(), []int{37}
 }
 
 type PauseQueueRequest struct {
@@ -2455,7 +2653,7 @@ type PauseQueueRequest struct {
 
 func (x *PauseQueueRequest) Reset() {
 	*x = PauseQueueRequest{}
-	mi := &file_streamgate_proto_msgTypes[35]
+	mi := &file_streamgate_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2467,7 +2665,7 @@ func (x *PauseQueueRequest) String() string {
 func (*PauseQueueRequest) ProtoMessage() {}
 
 func (x *PauseQueueRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[35]
+	mi := &file_streamgate_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2480,7 +2678,7 @@ func (x *PauseQueueRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseQueueRequest.ProtoReflect.Descriptor instead.
 func (*PauseQueueRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{35}
+	return file_streamgate_proto_rawDescGZIP(), []int{38}
 }
 
 type ResumeQueueRequest struct {
@@ -2491,7 +2689,7 @@ type ResumeQueueRequest struct {
 
 func (x *ResumeQueueRequest) Reset() {
 	*x = ResumeQueueRequest{}
-	mi := &file_streamgate_proto_msgTypes[36]
+	mi := &file_streamgate_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2503,7 +2701,7 @@ func (x *ResumeQueueRequest) String() string {
 func (*ResumeQueueRequest) ProtoMessage() {}
 
 func (x *ResumeQueueRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[36]
+	mi := &file_streamgate_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2516,7 +2714,7 @@ func (x *ResumeQueueRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeQueueRequest.ProtoReflect.Descriptor instead.
 func (*ResumeQueueRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{36}
+	return file_streamgate_proto_rawDescGZIP(), []int{39}
 }
 
 type QueueState struct {
@@ -2538,7 +2736,7 @@ type QueueState struct {
 
 func (x *QueueState) Reset() {
 	*x = QueueState{}
-	mi := &file_streamgate_proto_msgTypes[37]
+	mi := &file_streamgate_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2550,7 +2748,7 @@ func (x *QueueState) String() string {
 func (*QueueState) ProtoMessage() {}
 
 func (x *QueueState) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[37]
+	mi := &file_streamgate_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2563,7 +2761,7 @@ func (x *QueueState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueueState.ProtoReflect.Descriptor instead.
 func (*QueueState) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{37}
+	return file_streamgate_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *QueueState) GetPaused() bool {
@@ -2637,7 +2835,7 @@ type ListWorkersRequest struct {
 
 func (x *ListWorkersRequest) Reset() {
 	*x = ListWorkersRequest{}
-	mi := &file_streamgate_proto_msgTypes[38]
+	mi := &file_streamgate_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2649,7 +2847,7 @@ func (x *ListWorkersRequest) String() string {
 func (*ListWorkersRequest) ProtoMessage() {}
 
 func (x *ListWorkersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[38]
+	mi := &file_streamgate_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2662,7 +2860,7 @@ func (x *ListWorkersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWorkersRequest.ProtoReflect.Descriptor instead.
 func (*ListWorkersRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{38}
+	return file_streamgate_proto_rawDescGZIP(), []int{41}
 }
 
 type ListWorkersResponse struct {
@@ -2674,7 +2872,7 @@ type ListWorkersResponse struct {
 
 func (x *ListWorkersResponse) Reset() {
 	*x = ListWorkersResponse{}
-	mi := &file_streamgate_proto_msgTypes[39]
+	mi := &file_streamgate_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2686,7 +2884,7 @@ func (x *ListWorkersResponse) String() string {
 func (*ListWorkersResponse) ProtoMessage() {}
 
 func (x *ListWorkersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[39]
+	mi := &file_streamgate_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2699,7 +2897,7 @@ func (x *ListWorkersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWorkersResponse.ProtoReflect.Descriptor instead.
 func (*ListWorkersResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{39}
+	return file_streamgate_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ListWorkersResponse) GetWorkers() []*Worker {
@@ -2718,7 +2916,7 @@ type DrainWorkerRequest struct {
 
 func (x *DrainWorkerRequest) Reset() {
 	*x = DrainWorkerRequest{}
-	mi := &file_streamgate_proto_msgTypes[40]
+	mi := &file_streamgate_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2730,7 +2928,7 @@ func (x *DrainWorkerRequest) String() string {
 func (*DrainWorkerRequest) ProtoMessage() {}
 
 func (x *DrainWorkerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[40]
+	mi := &file_streamgate_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2743,7 +2941,7 @@ func (x *DrainWorkerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainWorkerRequest.ProtoReflect.Descriptor instead.
 func (*DrainWorkerRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{40}
+	return file_streamgate_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *DrainWorkerRequest) GetId() string {
@@ -2762,7 +2960,7 @@ type ResumeWorkerRequest struct {
 
 func (x *ResumeWorkerRequest) Reset() {
 	*x = ResumeWorkerRequest{}
-	mi := &file_streamgate_proto_msgTypes[41]
+	mi := &file_streamgate_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2774,7 +2972,7 @@ func (x *ResumeWorkerRequest) String() string {
 func (*ResumeWorkerRequest) ProtoMessage() {}
 
 func (x *ResumeWorkerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[41]
+	mi := &file_streamgate_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2787,7 +2985,7 @@ func (x *ResumeWorkerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeWorkerRequest.ProtoReflect.Descriptor instead.
 func (*ResumeWorkerRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{41}
+	return file_streamgate_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ResumeWorkerRequest) GetId() string {
@@ -2805,7 +3003,7 @@ type DrainTranscoderRequest struct {
 
 func (x *DrainTranscoderRequest) Reset() {
 	*x = DrainTranscoderRequest{}
-	mi := &file_streamgate_proto_msgTypes[42]
+	mi := &file_streamgate_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2817,7 +3015,7 @@ func (x *DrainTranscoderRequest) String() string {
 func (*DrainTranscoderRequest) ProtoMessage() {}
 
 func (x *DrainTranscoderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[42]
+	mi := &file_streamgate_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2830,7 +3028,7 @@ func (x *DrainTranscoderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainTranscoderRequest.ProtoReflect.Descriptor instead.
 func (*DrainTranscoderRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{42}
+	return file_streamgate_proto_rawDescGZIP(), []int{45}
 }
 
 type ResumeTranscoderRequest struct {
@@ -2841,7 +3039,7 @@ type ResumeTranscoderRequest struct {
 
 func (x *ResumeTranscoderRequest) Reset() {
 	*x = ResumeTranscoderRequest{}
-	mi := &file_streamgate_proto_msgTypes[43]
+	mi := &file_streamgate_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2853,7 +3051,7 @@ func (x *ResumeTranscoderRequest) String() string {
 func (*ResumeTranscoderRequest) ProtoMessage() {}
 
 func (x *ResumeTranscoderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[43]
+	mi := &file_streamgate_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2866,7 +3064,7 @@ func (x *ResumeTranscoderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeTranscoderRequest.ProtoReflect.Descriptor instead.
 func (*ResumeTranscoderRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{43}
+	return file_streamgate_proto_rawDescGZIP(), []int{46}
 }
 
 // Worker runs one job at a time.
@@ -2906,7 +3104,7 @@ type Worker struct {
 
 func (x *Worker) Reset() {
 	*x = Worker{}
-	mi := &file_streamgate_proto_msgTypes[44]
+	mi := &file_streamgate_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2918,7 +3116,7 @@ func (x *Worker) String() string {
 func (*Worker) ProtoMessage() {}
 
 func (x *Worker) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[44]
+	mi := &file_streamgate_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2931,7 +3129,7 @@ func (x *Worker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Worker.ProtoReflect.Descriptor instead.
 func (*Worker) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{44}
+	return file_streamgate_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Worker) GetId() string {
@@ -3080,7 +3278,7 @@ type ListTasksRequest struct {
 
 func (x *ListTasksRequest) Reset() {
 	*x = ListTasksRequest{}
-	mi := &file_streamgate_proto_msgTypes[45]
+	mi := &file_streamgate_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3092,7 +3290,7 @@ func (x *ListTasksRequest) String() string {
 func (*ListTasksRequest) ProtoMessage() {}
 
 func (x *ListTasksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[45]
+	mi := &file_streamgate_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3105,7 +3303,7 @@ func (x *ListTasksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTasksRequest.ProtoReflect.Descriptor instead.
 func (*ListTasksRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{45}
+	return file_streamgate_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ListTasksRequest) GetLimit() int32 {
@@ -3146,7 +3344,7 @@ type ListTasksResponse struct {
 
 func (x *ListTasksResponse) Reset() {
 	*x = ListTasksResponse{}
-	mi := &file_streamgate_proto_msgTypes[46]
+	mi := &file_streamgate_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3158,7 +3356,7 @@ func (x *ListTasksResponse) String() string {
 func (*ListTasksResponse) ProtoMessage() {}
 
 func (x *ListTasksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[46]
+	mi := &file_streamgate_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3171,7 +3369,7 @@ func (x *ListTasksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTasksResponse.ProtoReflect.Descriptor instead.
 func (*ListTasksResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{46}
+	return file_streamgate_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ListTasksResponse) GetTasks() []*Task {
@@ -3197,7 +3395,7 @@ type CancelTaskRequest struct {
 
 func (x *CancelTaskRequest) Reset() {
 	*x = CancelTaskRequest{}
-	mi := &file_streamgate_proto_msgTypes[47]
+	mi := &file_streamgate_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3209,7 +3407,7 @@ func (x *CancelTaskRequest) String() string {
 func (*CancelTaskRequest) ProtoMessage() {}
 
 func (x *CancelTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[47]
+	mi := &file_streamgate_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3222,7 +3420,7 @@ func (x *CancelTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelTaskRequest.ProtoReflect.Descriptor instead.
 func (*CancelTaskRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{47}
+	return file_streamgate_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *CancelTaskRequest) GetId() string {
@@ -3240,7 +3438,7 @@ type GetMetricsRequest struct {
 
 func (x *GetMetricsRequest) Reset() {
 	*x = GetMetricsRequest{}
-	mi := &file_streamgate_proto_msgTypes[48]
+	mi := &file_streamgate_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3252,7 +3450,7 @@ func (x *GetMetricsRequest) String() string {
 func (*GetMetricsRequest) ProtoMessage() {}
 
 func (x *GetMetricsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[48]
+	mi := &file_streamgate_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3265,7 +3463,7 @@ func (x *GetMetricsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMetricsRequest.ProtoReflect.Descriptor instead.
 func (*GetMetricsRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{48}
+	return file_streamgate_proto_rawDescGZIP(), []int{51}
 }
 
 // GetMetricsResponse uses optional fields so that zeros are printed too.
@@ -3286,7 +3484,7 @@ type GetMetricsResponse struct {
 
 func (x *GetMetricsResponse) Reset() {
 	*x = GetMetricsResponse{}
-	mi := &file_streamgate_proto_msgTypes[49]
+	mi := &file_streamgate_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3298,7 +3496,7 @@ func (x *GetMetricsResponse) String() string {
 func (*GetMetricsResponse) ProtoMessage() {}
 
 func (x *GetMetricsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[49]
+	mi := &file_streamgate_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3311,7 +3509,7 @@ func (x *GetMetricsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMetricsResponse.ProtoReflect.Descriptor instead.
 func (*GetMetricsResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{49}
+	return file_streamgate_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *GetMetricsResponse) GetTotalWorkers() int32 {
@@ -3375,7 +3573,7 @@ type DemandRequest struct {
 
 func (x *DemandRequest) Reset() {
 	*x = DemandRequest{}
-	mi := &file_streamgate_proto_msgTypes[50]
+	mi := &file_streamgate_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3387,7 +3585,7 @@ func (x *DemandRequest) String() string {
 func (*DemandRequest) ProtoMessage() {}
 
 func (x *DemandRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[50]
+	mi := &file_streamgate_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3400,7 +3598,7 @@ func (x *DemandRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DemandRequest.ProtoReflect.Descriptor instead.
 func (*DemandRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{50}
+	return file_streamgate_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *DemandRequest) GetVideoId() string {
@@ -3432,7 +3630,7 @@ type DemandResponse struct {
 
 func (x *DemandResponse) Reset() {
 	*x = DemandResponse{}
-	mi := &file_streamgate_proto_msgTypes[51]
+	mi := &file_streamgate_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3444,7 +3642,7 @@ func (x *DemandResponse) String() string {
 func (*DemandResponse) ProtoMessage() {}
 
 func (x *DemandResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[51]
+	mi := &file_streamgate_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3457,7 +3655,7 @@ func (x *DemandResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DemandResponse.ProtoReflect.Descriptor instead.
 func (*DemandResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{51}
+	return file_streamgate_proto_rawDescGZIP(), []int{54}
 }
 
 type CreateNonceRequest struct {
@@ -3468,7 +3666,7 @@ type CreateNonceRequest struct {
 
 func (x *CreateNonceRequest) Reset() {
 	*x = CreateNonceRequest{}
-	mi := &file_streamgate_proto_msgTypes[52]
+	mi := &file_streamgate_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3480,7 +3678,7 @@ func (x *CreateNonceRequest) String() string {
 func (*CreateNonceRequest) ProtoMessage() {}
 
 func (x *CreateNonceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[52]
+	mi := &file_streamgate_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3493,7 +3691,7 @@ func (x *CreateNonceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateNonceRequest.ProtoReflect.Descriptor instead.
 func (*CreateNonceRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{52}
+	return file_streamgate_proto_rawDescGZIP(), []int{55}
 }
 
 // Nonce is what a sign-in message must say.
@@ -3512,7 +3710,7 @@ type Nonce struct {
 
 func (x *Nonce) Reset() {
 	*x = Nonce{}
-	mi := &file_streamgate_proto_msgTypes[53]
+	mi := &file_streamgate_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3524,7 +3722,7 @@ func (x *Nonce) String() string {
 func (*Nonce) ProtoMessage() {}
 
 func (x *Nonce) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[53]
+	mi := &file_streamgate_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3537,7 +3735,7 @@ func (x *Nonce) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Nonce.ProtoReflect.Descriptor instead.
 func (*Nonce) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{53}
+	return file_streamgate_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *Nonce) GetNonce() string {
@@ -3585,7 +3783,7 @@ type Chain struct {
 
 func (x *Chain) Reset() {
 	*x = Chain{}
-	mi := &file_streamgate_proto_msgTypes[54]
+	mi := &file_streamgate_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3597,7 +3795,7 @@ func (x *Chain) String() string {
 func (*Chain) ProtoMessage() {}
 
 func (x *Chain) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[54]
+	mi := &file_streamgate_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3610,7 +3808,7 @@ func (x *Chain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Chain.ProtoReflect.Descriptor instead.
 func (*Chain) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{54}
+	return file_streamgate_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *Chain) GetId() float64 {
@@ -3640,7 +3838,7 @@ type SignInRequest struct {
 
 func (x *SignInRequest) Reset() {
 	*x = SignInRequest{}
-	mi := &file_streamgate_proto_msgTypes[55]
+	mi := &file_streamgate_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3652,7 +3850,7 @@ func (x *SignInRequest) String() string {
 func (*SignInRequest) ProtoMessage() {}
 
 func (x *SignInRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[55]
+	mi := &file_streamgate_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3665,7 +3863,7 @@ func (x *SignInRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignInRequest.ProtoReflect.Descriptor instead.
 func (*SignInRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{55}
+	return file_streamgate_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *SignInRequest) GetMessage() string {
@@ -3697,7 +3895,7 @@ type Login struct {
 
 func (x *Login) Reset() {
 	*x = Login{}
-	mi := &file_streamgate_proto_msgTypes[56]
+	mi := &file_streamgate_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3709,7 +3907,7 @@ func (x *Login) String() string {
 func (*Login) ProtoMessage() {}
 
 func (x *Login) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[56]
+	mi := &file_streamgate_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3722,7 +3920,7 @@ func (x *Login) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Login.ProtoReflect.Descriptor instead.
 func (*Login) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{56}
+	return file_streamgate_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *Login) GetWallet() string {
@@ -3761,7 +3959,7 @@ type SignOutRequest struct {
 
 func (x *SignOutRequest) Reset() {
 	*x = SignOutRequest{}
-	mi := &file_streamgate_proto_msgTypes[57]
+	mi := &file_streamgate_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3773,7 +3971,7 @@ func (x *SignOutRequest) String() string {
 func (*SignOutRequest) ProtoMessage() {}
 
 func (x *SignOutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[57]
+	mi := &file_streamgate_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3786,7 +3984,7 @@ func (x *SignOutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignOutRequest.ProtoReflect.Descriptor instead.
 func (*SignOutRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{57}
+	return file_streamgate_proto_rawDescGZIP(), []int{60}
 }
 
 type SignOutResponse struct {
@@ -3797,7 +3995,7 @@ type SignOutResponse struct {
 
 func (x *SignOutResponse) Reset() {
 	*x = SignOutResponse{}
-	mi := &file_streamgate_proto_msgTypes[58]
+	mi := &file_streamgate_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3809,7 +4007,7 @@ func (x *SignOutResponse) String() string {
 func (*SignOutResponse) ProtoMessage() {}
 
 func (x *SignOutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[58]
+	mi := &file_streamgate_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3822,7 +4020,7 @@ func (x *SignOutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignOutResponse.ProtoReflect.Descriptor instead.
 func (*SignOutResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{58}
+	return file_streamgate_proto_rawDescGZIP(), []int{61}
 }
 
 type GetLoginRequest struct {
@@ -3833,7 +4031,7 @@ type GetLoginRequest struct {
 
 func (x *GetLoginRequest) Reset() {
 	*x = GetLoginRequest{}
-	mi := &file_streamgate_proto_msgTypes[59]
+	mi := &file_streamgate_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3845,7 +4043,7 @@ func (x *GetLoginRequest) String() string {
 func (*GetLoginRequest) ProtoMessage() {}
 
 func (x *GetLoginRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[59]
+	mi := &file_streamgate_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3858,7 +4056,7 @@ func (x *GetLoginRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLoginRequest.ProtoReflect.Descriptor instead.
 func (*GetLoginRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{59}
+	return file_streamgate_proto_rawDescGZIP(), []int{62}
 }
 
 // VideoRule is the rule of a video.
@@ -3873,7 +4071,7 @@ type VideoRule struct {
 
 func (x *VideoRule) Reset() {
 	*x = VideoRule{}
-	mi := &file_streamgate_proto_msgTypes[60]
+	mi := &file_streamgate_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3885,7 +4083,7 @@ func (x *VideoRule) String() string {
 func (*VideoRule) ProtoMessage() {}
 
 func (x *VideoRule) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[60]
+	mi := &file_streamgate_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3898,7 +4096,7 @@ func (x *VideoRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VideoRule.ProtoReflect.Descriptor instead.
 func (*VideoRule) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{60}
+	return file_streamgate_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *VideoRule) GetVideoId() string {
@@ -3927,7 +4125,7 @@ type SetVideoRuleRequest struct {
 
 func (x *SetVideoRuleRequest) Reset() {
 	*x = SetVideoRuleRequest{}
-	mi := &file_streamgate_proto_msgTypes[61]
+	mi := &file_streamgate_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3939,7 +4137,7 @@ func (x *SetVideoRuleRequest) String() string {
 func (*SetVideoRuleRequest) ProtoMessage() {}
 
 func (x *SetVideoRuleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[61]
+	mi := &file_streamgate_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3952,7 +4150,7 @@ func (x *SetVideoRuleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetVideoRuleRequest.ProtoReflect.Descriptor instead.
 func (*SetVideoRuleRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{61}
+	return file_streamgate_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *SetVideoRuleRequest) GetVideoId() string {
@@ -3978,7 +4176,7 @@ type GetVideoRuleRequest struct {
 
 func (x *GetVideoRuleRequest) Reset() {
 	*x = GetVideoRuleRequest{}
-	mi := &file_streamgate_proto_msgTypes[62]
+	mi := &file_streamgate_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3990,7 +4188,7 @@ func (x *GetVideoRuleRequest) String() string {
 func (*GetVideoRuleRequest) ProtoMessage() {}
 
 func (x *GetVideoRuleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[62]
+	mi := &file_streamgate_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4003,7 +4201,7 @@ func (x *GetVideoRuleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVideoRuleRequest.ProtoReflect.Descriptor instead.
 func (*GetVideoRuleRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{62}
+	return file_streamgate_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *GetVideoRuleRequest) GetVideoId() string {
@@ -4022,7 +4220,7 @@ type DeleteVideoRuleRequest struct {
 
 func (x *DeleteVideoRuleRequest) Reset() {
 	*x = DeleteVideoRuleRequest{}
-	mi := &file_streamgate_proto_msgTypes[63]
+	mi := &file_streamgate_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4034,7 +4232,7 @@ func (x *DeleteVideoRuleRequest) String() string {
 func (*DeleteVideoRuleRequest) ProtoMessage() {}
 
 func (x *DeleteVideoRuleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[63]
+	mi := &file_streamgate_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4047,7 +4245,7 @@ func (x *DeleteVideoRuleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteVideoRuleRequest.ProtoReflect.Descriptor instead.
 func (*DeleteVideoRuleRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{63}
+	return file_streamgate_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *DeleteVideoRuleRequest) GetVideoId() string {
@@ -4065,7 +4263,7 @@ type DeleteVideoRuleResponse struct {
 
 func (x *DeleteVideoRuleResponse) Reset() {
 	*x = DeleteVideoRuleResponse{}
-	mi := &file_streamgate_proto_msgTypes[64]
+	mi := &file_streamgate_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4077,7 +4275,7 @@ func (x *DeleteVideoRuleResponse) String() string {
 func (*DeleteVideoRuleResponse) ProtoMessage() {}
 
 func (x *DeleteVideoRuleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[64]
+	mi := &file_streamgate_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4090,7 +4288,7 @@ func (x *DeleteVideoRuleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteVideoRuleResponse.ProtoReflect.Descriptor instead.
 func (*DeleteVideoRuleResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{64}
+	return file_streamgate_proto_rawDescGZIP(), []int{67}
 }
 
 // Rule is a named rule.
@@ -4107,7 +4305,7 @@ type Rule struct {
 
 func (x *Rule) Reset() {
 	*x = Rule{}
-	mi := &file_streamgate_proto_msgTypes[65]
+	mi := &file_streamgate_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4119,7 +4317,7 @@ func (x *Rule) String() string {
 func (*Rule) ProtoMessage() {}
 
 func (x *Rule) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[65]
+	mi := &file_streamgate_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4132,7 +4330,7 @@ func (x *Rule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rule.ProtoReflect.Descriptor instead.
 func (*Rule) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{65}
+	return file_streamgate_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *Rule) GetName() string {
@@ -4173,7 +4371,7 @@ type PutRuleRequest struct {
 
 func (x *PutRuleRequest) Reset() {
 	*x = PutRuleRequest{}
-	mi := &file_streamgate_proto_msgTypes[66]
+	mi := &file_streamgate_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4185,7 +4383,7 @@ func (x *PutRuleRequest) String() string {
 func (*PutRuleRequest) ProtoMessage() {}
 
 func (x *PutRuleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[66]
+	mi := &file_streamgate_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4198,7 +4396,7 @@ func (x *PutRuleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutRuleRequest.ProtoReflect.Descriptor instead.
 func (*PutRuleRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{66}
+	return file_streamgate_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *PutRuleRequest) GetName() string {
@@ -4224,7 +4422,7 @@ type GetRuleRequest struct {
 
 func (x *GetRuleRequest) Reset() {
 	*x = GetRuleRequest{}
-	mi := &file_streamgate_proto_msgTypes[67]
+	mi := &file_streamgate_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4236,7 +4434,7 @@ func (x *GetRuleRequest) String() string {
 func (*GetRuleRequest) ProtoMessage() {}
 
 func (x *GetRuleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[67]
+	mi := &file_streamgate_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4249,7 +4447,7 @@ func (x *GetRuleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRuleRequest.ProtoReflect.Descriptor instead.
 func (*GetRuleRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{67}
+	return file_streamgate_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *GetRuleRequest) GetName() string {
@@ -4270,7 +4468,7 @@ type ListRulesRequest struct {
 
 func (x *ListRulesRequest) Reset() {
 	*x = ListRulesRequest{}
-	mi := &file_streamgate_proto_msgTypes[68]
+	mi := &file_streamgate_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4282,7 +4480,7 @@ func (x *ListRulesRequest) String() string {
 func (*ListRulesRequest) ProtoMessage() {}
 
 func (x *ListRulesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[68]
+	mi := &file_streamgate_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4295,7 +4493,7 @@ func (x *ListRulesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRulesRequest.ProtoReflect.Descriptor instead.
 func (*ListRulesRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{68}
+	return file_streamgate_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *ListRulesRequest) GetLimit() int32 {
@@ -4322,7 +4520,7 @@ type ListRulesResponse struct {
 
 func (x *ListRulesResponse) Reset() {
 	*x = ListRulesResponse{}
-	mi := &file_streamgate_proto_msgTypes[69]
+	mi := &file_streamgate_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4334,7 +4532,7 @@ func (x *ListRulesResponse) String() string {
 func (*ListRulesResponse) ProtoMessage() {}
 
 func (x *ListRulesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[69]
+	mi := &file_streamgate_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4347,7 +4545,7 @@ func (x *ListRulesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRulesResponse.ProtoReflect.Descriptor instead.
 func (*ListRulesResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{69}
+	return file_streamgate_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *ListRulesResponse) GetRules() []*Rule {
@@ -4373,7 +4571,7 @@ type DeleteRuleRequest struct {
 
 func (x *DeleteRuleRequest) Reset() {
 	*x = DeleteRuleRequest{}
-	mi := &file_streamgate_proto_msgTypes[70]
+	mi := &file_streamgate_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4385,7 +4583,7 @@ func (x *DeleteRuleRequest) String() string {
 func (*DeleteRuleRequest) ProtoMessage() {}
 
 func (x *DeleteRuleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[70]
+	mi := &file_streamgate_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4398,7 +4596,7 @@ func (x *DeleteRuleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRuleRequest.ProtoReflect.Descriptor instead.
 func (*DeleteRuleRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{70}
+	return file_streamgate_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *DeleteRuleRequest) GetName() string {
@@ -4416,7 +4614,7 @@ type DeleteRuleResponse struct {
 
 func (x *DeleteRuleResponse) Reset() {
 	*x = DeleteRuleResponse{}
-	mi := &file_streamgate_proto_msgTypes[71]
+	mi := &file_streamgate_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4428,7 +4626,7 @@ func (x *DeleteRuleResponse) String() string {
 func (*DeleteRuleResponse) ProtoMessage() {}
 
 func (x *DeleteRuleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[71]
+	mi := &file_streamgate_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4441,7 +4639,7 @@ func (x *DeleteRuleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRuleResponse.ProtoReflect.Descriptor instead.
 func (*DeleteRuleResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{71}
+	return file_streamgate_proto_rawDescGZIP(), []int{74}
 }
 
 type SimulateRuleRequest struct {
@@ -4457,7 +4655,7 @@ type SimulateRuleRequest struct {
 
 func (x *SimulateRuleRequest) Reset() {
 	*x = SimulateRuleRequest{}
-	mi := &file_streamgate_proto_msgTypes[72]
+	mi := &file_streamgate_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4469,7 +4667,7 @@ func (x *SimulateRuleRequest) String() string {
 func (*SimulateRuleRequest) ProtoMessage() {}
 
 func (x *SimulateRuleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[72]
+	mi := &file_streamgate_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4482,7 +4680,7 @@ func (x *SimulateRuleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SimulateRuleRequest.ProtoReflect.Descriptor instead.
 func (*SimulateRuleRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{72}
+	return file_streamgate_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *SimulateRuleRequest) GetRule() *structpb.Struct {
@@ -4518,7 +4716,7 @@ type CheckAccessRequest struct {
 
 func (x *CheckAccessRequest) Reset() {
 	*x = CheckAccessRequest{}
-	mi := &file_streamgate_proto_msgTypes[73]
+	mi := &file_streamgate_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4530,7 +4728,7 @@ func (x *CheckAccessRequest) String() string {
 func (*CheckAccessRequest) ProtoMessage() {}
 
 func (x *CheckAccessRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[73]
+	mi := &file_streamgate_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4543,7 +4741,7 @@ func (x *CheckAccessRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckAccessRequest.ProtoReflect.Descriptor instead.
 func (*CheckAccessRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{73}
+	return file_streamgate_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *CheckAccessRequest) GetVideoId() string {
@@ -4587,7 +4785,7 @@ type Decision struct {
 
 func (x *Decision) Reset() {
 	*x = Decision{}
-	mi := &file_streamgate_proto_msgTypes[74]
+	mi := &file_streamgate_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4599,7 +4797,7 @@ func (x *Decision) String() string {
 func (*Decision) ProtoMessage() {}
 
 func (x *Decision) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[74]
+	mi := &file_streamgate_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4612,7 +4810,7 @@ func (x *Decision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Decision.ProtoReflect.Descriptor instead.
 func (*Decision) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{74}
+	return file_streamgate_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *Decision) GetAdmit() bool {
@@ -4688,7 +4886,7 @@ type RuleResult struct {
 
 func (x *RuleResult) Reset() {
 	*x = RuleResult{}
-	mi := &file_streamgate_proto_msgTypes[75]
+	mi := &file_streamgate_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4700,7 +4898,7 @@ func (x *RuleResult) String() string {
 func (*RuleResult) ProtoMessage() {}
 
 func (x *RuleResult) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[75]
+	mi := &file_streamgate_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4713,7 +4911,7 @@ func (x *RuleResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RuleResult.ProtoReflect.Descriptor instead.
 func (*RuleResult) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{75}
+	return file_streamgate_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *RuleResult) GetKind() string {
@@ -4833,7 +5031,7 @@ type CreateSessionRequest struct {
 
 func (x *CreateSessionRequest) Reset() {
 	*x = CreateSessionRequest{}
-	mi := &file_streamgate_proto_msgTypes[76]
+	mi := &file_streamgate_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4845,7 +5043,7 @@ func (x *CreateSessionRequest) String() string {
 func (*CreateSessionRequest) ProtoMessage() {}
 
 func (x *CreateSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[76]
+	mi := &file_streamgate_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4858,7 +5056,7 @@ func (x *CreateSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateSessionRequest.ProtoReflect.Descriptor instead.
 func (*CreateSessionRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{76}
+	return file_streamgate_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *CreateSessionRequest) GetVideoId() string {
@@ -4933,7 +5131,7 @@ type Session struct {
 
 func (x *Session) Reset() {
 	*x = Session{}
-	mi := &file_streamgate_proto_msgTypes[77]
+	mi := &file_streamgate_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4945,7 +5143,7 @@ func (x *Session) String() string {
 func (*Session) ProtoMessage() {}
 
 func (x *Session) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[77]
+	mi := &file_streamgate_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4958,7 +5156,7 @@ func (x *Session) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Session.ProtoReflect.Descriptor instead.
 func (*Session) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{77}
+	return file_streamgate_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *Session) GetId() string {
@@ -5061,7 +5259,7 @@ type RenewSessionRequest struct {
 
 func (x *RenewSessionRequest) Reset() {
 	*x = RenewSessionRequest{}
-	mi := &file_streamgate_proto_msgTypes[78]
+	mi := &file_streamgate_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5073,7 +5271,7 @@ func (x *RenewSessionRequest) String() string {
 func (*RenewSessionRequest) ProtoMessage() {}
 
 func (x *RenewSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[78]
+	mi := &file_streamgate_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5086,7 +5284,7 @@ func (x *RenewSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewSessionRequest.ProtoReflect.Descriptor instead.
 func (*RenewSessionRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{78}
+	return file_streamgate_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *RenewSessionRequest) GetToken() string {
@@ -5105,7 +5303,7 @@ type LeaveSessionRequest struct {
 
 func (x *LeaveSessionRequest) Reset() {
 	*x = LeaveSessionRequest{}
-	mi := &file_streamgate_proto_msgTypes[79]
+	mi := &file_streamgate_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5117,7 +5315,7 @@ func (x *LeaveSessionRequest) String() string {
 func (*LeaveSessionRequest) ProtoMessage() {}
 
 func (x *LeaveSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[79]
+	mi := &file_streamgate_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5130,7 +5328,7 @@ func (x *LeaveSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveSessionRequest.ProtoReflect.Descriptor instead.
 func (*LeaveSessionRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{79}
+	return file_streamgate_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *LeaveSessionRequest) GetToken() string {
@@ -5148,7 +5346,7 @@ type LeaveSessionResponse struct {
 
 func (x *LeaveSessionResponse) Reset() {
 	*x = LeaveSessionResponse{}
-	mi := &file_streamgate_proto_msgTypes[80]
+	mi := &file_streamgate_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5160,7 +5358,7 @@ func (x *LeaveSessionResponse) String() string {
 func (*LeaveSessionResponse) ProtoMessage() {}
 
 func (x *LeaveSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[80]
+	mi := &file_streamgate_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5173,7 +5371,7 @@ func (x *LeaveSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveSessionResponse.ProtoReflect.Descriptor instead.
 func (*LeaveSessionResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{80}
+	return file_streamgate_proto_rawDescGZIP(), []int{83}
 }
 
 type ListSessionsRequest struct {
@@ -5190,7 +5388,7 @@ type ListSessionsRequest struct {
 
 func (x *ListSessionsRequest) Reset() {
 	*x = ListSessionsRequest{}
-	mi := &file_streamgate_proto_msgTypes[81]
+	mi := &file_streamgate_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5202,7 +5400,7 @@ func (x *ListSessionsRequest) String() string {
 func (*ListSessionsRequest) ProtoMessage() {}
 
 func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[81]
+	mi := &file_streamgate_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5215,7 +5413,7 @@ func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsRequest.ProtoReflect.Descriptor instead.
 func (*ListSessionsRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{81}
+	return file_streamgate_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *ListSessionsRequest) GetLimit() int32 {
@@ -5256,7 +5454,7 @@ type ListSessionsResponse struct {
 
 func (x *ListSessionsResponse) Reset() {
 	*x = ListSessionsResponse{}
-	mi := &file_streamgate_proto_msgTypes[82]
+	mi := &file_streamgate_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5268,7 +5466,7 @@ func (x *ListSessionsResponse) String() string {
 func (*ListSessionsResponse) ProtoMessage() {}
 
 func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[82]
+	mi := &file_streamgate_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5281,7 +5479,7 @@ func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsResponse.ProtoReflect.Descriptor instead.
 func (*ListSessionsResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{82}
+	return file_streamgate_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *ListSessionsResponse) GetSessions() []*Session {
@@ -5307,7 +5505,7 @@ type EndSessionRequest struct {
 
 func (x *EndSessionRequest) Reset() {
 	*x = EndSessionRequest{}
-	mi := &file_streamgate_proto_msgTypes[83]
+	mi := &file_streamgate_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5319,7 +5517,7 @@ func (x *EndSessionRequest) String() string {
 func (*EndSessionRequest) ProtoMessage() {}
 
 func (x *EndSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[83]
+	mi := &file_streamgate_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5332,7 +5530,7 @@ func (x *EndSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndSessionRequest.ProtoReflect.Descriptor instead.
 func (*EndSessionRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{83}
+	return file_streamgate_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *EndSessionRequest) GetId() string {
@@ -5350,7 +5548,7 @@ type EndSessionResponse struct {
 
 func (x *EndSessionResponse) Reset() {
 	*x = EndSessionResponse{}
-	mi := &file_streamgate_proto_msgTypes[84]
+	mi := &file_streamgate_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5362,7 +5560,7 @@ func (x *EndSessionResponse) String() string {
 func (*EndSessionResponse) ProtoMessage() {}
 
 func (x *EndSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[84]
+	mi := &file_streamgate_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5375,7 +5573,7 @@ func (x *EndSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndSessionResponse.ProtoReflect.Descriptor instead.
 func (*EndSessionResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{84}
+	return file_streamgate_proto_rawDescGZIP(), []int{87}
 }
 
 type CreateCodesRequest struct {
@@ -5390,7 +5588,7 @@ type CreateCodesRequest struct {
 
 func (x *CreateCodesRequest) Reset() {
 	*x = CreateCodesRequest{}
-	mi := &file_streamgate_proto_msgTypes[85]
+	mi := &file_streamgate_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5402,7 +5600,7 @@ func (x *CreateCodesRequest) String() string {
 func (*CreateCodesRequest) ProtoMessage() {}
 
 func (x *CreateCodesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[85]
+	mi := &file_streamgate_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5415,7 +5613,7 @@ func (x *CreateCodesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateCodesRequest.ProtoReflect.Descriptor instead.
 func (*CreateCodesRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{85}
+	return file_streamgate_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *CreateCodesRequest) GetPool() string {
@@ -5442,7 +5640,7 @@ type Codes struct {
 
 func (x *Codes) Reset() {
 	*x = Codes{}
-	mi := &file_streamgate_proto_msgTypes[86]
+	mi := &file_streamgate_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5454,7 +5652,7 @@ func (x *Codes) String() string {
 func (*Codes) ProtoMessage() {}
 
 func (x *Codes) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[86]
+	mi := &file_streamgate_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5467,7 +5665,7 @@ func (x *Codes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Codes.ProtoReflect.Descriptor instead.
 func (*Codes) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{86}
+	return file_streamgate_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *Codes) GetPool() string {
@@ -5493,7 +5691,7 @@ type DeleteCodesRequest struct {
 
 func (x *DeleteCodesRequest) Reset() {
 	*x = DeleteCodesRequest{}
-	mi := &file_streamgate_proto_msgTypes[87]
+	mi := &file_streamgate_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5505,7 +5703,7 @@ func (x *DeleteCodesRequest) String() string {
 func (*DeleteCodesRequest) ProtoMessage() {}
 
 func (x *DeleteCodesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[87]
+	mi := &file_streamgate_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5518,7 +5716,7 @@ func (x *DeleteCodesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteCodesRequest.ProtoReflect.Descriptor instead.
 func (*DeleteCodesRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{87}
+	return file_streamgate_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *DeleteCodesRequest) GetPool() string {
@@ -5536,7 +5734,7 @@ type DeleteCodesResponse struct {
 
 func (x *DeleteCodesResponse) Reset() {
 	*x = DeleteCodesResponse{}
-	mi := &file_streamgate_proto_msgTypes[88]
+	mi := &file_streamgate_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5548,7 +5746,7 @@ func (x *DeleteCodesResponse) String() string {
 func (*DeleteCodesResponse) ProtoMessage() {}
 
 func (x *DeleteCodesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[88]
+	mi := &file_streamgate_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5561,7 +5759,7 @@ func (x *DeleteCodesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteCodesResponse.ProtoReflect.Descriptor instead.
 func (*DeleteCodesResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{88}
+	return file_streamgate_proto_rawDescGZIP(), []int{91}
 }
 
 type Key struct {
@@ -5579,7 +5777,7 @@ type Key struct {
 
 func (x *Key) Reset() {
 	*x = Key{}
-	mi := &file_streamgate_proto_msgTypes[89]
+	mi := &file_streamgate_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5591,7 +5789,7 @@ func (x *Key) String() string {
 func (*Key) ProtoMessage() {}
 
 func (x *Key) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[89]
+	mi := &file_streamgate_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5604,7 +5802,7 @@ func (x *Key) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Key.ProtoReflect.Descriptor instead.
 func (*Key) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{89}
+	return file_streamgate_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *Key) GetId() string {
@@ -5653,7 +5851,7 @@ type CreateKeyRequest struct {
 
 func (x *CreateKeyRequest) Reset() {
 	*x = CreateKeyRequest{}
-	mi := &file_streamgate_proto_msgTypes[90]
+	mi := &file_streamgate_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5665,7 +5863,7 @@ func (x *CreateKeyRequest) String() string {
 func (*CreateKeyRequest) ProtoMessage() {}
 
 func (x *CreateKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[90]
+	mi := &file_streamgate_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5678,7 +5876,7 @@ func (x *CreateKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateKeyRequest.ProtoReflect.Descriptor instead.
 func (*CreateKeyRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{90}
+	return file_streamgate_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *CreateKeyRequest) GetName() string {
@@ -5703,7 +5901,7 @@ type ListKeysRequest struct {
 
 func (x *ListKeysRequest) Reset() {
 	*x = ListKeysRequest{}
-	mi := &file_streamgate_proto_msgTypes[91]
+	mi := &file_streamgate_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5715,7 +5913,7 @@ func (x *ListKeysRequest) String() string {
 func (*ListKeysRequest) ProtoMessage() {}
 
 func (x *ListKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[91]
+	mi := &file_streamgate_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5728,7 +5926,7 @@ func (x *ListKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeysRequest.ProtoReflect.Descriptor instead.
 func (*ListKeysRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{91}
+	return file_streamgate_proto_rawDescGZIP(), []int{94}
 }
 
 type ListKeysResponse struct {
@@ -5740,7 +5938,7 @@ type ListKeysResponse struct {
 
 func (x *ListKeysResponse) Reset() {
 	*x = ListKeysResponse{}
-	mi := &file_streamgate_proto_msgTypes[92]
+	mi := &file_streamgate_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5752,7 +5950,7 @@ func (x *ListKeysResponse) String() string {
 func (*ListKeysResponse) ProtoMessage() {}
 
 func (x *ListKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[92]
+	mi := &file_streamgate_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5765,7 +5963,7 @@ func (x *ListKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeysResponse.ProtoReflect.Descriptor instead.
 func (*ListKeysResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{92}
+	return file_streamgate_proto_rawDescGZIP(), []int{95}
 }
 
 func (x *ListKeysResponse) GetKeys() []*Key {
@@ -5784,7 +5982,7 @@ type RevokeKeyRequest struct {
 
 func (x *RevokeKeyRequest) Reset() {
 	*x = RevokeKeyRequest{}
-	mi := &file_streamgate_proto_msgTypes[93]
+	mi := &file_streamgate_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5796,7 +5994,7 @@ func (x *RevokeKeyRequest) String() string {
 func (*RevokeKeyRequest) ProtoMessage() {}
 
 func (x *RevokeKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[93]
+	mi := &file_streamgate_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5809,7 +6007,7 @@ func (x *RevokeKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeKeyRequest.ProtoReflect.Descriptor instead.
 func (*RevokeKeyRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{93}
+	return file_streamgate_proto_rawDescGZIP(), []int{96}
 }
 
 func (x *RevokeKeyRequest) GetId() string {
@@ -5827,7 +6025,7 @@ type RevokeKeyResponse struct {
 
 func (x *RevokeKeyResponse) Reset() {
 	*x = RevokeKeyResponse{}
-	mi := &file_streamgate_proto_msgTypes[94]
+	mi := &file_streamgate_proto_msgTypes[97]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5839,7 +6037,7 @@ func (x *RevokeKeyResponse) String() string {
 func (*RevokeKeyResponse) ProtoMessage() {}
 
 func (x *RevokeKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[94]
+	mi := &file_streamgate_proto_msgTypes[97]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5852,7 +6050,7 @@ func (x *RevokeKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeKeyResponse.ProtoReflect.Descriptor instead.
 func (*RevokeKeyResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{94}
+	return file_streamgate_proto_rawDescGZIP(), []int{97}
 }
 
 type Webhook struct {
@@ -5861,7 +6059,7 @@ type Webhook struct {
 	Url         string                 `protobuf:"bytes,2,opt,name=url,proto3" json:"url,omitempty"`
 	Description string                 `protobuf:"bytes,3,opt,name=description,proto3" json:"description,omitempty"`
 	// The events it is told of, as GET /api/v1/events names them: upload.completed,
-	// upload.expired, transcode.task.submitted, transcode.task.completed,
+	// upload.expired, upload.failed, transcode.task.submitted, transcode.task.completed,
 	// transcode.task.failed, transcode.task.cancelled, video.playable,
 	// video.ready, video.failed, video.deleted, access.denied,
 	// access.session.ended, webhook.disabled, alert.firing, alert.resolved. One "*"
@@ -5884,7 +6082,7 @@ type Webhook struct {
 
 func (x *Webhook) Reset() {
 	*x = Webhook{}
-	mi := &file_streamgate_proto_msgTypes[95]
+	mi := &file_streamgate_proto_msgTypes[98]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5896,7 +6094,7 @@ func (x *Webhook) String() string {
 func (*Webhook) ProtoMessage() {}
 
 func (x *Webhook) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[95]
+	mi := &file_streamgate_proto_msgTypes[98]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5909,7 +6107,7 @@ func (x *Webhook) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Webhook.ProtoReflect.Descriptor instead.
 func (*Webhook) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{95}
+	return file_streamgate_proto_rawDescGZIP(), []int{98}
 }
 
 func (x *Webhook) GetId() string {
@@ -5998,7 +6196,7 @@ type CreateWebhookRequest struct {
 
 func (x *CreateWebhookRequest) Reset() {
 	*x = CreateWebhookRequest{}
-	mi := &file_streamgate_proto_msgTypes[96]
+	mi := &file_streamgate_proto_msgTypes[99]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6010,7 +6208,7 @@ func (x *CreateWebhookRequest) String() string {
 func (*CreateWebhookRequest) ProtoMessage() {}
 
 func (x *CreateWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[96]
+	mi := &file_streamgate_proto_msgTypes[99]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6023,7 +6221,7 @@ func (x *CreateWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateWebhookRequest.ProtoReflect.Descriptor instead.
 func (*CreateWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{96}
+	return file_streamgate_proto_rawDescGZIP(), []int{99}
 }
 
 func (x *CreateWebhookRequest) GetUrl() string {
@@ -6063,7 +6261,7 @@ type GetWebhookRequest struct {
 
 func (x *GetWebhookRequest) Reset() {
 	*x = GetWebhookRequest{}
-	mi := &file_streamgate_proto_msgTypes[97]
+	mi := &file_streamgate_proto_msgTypes[100]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6075,7 +6273,7 @@ func (x *GetWebhookRequest) String() string {
 func (*GetWebhookRequest) ProtoMessage() {}
 
 func (x *GetWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[97]
+	mi := &file_streamgate_proto_msgTypes[100]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6088,7 +6286,7 @@ func (x *GetWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetWebhookRequest.ProtoReflect.Descriptor instead.
 func (*GetWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{97}
+	return file_streamgate_proto_rawDescGZIP(), []int{100}
 }
 
 func (x *GetWebhookRequest) GetId() string {
@@ -6106,7 +6304,7 @@ type ListWebhooksRequest struct {
 
 func (x *ListWebhooksRequest) Reset() {
 	*x = ListWebhooksRequest{}
-	mi := &file_streamgate_proto_msgTypes[98]
+	mi := &file_streamgate_proto_msgTypes[101]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6118,7 +6316,7 @@ func (x *ListWebhooksRequest) String() string {
 func (*ListWebhooksRequest) ProtoMessage() {}
 
 func (x *ListWebhooksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[98]
+	mi := &file_streamgate_proto_msgTypes[101]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6131,7 +6329,7 @@ func (x *ListWebhooksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWebhooksRequest.ProtoReflect.Descriptor instead.
 func (*ListWebhooksRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{98}
+	return file_streamgate_proto_rawDescGZIP(), []int{101}
 }
 
 type ListWebhooksResponse struct {
@@ -6143,7 +6341,7 @@ type ListWebhooksResponse struct {
 
 func (x *ListWebhooksResponse) Reset() {
 	*x = ListWebhooksResponse{}
-	mi := &file_streamgate_proto_msgTypes[99]
+	mi := &file_streamgate_proto_msgTypes[102]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6155,7 +6353,7 @@ func (x *ListWebhooksResponse) String() string {
 func (*ListWebhooksResponse) ProtoMessage() {}
 
 func (x *ListWebhooksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[99]
+	mi := &file_streamgate_proto_msgTypes[102]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6168,7 +6366,7 @@ func (x *ListWebhooksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWebhooksResponse.ProtoReflect.Descriptor instead.
 func (*ListWebhooksResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{99}
+	return file_streamgate_proto_rawDescGZIP(), []int{102}
 }
 
 func (x *ListWebhooksResponse) GetWebhooks() []*Webhook {
@@ -6193,7 +6391,7 @@ type UpdateWebhookRequest struct {
 
 func (x *UpdateWebhookRequest) Reset() {
 	*x = UpdateWebhookRequest{}
-	mi := &file_streamgate_proto_msgTypes[100]
+	mi := &file_streamgate_proto_msgTypes[103]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6205,7 +6403,7 @@ func (x *UpdateWebhookRequest) String() string {
 func (*UpdateWebhookRequest) ProtoMessage() {}
 
 func (x *UpdateWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[100]
+	mi := &file_streamgate_proto_msgTypes[103]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6218,7 +6416,7 @@ func (x *UpdateWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateWebhookRequest.ProtoReflect.Descriptor instead.
 func (*UpdateWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{100}
+	return file_streamgate_proto_rawDescGZIP(), []int{103}
 }
 
 func (x *UpdateWebhookRequest) GetId() string {
@@ -6265,7 +6463,7 @@ type DeleteWebhookRequest struct {
 
 func (x *DeleteWebhookRequest) Reset() {
 	*x = DeleteWebhookRequest{}
-	mi := &file_streamgate_proto_msgTypes[101]
+	mi := &file_streamgate_proto_msgTypes[104]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6277,7 +6475,7 @@ func (x *DeleteWebhookRequest) String() string {
 func (*DeleteWebhookRequest) ProtoMessage() {}
 
 func (x *DeleteWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[101]
+	mi := &file_streamgate_proto_msgTypes[104]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6290,7 +6488,7 @@ func (x *DeleteWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteWebhookRequest.ProtoReflect.Descriptor instead.
 func (*DeleteWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{101}
+	return file_streamgate_proto_rawDescGZIP(), []int{104}
 }
 
 func (x *DeleteWebhookRequest) GetId() string {
@@ -6308,7 +6506,7 @@ type DeleteWebhookResponse struct {
 
 func (x *DeleteWebhookResponse) Reset() {
 	*x = DeleteWebhookResponse{}
-	mi := &file_streamgate_proto_msgTypes[102]
+	mi := &file_streamgate_proto_msgTypes[105]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6320,7 +6518,7 @@ func (x *DeleteWebhookResponse) String() string {
 func (*DeleteWebhookResponse) ProtoMessage() {}
 
 func (x *DeleteWebhookResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[102]
+	mi := &file_streamgate_proto_msgTypes[105]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6333,7 +6531,7 @@ func (x *DeleteWebhookResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteWebhookResponse.ProtoReflect.Descriptor instead.
 func (*DeleteWebhookResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{102}
+	return file_streamgate_proto_rawDescGZIP(), []int{105}
 }
 
 type RotateWebhookRequest struct {
@@ -6345,7 +6543,7 @@ type RotateWebhookRequest struct {
 
 func (x *RotateWebhookRequest) Reset() {
 	*x = RotateWebhookRequest{}
-	mi := &file_streamgate_proto_msgTypes[103]
+	mi := &file_streamgate_proto_msgTypes[106]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6357,7 +6555,7 @@ func (x *RotateWebhookRequest) String() string {
 func (*RotateWebhookRequest) ProtoMessage() {}
 
 func (x *RotateWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[103]
+	mi := &file_streamgate_proto_msgTypes[106]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6370,7 +6568,7 @@ func (x *RotateWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateWebhookRequest.ProtoReflect.Descriptor instead.
 func (*RotateWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{103}
+	return file_streamgate_proto_rawDescGZIP(), []int{106}
 }
 
 func (x *RotateWebhookRequest) GetId() string {
@@ -6389,7 +6587,7 @@ type TestWebhookRequest struct {
 
 func (x *TestWebhookRequest) Reset() {
 	*x = TestWebhookRequest{}
-	mi := &file_streamgate_proto_msgTypes[104]
+	mi := &file_streamgate_proto_msgTypes[107]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6401,7 +6599,7 @@ func (x *TestWebhookRequest) String() string {
 func (*TestWebhookRequest) ProtoMessage() {}
 
 func (x *TestWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[104]
+	mi := &file_streamgate_proto_msgTypes[107]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6414,7 +6612,7 @@ func (x *TestWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestWebhookRequest.ProtoReflect.Descriptor instead.
 func (*TestWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{104}
+	return file_streamgate_proto_rawDescGZIP(), []int{107}
 }
 
 func (x *TestWebhookRequest) GetId() string {
@@ -6456,7 +6654,7 @@ type Delivery struct {
 
 func (x *Delivery) Reset() {
 	*x = Delivery{}
-	mi := &file_streamgate_proto_msgTypes[105]
+	mi := &file_streamgate_proto_msgTypes[108]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6468,7 +6666,7 @@ func (x *Delivery) String() string {
 func (*Delivery) ProtoMessage() {}
 
 func (x *Delivery) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[105]
+	mi := &file_streamgate_proto_msgTypes[108]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6481,7 +6679,7 @@ func (x *Delivery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delivery.ProtoReflect.Descriptor instead.
 func (*Delivery) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{105}
+	return file_streamgate_proto_rawDescGZIP(), []int{108}
 }
 
 func (x *Delivery) GetId() string {
@@ -6589,7 +6787,7 @@ type ListDeliveriesRequest struct {
 
 func (x *ListDeliveriesRequest) Reset() {
 	*x = ListDeliveriesRequest{}
-	mi := &file_streamgate_proto_msgTypes[106]
+	mi := &file_streamgate_proto_msgTypes[109]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6601,7 +6799,7 @@ func (x *ListDeliveriesRequest) String() string {
 func (*ListDeliveriesRequest) ProtoMessage() {}
 
 func (x *ListDeliveriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[106]
+	mi := &file_streamgate_proto_msgTypes[109]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6614,7 +6812,7 @@ func (x *ListDeliveriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeliveriesRequest.ProtoReflect.Descriptor instead.
 func (*ListDeliveriesRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{106}
+	return file_streamgate_proto_rawDescGZIP(), []int{109}
 }
 
 func (x *ListDeliveriesRequest) GetWebhookId() string {
@@ -6655,7 +6853,7 @@ type ListDeliveriesResponse struct {
 
 func (x *ListDeliveriesResponse) Reset() {
 	*x = ListDeliveriesResponse{}
-	mi := &file_streamgate_proto_msgTypes[107]
+	mi := &file_streamgate_proto_msgTypes[110]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6667,7 +6865,7 @@ func (x *ListDeliveriesResponse) String() string {
 func (*ListDeliveriesResponse) ProtoMessage() {}
 
 func (x *ListDeliveriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[107]
+	mi := &file_streamgate_proto_msgTypes[110]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6680,7 +6878,7 @@ func (x *ListDeliveriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeliveriesResponse.ProtoReflect.Descriptor instead.
 func (*ListDeliveriesResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{107}
+	return file_streamgate_proto_rawDescGZIP(), []int{110}
 }
 
 func (x *ListDeliveriesResponse) GetDeliveries() []*Delivery {
@@ -6707,7 +6905,7 @@ type RedeliverRequest struct {
 
 func (x *RedeliverRequest) Reset() {
 	*x = RedeliverRequest{}
-	mi := &file_streamgate_proto_msgTypes[108]
+	mi := &file_streamgate_proto_msgTypes[111]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6719,7 +6917,7 @@ func (x *RedeliverRequest) String() string {
 func (*RedeliverRequest) ProtoMessage() {}
 
 func (x *RedeliverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[108]
+	mi := &file_streamgate_proto_msgTypes[111]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6732,7 +6930,7 @@ func (x *RedeliverRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedeliverRequest.ProtoReflect.Descriptor instead.
 func (*RedeliverRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{108}
+	return file_streamgate_proto_rawDescGZIP(), []int{111}
 }
 
 func (x *RedeliverRequest) GetWebhookId() string {
@@ -6757,7 +6955,7 @@ type GetNodeRequest struct {
 
 func (x *GetNodeRequest) Reset() {
 	*x = GetNodeRequest{}
-	mi := &file_streamgate_proto_msgTypes[109]
+	mi := &file_streamgate_proto_msgTypes[112]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6769,7 +6967,7 @@ func (x *GetNodeRequest) String() string {
 func (*GetNodeRequest) ProtoMessage() {}
 
 func (x *GetNodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[109]
+	mi := &file_streamgate_proto_msgTypes[112]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6782,7 +6980,7 @@ func (x *GetNodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetNodeRequest.ProtoReflect.Descriptor instead.
 func (*GetNodeRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{109}
+	return file_streamgate_proto_rawDescGZIP(), []int{112}
 }
 
 type Node struct {
@@ -6819,7 +7017,7 @@ type Node struct {
 
 func (x *Node) Reset() {
 	*x = Node{}
-	mi := &file_streamgate_proto_msgTypes[110]
+	mi := &file_streamgate_proto_msgTypes[113]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6831,7 +7029,7 @@ func (x *Node) String() string {
 func (*Node) ProtoMessage() {}
 
 func (x *Node) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[110]
+	mi := &file_streamgate_proto_msgTypes[113]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6844,7 +7042,7 @@ func (x *Node) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Node.ProtoReflect.Descriptor instead.
 func (*Node) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{110}
+	return file_streamgate_proto_rawDescGZIP(), []int{113}
 }
 
 func (x *Node) GetId() string {
@@ -6979,7 +7177,7 @@ type NodePart struct {
 
 func (x *NodePart) Reset() {
 	*x = NodePart{}
-	mi := &file_streamgate_proto_msgTypes[111]
+	mi := &file_streamgate_proto_msgTypes[114]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6991,7 +7189,7 @@ func (x *NodePart) String() string {
 func (*NodePart) ProtoMessage() {}
 
 func (x *NodePart) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[111]
+	mi := &file_streamgate_proto_msgTypes[114]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7004,7 +7202,7 @@ func (x *NodePart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodePart.ProtoReflect.Descriptor instead.
 func (*NodePart) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{111}
+	return file_streamgate_proto_rawDescGZIP(), []int{114}
 }
 
 func (x *NodePart) GetName() string {
@@ -7038,7 +7236,7 @@ type NodeListener struct {
 
 func (x *NodeListener) Reset() {
 	*x = NodeListener{}
-	mi := &file_streamgate_proto_msgTypes[112]
+	mi := &file_streamgate_proto_msgTypes[115]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7050,7 +7248,7 @@ func (x *NodeListener) String() string {
 func (*NodeListener) ProtoMessage() {}
 
 func (x *NodeListener) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[112]
+	mi := &file_streamgate_proto_msgTypes[115]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7063,7 +7261,7 @@ func (x *NodeListener) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeListener.ProtoReflect.Descriptor instead.
 func (*NodeListener) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{112}
+	return file_streamgate_proto_rawDescGZIP(), []int{115}
 }
 
 func (x *NodeListener) GetName() string {
@@ -7093,7 +7291,7 @@ type NodeCheck struct {
 
 func (x *NodeCheck) Reset() {
 	*x = NodeCheck{}
-	mi := &file_streamgate_proto_msgTypes[113]
+	mi := &file_streamgate_proto_msgTypes[116]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7105,7 +7303,7 @@ func (x *NodeCheck) String() string {
 func (*NodeCheck) ProtoMessage() {}
 
 func (x *NodeCheck) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[113]
+	mi := &file_streamgate_proto_msgTypes[116]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7118,7 +7316,7 @@ func (x *NodeCheck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeCheck.ProtoReflect.Descriptor instead.
 func (*NodeCheck) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{113}
+	return file_streamgate_proto_rawDescGZIP(), []int{116}
 }
 
 func (x *NodeCheck) GetName() string {
@@ -7150,7 +7348,7 @@ type ListNodesRequest struct {
 
 func (x *ListNodesRequest) Reset() {
 	*x = ListNodesRequest{}
-	mi := &file_streamgate_proto_msgTypes[114]
+	mi := &file_streamgate_proto_msgTypes[117]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7162,7 +7360,7 @@ func (x *ListNodesRequest) String() string {
 func (*ListNodesRequest) ProtoMessage() {}
 
 func (x *ListNodesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[114]
+	mi := &file_streamgate_proto_msgTypes[117]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7175,7 +7373,7 @@ func (x *ListNodesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNodesRequest.ProtoReflect.Descriptor instead.
 func (*ListNodesRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{114}
+	return file_streamgate_proto_rawDescGZIP(), []int{117}
 }
 
 type ListNodesResponse struct {
@@ -7187,7 +7385,7 @@ type ListNodesResponse struct {
 
 func (x *ListNodesResponse) Reset() {
 	*x = ListNodesResponse{}
-	mi := &file_streamgate_proto_msgTypes[115]
+	mi := &file_streamgate_proto_msgTypes[118]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7199,7 +7397,7 @@ func (x *ListNodesResponse) String() string {
 func (*ListNodesResponse) ProtoMessage() {}
 
 func (x *ListNodesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[115]
+	mi := &file_streamgate_proto_msgTypes[118]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7212,7 +7410,7 @@ func (x *ListNodesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNodesResponse.ProtoReflect.Descriptor instead.
 func (*ListNodesResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{115}
+	return file_streamgate_proto_rawDescGZIP(), []int{118}
 }
 
 func (x *ListNodesResponse) GetNodes() []*Node {
@@ -7238,7 +7436,7 @@ type GetMetricsHistoryRequest struct {
 
 func (x *GetMetricsHistoryRequest) Reset() {
 	*x = GetMetricsHistoryRequest{}
-	mi := &file_streamgate_proto_msgTypes[116]
+	mi := &file_streamgate_proto_msgTypes[119]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7250,7 +7448,7 @@ func (x *GetMetricsHistoryRequest) String() string {
 func (*GetMetricsHistoryRequest) ProtoMessage() {}
 
 func (x *GetMetricsHistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[116]
+	mi := &file_streamgate_proto_msgTypes[119]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7263,7 +7461,7 @@ func (x *GetMetricsHistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMetricsHistoryRequest.ProtoReflect.Descriptor instead.
 func (*GetMetricsHistoryRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{116}
+	return file_streamgate_proto_rawDescGZIP(), []int{119}
 }
 
 func (x *GetMetricsHistoryRequest) GetName() []string {
@@ -7307,7 +7505,7 @@ type MetricsHistory struct {
 
 func (x *MetricsHistory) Reset() {
 	*x = MetricsHistory{}
-	mi := &file_streamgate_proto_msgTypes[117]
+	mi := &file_streamgate_proto_msgTypes[120]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7319,7 +7517,7 @@ func (x *MetricsHistory) String() string {
 func (*MetricsHistory) ProtoMessage() {}
 
 func (x *MetricsHistory) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[117]
+	mi := &file_streamgate_proto_msgTypes[120]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7332,7 +7530,7 @@ func (x *MetricsHistory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetricsHistory.ProtoReflect.Descriptor instead.
 func (*MetricsHistory) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{117}
+	return file_streamgate_proto_rawDescGZIP(), []int{120}
 }
 
 func (x *MetricsHistory) GetFrom() *timestamppb.Timestamp {
@@ -7381,7 +7579,7 @@ type MetricSeries struct {
 
 func (x *MetricSeries) Reset() {
 	*x = MetricSeries{}
-	mi := &file_streamgate_proto_msgTypes[118]
+	mi := &file_streamgate_proto_msgTypes[121]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7393,7 +7591,7 @@ func (x *MetricSeries) String() string {
 func (*MetricSeries) ProtoMessage() {}
 
 func (x *MetricSeries) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[118]
+	mi := &file_streamgate_proto_msgTypes[121]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7406,7 +7604,7 @@ func (x *MetricSeries) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetricSeries.ProtoReflect.Descriptor instead.
 func (*MetricSeries) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{118}
+	return file_streamgate_proto_rawDescGZIP(), []int{121}
 }
 
 func (x *MetricSeries) GetName() string {
@@ -7464,7 +7662,7 @@ type MetricPoint struct {
 
 func (x *MetricPoint) Reset() {
 	*x = MetricPoint{}
-	mi := &file_streamgate_proto_msgTypes[119]
+	mi := &file_streamgate_proto_msgTypes[122]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7476,7 +7674,7 @@ func (x *MetricPoint) String() string {
 func (*MetricPoint) ProtoMessage() {}
 
 func (x *MetricPoint) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[119]
+	mi := &file_streamgate_proto_msgTypes[122]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7489,7 +7687,7 @@ func (x *MetricPoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetricPoint.ProtoReflect.Descriptor instead.
 func (*MetricPoint) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{119}
+	return file_streamgate_proto_rawDescGZIP(), []int{122}
 }
 
 func (x *MetricPoint) GetAt() int64 {
@@ -7549,7 +7747,7 @@ type Alert struct {
 
 func (x *Alert) Reset() {
 	*x = Alert{}
-	mi := &file_streamgate_proto_msgTypes[120]
+	mi := &file_streamgate_proto_msgTypes[123]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7561,7 +7759,7 @@ func (x *Alert) String() string {
 func (*Alert) ProtoMessage() {}
 
 func (x *Alert) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[120]
+	mi := &file_streamgate_proto_msgTypes[123]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7574,7 +7772,7 @@ func (x *Alert) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Alert.ProtoReflect.Descriptor instead.
 func (*Alert) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{120}
+	return file_streamgate_proto_rawDescGZIP(), []int{123}
 }
 
 func (x *Alert) GetId() string {
@@ -7701,7 +7899,7 @@ type Silence struct {
 
 func (x *Silence) Reset() {
 	*x = Silence{}
-	mi := &file_streamgate_proto_msgTypes[121]
+	mi := &file_streamgate_proto_msgTypes[124]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7713,7 +7911,7 @@ func (x *Silence) String() string {
 func (*Silence) ProtoMessage() {}
 
 func (x *Silence) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[121]
+	mi := &file_streamgate_proto_msgTypes[124]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7726,7 +7924,7 @@ func (x *Silence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Silence.ProtoReflect.Descriptor instead.
 func (*Silence) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{121}
+	return file_streamgate_proto_rawDescGZIP(), []int{124}
 }
 
 func (x *Silence) GetUntil() *timestamppb.Timestamp {
@@ -7760,7 +7958,7 @@ type ListAlertsRequest struct {
 
 func (x *ListAlertsRequest) Reset() {
 	*x = ListAlertsRequest{}
-	mi := &file_streamgate_proto_msgTypes[122]
+	mi := &file_streamgate_proto_msgTypes[125]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7772,7 +7970,7 @@ func (x *ListAlertsRequest) String() string {
 func (*ListAlertsRequest) ProtoMessage() {}
 
 func (x *ListAlertsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[122]
+	mi := &file_streamgate_proto_msgTypes[125]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7785,7 +7983,7 @@ func (x *ListAlertsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAlertsRequest.ProtoReflect.Descriptor instead.
 func (*ListAlertsRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{122}
+	return file_streamgate_proto_rawDescGZIP(), []int{125}
 }
 
 func (x *ListAlertsRequest) GetState() string {
@@ -7804,7 +8002,7 @@ type ListAlertsResponse struct {
 
 func (x *ListAlertsResponse) Reset() {
 	*x = ListAlertsResponse{}
-	mi := &file_streamgate_proto_msgTypes[123]
+	mi := &file_streamgate_proto_msgTypes[126]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7816,7 +8014,7 @@ func (x *ListAlertsResponse) String() string {
 func (*ListAlertsResponse) ProtoMessage() {}
 
 func (x *ListAlertsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[123]
+	mi := &file_streamgate_proto_msgTypes[126]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7829,7 +8027,7 @@ func (x *ListAlertsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAlertsResponse.ProtoReflect.Descriptor instead.
 func (*ListAlertsResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{123}
+	return file_streamgate_proto_rawDescGZIP(), []int{126}
 }
 
 func (x *ListAlertsResponse) GetAlerts() []*Alert {
@@ -7852,7 +8050,7 @@ type SilenceAlertRequest struct {
 
 func (x *SilenceAlertRequest) Reset() {
 	*x = SilenceAlertRequest{}
-	mi := &file_streamgate_proto_msgTypes[124]
+	mi := &file_streamgate_proto_msgTypes[127]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7864,7 +8062,7 @@ func (x *SilenceAlertRequest) String() string {
 func (*SilenceAlertRequest) ProtoMessage() {}
 
 func (x *SilenceAlertRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[124]
+	mi := &file_streamgate_proto_msgTypes[127]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7877,7 +8075,7 @@ func (x *SilenceAlertRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SilenceAlertRequest.ProtoReflect.Descriptor instead.
 func (*SilenceAlertRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{124}
+	return file_streamgate_proto_rawDescGZIP(), []int{127}
 }
 
 func (x *SilenceAlertRequest) GetId() string {
@@ -7910,7 +8108,7 @@ type UnsilenceAlertRequest struct {
 
 func (x *UnsilenceAlertRequest) Reset() {
 	*x = UnsilenceAlertRequest{}
-	mi := &file_streamgate_proto_msgTypes[125]
+	mi := &file_streamgate_proto_msgTypes[128]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7922,7 +8120,7 @@ func (x *UnsilenceAlertRequest) String() string {
 func (*UnsilenceAlertRequest) ProtoMessage() {}
 
 func (x *UnsilenceAlertRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[125]
+	mi := &file_streamgate_proto_msgTypes[128]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7935,7 +8133,7 @@ func (x *UnsilenceAlertRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnsilenceAlertRequest.ProtoReflect.Descriptor instead.
 func (*UnsilenceAlertRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{125}
+	return file_streamgate_proto_rawDescGZIP(), []int{128}
 }
 
 func (x *UnsilenceAlertRequest) GetId() string {
@@ -8057,7 +8255,7 @@ const file_streamgate_proto_rawDesc = "" +
 	"\a_public\"$\n" +
 	"\x12DeleteVideoRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"\x15\n" +
-	"\x13DeleteVideoResponse\"\x9a\x02\n" +
+	"\x13DeleteVideoResponse\"\xe5\x02\n" +
 	"\x06Upload\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n" +
 	"\bvideo_id\x18\x02 \x01(\tR\bvideo_id\x12\x14\n" +
@@ -8074,7 +8272,26 @@ const file_streamgate_proto_rawDesc = "" +
 	"expires_at\x12\x1e\n" +
 	"\n" +
 	"upload_url\x18\b \x01(\tR\n" +
-	"upload_url\"i\n" +
+	"upload_url\x12\x1e\n" +
+	"\n" +
+	"source_url\x18\t \x01(\tR\n" +
+	"source_url\x12)\n" +
+	"\x05error\x18\n" +
+	" \x01(\v2\x13.streamgate.FailureR\x05error\"\xde\x01\n" +
+	"\x12FetchUploadRequest\x12\x1e\n" +
+	"\n" +
+	"source_url\x18\x01 \x01(\tR\n" +
+	"source_url\x12\x1a\n" +
+	"\bvideo_id\x18\x02 \x01(\tR\bvideo_id\x12\x14\n" +
+	"\x05title\x18\x03 \x01(\tR\x05title\x12\x16\n" +
+	"\x06public\x18\x04 \x01(\bR\x06public\x12\x18\n" +
+	"\aprofile\x18\x05 \x01(\tR\aprofile\x12\x1f\n" +
+	"\bpriority\x18\x06 \x01(\x05H\x00R\bpriority\x88\x01\x01\x12\x16\n" +
+	"\x06sha256\x18\a \x01(\tR\x06sha256B\v\n" +
+	"\t_priority\"%\n" +
+	"\x13DeleteUploadRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\x16\n" +
+	"\x14DeleteUploadResponse\"i\n" +
 	"\x13CreateUploadRequest\x12\x1a\n" +
 	"\bvideo_id\x18\x01 \x01(\tR\bvideo_id\x12\x1e\n" +
 	"\n" +
@@ -8594,10 +8811,12 @@ const file_streamgate_proto_rawDesc = "" +
 	"\n" +
 	"ListVideos\x12\x1d.streamgate.ListVideosRequest\x1a\x1e.streamgate.ListVideosResponse\"\x19\x82\xd3\xe4\x93\x02\x10\x12\x0e/api/v1/videos\x90\x02\x01\x12`\n" +
 	"\vUpdateVideo\x12\x1e.streamgate.UpdateVideoRequest\x1a\x11.streamgate.Video\"\x1e\x82\xd3\xe4\x93\x02\x18:\x01*2\x13/api/v1/videos/{id}\x12k\n" +
-	"\vDeleteVideo\x12\x1e.streamgate.DeleteVideoRequest\x1a\x1f.streamgate.DeleteVideoResponse\"\x1b\x82\xd3\xe4\x93\x02\x15*\x13/api/v1/videos/{id}2\xfe\x01\n" +
+	"\vDeleteVideo\x12\x1e.streamgate.DeleteVideoRequest\x1a\x1f.streamgate.DeleteVideoResponse\"\x1b\x82\xd3\xe4\x93\x02\x15*\x13/api/v1/videos/{id}2\xd2\x03\n" +
 	"\aUploads\x12C\n" +
-	"\fCreateUpload\x12\x1f.streamgate.CreateUploadRequest\x1a\x12.streamgate.Upload\x12B\n" +
-	"\tGetUpload\x12\x1c.streamgate.GetUploadRequest\x1a\x12.streamgate.Upload\"\x03\x90\x02\x01\x12j\n" +
+	"\fCreateUpload\x12\x1f.streamgate.CreateUploadRequest\x1a\x12.streamgate.Upload\x12^\n" +
+	"\tGetUpload\x12\x1c.streamgate.GetUploadRequest\x1a\x12.streamgate.Upload\"\x1f\x82\xd3\xe4\x93\x02\x16\x12\x14/api/v1/uploads/{id}\x90\x02\x01\x12c\n" +
+	"\vFetchUpload\x12\x1e.streamgate.FetchUploadRequest\x1a\x12.streamgate.Upload\" \x82\xd3\xe4\x93\x02\x1a:\x01*\"\x15/api/v1/uploads:fetch\x12Q\n" +
+	"\fDeleteUpload\x12\x1f.streamgate.DeleteUploadRequest\x1a .streamgate.DeleteUploadResponse\x12j\n" +
 	"\vListUploads\x12\x1e.streamgate.ListUploadsRequest\x1a\x1f.streamgate.ListUploadsResponse\"\x1a\x82\xd3\xe4\x93\x02\x11\x12\x0f/api/v1/uploads\x90\x02\x012\xd3\x13\n" +
 	"\n" +
 	"Transcoder\x12W\n" +
@@ -8692,7 +8911,7 @@ func file_streamgate_proto_rawDescGZIP() []byte {
 	return file_streamgate_proto_rawDescData
 }
 
-var file_streamgate_proto_msgTypes = make([]protoimpl.MessageInfo, 126)
+var file_streamgate_proto_msgTypes = make([]protoimpl.MessageInfo, 129)
 var file_streamgate_proto_goTypes = []any{
 	(*Failure)(nil),                  // 0: streamgate.Failure
 	(*Video)(nil),                    // 1: streamgate.Video
@@ -8710,341 +8929,349 @@ var file_streamgate_proto_goTypes = []any{
 	(*DeleteVideoRequest)(nil),       // 13: streamgate.DeleteVideoRequest
 	(*DeleteVideoResponse)(nil),      // 14: streamgate.DeleteVideoResponse
 	(*Upload)(nil),                   // 15: streamgate.Upload
-	(*CreateUploadRequest)(nil),      // 16: streamgate.CreateUploadRequest
-	(*GetUploadRequest)(nil),         // 17: streamgate.GetUploadRequest
-	(*ListUploadsRequest)(nil),       // 18: streamgate.ListUploadsRequest
-	(*ListUploadsResponse)(nil),      // 19: streamgate.ListUploadsResponse
-	(*Task)(nil),                     // 20: streamgate.Task
-	(*CreateTaskRequest)(nil),        // 21: streamgate.CreateTaskRequest
-	(*GetTaskRequest)(nil),           // 22: streamgate.GetTaskRequest
-	(*PauseTaskRequest)(nil),         // 23: streamgate.PauseTaskRequest
-	(*ResumeTaskRequest)(nil),        // 24: streamgate.ResumeTaskRequest
-	(*RetryTaskRequest)(nil),         // 25: streamgate.RetryTaskRequest
-	(*UpdateTaskRequest)(nil),        // 26: streamgate.UpdateTaskRequest
-	(*ListJobsRequest)(nil),          // 27: streamgate.ListJobsRequest
-	(*ListJobsResponse)(nil),         // 28: streamgate.ListJobsResponse
-	(*Job)(nil),                      // 29: streamgate.Job
-	(*Attempt)(nil),                  // 30: streamgate.Attempt
-	(*ChangeTasksRequest)(nil),       // 31: streamgate.ChangeTasksRequest
-	(*ChangeTasksResponse)(nil),      // 32: streamgate.ChangeTasksResponse
-	(*RefusedChange)(nil),            // 33: streamgate.RefusedChange
-	(*GetQueueRequest)(nil),          // 34: streamgate.GetQueueRequest
-	(*PauseQueueRequest)(nil),        // 35: streamgate.PauseQueueRequest
-	(*ResumeQueueRequest)(nil),       // 36: streamgate.ResumeQueueRequest
-	(*QueueState)(nil),               // 37: streamgate.QueueState
-	(*ListWorkersRequest)(nil),       // 38: streamgate.ListWorkersRequest
-	(*ListWorkersResponse)(nil),      // 39: streamgate.ListWorkersResponse
-	(*DrainWorkerRequest)(nil),       // 40: streamgate.DrainWorkerRequest
-	(*ResumeWorkerRequest)(nil),      // 41: streamgate.ResumeWorkerRequest
-	(*DrainTranscoderRequest)(nil),   // 42: streamgate.DrainTranscoderRequest
-	(*ResumeTranscoderRequest)(nil),  // 43: streamgate.ResumeTranscoderRequest
-	(*Worker)(nil),                   // 44: streamgate.Worker
-	(*ListTasksRequest)(nil),         // 45: streamgate.ListTasksRequest
-	(*ListTasksResponse)(nil),        // 46: streamgate.ListTasksResponse
-	(*CancelTaskRequest)(nil),        // 47: streamgate.CancelTaskRequest
-	(*GetMetricsRequest)(nil),        // 48: streamgate.GetMetricsRequest
-	(*GetMetricsResponse)(nil),       // 49: streamgate.GetMetricsResponse
-	(*DemandRequest)(nil),            // 50: streamgate.DemandRequest
-	(*DemandResponse)(nil),           // 51: streamgate.DemandResponse
-	(*CreateNonceRequest)(nil),       // 52: streamgate.CreateNonceRequest
-	(*Nonce)(nil),                    // 53: streamgate.Nonce
-	(*Chain)(nil),                    // 54: streamgate.Chain
-	(*SignInRequest)(nil),            // 55: streamgate.SignInRequest
-	(*Login)(nil),                    // 56: streamgate.Login
-	(*SignOutRequest)(nil),           // 57: streamgate.SignOutRequest
-	(*SignOutResponse)(nil),          // 58: streamgate.SignOutResponse
-	(*GetLoginRequest)(nil),          // 59: streamgate.GetLoginRequest
-	(*VideoRule)(nil),                // 60: streamgate.VideoRule
-	(*SetVideoRuleRequest)(nil),      // 61: streamgate.SetVideoRuleRequest
-	(*GetVideoRuleRequest)(nil),      // 62: streamgate.GetVideoRuleRequest
-	(*DeleteVideoRuleRequest)(nil),   // 63: streamgate.DeleteVideoRuleRequest
-	(*DeleteVideoRuleResponse)(nil),  // 64: streamgate.DeleteVideoRuleResponse
-	(*Rule)(nil),                     // 65: streamgate.Rule
-	(*PutRuleRequest)(nil),           // 66: streamgate.PutRuleRequest
-	(*GetRuleRequest)(nil),           // 67: streamgate.GetRuleRequest
-	(*ListRulesRequest)(nil),         // 68: streamgate.ListRulesRequest
-	(*ListRulesResponse)(nil),        // 69: streamgate.ListRulesResponse
-	(*DeleteRuleRequest)(nil),        // 70: streamgate.DeleteRuleRequest
-	(*DeleteRuleResponse)(nil),       // 71: streamgate.DeleteRuleResponse
-	(*SimulateRuleRequest)(nil),      // 72: streamgate.SimulateRuleRequest
-	(*CheckAccessRequest)(nil),       // 73: streamgate.CheckAccessRequest
-	(*Decision)(nil),                 // 74: streamgate.Decision
-	(*RuleResult)(nil),               // 75: streamgate.RuleResult
-	(*CreateSessionRequest)(nil),     // 76: streamgate.CreateSessionRequest
-	(*Session)(nil),                  // 77: streamgate.Session
-	(*RenewSessionRequest)(nil),      // 78: streamgate.RenewSessionRequest
-	(*LeaveSessionRequest)(nil),      // 79: streamgate.LeaveSessionRequest
-	(*LeaveSessionResponse)(nil),     // 80: streamgate.LeaveSessionResponse
-	(*ListSessionsRequest)(nil),      // 81: streamgate.ListSessionsRequest
-	(*ListSessionsResponse)(nil),     // 82: streamgate.ListSessionsResponse
-	(*EndSessionRequest)(nil),        // 83: streamgate.EndSessionRequest
-	(*EndSessionResponse)(nil),       // 84: streamgate.EndSessionResponse
-	(*CreateCodesRequest)(nil),       // 85: streamgate.CreateCodesRequest
-	(*Codes)(nil),                    // 86: streamgate.Codes
-	(*DeleteCodesRequest)(nil),       // 87: streamgate.DeleteCodesRequest
-	(*DeleteCodesResponse)(nil),      // 88: streamgate.DeleteCodesResponse
-	(*Key)(nil),                      // 89: streamgate.Key
-	(*CreateKeyRequest)(nil),         // 90: streamgate.CreateKeyRequest
-	(*ListKeysRequest)(nil),          // 91: streamgate.ListKeysRequest
-	(*ListKeysResponse)(nil),         // 92: streamgate.ListKeysResponse
-	(*RevokeKeyRequest)(nil),         // 93: streamgate.RevokeKeyRequest
-	(*RevokeKeyResponse)(nil),        // 94: streamgate.RevokeKeyResponse
-	(*Webhook)(nil),                  // 95: streamgate.Webhook
-	(*CreateWebhookRequest)(nil),     // 96: streamgate.CreateWebhookRequest
-	(*GetWebhookRequest)(nil),        // 97: streamgate.GetWebhookRequest
-	(*ListWebhooksRequest)(nil),      // 98: streamgate.ListWebhooksRequest
-	(*ListWebhooksResponse)(nil),     // 99: streamgate.ListWebhooksResponse
-	(*UpdateWebhookRequest)(nil),     // 100: streamgate.UpdateWebhookRequest
-	(*DeleteWebhookRequest)(nil),     // 101: streamgate.DeleteWebhookRequest
-	(*DeleteWebhookResponse)(nil),    // 102: streamgate.DeleteWebhookResponse
-	(*RotateWebhookRequest)(nil),     // 103: streamgate.RotateWebhookRequest
-	(*TestWebhookRequest)(nil),       // 104: streamgate.TestWebhookRequest
-	(*Delivery)(nil),                 // 105: streamgate.Delivery
-	(*ListDeliveriesRequest)(nil),    // 106: streamgate.ListDeliveriesRequest
-	(*ListDeliveriesResponse)(nil),   // 107: streamgate.ListDeliveriesResponse
-	(*RedeliverRequest)(nil),         // 108: streamgate.RedeliverRequest
-	(*GetNodeRequest)(nil),           // 109: streamgate.GetNodeRequest
-	(*Node)(nil),                     // 110: streamgate.Node
-	(*NodePart)(nil),                 // 111: streamgate.NodePart
-	(*NodeListener)(nil),             // 112: streamgate.NodeListener
-	(*NodeCheck)(nil),                // 113: streamgate.NodeCheck
-	(*ListNodesRequest)(nil),         // 114: streamgate.ListNodesRequest
-	(*ListNodesResponse)(nil),        // 115: streamgate.ListNodesResponse
-	(*GetMetricsHistoryRequest)(nil), // 116: streamgate.GetMetricsHistoryRequest
-	(*MetricsHistory)(nil),           // 117: streamgate.MetricsHistory
-	(*MetricSeries)(nil),             // 118: streamgate.MetricSeries
-	(*MetricPoint)(nil),              // 119: streamgate.MetricPoint
-	(*Alert)(nil),                    // 120: streamgate.Alert
-	(*Silence)(nil),                  // 121: streamgate.Silence
-	(*ListAlertsRequest)(nil),        // 122: streamgate.ListAlertsRequest
-	(*ListAlertsResponse)(nil),       // 123: streamgate.ListAlertsResponse
-	(*SilenceAlertRequest)(nil),      // 124: streamgate.SilenceAlertRequest
-	(*UnsilenceAlertRequest)(nil),    // 125: streamgate.UnsilenceAlertRequest
-	(*timestamppb.Timestamp)(nil),    // 126: google.protobuf.Timestamp
-	(*structpb.Struct)(nil),          // 127: google.protobuf.Struct
+	(*FetchUploadRequest)(nil),       // 16: streamgate.FetchUploadRequest
+	(*DeleteUploadRequest)(nil),      // 17: streamgate.DeleteUploadRequest
+	(*DeleteUploadResponse)(nil),     // 18: streamgate.DeleteUploadResponse
+	(*CreateUploadRequest)(nil),      // 19: streamgate.CreateUploadRequest
+	(*GetUploadRequest)(nil),         // 20: streamgate.GetUploadRequest
+	(*ListUploadsRequest)(nil),       // 21: streamgate.ListUploadsRequest
+	(*ListUploadsResponse)(nil),      // 22: streamgate.ListUploadsResponse
+	(*Task)(nil),                     // 23: streamgate.Task
+	(*CreateTaskRequest)(nil),        // 24: streamgate.CreateTaskRequest
+	(*GetTaskRequest)(nil),           // 25: streamgate.GetTaskRequest
+	(*PauseTaskRequest)(nil),         // 26: streamgate.PauseTaskRequest
+	(*ResumeTaskRequest)(nil),        // 27: streamgate.ResumeTaskRequest
+	(*RetryTaskRequest)(nil),         // 28: streamgate.RetryTaskRequest
+	(*UpdateTaskRequest)(nil),        // 29: streamgate.UpdateTaskRequest
+	(*ListJobsRequest)(nil),          // 30: streamgate.ListJobsRequest
+	(*ListJobsResponse)(nil),         // 31: streamgate.ListJobsResponse
+	(*Job)(nil),                      // 32: streamgate.Job
+	(*Attempt)(nil),                  // 33: streamgate.Attempt
+	(*ChangeTasksRequest)(nil),       // 34: streamgate.ChangeTasksRequest
+	(*ChangeTasksResponse)(nil),      // 35: streamgate.ChangeTasksResponse
+	(*RefusedChange)(nil),            // 36: streamgate.RefusedChange
+	(*GetQueueRequest)(nil),          // 37: streamgate.GetQueueRequest
+	(*PauseQueueRequest)(nil),        // 38: streamgate.PauseQueueRequest
+	(*ResumeQueueRequest)(nil),       // 39: streamgate.ResumeQueueRequest
+	(*QueueState)(nil),               // 40: streamgate.QueueState
+	(*ListWorkersRequest)(nil),       // 41: streamgate.ListWorkersRequest
+	(*ListWorkersResponse)(nil),      // 42: streamgate.ListWorkersResponse
+	(*DrainWorkerRequest)(nil),       // 43: streamgate.DrainWorkerRequest
+	(*ResumeWorkerRequest)(nil),      // 44: streamgate.ResumeWorkerRequest
+	(*DrainTranscoderRequest)(nil),   // 45: streamgate.DrainTranscoderRequest
+	(*ResumeTranscoderRequest)(nil),  // 46: streamgate.ResumeTranscoderRequest
+	(*Worker)(nil),                   // 47: streamgate.Worker
+	(*ListTasksRequest)(nil),         // 48: streamgate.ListTasksRequest
+	(*ListTasksResponse)(nil),        // 49: streamgate.ListTasksResponse
+	(*CancelTaskRequest)(nil),        // 50: streamgate.CancelTaskRequest
+	(*GetMetricsRequest)(nil),        // 51: streamgate.GetMetricsRequest
+	(*GetMetricsResponse)(nil),       // 52: streamgate.GetMetricsResponse
+	(*DemandRequest)(nil),            // 53: streamgate.DemandRequest
+	(*DemandResponse)(nil),           // 54: streamgate.DemandResponse
+	(*CreateNonceRequest)(nil),       // 55: streamgate.CreateNonceRequest
+	(*Nonce)(nil),                    // 56: streamgate.Nonce
+	(*Chain)(nil),                    // 57: streamgate.Chain
+	(*SignInRequest)(nil),            // 58: streamgate.SignInRequest
+	(*Login)(nil),                    // 59: streamgate.Login
+	(*SignOutRequest)(nil),           // 60: streamgate.SignOutRequest
+	(*SignOutResponse)(nil),          // 61: streamgate.SignOutResponse
+	(*GetLoginRequest)(nil),          // 62: streamgate.GetLoginRequest
+	(*VideoRule)(nil),                // 63: streamgate.VideoRule
+	(*SetVideoRuleRequest)(nil),      // 64: streamgate.SetVideoRuleRequest
+	(*GetVideoRuleRequest)(nil),      // 65: streamgate.GetVideoRuleRequest
+	(*DeleteVideoRuleRequest)(nil),   // 66: streamgate.DeleteVideoRuleRequest
+	(*DeleteVideoRuleResponse)(nil),  // 67: streamgate.DeleteVideoRuleResponse
+	(*Rule)(nil),                     // 68: streamgate.Rule
+	(*PutRuleRequest)(nil),           // 69: streamgate.PutRuleRequest
+	(*GetRuleRequest)(nil),           // 70: streamgate.GetRuleRequest
+	(*ListRulesRequest)(nil),         // 71: streamgate.ListRulesRequest
+	(*ListRulesResponse)(nil),        // 72: streamgate.ListRulesResponse
+	(*DeleteRuleRequest)(nil),        // 73: streamgate.DeleteRuleRequest
+	(*DeleteRuleResponse)(nil),       // 74: streamgate.DeleteRuleResponse
+	(*SimulateRuleRequest)(nil),      // 75: streamgate.SimulateRuleRequest
+	(*CheckAccessRequest)(nil),       // 76: streamgate.CheckAccessRequest
+	(*Decision)(nil),                 // 77: streamgate.Decision
+	(*RuleResult)(nil),               // 78: streamgate.RuleResult
+	(*CreateSessionRequest)(nil),     // 79: streamgate.CreateSessionRequest
+	(*Session)(nil),                  // 80: streamgate.Session
+	(*RenewSessionRequest)(nil),      // 81: streamgate.RenewSessionRequest
+	(*LeaveSessionRequest)(nil),      // 82: streamgate.LeaveSessionRequest
+	(*LeaveSessionResponse)(nil),     // 83: streamgate.LeaveSessionResponse
+	(*ListSessionsRequest)(nil),      // 84: streamgate.ListSessionsRequest
+	(*ListSessionsResponse)(nil),     // 85: streamgate.ListSessionsResponse
+	(*EndSessionRequest)(nil),        // 86: streamgate.EndSessionRequest
+	(*EndSessionResponse)(nil),       // 87: streamgate.EndSessionResponse
+	(*CreateCodesRequest)(nil),       // 88: streamgate.CreateCodesRequest
+	(*Codes)(nil),                    // 89: streamgate.Codes
+	(*DeleteCodesRequest)(nil),       // 90: streamgate.DeleteCodesRequest
+	(*DeleteCodesResponse)(nil),      // 91: streamgate.DeleteCodesResponse
+	(*Key)(nil),                      // 92: streamgate.Key
+	(*CreateKeyRequest)(nil),         // 93: streamgate.CreateKeyRequest
+	(*ListKeysRequest)(nil),          // 94: streamgate.ListKeysRequest
+	(*ListKeysResponse)(nil),         // 95: streamgate.ListKeysResponse
+	(*RevokeKeyRequest)(nil),         // 96: streamgate.RevokeKeyRequest
+	(*RevokeKeyResponse)(nil),        // 97: streamgate.RevokeKeyResponse
+	(*Webhook)(nil),                  // 98: streamgate.Webhook
+	(*CreateWebhookRequest)(nil),     // 99: streamgate.CreateWebhookRequest
+	(*GetWebhookRequest)(nil),        // 100: streamgate.GetWebhookRequest
+	(*ListWebhooksRequest)(nil),      // 101: streamgate.ListWebhooksRequest
+	(*ListWebhooksResponse)(nil),     // 102: streamgate.ListWebhooksResponse
+	(*UpdateWebhookRequest)(nil),     // 103: streamgate.UpdateWebhookRequest
+	(*DeleteWebhookRequest)(nil),     // 104: streamgate.DeleteWebhookRequest
+	(*DeleteWebhookResponse)(nil),    // 105: streamgate.DeleteWebhookResponse
+	(*RotateWebhookRequest)(nil),     // 106: streamgate.RotateWebhookRequest
+	(*TestWebhookRequest)(nil),       // 107: streamgate.TestWebhookRequest
+	(*Delivery)(nil),                 // 108: streamgate.Delivery
+	(*ListDeliveriesRequest)(nil),    // 109: streamgate.ListDeliveriesRequest
+	(*ListDeliveriesResponse)(nil),   // 110: streamgate.ListDeliveriesResponse
+	(*RedeliverRequest)(nil),         // 111: streamgate.RedeliverRequest
+	(*GetNodeRequest)(nil),           // 112: streamgate.GetNodeRequest
+	(*Node)(nil),                     // 113: streamgate.Node
+	(*NodePart)(nil),                 // 114: streamgate.NodePart
+	(*NodeListener)(nil),             // 115: streamgate.NodeListener
+	(*NodeCheck)(nil),                // 116: streamgate.NodeCheck
+	(*ListNodesRequest)(nil),         // 117: streamgate.ListNodesRequest
+	(*ListNodesResponse)(nil),        // 118: streamgate.ListNodesResponse
+	(*GetMetricsHistoryRequest)(nil), // 119: streamgate.GetMetricsHistoryRequest
+	(*MetricsHistory)(nil),           // 120: streamgate.MetricsHistory
+	(*MetricSeries)(nil),             // 121: streamgate.MetricSeries
+	(*MetricPoint)(nil),              // 122: streamgate.MetricPoint
+	(*Alert)(nil),                    // 123: streamgate.Alert
+	(*Silence)(nil),                  // 124: streamgate.Silence
+	(*ListAlertsRequest)(nil),        // 125: streamgate.ListAlertsRequest
+	(*ListAlertsResponse)(nil),       // 126: streamgate.ListAlertsResponse
+	(*SilenceAlertRequest)(nil),      // 127: streamgate.SilenceAlertRequest
+	(*UnsilenceAlertRequest)(nil),    // 128: streamgate.UnsilenceAlertRequest
+	(*timestamppb.Timestamp)(nil),    // 129: google.protobuf.Timestamp
+	(*structpb.Struct)(nil),          // 130: google.protobuf.Struct
 }
 var file_streamgate_proto_depIdxs = []int32{
-	126, // 0: streamgate.Video.created_at:type_name -> google.protobuf.Timestamp
-	126, // 1: streamgate.Video.updated_at:type_name -> google.protobuf.Timestamp
+	129, // 0: streamgate.Video.created_at:type_name -> google.protobuf.Timestamp
+	129, // 1: streamgate.Video.updated_at:type_name -> google.protobuf.Timestamp
 	3,   // 2: streamgate.Video.renditions:type_name -> streamgate.Rendition
 	0,   // 3: streamgate.Video.error:type_name -> streamgate.Failure
 	2,   // 4: streamgate.Video.made:type_name -> streamgate.Span
 	6,   // 5: streamgate.Cells.renditions:type_name -> streamgate.RenditionCells
 	7,   // 6: streamgate.RenditionCells.ready:type_name -> streamgate.SegmentRun
 	1,   // 7: streamgate.ListVideosResponse.videos:type_name -> streamgate.Video
-	126, // 8: streamgate.Upload.created_at:type_name -> google.protobuf.Timestamp
-	126, // 9: streamgate.Upload.expires_at:type_name -> google.protobuf.Timestamp
-	15,  // 10: streamgate.ListUploadsResponse.uploads:type_name -> streamgate.Upload
-	0,   // 11: streamgate.Task.error:type_name -> streamgate.Failure
-	126, // 12: streamgate.Task.created_at:type_name -> google.protobuf.Timestamp
-	126, // 13: streamgate.Task.started_at:type_name -> google.protobuf.Timestamp
-	126, // 14: streamgate.Task.finished_at:type_name -> google.protobuf.Timestamp
-	29,  // 15: streamgate.ListJobsResponse.jobs:type_name -> streamgate.Job
-	0,   // 16: streamgate.Job.error:type_name -> streamgate.Failure
-	30,  // 17: streamgate.Job.attempts:type_name -> streamgate.Attempt
-	126, // 18: streamgate.Attempt.started_at:type_name -> google.protobuf.Timestamp
-	126, // 19: streamgate.Attempt.finished_at:type_name -> google.protobuf.Timestamp
-	0,   // 20: streamgate.Attempt.error:type_name -> streamgate.Failure
-	33,  // 21: streamgate.ChangeTasksResponse.refused:type_name -> streamgate.RefusedChange
-	0,   // 22: streamgate.RefusedChange.error:type_name -> streamgate.Failure
-	44,  // 23: streamgate.ListWorkersResponse.workers:type_name -> streamgate.Worker
-	126, // 24: streamgate.Worker.started_at:type_name -> google.protobuf.Timestamp
-	20,  // 25: streamgate.ListTasksResponse.tasks:type_name -> streamgate.Task
-	126, // 26: streamgate.Nonce.expires_at:type_name -> google.protobuf.Timestamp
-	54,  // 27: streamgate.Nonce.chains:type_name -> streamgate.Chain
-	126, // 28: streamgate.Login.expires_at:type_name -> google.protobuf.Timestamp
-	127, // 29: streamgate.VideoRule.rule:type_name -> google.protobuf.Struct
-	127, // 30: streamgate.SetVideoRuleRequest.rule:type_name -> google.protobuf.Struct
-	127, // 31: streamgate.Rule.rule:type_name -> google.protobuf.Struct
-	126, // 32: streamgate.Rule.created_at:type_name -> google.protobuf.Timestamp
-	126, // 33: streamgate.Rule.updated_at:type_name -> google.protobuf.Timestamp
-	127, // 34: streamgate.PutRuleRequest.rule:type_name -> google.protobuf.Struct
-	65,  // 35: streamgate.ListRulesResponse.rules:type_name -> streamgate.Rule
-	127, // 36: streamgate.SimulateRuleRequest.rule:type_name -> google.protobuf.Struct
-	75,  // 37: streamgate.Decision.tree:type_name -> streamgate.RuleResult
-	126, // 38: streamgate.RuleResult.read_at:type_name -> google.protobuf.Timestamp
-	75,  // 39: streamgate.RuleResult.parts:type_name -> streamgate.RuleResult
-	126, // 40: streamgate.Session.expires_at:type_name -> google.protobuf.Timestamp
-	126, // 41: streamgate.Session.ends_at:type_name -> google.protobuf.Timestamp
-	0,   // 42: streamgate.Session.error:type_name -> streamgate.Failure
-	126, // 43: streamgate.Session.created_at:type_name -> google.protobuf.Timestamp
-	77,  // 44: streamgate.ListSessionsResponse.sessions:type_name -> streamgate.Session
-	126, // 45: streamgate.Key.created_at:type_name -> google.protobuf.Timestamp
-	89,  // 46: streamgate.ListKeysResponse.keys:type_name -> streamgate.Key
-	0,   // 47: streamgate.Webhook.failure:type_name -> streamgate.Failure
-	126, // 48: streamgate.Webhook.created_at:type_name -> google.protobuf.Timestamp
-	126, // 49: streamgate.Webhook.updated_at:type_name -> google.protobuf.Timestamp
-	126, // 50: streamgate.Webhook.failing_since:type_name -> google.protobuf.Timestamp
-	95,  // 51: streamgate.ListWebhooksResponse.webhooks:type_name -> streamgate.Webhook
-	126, // 52: streamgate.Delivery.next_attempt_at:type_name -> google.protobuf.Timestamp
-	126, // 53: streamgate.Delivery.created_at:type_name -> google.protobuf.Timestamp
-	126, // 54: streamgate.Delivery.finished_at:type_name -> google.protobuf.Timestamp
-	127, // 55: streamgate.Delivery.payload:type_name -> google.protobuf.Struct
-	105, // 56: streamgate.ListDeliveriesResponse.deliveries:type_name -> streamgate.Delivery
-	126, // 57: streamgate.Node.started_at:type_name -> google.protobuf.Timestamp
-	111, // 58: streamgate.Node.parts:type_name -> streamgate.NodePart
-	112, // 59: streamgate.Node.listeners:type_name -> streamgate.NodeListener
-	113, // 60: streamgate.Node.checks:type_name -> streamgate.NodeCheck
-	110, // 61: streamgate.ListNodesResponse.nodes:type_name -> streamgate.Node
-	126, // 62: streamgate.GetMetricsHistoryRequest.from:type_name -> google.protobuf.Timestamp
-	126, // 63: streamgate.GetMetricsHistoryRequest.to:type_name -> google.protobuf.Timestamp
-	126, // 64: streamgate.MetricsHistory.from:type_name -> google.protobuf.Timestamp
-	126, // 65: streamgate.MetricsHistory.to:type_name -> google.protobuf.Timestamp
-	118, // 66: streamgate.MetricsHistory.series:type_name -> streamgate.MetricSeries
-	119, // 67: streamgate.MetricSeries.points:type_name -> streamgate.MetricPoint
-	126, // 68: streamgate.Alert.pending_since:type_name -> google.protobuf.Timestamp
-	126, // 69: streamgate.Alert.fired_at:type_name -> google.protobuf.Timestamp
-	126, // 70: streamgate.Alert.resolved_at:type_name -> google.protobuf.Timestamp
-	121, // 71: streamgate.Alert.silence:type_name -> streamgate.Silence
-	126, // 72: streamgate.Silence.until:type_name -> google.protobuf.Timestamp
-	120, // 73: streamgate.ListAlertsResponse.alerts:type_name -> streamgate.Alert
-	8,   // 74: streamgate.Library.CreateVideo:input_type -> streamgate.CreateVideoRequest
-	9,   // 75: streamgate.Library.GetVideo:input_type -> streamgate.GetVideoRequest
-	4,   // 76: streamgate.Library.GetCells:input_type -> streamgate.GetCellsRequest
-	10,  // 77: streamgate.Library.ListVideos:input_type -> streamgate.ListVideosRequest
-	12,  // 78: streamgate.Library.UpdateVideo:input_type -> streamgate.UpdateVideoRequest
-	13,  // 79: streamgate.Library.DeleteVideo:input_type -> streamgate.DeleteVideoRequest
-	16,  // 80: streamgate.Uploads.CreateUpload:input_type -> streamgate.CreateUploadRequest
-	17,  // 81: streamgate.Uploads.GetUpload:input_type -> streamgate.GetUploadRequest
-	18,  // 82: streamgate.Uploads.ListUploads:input_type -> streamgate.ListUploadsRequest
-	21,  // 83: streamgate.Transcoder.CreateTask:input_type -> streamgate.CreateTaskRequest
-	22,  // 84: streamgate.Transcoder.GetTask:input_type -> streamgate.GetTaskRequest
-	45,  // 85: streamgate.Transcoder.ListTasks:input_type -> streamgate.ListTasksRequest
-	47,  // 86: streamgate.Transcoder.CancelTask:input_type -> streamgate.CancelTaskRequest
-	23,  // 87: streamgate.Transcoder.PauseTask:input_type -> streamgate.PauseTaskRequest
-	24,  // 88: streamgate.Transcoder.ResumeTask:input_type -> streamgate.ResumeTaskRequest
-	25,  // 89: streamgate.Transcoder.RetryTask:input_type -> streamgate.RetryTaskRequest
-	26,  // 90: streamgate.Transcoder.UpdateTask:input_type -> streamgate.UpdateTaskRequest
-	27,  // 91: streamgate.Transcoder.ListJobs:input_type -> streamgate.ListJobsRequest
-	31,  // 92: streamgate.Transcoder.CancelTasks:input_type -> streamgate.ChangeTasksRequest
-	31,  // 93: streamgate.Transcoder.PauseTasks:input_type -> streamgate.ChangeTasksRequest
-	31,  // 94: streamgate.Transcoder.ResumeTasks:input_type -> streamgate.ChangeTasksRequest
-	31,  // 95: streamgate.Transcoder.RetryTasks:input_type -> streamgate.ChangeTasksRequest
-	31,  // 96: streamgate.Transcoder.PrioritiseTasks:input_type -> streamgate.ChangeTasksRequest
-	34,  // 97: streamgate.Transcoder.GetQueue:input_type -> streamgate.GetQueueRequest
-	35,  // 98: streamgate.Transcoder.PauseQueue:input_type -> streamgate.PauseQueueRequest
-	36,  // 99: streamgate.Transcoder.ResumeQueue:input_type -> streamgate.ResumeQueueRequest
-	38,  // 100: streamgate.Transcoder.ListWorkers:input_type -> streamgate.ListWorkersRequest
-	40,  // 101: streamgate.Transcoder.DrainWorker:input_type -> streamgate.DrainWorkerRequest
-	41,  // 102: streamgate.Transcoder.ResumeWorker:input_type -> streamgate.ResumeWorkerRequest
-	42,  // 103: streamgate.Transcoder.DrainTranscoder:input_type -> streamgate.DrainTranscoderRequest
-	43,  // 104: streamgate.Transcoder.ResumeTranscoder:input_type -> streamgate.ResumeTranscoderRequest
-	48,  // 105: streamgate.Transcoder.GetMetrics:input_type -> streamgate.GetMetricsRequest
-	50,  // 106: streamgate.Transcoder.Demand:input_type -> streamgate.DemandRequest
-	52,  // 107: streamgate.Access.CreateNonce:input_type -> streamgate.CreateNonceRequest
-	55,  // 108: streamgate.Access.SignIn:input_type -> streamgate.SignInRequest
-	57,  // 109: streamgate.Access.SignOut:input_type -> streamgate.SignOutRequest
-	59,  // 110: streamgate.Access.GetLogin:input_type -> streamgate.GetLoginRequest
-	61,  // 111: streamgate.Access.SetVideoRule:input_type -> streamgate.SetVideoRuleRequest
-	62,  // 112: streamgate.Access.GetVideoRule:input_type -> streamgate.GetVideoRuleRequest
-	63,  // 113: streamgate.Access.DeleteVideoRule:input_type -> streamgate.DeleteVideoRuleRequest
-	66,  // 114: streamgate.Access.PutRule:input_type -> streamgate.PutRuleRequest
-	67,  // 115: streamgate.Access.GetRule:input_type -> streamgate.GetRuleRequest
-	68,  // 116: streamgate.Access.ListRules:input_type -> streamgate.ListRulesRequest
-	70,  // 117: streamgate.Access.DeleteRule:input_type -> streamgate.DeleteRuleRequest
-	72,  // 118: streamgate.Access.SimulateRule:input_type -> streamgate.SimulateRuleRequest
-	73,  // 119: streamgate.Access.CheckAccess:input_type -> streamgate.CheckAccessRequest
-	76,  // 120: streamgate.Access.CreateSession:input_type -> streamgate.CreateSessionRequest
-	78,  // 121: streamgate.Access.RenewSession:input_type -> streamgate.RenewSessionRequest
-	79,  // 122: streamgate.Access.LeaveSession:input_type -> streamgate.LeaveSessionRequest
-	81,  // 123: streamgate.Access.ListSessions:input_type -> streamgate.ListSessionsRequest
-	83,  // 124: streamgate.Access.EndSession:input_type -> streamgate.EndSessionRequest
-	85,  // 125: streamgate.Access.CreateCodes:input_type -> streamgate.CreateCodesRequest
-	87,  // 126: streamgate.Access.DeleteCodes:input_type -> streamgate.DeleteCodesRequest
-	90,  // 127: streamgate.Access.CreateKey:input_type -> streamgate.CreateKeyRequest
-	91,  // 128: streamgate.Access.ListKeys:input_type -> streamgate.ListKeysRequest
-	93,  // 129: streamgate.Access.RevokeKey:input_type -> streamgate.RevokeKeyRequest
-	96,  // 130: streamgate.Webhooks.CreateWebhook:input_type -> streamgate.CreateWebhookRequest
-	97,  // 131: streamgate.Webhooks.GetWebhook:input_type -> streamgate.GetWebhookRequest
-	98,  // 132: streamgate.Webhooks.ListWebhooks:input_type -> streamgate.ListWebhooksRequest
-	100, // 133: streamgate.Webhooks.UpdateWebhook:input_type -> streamgate.UpdateWebhookRequest
-	101, // 134: streamgate.Webhooks.DeleteWebhook:input_type -> streamgate.DeleteWebhookRequest
-	103, // 135: streamgate.Webhooks.RotateWebhook:input_type -> streamgate.RotateWebhookRequest
-	104, // 136: streamgate.Webhooks.TestWebhook:input_type -> streamgate.TestWebhookRequest
-	106, // 137: streamgate.Webhooks.ListDeliveries:input_type -> streamgate.ListDeliveriesRequest
-	108, // 138: streamgate.Webhooks.Redeliver:input_type -> streamgate.RedeliverRequest
-	109, // 139: streamgate.Monitor.GetNode:input_type -> streamgate.GetNodeRequest
-	114, // 140: streamgate.Monitor.ListNodes:input_type -> streamgate.ListNodesRequest
-	116, // 141: streamgate.Monitor.GetMetricsHistory:input_type -> streamgate.GetMetricsHistoryRequest
-	122, // 142: streamgate.Alerts.ListAlerts:input_type -> streamgate.ListAlertsRequest
-	124, // 143: streamgate.Alerts.SilenceAlert:input_type -> streamgate.SilenceAlertRequest
-	125, // 144: streamgate.Alerts.UnsilenceAlert:input_type -> streamgate.UnsilenceAlertRequest
-	1,   // 145: streamgate.Library.CreateVideo:output_type -> streamgate.Video
-	1,   // 146: streamgate.Library.GetVideo:output_type -> streamgate.Video
-	5,   // 147: streamgate.Library.GetCells:output_type -> streamgate.Cells
-	11,  // 148: streamgate.Library.ListVideos:output_type -> streamgate.ListVideosResponse
-	1,   // 149: streamgate.Library.UpdateVideo:output_type -> streamgate.Video
-	14,  // 150: streamgate.Library.DeleteVideo:output_type -> streamgate.DeleteVideoResponse
-	15,  // 151: streamgate.Uploads.CreateUpload:output_type -> streamgate.Upload
-	15,  // 152: streamgate.Uploads.GetUpload:output_type -> streamgate.Upload
-	19,  // 153: streamgate.Uploads.ListUploads:output_type -> streamgate.ListUploadsResponse
-	20,  // 154: streamgate.Transcoder.CreateTask:output_type -> streamgate.Task
-	20,  // 155: streamgate.Transcoder.GetTask:output_type -> streamgate.Task
-	46,  // 156: streamgate.Transcoder.ListTasks:output_type -> streamgate.ListTasksResponse
-	20,  // 157: streamgate.Transcoder.CancelTask:output_type -> streamgate.Task
-	20,  // 158: streamgate.Transcoder.PauseTask:output_type -> streamgate.Task
-	20,  // 159: streamgate.Transcoder.ResumeTask:output_type -> streamgate.Task
-	20,  // 160: streamgate.Transcoder.RetryTask:output_type -> streamgate.Task
-	20,  // 161: streamgate.Transcoder.UpdateTask:output_type -> streamgate.Task
-	28,  // 162: streamgate.Transcoder.ListJobs:output_type -> streamgate.ListJobsResponse
-	32,  // 163: streamgate.Transcoder.CancelTasks:output_type -> streamgate.ChangeTasksResponse
-	32,  // 164: streamgate.Transcoder.PauseTasks:output_type -> streamgate.ChangeTasksResponse
-	32,  // 165: streamgate.Transcoder.ResumeTasks:output_type -> streamgate.ChangeTasksResponse
-	32,  // 166: streamgate.Transcoder.RetryTasks:output_type -> streamgate.ChangeTasksResponse
-	32,  // 167: streamgate.Transcoder.PrioritiseTasks:output_type -> streamgate.ChangeTasksResponse
-	37,  // 168: streamgate.Transcoder.GetQueue:output_type -> streamgate.QueueState
-	37,  // 169: streamgate.Transcoder.PauseQueue:output_type -> streamgate.QueueState
-	37,  // 170: streamgate.Transcoder.ResumeQueue:output_type -> streamgate.QueueState
-	39,  // 171: streamgate.Transcoder.ListWorkers:output_type -> streamgate.ListWorkersResponse
-	44,  // 172: streamgate.Transcoder.DrainWorker:output_type -> streamgate.Worker
-	44,  // 173: streamgate.Transcoder.ResumeWorker:output_type -> streamgate.Worker
-	39,  // 174: streamgate.Transcoder.DrainTranscoder:output_type -> streamgate.ListWorkersResponse
-	39,  // 175: streamgate.Transcoder.ResumeTranscoder:output_type -> streamgate.ListWorkersResponse
-	49,  // 176: streamgate.Transcoder.GetMetrics:output_type -> streamgate.GetMetricsResponse
-	51,  // 177: streamgate.Transcoder.Demand:output_type -> streamgate.DemandResponse
-	53,  // 178: streamgate.Access.CreateNonce:output_type -> streamgate.Nonce
-	56,  // 179: streamgate.Access.SignIn:output_type -> streamgate.Login
-	58,  // 180: streamgate.Access.SignOut:output_type -> streamgate.SignOutResponse
-	56,  // 181: streamgate.Access.GetLogin:output_type -> streamgate.Login
-	60,  // 182: streamgate.Access.SetVideoRule:output_type -> streamgate.VideoRule
-	60,  // 183: streamgate.Access.GetVideoRule:output_type -> streamgate.VideoRule
-	64,  // 184: streamgate.Access.DeleteVideoRule:output_type -> streamgate.DeleteVideoRuleResponse
-	65,  // 185: streamgate.Access.PutRule:output_type -> streamgate.Rule
-	65,  // 186: streamgate.Access.GetRule:output_type -> streamgate.Rule
-	69,  // 187: streamgate.Access.ListRules:output_type -> streamgate.ListRulesResponse
-	71,  // 188: streamgate.Access.DeleteRule:output_type -> streamgate.DeleteRuleResponse
-	74,  // 189: streamgate.Access.SimulateRule:output_type -> streamgate.Decision
-	74,  // 190: streamgate.Access.CheckAccess:output_type -> streamgate.Decision
-	77,  // 191: streamgate.Access.CreateSession:output_type -> streamgate.Session
-	77,  // 192: streamgate.Access.RenewSession:output_type -> streamgate.Session
-	80,  // 193: streamgate.Access.LeaveSession:output_type -> streamgate.LeaveSessionResponse
-	82,  // 194: streamgate.Access.ListSessions:output_type -> streamgate.ListSessionsResponse
-	84,  // 195: streamgate.Access.EndSession:output_type -> streamgate.EndSessionResponse
-	86,  // 196: streamgate.Access.CreateCodes:output_type -> streamgate.Codes
-	88,  // 197: streamgate.Access.DeleteCodes:output_type -> streamgate.DeleteCodesResponse
-	89,  // 198: streamgate.Access.CreateKey:output_type -> streamgate.Key
-	92,  // 199: streamgate.Access.ListKeys:output_type -> streamgate.ListKeysResponse
-	94,  // 200: streamgate.Access.RevokeKey:output_type -> streamgate.RevokeKeyResponse
-	95,  // 201: streamgate.Webhooks.CreateWebhook:output_type -> streamgate.Webhook
-	95,  // 202: streamgate.Webhooks.GetWebhook:output_type -> streamgate.Webhook
-	99,  // 203: streamgate.Webhooks.ListWebhooks:output_type -> streamgate.ListWebhooksResponse
-	95,  // 204: streamgate.Webhooks.UpdateWebhook:output_type -> streamgate.Webhook
-	102, // 205: streamgate.Webhooks.DeleteWebhook:output_type -> streamgate.DeleteWebhookResponse
-	95,  // 206: streamgate.Webhooks.RotateWebhook:output_type -> streamgate.Webhook
-	105, // 207: streamgate.Webhooks.TestWebhook:output_type -> streamgate.Delivery
-	107, // 208: streamgate.Webhooks.ListDeliveries:output_type -> streamgate.ListDeliveriesResponse
-	105, // 209: streamgate.Webhooks.Redeliver:output_type -> streamgate.Delivery
-	110, // 210: streamgate.Monitor.GetNode:output_type -> streamgate.Node
-	115, // 211: streamgate.Monitor.ListNodes:output_type -> streamgate.ListNodesResponse
-	117, // 212: streamgate.Monitor.GetMetricsHistory:output_type -> streamgate.MetricsHistory
-	123, // 213: streamgate.Alerts.ListAlerts:output_type -> streamgate.ListAlertsResponse
-	120, // 214: streamgate.Alerts.SilenceAlert:output_type -> streamgate.Alert
-	120, // 215: streamgate.Alerts.UnsilenceAlert:output_type -> streamgate.Alert
-	145, // [145:216] is the sub-list for method output_type
-	74,  // [74:145] is the sub-list for method input_type
-	74,  // [74:74] is the sub-list for extension type_name
-	74,  // [74:74] is the sub-list for extension extendee
-	0,   // [0:74] is the sub-list for field type_name
+	129, // 8: streamgate.Upload.created_at:type_name -> google.protobuf.Timestamp
+	129, // 9: streamgate.Upload.expires_at:type_name -> google.protobuf.Timestamp
+	0,   // 10: streamgate.Upload.error:type_name -> streamgate.Failure
+	15,  // 11: streamgate.ListUploadsResponse.uploads:type_name -> streamgate.Upload
+	0,   // 12: streamgate.Task.error:type_name -> streamgate.Failure
+	129, // 13: streamgate.Task.created_at:type_name -> google.protobuf.Timestamp
+	129, // 14: streamgate.Task.started_at:type_name -> google.protobuf.Timestamp
+	129, // 15: streamgate.Task.finished_at:type_name -> google.protobuf.Timestamp
+	32,  // 16: streamgate.ListJobsResponse.jobs:type_name -> streamgate.Job
+	0,   // 17: streamgate.Job.error:type_name -> streamgate.Failure
+	33,  // 18: streamgate.Job.attempts:type_name -> streamgate.Attempt
+	129, // 19: streamgate.Attempt.started_at:type_name -> google.protobuf.Timestamp
+	129, // 20: streamgate.Attempt.finished_at:type_name -> google.protobuf.Timestamp
+	0,   // 21: streamgate.Attempt.error:type_name -> streamgate.Failure
+	36,  // 22: streamgate.ChangeTasksResponse.refused:type_name -> streamgate.RefusedChange
+	0,   // 23: streamgate.RefusedChange.error:type_name -> streamgate.Failure
+	47,  // 24: streamgate.ListWorkersResponse.workers:type_name -> streamgate.Worker
+	129, // 25: streamgate.Worker.started_at:type_name -> google.protobuf.Timestamp
+	23,  // 26: streamgate.ListTasksResponse.tasks:type_name -> streamgate.Task
+	129, // 27: streamgate.Nonce.expires_at:type_name -> google.protobuf.Timestamp
+	57,  // 28: streamgate.Nonce.chains:type_name -> streamgate.Chain
+	129, // 29: streamgate.Login.expires_at:type_name -> google.protobuf.Timestamp
+	130, // 30: streamgate.VideoRule.rule:type_name -> google.protobuf.Struct
+	130, // 31: streamgate.SetVideoRuleRequest.rule:type_name -> google.protobuf.Struct
+	130, // 32: streamgate.Rule.rule:type_name -> google.protobuf.Struct
+	129, // 33: streamgate.Rule.created_at:type_name -> google.protobuf.Timestamp
+	129, // 34: streamgate.Rule.updated_at:type_name -> google.protobuf.Timestamp
+	130, // 35: streamgate.PutRuleRequest.rule:type_name -> google.protobuf.Struct
+	68,  // 36: streamgate.ListRulesResponse.rules:type_name -> streamgate.Rule
+	130, // 37: streamgate.SimulateRuleRequest.rule:type_name -> google.protobuf.Struct
+	78,  // 38: streamgate.Decision.tree:type_name -> streamgate.RuleResult
+	129, // 39: streamgate.RuleResult.read_at:type_name -> google.protobuf.Timestamp
+	78,  // 40: streamgate.RuleResult.parts:type_name -> streamgate.RuleResult
+	129, // 41: streamgate.Session.expires_at:type_name -> google.protobuf.Timestamp
+	129, // 42: streamgate.Session.ends_at:type_name -> google.protobuf.Timestamp
+	0,   // 43: streamgate.Session.error:type_name -> streamgate.Failure
+	129, // 44: streamgate.Session.created_at:type_name -> google.protobuf.Timestamp
+	80,  // 45: streamgate.ListSessionsResponse.sessions:type_name -> streamgate.Session
+	129, // 46: streamgate.Key.created_at:type_name -> google.protobuf.Timestamp
+	92,  // 47: streamgate.ListKeysResponse.keys:type_name -> streamgate.Key
+	0,   // 48: streamgate.Webhook.failure:type_name -> streamgate.Failure
+	129, // 49: streamgate.Webhook.created_at:type_name -> google.protobuf.Timestamp
+	129, // 50: streamgate.Webhook.updated_at:type_name -> google.protobuf.Timestamp
+	129, // 51: streamgate.Webhook.failing_since:type_name -> google.protobuf.Timestamp
+	98,  // 52: streamgate.ListWebhooksResponse.webhooks:type_name -> streamgate.Webhook
+	129, // 53: streamgate.Delivery.next_attempt_at:type_name -> google.protobuf.Timestamp
+	129, // 54: streamgate.Delivery.created_at:type_name -> google.protobuf.Timestamp
+	129, // 55: streamgate.Delivery.finished_at:type_name -> google.protobuf.Timestamp
+	130, // 56: streamgate.Delivery.payload:type_name -> google.protobuf.Struct
+	108, // 57: streamgate.ListDeliveriesResponse.deliveries:type_name -> streamgate.Delivery
+	129, // 58: streamgate.Node.started_at:type_name -> google.protobuf.Timestamp
+	114, // 59: streamgate.Node.parts:type_name -> streamgate.NodePart
+	115, // 60: streamgate.Node.listeners:type_name -> streamgate.NodeListener
+	116, // 61: streamgate.Node.checks:type_name -> streamgate.NodeCheck
+	113, // 62: streamgate.ListNodesResponse.nodes:type_name -> streamgate.Node
+	129, // 63: streamgate.GetMetricsHistoryRequest.from:type_name -> google.protobuf.Timestamp
+	129, // 64: streamgate.GetMetricsHistoryRequest.to:type_name -> google.protobuf.Timestamp
+	129, // 65: streamgate.MetricsHistory.from:type_name -> google.protobuf.Timestamp
+	129, // 66: streamgate.MetricsHistory.to:type_name -> google.protobuf.Timestamp
+	121, // 67: streamgate.MetricsHistory.series:type_name -> streamgate.MetricSeries
+	122, // 68: streamgate.MetricSeries.points:type_name -> streamgate.MetricPoint
+	129, // 69: streamgate.Alert.pending_since:type_name -> google.protobuf.Timestamp
+	129, // 70: streamgate.Alert.fired_at:type_name -> google.protobuf.Timestamp
+	129, // 71: streamgate.Alert.resolved_at:type_name -> google.protobuf.Timestamp
+	124, // 72: streamgate.Alert.silence:type_name -> streamgate.Silence
+	129, // 73: streamgate.Silence.until:type_name -> google.protobuf.Timestamp
+	123, // 74: streamgate.ListAlertsResponse.alerts:type_name -> streamgate.Alert
+	8,   // 75: streamgate.Library.CreateVideo:input_type -> streamgate.CreateVideoRequest
+	9,   // 76: streamgate.Library.GetVideo:input_type -> streamgate.GetVideoRequest
+	4,   // 77: streamgate.Library.GetCells:input_type -> streamgate.GetCellsRequest
+	10,  // 78: streamgate.Library.ListVideos:input_type -> streamgate.ListVideosRequest
+	12,  // 79: streamgate.Library.UpdateVideo:input_type -> streamgate.UpdateVideoRequest
+	13,  // 80: streamgate.Library.DeleteVideo:input_type -> streamgate.DeleteVideoRequest
+	19,  // 81: streamgate.Uploads.CreateUpload:input_type -> streamgate.CreateUploadRequest
+	20,  // 82: streamgate.Uploads.GetUpload:input_type -> streamgate.GetUploadRequest
+	16,  // 83: streamgate.Uploads.FetchUpload:input_type -> streamgate.FetchUploadRequest
+	17,  // 84: streamgate.Uploads.DeleteUpload:input_type -> streamgate.DeleteUploadRequest
+	21,  // 85: streamgate.Uploads.ListUploads:input_type -> streamgate.ListUploadsRequest
+	24,  // 86: streamgate.Transcoder.CreateTask:input_type -> streamgate.CreateTaskRequest
+	25,  // 87: streamgate.Transcoder.GetTask:input_type -> streamgate.GetTaskRequest
+	48,  // 88: streamgate.Transcoder.ListTasks:input_type -> streamgate.ListTasksRequest
+	50,  // 89: streamgate.Transcoder.CancelTask:input_type -> streamgate.CancelTaskRequest
+	26,  // 90: streamgate.Transcoder.PauseTask:input_type -> streamgate.PauseTaskRequest
+	27,  // 91: streamgate.Transcoder.ResumeTask:input_type -> streamgate.ResumeTaskRequest
+	28,  // 92: streamgate.Transcoder.RetryTask:input_type -> streamgate.RetryTaskRequest
+	29,  // 93: streamgate.Transcoder.UpdateTask:input_type -> streamgate.UpdateTaskRequest
+	30,  // 94: streamgate.Transcoder.ListJobs:input_type -> streamgate.ListJobsRequest
+	34,  // 95: streamgate.Transcoder.CancelTasks:input_type -> streamgate.ChangeTasksRequest
+	34,  // 96: streamgate.Transcoder.PauseTasks:input_type -> streamgate.ChangeTasksRequest
+	34,  // 97: streamgate.Transcoder.ResumeTasks:input_type -> streamgate.ChangeTasksRequest
+	34,  // 98: streamgate.Transcoder.RetryTasks:input_type -> streamgate.ChangeTasksRequest
+	34,  // 99: streamgate.Transcoder.PrioritiseTasks:input_type -> streamgate.ChangeTasksRequest
+	37,  // 100: streamgate.Transcoder.GetQueue:input_type -> streamgate.GetQueueRequest
+	38,  // 101: streamgate.Transcoder.PauseQueue:input_type -> streamgate.PauseQueueRequest
+	39,  // 102: streamgate.Transcoder.ResumeQueue:input_type -> streamgate.ResumeQueueRequest
+	41,  // 103: streamgate.Transcoder.ListWorkers:input_type -> streamgate.ListWorkersRequest
+	43,  // 104: streamgate.Transcoder.DrainWorker:input_type -> streamgate.DrainWorkerRequest
+	44,  // 105: streamgate.Transcoder.ResumeWorker:input_type -> streamgate.ResumeWorkerRequest
+	45,  // 106: streamgate.Transcoder.DrainTranscoder:input_type -> streamgate.DrainTranscoderRequest
+	46,  // 107: streamgate.Transcoder.ResumeTranscoder:input_type -> streamgate.ResumeTranscoderRequest
+	51,  // 108: streamgate.Transcoder.GetMetrics:input_type -> streamgate.GetMetricsRequest
+	53,  // 109: streamgate.Transcoder.Demand:input_type -> streamgate.DemandRequest
+	55,  // 110: streamgate.Access.CreateNonce:input_type -> streamgate.CreateNonceRequest
+	58,  // 111: streamgate.Access.SignIn:input_type -> streamgate.SignInRequest
+	60,  // 112: streamgate.Access.SignOut:input_type -> streamgate.SignOutRequest
+	62,  // 113: streamgate.Access.GetLogin:input_type -> streamgate.GetLoginRequest
+	64,  // 114: streamgate.Access.SetVideoRule:input_type -> streamgate.SetVideoRuleRequest
+	65,  // 115: streamgate.Access.GetVideoRule:input_type -> streamgate.GetVideoRuleRequest
+	66,  // 116: streamgate.Access.DeleteVideoRule:input_type -> streamgate.DeleteVideoRuleRequest
+	69,  // 117: streamgate.Access.PutRule:input_type -> streamgate.PutRuleRequest
+	70,  // 118: streamgate.Access.GetRule:input_type -> streamgate.GetRuleRequest
+	71,  // 119: streamgate.Access.ListRules:input_type -> streamgate.ListRulesRequest
+	73,  // 120: streamgate.Access.DeleteRule:input_type -> streamgate.DeleteRuleRequest
+	75,  // 121: streamgate.Access.SimulateRule:input_type -> streamgate.SimulateRuleRequest
+	76,  // 122: streamgate.Access.CheckAccess:input_type -> streamgate.CheckAccessRequest
+	79,  // 123: streamgate.Access.CreateSession:input_type -> streamgate.CreateSessionRequest
+	81,  // 124: streamgate.Access.RenewSession:input_type -> streamgate.RenewSessionRequest
+	82,  // 125: streamgate.Access.LeaveSession:input_type -> streamgate.LeaveSessionRequest
+	84,  // 126: streamgate.Access.ListSessions:input_type -> streamgate.ListSessionsRequest
+	86,  // 127: streamgate.Access.EndSession:input_type -> streamgate.EndSessionRequest
+	88,  // 128: streamgate.Access.CreateCodes:input_type -> streamgate.CreateCodesRequest
+	90,  // 129: streamgate.Access.DeleteCodes:input_type -> streamgate.DeleteCodesRequest
+	93,  // 130: streamgate.Access.CreateKey:input_type -> streamgate.CreateKeyRequest
+	94,  // 131: streamgate.Access.ListKeys:input_type -> streamgate.ListKeysRequest
+	96,  // 132: streamgate.Access.RevokeKey:input_type -> streamgate.RevokeKeyRequest
+	99,  // 133: streamgate.Webhooks.CreateWebhook:input_type -> streamgate.CreateWebhookRequest
+	100, // 134: streamgate.Webhooks.GetWebhook:input_type -> streamgate.GetWebhookRequest
+	101, // 135: streamgate.Webhooks.ListWebhooks:input_type -> streamgate.ListWebhooksRequest
+	103, // 136: streamgate.Webhooks.UpdateWebhook:input_type -> streamgate.UpdateWebhookRequest
+	104, // 137: streamgate.Webhooks.DeleteWebhook:input_type -> streamgate.DeleteWebhookRequest
+	106, // 138: streamgate.Webhooks.RotateWebhook:input_type -> streamgate.RotateWebhookRequest
+	107, // 139: streamgate.Webhooks.TestWebhook:input_type -> streamgate.TestWebhookRequest
+	109, // 140: streamgate.Webhooks.ListDeliveries:input_type -> streamgate.ListDeliveriesRequest
+	111, // 141: streamgate.Webhooks.Redeliver:input_type -> streamgate.RedeliverRequest
+	112, // 142: streamgate.Monitor.GetNode:input_type -> streamgate.GetNodeRequest
+	117, // 143: streamgate.Monitor.ListNodes:input_type -> streamgate.ListNodesRequest
+	119, // 144: streamgate.Monitor.GetMetricsHistory:input_type -> streamgate.GetMetricsHistoryRequest
+	125, // 145: streamgate.Alerts.ListAlerts:input_type -> streamgate.ListAlertsRequest
+	127, // 146: streamgate.Alerts.SilenceAlert:input_type -> streamgate.SilenceAlertRequest
+	128, // 147: streamgate.Alerts.UnsilenceAlert:input_type -> streamgate.UnsilenceAlertRequest
+	1,   // 148: streamgate.Library.CreateVideo:output_type -> streamgate.Video
+	1,   // 149: streamgate.Library.GetVideo:output_type -> streamgate.Video
+	5,   // 150: streamgate.Library.GetCells:output_type -> streamgate.Cells
+	11,  // 151: streamgate.Library.ListVideos:output_type -> streamgate.ListVideosResponse
+	1,   // 152: streamgate.Library.UpdateVideo:output_type -> streamgate.Video
+	14,  // 153: streamgate.Library.DeleteVideo:output_type -> streamgate.DeleteVideoResponse
+	15,  // 154: streamgate.Uploads.CreateUpload:output_type -> streamgate.Upload
+	15,  // 155: streamgate.Uploads.GetUpload:output_type -> streamgate.Upload
+	15,  // 156: streamgate.Uploads.FetchUpload:output_type -> streamgate.Upload
+	18,  // 157: streamgate.Uploads.DeleteUpload:output_type -> streamgate.DeleteUploadResponse
+	22,  // 158: streamgate.Uploads.ListUploads:output_type -> streamgate.ListUploadsResponse
+	23,  // 159: streamgate.Transcoder.CreateTask:output_type -> streamgate.Task
+	23,  // 160: streamgate.Transcoder.GetTask:output_type -> streamgate.Task
+	49,  // 161: streamgate.Transcoder.ListTasks:output_type -> streamgate.ListTasksResponse
+	23,  // 162: streamgate.Transcoder.CancelTask:output_type -> streamgate.Task
+	23,  // 163: streamgate.Transcoder.PauseTask:output_type -> streamgate.Task
+	23,  // 164: streamgate.Transcoder.ResumeTask:output_type -> streamgate.Task
+	23,  // 165: streamgate.Transcoder.RetryTask:output_type -> streamgate.Task
+	23,  // 166: streamgate.Transcoder.UpdateTask:output_type -> streamgate.Task
+	31,  // 167: streamgate.Transcoder.ListJobs:output_type -> streamgate.ListJobsResponse
+	35,  // 168: streamgate.Transcoder.CancelTasks:output_type -> streamgate.ChangeTasksResponse
+	35,  // 169: streamgate.Transcoder.PauseTasks:output_type -> streamgate.ChangeTasksResponse
+	35,  // 170: streamgate.Transcoder.ResumeTasks:output_type -> streamgate.ChangeTasksResponse
+	35,  // 171: streamgate.Transcoder.RetryTasks:output_type -> streamgate.ChangeTasksResponse
+	35,  // 172: streamgate.Transcoder.PrioritiseTasks:output_type -> streamgate.ChangeTasksResponse
+	40,  // 173: streamgate.Transcoder.GetQueue:output_type -> streamgate.QueueState
+	40,  // 174: streamgate.Transcoder.PauseQueue:output_type -> streamgate.QueueState
+	40,  // 175: streamgate.Transcoder.ResumeQueue:output_type -> streamgate.QueueState
+	42,  // 176: streamgate.Transcoder.ListWorkers:output_type -> streamgate.ListWorkersResponse
+	47,  // 177: streamgate.Transcoder.DrainWorker:output_type -> streamgate.Worker
+	47,  // 178: streamgate.Transcoder.ResumeWorker:output_type -> streamgate.Worker
+	42,  // 179: streamgate.Transcoder.DrainTranscoder:output_type -> streamgate.ListWorkersResponse
+	42,  // 180: streamgate.Transcoder.ResumeTranscoder:output_type -> streamgate.ListWorkersResponse
+	52,  // 181: streamgate.Transcoder.GetMetrics:output_type -> streamgate.GetMetricsResponse
+	54,  // 182: streamgate.Transcoder.Demand:output_type -> streamgate.DemandResponse
+	56,  // 183: streamgate.Access.CreateNonce:output_type -> streamgate.Nonce
+	59,  // 184: streamgate.Access.SignIn:output_type -> streamgate.Login
+	61,  // 185: streamgate.Access.SignOut:output_type -> streamgate.SignOutResponse
+	59,  // 186: streamgate.Access.GetLogin:output_type -> streamgate.Login
+	63,  // 187: streamgate.Access.SetVideoRule:output_type -> streamgate.VideoRule
+	63,  // 188: streamgate.Access.GetVideoRule:output_type -> streamgate.VideoRule
+	67,  // 189: streamgate.Access.DeleteVideoRule:output_type -> streamgate.DeleteVideoRuleResponse
+	68,  // 190: streamgate.Access.PutRule:output_type -> streamgate.Rule
+	68,  // 191: streamgate.Access.GetRule:output_type -> streamgate.Rule
+	72,  // 192: streamgate.Access.ListRules:output_type -> streamgate.ListRulesResponse
+	74,  // 193: streamgate.Access.DeleteRule:output_type -> streamgate.DeleteRuleResponse
+	77,  // 194: streamgate.Access.SimulateRule:output_type -> streamgate.Decision
+	77,  // 195: streamgate.Access.CheckAccess:output_type -> streamgate.Decision
+	80,  // 196: streamgate.Access.CreateSession:output_type -> streamgate.Session
+	80,  // 197: streamgate.Access.RenewSession:output_type -> streamgate.Session
+	83,  // 198: streamgate.Access.LeaveSession:output_type -> streamgate.LeaveSessionResponse
+	85,  // 199: streamgate.Access.ListSessions:output_type -> streamgate.ListSessionsResponse
+	87,  // 200: streamgate.Access.EndSession:output_type -> streamgate.EndSessionResponse
+	89,  // 201: streamgate.Access.CreateCodes:output_type -> streamgate.Codes
+	91,  // 202: streamgate.Access.DeleteCodes:output_type -> streamgate.DeleteCodesResponse
+	92,  // 203: streamgate.Access.CreateKey:output_type -> streamgate.Key
+	95,  // 204: streamgate.Access.ListKeys:output_type -> streamgate.ListKeysResponse
+	97,  // 205: streamgate.Access.RevokeKey:output_type -> streamgate.RevokeKeyResponse
+	98,  // 206: streamgate.Webhooks.CreateWebhook:output_type -> streamgate.Webhook
+	98,  // 207: streamgate.Webhooks.GetWebhook:output_type -> streamgate.Webhook
+	102, // 208: streamgate.Webhooks.ListWebhooks:output_type -> streamgate.ListWebhooksResponse
+	98,  // 209: streamgate.Webhooks.UpdateWebhook:output_type -> streamgate.Webhook
+	105, // 210: streamgate.Webhooks.DeleteWebhook:output_type -> streamgate.DeleteWebhookResponse
+	98,  // 211: streamgate.Webhooks.RotateWebhook:output_type -> streamgate.Webhook
+	108, // 212: streamgate.Webhooks.TestWebhook:output_type -> streamgate.Delivery
+	110, // 213: streamgate.Webhooks.ListDeliveries:output_type -> streamgate.ListDeliveriesResponse
+	108, // 214: streamgate.Webhooks.Redeliver:output_type -> streamgate.Delivery
+	113, // 215: streamgate.Monitor.GetNode:output_type -> streamgate.Node
+	118, // 216: streamgate.Monitor.ListNodes:output_type -> streamgate.ListNodesResponse
+	120, // 217: streamgate.Monitor.GetMetricsHistory:output_type -> streamgate.MetricsHistory
+	126, // 218: streamgate.Alerts.ListAlerts:output_type -> streamgate.ListAlertsResponse
+	123, // 219: streamgate.Alerts.SilenceAlert:output_type -> streamgate.Alert
+	123, // 220: streamgate.Alerts.UnsilenceAlert:output_type -> streamgate.Alert
+	148, // [148:221] is the sub-list for method output_type
+	75,  // [75:148] is the sub-list for method input_type
+	75,  // [75:75] is the sub-list for extension type_name
+	75,  // [75:75] is the sub-list for extension extendee
+	0,   // [0:75] is the sub-list for field type_name
 }
 
 func init() { file_streamgate_proto_init() }
@@ -9054,24 +9281,25 @@ func file_streamgate_proto_init() {
 	}
 	file_streamgate_proto_msgTypes[8].OneofWrappers = []any{}
 	file_streamgate_proto_msgTypes[12].OneofWrappers = []any{}
-	file_streamgate_proto_msgTypes[20].OneofWrappers = []any{}
-	file_streamgate_proto_msgTypes[21].OneofWrappers = []any{}
-	file_streamgate_proto_msgTypes[26].OneofWrappers = []any{}
-	file_streamgate_proto_msgTypes[31].OneofWrappers = []any{}
-	file_streamgate_proto_msgTypes[37].OneofWrappers = []any{}
-	file_streamgate_proto_msgTypes[44].OneofWrappers = []any{}
-	file_streamgate_proto_msgTypes[49].OneofWrappers = []any{}
-	file_streamgate_proto_msgTypes[96].OneofWrappers = []any{}
-	file_streamgate_proto_msgTypes[100].OneofWrappers = []any{}
-	file_streamgate_proto_msgTypes[110].OneofWrappers = []any{}
-	file_streamgate_proto_msgTypes[120].OneofWrappers = []any{}
+	file_streamgate_proto_msgTypes[16].OneofWrappers = []any{}
+	file_streamgate_proto_msgTypes[23].OneofWrappers = []any{}
+	file_streamgate_proto_msgTypes[24].OneofWrappers = []any{}
+	file_streamgate_proto_msgTypes[29].OneofWrappers = []any{}
+	file_streamgate_proto_msgTypes[34].OneofWrappers = []any{}
+	file_streamgate_proto_msgTypes[40].OneofWrappers = []any{}
+	file_streamgate_proto_msgTypes[47].OneofWrappers = []any{}
+	file_streamgate_proto_msgTypes[52].OneofWrappers = []any{}
+	file_streamgate_proto_msgTypes[99].OneofWrappers = []any{}
+	file_streamgate_proto_msgTypes[103].OneofWrappers = []any{}
+	file_streamgate_proto_msgTypes[113].OneofWrappers = []any{}
+	file_streamgate_proto_msgTypes[123].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_streamgate_proto_rawDesc), len(file_streamgate_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   126,
+			NumMessages:   129,
 			NumExtensions: 0,
 			NumServices:   7,
 		},

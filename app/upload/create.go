@@ -4,21 +4,31 @@ import (
 	"context"
 	"fmt"
 
+	"google.golang.org/protobuf/types/known/structpb"
+
 	"streamgate/app/events"
 	"streamgate/app/rpc"
 	"streamgate/store"
 )
 
-// create opens an upload. rec says for what: VideoID, or Metadata for a new
-// video; a partial upload needs neither.
-func (s *Service) create(ctx context.Context, rec store.Upload) (_ store.Upload, err error) {
+// asked is what a caller says of the video that is made with an upload.
+type asked struct {
+	title, profile string
+	public         bool
+	priority       int
+	rule           *structpb.Struct // who may watch; nil: no rule
+}
+
+// create opens an upload. rec says for what: VideoID; else a new video is made as
+// asked. A partial upload needs neither.
+func (s *Service) create(ctx context.Context, rec store.Upload, asked asked) (_ store.Upload, err error) {
 	now := s.now()
 	rec.ID, rec.State, rec.Offset = store.NewID(), store.UploadReceiving, 0
 	rec.Created, rec.Expires = now, now.Add(s.ExpireAfter)
 	if rec.SizeBytes > s.MaxSize {
 		return rec, s.tooLarge()
 	}
-	made, err := s.target(ctx, &rec)
+	made, err := s.target(ctx, &rec, asked)
 	if err != nil {
 		return rec, err
 	}
@@ -31,10 +41,9 @@ func (s *Service) create(ctx context.Context, rec store.Upload) (_ store.Upload,
 		}
 	}()
 	if made != nil {
-		if err := s.Catalog.Videos.Create(ctx, *made); err != nil {
-			return rec, fmt.Errorf("create the video: %w", err)
+		if err := s.makeVideo(ctx, *made, asked.rule); err != nil {
+			return rec, err
 		}
-		events.VideoChanged.Announce(s.Bus, s.Log, events.Video{VideoID: made.ID, State: string(made.State)})
 	}
 	if err := s.Catalog.Uploads.Create(ctx, rec); err != nil {
 		return rec, fmt.Errorf("create the upload: %w", err)
@@ -46,7 +55,7 @@ func (s *Service) create(ctx context.Context, rec store.Upload) (_ store.Upload,
 }
 
 // target finds the video that the upload is for, or returns the one to make.
-func (s *Service) target(ctx context.Context, rec *store.Upload) (*store.Video, error) {
+func (s *Service) target(ctx context.Context, rec *store.Upload, asked asked) (*store.Video, error) {
 	if rec.Partial {
 		rec.VideoID = ""
 		return nil, nil
@@ -55,16 +64,30 @@ func (s *Service) target(ctx context.Context, rec *store.Upload) (*store.Video, 
 		_, err := s.awaiting(ctx, rec.VideoID)
 		return nil, err
 	}
-	title, err := titleFrom(rec.Metadata)
-	if err != nil {
-		return nil, err
-	}
 	rec.VideoID = store.NewID()
-	video := &store.Video{
-		ID: rec.VideoID, Title: title, State: store.VideoUploading, Profile: rpc.DefaultProfile, Priority: rpc.DefaultPriority,
+	return &store.Video{
+		ID: rec.VideoID, Title: asked.title, State: store.VideoUploading, Public: asked.public,
+		Profile: asked.profile, Priority: asked.priority,
 		WantSHA256: rec.WantSHA256, UploadID: rec.ID, Created: rec.Created, Updated: rec.Created,
+	}, nil
+}
+
+// makeVideo makes an upload's video. With a rule that is refused there is none.
+func (s *Service) makeVideo(ctx context.Context, v store.Video, rule *structpb.Struct) error {
+	if err := s.Catalog.Videos.Create(ctx, v); err != nil {
+		return fmt.Errorf("create the video: %w", err)
 	}
-	return video, describe(video, rec.Metadata)
+	if rule != nil {
+		_, err := s.Access().SetVideoRule(ctx, &rpc.SetVideoRuleRequest{VideoId: v.ID, Rule: rule})
+		if err != nil {
+			if derr := s.Catalog.Videos.Delete(context.WithoutCancel(ctx), v.ID); derr != nil {
+				s.Log.Warn("a video without an upload stays", "video", v.ID, "err", derr)
+			}
+			return err
+		}
+	}
+	events.VideoChanged.Announce(s.Bus, s.Log, events.Video{VideoID: v.ID, State: string(v.State)})
+	return nil
 }
 
 // awaiting returns a video that has no source yet.
@@ -101,7 +124,11 @@ func (s *Service) attach(ctx context.Context, rec store.Upload) error {
 // removeEmpty removes the video that was made with an upload, if nothing but
 // that upload was to fill it.
 func (s *Service) removeEmpty(ctx context.Context, rec store.Upload) error {
-	if rec.VideoID == "" || rec.Metadata["video_id"] != "" || rec.Metadata["title"]+rec.Metadata["filename"] == "" {
+	made := rec.Metadata["video_id"] == "" && rec.Metadata["title"]+rec.Metadata["filename"] != ""
+	if rec.Fetch != nil {
+		made = rec.Fetch.MadeVideo
+	}
+	if rec.VideoID == "" || !made {
 		return nil // it was there before
 	}
 	video, err := s.Catalog.Videos.Get(ctx, rec.VideoID)

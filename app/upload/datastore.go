@@ -55,7 +55,11 @@ func (d dataStore) open(ctx context.Context, info handler.FileInfo) (store.Uploa
 			return rec, err
 		}
 	}
-	return d.s.create(ctx, rec)
+	asked, err := d.s.askedIn(rec)
+	if err != nil {
+		return rec, err
+	}
+	return d.s.create(ctx, rec, asked)
 }
 
 // GetUpload implements handler.DataStore.
@@ -69,7 +73,7 @@ func (d dataStore) GetUpload(ctx context.Context, id string) (handler.Upload, er
 		return nil, refuse(ctx, uploadNotFound(id))
 	case err != nil:
 		return nil, refuse(ctx, fmt.Errorf("read the upload: %w", err))
-	case rec.State == store.UploadExpired || d.s.abandoned(rec):
+	case rec.State == store.UploadExpired || rec.State == store.UploadFailed || d.s.abandoned(rec):
 		return nil, refuse(ctx, uploadGone())
 	}
 	if rec.VideoID != "" {
@@ -208,13 +212,18 @@ func (u *tusUpload) DeclareLength(ctx context.Context, length int64) error {
 
 // Terminate implements handler.TerminatableUpload.
 func (u *tusUpload) Terminate(ctx context.Context) error {
-	if u.rec.State == store.UploadComplete {
-		return refuse(ctx, sourceExists(u.rec.VideoID))
+	return refuse(ctx, u.s.terminate(ctx, u.rec))
+}
+
+// terminate gives up an upload that is not complete. The caller holds its lock.
+func (s *Service) terminate(ctx context.Context, rec store.Upload) error {
+	if rec.State == store.UploadComplete {
+		return sourceExists(rec.VideoID)
 	}
-	if err := u.s.removeEmpty(ctx, u.rec); err != nil {
-		return refuse(ctx, err)
+	if err := s.removeEmpty(ctx, rec); err != nil {
+		return err
 	}
-	return refuse(ctx, u.s.erase(ctx, u.rec))
+	return s.erase(ctx, rec)
 }
 
 // erase removes an upload and its bytes without a trace.

@@ -8,6 +8,7 @@
 //	PATCH  /api/v1/uploads/{id}           more bytes
 //	DELETE /api/v1/uploads/{id}           give it up
 //	PUT    /api/v1/videos/{id}/source     the whole file at once
+//	POST   /api/v1/uploads:fetch          the node fetches it (FetchUpload)
 //
 // The tus extensions are creation, creation-with-upload,
 // creation-defer-length, termination, concatenation, expiration and checksum
@@ -18,6 +19,7 @@
 //	s, err := upload.New(upload.Config{…})
 //	go s.Recover(ctx)   // once, at the start; may run while requests are served
 //	go s.RunExpiry(ctx) // until the node stops
+//	go s.RunFetches(ctx)
 //	mux.Handle("/api/v1/uploads", s.Handler())
 //	mux.Handle("/api/v1/uploads/", s.Handler())
 //	mux.HandleFunc("PUT /api/v1/videos/{id}/source", s.PutSource)
@@ -40,6 +42,12 @@
 // A finished upload reaches its video even if the node dies on the way:
 // finish is a row of steps, each harmless to repeat, and the upload's record
 // is closed by the last. Recover and the janitor repeat what is not closed.
+//
+// A fetch is an upload whose bytes the node brings itself (package fetch). Its
+// record has all that is needed to go on after a restart: the address, how many
+// bytes are here, and by what the server knows that these are still the same. It
+// ends complete, failed with a code and a sentence, or deleted; nothing half
+// stays.
 //
 // Space is promised before it is used: see ledger. Nothing is unbounded: the
 // size of an upload, how many are open, how many move at once, their

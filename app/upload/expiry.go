@@ -51,7 +51,7 @@ func (s *Service) sweep(ctx context.Context) error {
 			s.settle(ctx, rec)
 		}
 	}
-	for _, state := range []store.UploadState{store.UploadComplete, store.UploadExpired} {
+	for _, state := range []store.UploadState{store.UploadComplete, store.UploadExpired, store.UploadFailed} {
 		errs = append(errs, s.dropClosed(ctx, state))
 	}
 	return errors.Join(errs...)
@@ -87,6 +87,9 @@ func (s *Service) expire(ctx context.Context, id string) error {
 	}
 	if err != nil {
 		return fmt.Errorf("read the upload: %w", err)
+	}
+	if rec.Fetch != nil {
+		return s.failFetch(ctx, rec, *failureOf(uploadGone()))
 	}
 	if err := s.discard(ctx, rec); err != nil {
 		return err

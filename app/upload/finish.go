@@ -16,6 +16,9 @@ import (
 	"streamgate/store"
 )
 
+// taskNotQueued is the code of an upload that is safe and whose task is not yet.
+const taskNotQueued = "task_not_queued"
+
 // outcome is what became of a finished upload.
 type outcome struct {
 	VideoID   string `json:"video_id"`
@@ -54,7 +57,7 @@ func (s *Service) finish(ctx context.Context, id string) (out outcome, err error
 	taskID, err := s.submit(ctx, video.ID)
 	if err != nil {
 		s.Log.Warn("a source waits for its task", "video", video.ID, "err", err)
-		return outcome{}, rpc.Errorf(connect.CodeUnavailable, "task_not_queued",
+		return outcome{}, rpc.Errorf(connect.CodeUnavailable, taskNotQueued,
 			"The source is safe but its task could not be queued yet; the node does that as soon as it can. Do not send it again.")
 	}
 	if err := s.complete(ctx, rec); err != nil {
@@ -194,6 +197,10 @@ func (s *Service) complete(ctx context.Context, rec store.Upload) error {
 	s.dropParts(ctx, rec)
 	_, err := s.Catalog.Uploads.Update(ctx, rec.ID, func(u *store.Upload) error {
 		u.State, u.Offset, u.Expires = store.UploadComplete, u.SizeBytes, s.now().Add(s.ExpireAfter)
+		if u.Fetch != nil {
+			over := *u.Fetch
+			u.Fetch, over.URL = &over, "" // its secrets are needed no more
+		}
 		return nil
 	})
 	if err != nil {
@@ -208,7 +215,11 @@ func (s *Service) complete(ctx context.Context, rec store.Upload) error {
 
 // reject discards an upload that can never succeed, and returns why.
 func (s *Service) reject(ctx context.Context, rec store.Upload, why error) error {
-	if err := s.discard(ctx, rec); err != nil {
+	end := s.discard
+	if failure := failureOf(why); rec.Fetch != nil && failure != nil {
+		end = func(ctx context.Context, rec store.Upload) error { return s.failFetch(ctx, rec, *failure) }
+	}
+	if err := end(ctx, rec); err != nil {
 		s.Log.Warn("a refused upload stays until the next try", "video", rec.VideoID, "err", err)
 	}
 	return why

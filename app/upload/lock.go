@@ -24,9 +24,14 @@ func (l locker) NewLock(id string) (handler.Lock, error) {
 
 // hold takes the lock of a name and lets nobody interrupt.
 func (l locker) hold(ctx context.Context, name string) (release func(), err error) {
+	return l.holdUntil(ctx, name, func() {})
+}
+
+// holdUntil takes the lock of a name; asked is called when somebody else wants it.
+func (l locker) holdUntil(ctx context.Context, name string, asked func()) (release func(), err error) {
 	lock, err := l.mem.NewLock(name)
 	if err == nil {
-		err = lock.Lock(ctx, func() {})
+		err = lock.Lock(ctx, asked)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("lock: %w", err)

@@ -8,6 +8,9 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/types/known/structpb"
+
 	"streamgate/app/rpc"
 	"streamgate/store"
 )
@@ -73,30 +76,75 @@ func titleFrom(meta map[string]string) (string, error) {
 	return name, nil
 }
 
-// describe gives a new video what the metadata says of it. What only
-// CreateVideo can check is refused, not left out.
-func describe(video *store.Video, meta map[string]string) error {
-	for _, key := range []string{"profile", "rule"} {
-		if meta[key] != "" {
-			return rpc.Invalid("invalid_metadata", "Upload-Metadata cannot have a %s: make the video first (POST /api/v1/videos), and name it with video_id.", key)
-		}
+// onlyNew are the keys that describe a new video.
+var onlyNew = []string{"public", "profile", "priority", "rule"}
+
+// askedIn is what the metadata of an upload says of the video that is made with
+// it. What cannot be meant is refused, not left out.
+func (s *Service) askedIn(rec store.Upload) (asked asked, err error) {
+	meta := rec.Metadata
+	if rec.Partial { // the final upload says
+		return asked, nil
 	}
-	if text := meta["public"]; text != "" {
-		if text != "true" && text != "false" {
-			return rpc.Invalid("invalid_metadata", "public is %q in Upload-Metadata; write true or false.", text)
+	if rec.VideoID != "" {
+		for _, key := range onlyNew {
+			if meta[key] != "" {
+				return asked, rpc.Invalid("invalid_metadata", "Upload-Metadata cannot have %s beside video_id, whose video there is already: leave one of them out.", key)
+			}
 		}
-		video.Public = text == "true"
+		return asked, nil
 	}
-	if text := meta["priority"]; text != "" {
-		n, err := strconv.ParseInt(text, 10, 32)
-		if err != nil {
-			return rpc.Invalid("invalid_priority", "The priority is %q; it must be 0 to %d.", text, rpc.MaxPriority)
-		}
-		given := int32(n)
-		video.Priority, err = rpc.Priority(&given, 0)
-		return err
+	if asked.title, err = titleFrom(meta); err != nil {
+		return asked, err
 	}
-	return nil
+	if asked.profile, err = rpc.Profile(meta["profile"], s.Profiles); err != nil {
+		return asked, err
+	}
+	if asked.public, err = publicFrom(meta["public"]); err != nil {
+		return asked, err
+	}
+	if asked.priority, err = priorityFrom(meta["priority"]); err != nil {
+		return asked, err
+	}
+	asked.rule, err = s.ruleFrom(meta)
+	return asked, err
+}
+
+func publicFrom(text string) (bool, error) {
+	if text != "" && text != "true" && text != "false" {
+		return false, rpc.Invalid("invalid_metadata", "public is %q in Upload-Metadata; write true or false.", text)
+	}
+	return text == "true", nil
+}
+
+func priorityFrom(text string) (int, error) {
+	if text == "" {
+		return rpc.DefaultPriority, nil
+	}
+	n, err := strconv.ParseInt(text, 10, 32)
+	if err != nil {
+		return 0, rpc.Invalid("invalid_priority", "The priority is %q; it must be 0 to %d.", text, rpc.MaxPriority)
+	}
+	given := int32(n)
+	return rpc.Priority(&given, 0)
+}
+
+// ruleFrom reads the rule, as JSON; what it says is checked where it is set.
+func (s *Service) ruleFrom(meta map[string]string) (*structpb.Struct, error) {
+	if meta["rule"] == "" {
+		return nil, nil
+	}
+	if meta["public"] == "true" {
+		return nil, rpc.Invalid("invalid_metadata", "public lets anybody watch, rule does not; give one of them in Upload-Metadata.")
+	}
+	rule := &structpb.Struct{}
+	if err := protojson.Unmarshal([]byte(meta["rule"]), rule); err != nil {
+		return nil, rpc.Invalid("invalid_metadata", "rule in Upload-Metadata is no JSON object; write it as for PUT /api/v1/videos/{id}/rule.")
+	}
+	if s.Access == nil {
+		return nil, rpc.Invalid("invalid_metadata", "This node has no rules; leave rule out of Upload-Metadata.")
+	}
+	return rule, nil
 }
 
 func printable(s string) bool {

@@ -33,7 +33,7 @@ func (s *Service) CreateUpload(ctx context.Context, req *rpc.CreateUploadRequest
 	if req.GetVideoId() == "" {
 		return nil, rpc.Invalid("video_missing", "video_id is required.")
 	}
-	rec, err := s.create(ctx, store.Upload{VideoID: req.GetVideoId(), SizeBytes: int64(size), WantSHA256: want})
+	rec, err := s.create(ctx, store.Upload{VideoID: req.GetVideoId(), SizeBytes: int64(size), WantSHA256: want}, asked{})
 	if err != nil {
 		return nil, err
 	}
@@ -74,10 +74,17 @@ func (s *Service) ListUploads(ctx context.Context, req *rpc.ListUploadsRequest) 
 }
 
 func message(ctx context.Context, rec store.Upload) *rpc.Upload {
-	return &rpc.Upload{
+	out := &rpc.Upload{
 		Id: rec.ID, VideoId: rec.VideoID, State: string(rec.State),
 		Offset: float64(rec.Offset), SizeBytes: float64(max(0, rec.SizeBytes)),
 		CreatedAt: timestamppb.New(rec.Created), ExpiresAt: timestamppb.New(rec.Expires),
 		UploadUrl: rpc.BaseURL(ctx) + basePath + rec.ID,
 	}
+	if f := rec.Fetch; f != nil {
+		out.SourceUrl = f.Shown
+		if f.Failure != nil {
+			out.Error = &rpc.Failure{Code: f.Failure.Code, Message: f.Failure.Message}
+		}
+	}
+	return out
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"sync"
@@ -16,7 +17,9 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
 
+	"streamgate/app/egress"
 	"streamgate/app/rpc"
+	"streamgate/app/upload/fetch"
 	"streamgate/store"
 )
 
@@ -27,6 +30,12 @@ type Config struct {
 	Objects    store.Objects
 	Bus        *nats.Conn
 	Transcoder rpc.TranscoderClient
+	// Access sets the rules that come with uploads; it is asked for when there
+	// is one. nil: such uploads are refused.
+	Access func() rpc.AccessClient
+	// Profiles are the names of the ladders that a new video may ask for;
+	// rpc.DefaultProfile is always one of them.
+	Profiles []string
 
 	// Dir is where the bytes of unfinished uploads lie; best on the disk of
 	// Objects, so that a finished file is moved and not copied. It is made if
@@ -48,6 +57,26 @@ type Config struct {
 	// IdleTimeout ends a transfer from which no byte comes. Default 60 s.
 	IdleTimeout time.Duration
 
+	// FetchFrom says from which addresses sources may be fetched. Default: public
+	// ones.
+	FetchFrom egress.Policy
+	// FetchResolver resolves names of servers to fetch from. Default: the machine's.
+	FetchResolver *net.Resolver
+	// FetchTimeout bounds one fetch, all tries together. Default 6 h.
+	FetchTimeout time.Duration
+	// FetchStall is how long a server may send nothing. Default 30 s.
+	FetchStall time.Duration
+	// FetchRetries is how often in a row a fetch is tried again that brings
+	// nothing new. Default 5.
+	FetchRetries int
+	// FetchPause is how long is waited before the first of them; it doubles.
+	// Default 1 s.
+	FetchPause time.Duration
+	// FetchesAtOnce bounds the running fetches. Default 4.
+	FetchesAtOnce int
+	// Version is what the node calls itself to servers that it fetches from.
+	Version string
+
 	Log    *slog.Logger
 	Now    func() time.Time // default time.Now
 	Tracer trace.Tracer     // default: nothing is traced
@@ -60,6 +89,11 @@ func (c Config) withDefaults() Config {
 	c.MaxTransfers = cmp.Or(c.MaxTransfers, 64)
 	c.LockWait = cmp.Or(c.LockWait, 10*time.Second)
 	c.IdleTimeout = cmp.Or(c.IdleTimeout, time.Minute)
+	c.FetchTimeout = cmp.Or(c.FetchTimeout, 6*time.Hour)
+	c.FetchStall = cmp.Or(c.FetchStall, 30*time.Second)
+	c.FetchRetries = cmp.Or(c.FetchRetries, 5)
+	c.FetchPause = cmp.Or(c.FetchPause, time.Second)
+	c.FetchesAtOnce = cmp.Or(c.FetchesAtOnce, 4)
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -77,6 +111,9 @@ type Service struct {
 	locks  locker
 	slots  chan struct{} // one per running transfer
 	tus    http.Handler
+
+	fetcher *fetch.Client
+	fetches *fetches
 
 	mu   sync.Mutex
 	live map[string]*live
@@ -120,6 +157,10 @@ func New(cfg Config) (*Service, error) {
 		locks:  newLocker(),
 		slots:  make(chan struct{}, cfg.MaxTransfers),
 		live:   make(map[string]*live),
+		fetcher: fetch.New(fetch.Config{
+			Policy: cfg.FetchFrom, Resolver: cfg.FetchResolver, Stall: cfg.FetchStall, Agent: "StreamGate/" + cmp.Or(cfg.Version, "0"),
+		}),
+		fetches: newFetches(),
 	}
 	s.ledger = ledger{open: make(map[string]claim), max: cfg.MaxOpen, minFree: cfg.MinFree, free: s.free}
 	s.stopping, s.stop = context.WithCancel(context.Background())

@@ -3,10 +3,12 @@ package upload
 import (
 	"context"
 	"net/http"
+	"path"
 	"strconv"
 	"strings"
 	"time"
 
+	"connectrpc.com/connect"
 	"github.com/tus/tusd/v2/pkg/handler"
 
 	"streamgate/app/rpc"
@@ -101,7 +103,25 @@ func (s *Service) precheck(r *http.Request, ex *exchange) error {
 			return err
 		}
 	}
-	return checkChecksum(r, ex)
+	if err := checkChecksum(r, ex); err != nil {
+		return err
+	}
+	return s.checkFetched(r)
+}
+
+// checkFetched keeps clients from an upload that the node fetches: it would be
+// taken over from the fetch.
+func (s *Service) checkFetched(r *http.Request) error {
+	if r.Method != http.MethodPatch && r.Method != http.MethodHead {
+		return nil
+	}
+	id := path.Base(r.URL.Path)
+	rec, err := s.Catalog.Uploads.Get(r.Context(), id)
+	if err != nil || rec.Fetch == nil {
+		return nil //nolint:nilerr // tusd comes upon it
+	}
+	return rpc.Errorf(connect.CodeFailedPrecondition, "upload_fetched",
+		"The node fetches this upload itself; GET %s%s tells how far it is.", basePath, id)
 }
 
 // checkChecksum reads Upload-Checksum. What cannot be verified is refused: a

@@ -2,6 +2,7 @@ package upload_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha1"
 	"crypto/sha256"
 	"encoding/base64"
@@ -403,9 +404,78 @@ func TestMetadataOfANewVideo(t *testing.T) {
 	}
 	for _, tt := range [][3]string{
 		{"public", "yes", "invalid_metadata"}, {"priority", "101", "invalid_priority"}, {"priority", "high", "invalid_priority"},
-		{"profile", "small", "invalid_metadata"}, {"rule", "{}", "invalid_metadata"},
+		{"profile", "nope", "unknown_profile"}, {"rule", "{}", "invalid_metadata"}, {"rule", "nobody", "invalid_metadata"},
 	} {
 		r := b.do("POST", "/api/v1/uploads", nil, "Upload-Length", "10", "Upload-Metadata", meta("title", "x", tt[0], tt[1]))
 		want(t, r, http.StatusBadRequest, tt[2])
+	}
+}
+
+// access is the peer that sets rules: it takes those that say who is an owner.
+type access struct {
+	rpc.AccessClient
+	videos store.Table[store.Video]
+}
+
+func (a access) SetVideoRule(ctx context.Context, req *rpc.SetVideoRuleRequest) (*rpc.VideoRule, error) {
+	if err := rpc.Require(ctx, rpc.ScopeOperator); err != nil {
+		return nil, err
+	}
+	if req.GetRule().GetFields()["owner"] == nil {
+		return nil, rpc.Invalid("invalid_rule", "The rule has no owner.")
+	}
+	_, err := a.videos.Update(ctx, req.GetVideoId(), func(v *store.Video) error {
+		v.Rule = []byte("{}")
+		return nil
+	})
+	return &rpc.VideoRule{}, err
+}
+
+// Profile and rule are those that the API's own creation takes; a wrong value is
+// refused before a byte is taken, and leaves nothing behind.
+func TestMetadataRuleAndProfile(t *testing.T) {
+	b := newBench(t)
+	b.cfg.Profiles = []string{"small"}
+	b.cfg.Access = func() rpc.AccessClient { return access{videos: b.db.Catalog().Videos} }
+	b.scope = rpc.ScopeOperator
+	b.start()
+	url := b.create(4, meta("filename", "a.mp4", "profile", "small", "rule", `{"owner": "0x1"}`))
+	id := b.getUpload(idOf(url)).VideoID
+	if v := b.getVideo(id); v.Profile != "small" || v.Rule == nil || v.Public {
+		t.Errorf("video %+v", v)
+	}
+	want(t, b.patch(url, 0, []byte("film")), http.StatusNoContent, "")
+	b.wantSource(id, []byte("film"))
+	for name, c := range map[string]struct {
+		pairs  []string
+		status int
+		code   string
+	}{
+		"no such rule":      {[]string{"rule", `{"nobody": 1}`}, 400, "invalid_rule"},
+		"no object":         {[]string{"rule", `[1]`}, 400, "invalid_metadata"},
+		"public with rule":  {[]string{"rule", `{"owner": "0x1"}`, "public", "true"}, 400, "invalid_metadata"},
+		"no such profile":   {[]string{"profile", "large"}, 400, "unknown_profile"},
+		"rule and video":    {[]string{"rule", `{"owner": "0x1"}`, "video_id", b.video()}, 400, "invalid_metadata"},
+		"profile and video": {[]string{"profile", "small", "video_id", b.video()}, 400, "invalid_metadata"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			videos, _, err := b.db.Catalog().Videos.List(t.Context(), store.Query{})
+			must(t, err)
+			r := b.do("POST", "/api/v1/uploads", strings.NewReader("film"), "Upload-Length", "4",
+				"Content-Type", "application/offset+octet-stream", "Upload-Metadata", meta(append(c.pairs, "filename", "a.mp4")...))
+			want(t, r, c.status, c.code)
+			after, _, err := b.db.Catalog().Videos.List(t.Context(), store.Query{})
+			must(t, err)
+			open, _, err := b.db.Catalog().Uploads.List(t.Context(), store.Query{State: string(store.UploadReceiving)})
+			must(t, err)
+			if len(after) != len(videos) || len(open) != 0 || len(b.spool()) != 0 {
+				t.Errorf("left: %d videos instead of %d, uploads %v, bytes %v", len(after), len(videos), open, b.spool())
+			}
+		})
+	}
+	b.scope = rpc.ScopeUploader
+	r := b.do("POST", "/api/v1/uploads", nil, "Upload-Length", "4", "Upload-Metadata", meta("filename", "a.mp4", "rule", `{"owner": "0x1"}`))
+	if r.status != http.StatusForbidden {
+		t.Errorf("scope uploader: %d %s", r.status, r.code)
 	}
 }

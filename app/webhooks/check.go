@@ -8,6 +8,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"streamgate/app/egress"
 	"streamgate/app/events"
 	"streamgate/app/rpc"
 )
@@ -42,7 +43,7 @@ func (s *Service) checkURL(text string) error {
 	if u.Scheme != "https" {
 		return rpc.Invalid("invalid_url", "The url begins with %q; write https://. Only a node with webhooks.allow_private: true delivers over http.", u.Scheme)
 	}
-	if addr, err := netip.ParseAddr(u.Hostname()); err == nil && !public(addr) {
+	if addr, err := netip.ParseAddr(u.Hostname()); err == nil && !egress.Public(addr) {
 		return rpc.Invalid("private_address", "The address %s is not public; only a node with webhooks.allow_private: true delivers there.", addr)
 	}
 	return nil

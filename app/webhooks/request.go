@@ -14,6 +14,7 @@ import (
 
 	standard "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
+	"streamgate/app/egress"
 	"streamgate/store"
 )
 
@@ -86,11 +87,11 @@ func (s *Service) request(ctx context.Context, w store.Webhook, d store.Delivery
 // sentence says why there was no answer, without the URL, which its reader
 // knows.
 func (s *Service) sentence(ctx context.Context, err error) error {
-	var private privateError
+	var refused egress.RefusedError
 	var wrapped *url.Error
 	switch {
-	case errors.As(err, &private):
-		return private
+	case errors.As(err, &refused):
+		return privateAddress(refused)
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return fmt.Errorf("The endpoint did not answer within %s.", s.Timeout) //nolint:staticcheck // a sentence for people
 	case errors.As(err, &wrapped):

@@ -119,6 +119,8 @@ func TestEveryCommandPrintsJSON(t *testing.T) {
 	hook := id(t, "id", "webhooks", "create", "https://example.org/hook")
 	delivery := id(t, "id", "webhooks", "test", hook)
 
+	fetch := id(t, "id", "uploads", "fetch", "http://127.0.0.1:1/film.mp4")
+
 	own := proto.Message(nil) // a value that the API does not have
 	rows := []struct {
 		args string
@@ -130,6 +132,9 @@ func TestEveryCommandPrintsJSON(t *testing.T) {
 		{"videos show " + video, &rpc.Video{}},
 		{"videos update " + video + " --title New --rule " + rule, &rpc.Video{}},
 		{"uploads list", &rpc.ListUploadsResponse{}},
+		{"uploads fetch http://127.0.0.1:1/film.mp4 --title T --priority 7", &rpc.Upload{}},
+		{"uploads show " + fetch, &rpc.Upload{}},
+		{"uploads delete " + fetch, &rpc.DeleteUploadResponse{}},
 		{"tasks list", &rpc.ListTasksResponse{}},
 		{"tasks show " + task, &rpc.Task{}},
 		{"tasks create " + video, &rpc.Task{}},
@@ -231,7 +236,7 @@ func TestEveryCommandPrintsJSON(t *testing.T) {
 func TestEveryCallHasACommand(t *testing.T) {
 	commands := map[string]string{
 		"CreateVideo": "push", "GetVideo": "videos show", "ListVideos": "videos list", "UpdateVideo": "videos update",
-		"DeleteVideo": "videos delete", "ListUploads": "uploads list", "CreateTask": "tasks create", "GetTask": "tasks show",
+		"DeleteVideo": "videos delete", "ListUploads": "uploads list", "GetUpload": "uploads show", "FetchUpload": "uploads fetch", "CreateTask": "tasks create", "GetTask": "tasks show",
 		"ListTasks": "tasks list", "CancelTask": "tasks cancel", "PauseTask": "tasks pause", "ResumeTask": "tasks resume",
 		"RetryTask": "tasks retry", "UpdateTask": "tasks priority", "ListJobs": "tasks jobs", "CancelTasks": "tasks cancel",
 		"PauseTasks": "tasks pause", "ResumeTasks": "tasks resume", "RetryTasks": "tasks retry", "PrioritiseTasks": "tasks priority",

@@ -220,7 +220,7 @@ const cellWidth = 48
 // cell is a text that may be long, or hold what would upset a terminal, for a
 // table.
 func cell(text string) string {
-	r := []rune(plainText(text))
+	r := []rune(rpc.PlainText(text))
 	if len(r) > cellWidth {
 		return string(r[:cellWidth-1]) + "…"
 	}

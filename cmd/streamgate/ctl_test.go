@@ -28,7 +28,8 @@ type fakeNode struct {
 	rpc.UnimplementedTranscoderHandler
 	rpc.UnimplementedAccessHandler
 
-	dir string
+	dir     string
+	uploads *fakeUploads
 
 	mu       sync.Mutex
 	videos   map[string]*rpc.Video
@@ -44,8 +45,10 @@ type fakeNode struct {
 func startFake(t *testing.T) *fakeNode {
 	t.Helper()
 	f := &fakeNode{dir: t.TempDir(), videos: map[string]*rpc.Video{}, received: map[string][]byte{}}
+	f.uploads = &fakeUploads{node: f, at: map[string]int{}}
 	mux := http.NewServeMux()
 	mux.Handle(rpc.NewLibraryHandler(f))
+	mux.Handle(rpc.NewUploadsHandler(f.uploads))
 	mux.Handle(rpc.NewTranscoderHandler(f))
 	mux.Handle(rpc.NewAccessHandler(f))
 	mux.HandleFunc("/api/v1/uploads/{id}", f.tus)

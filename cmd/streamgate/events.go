@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"streamgate/app/rpc"
 )
 
 const (
@@ -75,7 +77,7 @@ func (e event) print(w io.Writer, asJSON bool) error {
 		enc.SetEscapeHTML(false)
 		return enc.Encode(e)
 	}
-	_, err := fmt.Fprintf(w, "%s  %-24s %s\n", time.Now().Format(time.TimeOnly), e.Event, plainText(string(e.Data)))
+	_, err := fmt.Fprintf(w, "%s  %-24s %s\n", time.Now().Format(time.TimeOnly), e.Event, rpc.PlainText(string(e.Data)))
 	return err
 }
 

@@ -23,11 +23,14 @@ type pushFlags struct {
 func pushCommand(p *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "push FILE…", Short: "upload videos, follow their transcode, print where to watch them",
-		Long: "A FILE of - is standard input. Interrupted, the same command continues where it stopped, but for a pipe.\n" +
+		Long: "A FILE of - is standard input. One of https://… or http://… is fetched by the node, which only takes public\n" +
+			"addresses unless upload.fetch.allowed_networks says otherwise. Interrupted, the same command continues where it\n" +
+			"stopped, but for a pipe; a fetch is cancelled.\n" +
 			"With --json one FILE prints the video, several or --recursive print {\"videos\": […]}, and --watch prints a video on\n" +
 			"each line; the addresses in a video that is not public are a session's.",
 		Example: "streamgate push film.mp4 --public\n" +
 			"streamgate push holiday/ --recursive\n" +
+			"streamgate push https://example.org/film.mp4\n" +
 			"ffmpeg -i film.avi -c copy -f matroska - | streamgate push - --title 'A film'\n" +
 			"streamgate push --watch /srv/incoming",
 	}
@@ -148,8 +151,19 @@ func tellPushed(w io.Writer, name string, v *rpc.Video, alone bool) {
 	printFields(w, "file", name, "watch", v.GetWatchUrl(), "hls", v.GetHlsUrl(), "dash", v.GetDashUrl())
 }
 
-// file pushes one file, or a pipe.
+// file pushes one file, a pipe, or what is at an address.
 func (p *pusher) file(ctx context.Context, e *env, name, title string) (*rpc.Video, error) {
+	if isURL(name) {
+		video, err := p.pushURL(ctx, name, title)
+		p.show.done()
+		if err != nil && ctx.Err() != nil {
+			return nil, &callError{"interrupted; the fetch is cancelled", err}
+		}
+		if err != nil {
+			return nil, p.explain(err)
+		}
+		return video, nil
+	}
 	src, err := openSource(e, name, p.dataDir)
 	if err != nil {
 		return nil, err

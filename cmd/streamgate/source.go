@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"streamgate/app/rpc"
 )
 
 // source is what one video is made of: a file, or a pipe.
@@ -31,7 +33,7 @@ func openSource(e *env, name, dataDir string) (*source, error) {
 	if err != nil {
 		return nil, err
 	}
-	src := &source{title: titleOf(name), file: file}
+	src := &source{title: rpc.TitleOf(name), file: file}
 	src.info, err = file.Stat()
 	switch {
 	case err != nil:
@@ -75,7 +77,7 @@ func expand(names []string, recursive bool, skip func(name, why string)) ([]stri
 	var all []string
 	for _, name := range names {
 		info, err := os.Stat(name)
-		if !recursive || name == "-" || err != nil || !info.IsDir() {
+		if !recursive || name == "-" || isURL(name) || err != nil || !info.IsDir() {
 			all = append(all, name) // what is wrong with it is said when it is opened
 			continue
 		}

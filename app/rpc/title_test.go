@@ -1,4 +1,4 @@
-package main
+package rpc
 
 import (
 	"strings"
@@ -21,20 +21,8 @@ func TestTitleOf(t *testing.T) {
 		"\x01\x02":                              "Untitled",
 		"family \U0001f468\u200d\U0001f469.3gp": "family \U0001f468\u200d\U0001f469",
 	} {
-		if got := titleOf(name); got != want {
+		if got := TitleOf(name); got != want {
 			t.Errorf("%q: %q, not %q", name, got, want)
-		}
-	}
-}
-
-func TestCell(t *testing.T) {
-	for text, want := range map[string]string{
-		"short": "short", "two\nlines\u202e": "two lines",
-		strings.Repeat("x", cellWidth):   strings.Repeat("x", cellWidth),
-		strings.Repeat("x", cellWidth+1): strings.Repeat("x", cellWidth-1) + "…",
-	} {
-		if got := cell(text); got != want {
-			t.Errorf("%q: %q", text, got)
 		}
 	}
 }

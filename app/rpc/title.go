@@ -1,23 +1,21 @@
-package main
+package rpc
 
 import (
 	"path/filepath"
 	"strings"
 	"unicode"
-
-	"streamgate/app/rpc"
 )
 
-// titleOf makes a title of a file's name that the node takes: without the
+// TitleOf makes a title of a file's name that the node takes: without the
 // extension and what cannot be seen, and no longer than is allowed.
-func titleOf(name string) string {
+func TitleOf(name string) string {
 	base := filepath.Base(name)
-	title := plainText(strings.TrimSuffix(base, extension(base)))
+	title := PlainText(strings.TrimSuffix(base, extension(base)))
 	if title == "" {
-		title = plainText(base)
+		title = PlainText(base)
 	}
-	if r := []rune(title); len(r) > rpc.MaxTitle {
-		title = strings.TrimSpace(string(r[:rpc.MaxTitle]))
+	if r := []rune(title); len(r) > MaxTitle {
+		title = strings.TrimSpace(string(r[:MaxTitle]))
 	}
 	if title == "" {
 		return "Untitled"
@@ -44,9 +42,9 @@ func extension(name string) string {
 	return ext
 }
 
-// plainText is a text on one line without what cannot be seen: control
+// PlainText is a text on one line without what cannot be seen: control
 // characters, those that turn the direction of writing, and more than one space.
-func plainText(text string) string {
+func PlainText(text string) string {
 	text = strings.Map(func(r rune) rune {
 		switch {
 		case unicode.IsSpace(r):
