@@ -42,8 +42,8 @@ var types = map[string]string{
 	"uPlot.iife.min.js": "text/javascript; charset=utf-8",
 	"uPlot.min.css":     "text/css; charset=utf-8",
 
-	"console.css":   "text/css; charset=utf-8",
-	"docs.js":       "text/javascript; charset=utf-8",
+	"console.css": "text/css; charset=utf-8",
+	"docs.js":     "text/javascript; charset=utf-8",
 
 	"swagger-ui-bundle.js": "text/javascript; charset=utf-8",
 	"swagger-ui.css":       "text/css; charset=utf-8",

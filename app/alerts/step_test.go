@@ -49,13 +49,12 @@ func walk(hold time.Duration, silent [2]int, readings string) (states, news stri
 		}
 		a = step(a, condition{rule: rule{name: "r", severity: Warning, hold: hold}, id: "r", known: r != '?', holds: r == 'y'}, now)
 		states += string(a.State + "-")[:1]
-		switch {
-		case a.Notice == nil:
+		if a.Notice == nil {
 			news += "-"
-		default:
-			news += string(a.Notice.State[:1])
-			a.Notice = nil
+			continue
 		}
+		news += string(a.Notice.State[:1])
+		a.Notice = nil
 	}
 	return states, news
 }

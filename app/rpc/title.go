@@ -10,6 +10,9 @@ import (
 // extension and what cannot be seen, and no longer than is allowed.
 func TitleOf(name string) string {
 	base := filepath.Base(name)
+	if base == "/" || base == "." {
+		base = ""
+	}
 	title := PlainText(strings.TrimSuffix(base, extension(base)))
 	if title == "" {
 		title = PlainText(base)

@@ -2,11 +2,8 @@ package upload
 
 import (
 	"encoding/base64"
-	"path"
 	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/types/known/structpb"
@@ -63,17 +60,11 @@ func titleFrom(meta map[string]string) (string, error) {
 	if title := meta["title"]; title != "" {
 		return rpc.Title(title)
 	}
-	name := path.Base(strings.ReplaceAll(meta["filename"], `\`, "/"))
-	if stem := strings.TrimSuffix(name, path.Ext(name)); stem != "" {
-		name = stem
-	}
-	if name == "." || name == "/" || !printable(name) {
+	name := meta["filename"]
+	if name == "" {
 		return "", rpc.Invalid("video_missing", "Upload-Metadata must have a video_id, or a title or filename for a new video.")
 	}
-	if runes := []rune(name); len(runes) > rpc.MaxTitle {
-		name = string(runes[:rpc.MaxTitle])
-	}
-	return name, nil
+	return rpc.TitleOf(strings.ReplaceAll(name, `\`, "/")), nil
 }
 
 // onlyNew are the keys that describe a new video.
@@ -145,8 +136,4 @@ func (s *Service) ruleFrom(meta map[string]string) (*structpb.Struct, error) {
 		return nil, rpc.Invalid("invalid_metadata", "This node has no rules; leave rule out of Upload-Metadata.")
 	}
 	return rule, nil
-}
-
-func printable(s string) bool {
-	return utf8.ValidString(s) && strings.IndexFunc(s, unicode.IsControl) < 0 && strings.TrimSpace(s) != ""
 }

@@ -63,7 +63,7 @@ func TestTitles(t *testing.T) {
 		{"", `C:\films\a.mp4`, "a"},
 		{"", "../../etc/passwd", "passwd"},
 		{"", strings.Repeat("ü", 300), strings.Repeat("ü", 200)},
-		{"", "", ""}, {"", "/", ""}, {"", "a\x00b", ""}, {"a\nb", "", ""}, {"\xff", "", ""},
+		{"", "", ""}, {"", "/", "Untitled"}, {"", "a\x00b", "ab"}, {"a\nb", "", ""}, {"\xff", "", ""},
 	} {
 		if got, _ := upload.TitleFrom(map[string]string{"title": c.title, "filename": c.file}); got != c.want {
 			t.Errorf("title %q, file %q: %q, want %q", c.title, c.file, got, c.want)

@@ -90,10 +90,11 @@ func statusError(resp *http.Response) error {
 
 // contentRange reads "bytes 5-9/10" (RFC 9110 §14.4); size is -1 for "*".
 func contentRange(text string) (from, size int64, ok bool) {
-	span, total, cut := strings.Cut(strings.TrimPrefix(text, "bytes "), "/")
+	text, bytes := strings.CutPrefix(text, "bytes ")
+	span, total, cut := strings.Cut(text, "/")
 	first, _, dash := strings.Cut(span, "-")
 	from, err := strconv.ParseInt(first, 10, 64)
-	if !cut || !dash || err != nil || from < 0 {
+	if !bytes || !cut || !dash || err != nil || from < 0 {
 		return 0, 0, false
 	}
 	if total == "*" {
@@ -103,13 +104,23 @@ func contentRange(text string) (from, size int64, ok bool) {
 	return from, size, err == nil && size > from
 }
 
-// validator is what If-Range takes (RFC 9110 §13.1.5): a strong entity tag, or
-// a date.
+// validator is what If-Range takes (RFC 9110 §13.1.5): a strong entity tag, or,
+// where there is no tag at all, a date that is strong since the answer is of a
+// later second (§8.8.2.2).
 func validator(h http.Header) string {
-	if tag := h.Get("ETag"); strings.HasPrefix(tag, `"`) {
-		return tag
+	tag, modified := h.Get("ETag"), h.Get("Last-Modified")
+	if tag != "" {
+		if strings.HasPrefix(tag, `"`) {
+			return tag
+		}
+		return ""
 	}
-	return h.Get("Last-Modified")
+	changed, err := http.ParseTime(modified)
+	answered, derr := http.ParseTime(h.Get("Date"))
+	if err != nil || derr != nil || answered.Sub(changed) < time.Second {
+		return ""
+	}
+	return modified
 }
 
 // name is the file's name in Content-Disposition, else in the address that was
