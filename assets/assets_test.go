@@ -37,6 +37,7 @@ var types = map[string]string{
 	"hx-sse.min.js": "text/javascript; charset=utf-8",
 	"tus.min.js":    "text/javascript; charset=utf-8",
 	"console.js":    "text/javascript; charset=utf-8",
+	"passkeys.js":   "text/javascript; charset=utf-8",
 	"charts.js":     "text/javascript; charset=utf-8",
 
 	"uPlot.iife.min.js": "text/javascript; charset=utf-8",

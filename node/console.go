@@ -105,7 +105,7 @@ func (c *consoling) startPages(ctx context.Context, k *Kernel, set *assets.Set) 
 		Webhooks: peers.Webhooks, Alerts: peers.Alerts,
 		People: people, Audit: k.audit, Bus: k.Bus, Assets: set,
 		Uploads: k.Mounts["/api/v1/uploads/"], PutSource: k.Mounts["PUT /api/v1/videos/{id}/source"].ServeHTTP, Still: still,
-		Decisions: k.decisions.Last, Settings: k.Config.settings, Chains: k.chainStates,
+		Decisions: k.decisions.Last, Profiles: k.Config.Transcoder.profileNames(), Settings: k.Config.settings, Chains: k.chainStates,
 		PublicURL: k.consolePublicURL(), SiteURL: k.siteURL, TrustedProxies: trusted, Log: log,
 	})
 	if err != nil {

@@ -2,8 +2,6 @@ package node
 
 import (
 	"context"
-	"maps"
-	"slices"
 
 	"connectrpc.com/connect"
 
@@ -31,7 +29,7 @@ func (metadata) Start(ctx context.Context, k *Kernel) error {
 	k.Peers.Library = library.New(library.Config{
 		Catalog: k.Stores.Catalog, Objects: k.Stores.Objects, Bus: k.Bus,
 		Uploads: k.Peers.Uploads, Transcoder: k.Peers.Transcoder,
-		Profiles: slices.Sorted(maps.Keys(k.Config.Transcoder.Profiles)),
+		Profiles: k.Config.Transcoder.profileNames(),
 		Log:      k.Log.With("service", "library"),
 	})
 	return nil

@@ -3,7 +3,9 @@ package node
 import (
 	"context"
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"streamgate/app/gateway"
@@ -76,3 +78,6 @@ func (t *transcoder) Stop(ctx context.Context) error {
 		return fmt.Errorf("jobs are still running: %w", ctx.Err())
 	}
 }
+
+// profileNames are the names of the ladders that a video may ask for.
+func (t *Transcoder) profileNames() []string { return slices.Sorted(maps.Keys(t.Profiles)) }

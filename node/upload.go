@@ -3,10 +3,8 @@ package node
 import (
 	"context"
 	"fmt"
-	"maps"
 	"net/http"
 	"path/filepath"
-	"slices"
 
 	"streamgate/app/egress"
 	"streamgate/app/rpc"
@@ -27,7 +25,7 @@ func (u *uploads) Start(ctx context.Context, k *Kernel) error {
 	service, err := upload.New(upload.Config{
 		Catalog: k.Stores.Catalog, Objects: k.Stores.Objects, Bus: k.Bus, Transcoder: k.Peers.Transcoder,
 		Dir: filepath.Join(k.DataDir, "uploads"), MaxSize: int64(cfg.MaxSize), MinFree: int64(cfg.MinFreeDisk),
-		Access: func() rpc.AccessClient { return k.recorded().Access }, Profiles: slices.Sorted(maps.Keys(k.Config.Transcoder.Profiles)),
+		Access: func() rpc.AccessClient { return k.recorded().Access }, Profiles: k.Config.Transcoder.profileNames(),
 		FetchFrom: egress.Policy{Allowed: networks}, FetchTimeout: cfg.Fetch.Timeout, Version: k.Version,
 		ExpireAfter: cfg.ExpireAfter, Log: k.Log.With("service", "upload"), Tracer: k.Tracer,
 	})

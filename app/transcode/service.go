@@ -93,7 +93,7 @@ func (s *Service) newTask(video store.Video, req *rpc.CreateTaskRequest) (store.
 	}
 	switch _, known := s.Profiles[task.Profile]; {
 	case video.State == store.VideoUploading && video.SizeBytes == 0, // an empty source has arrived all the same
-		video.State == store.VideoFailed && video.SHA256 == "": // its fetch has failed
+		video.State == store.VideoFailed && video.SizeBytes == 0 && video.SHA256 == "": // its fetch has failed
 		return task, rpc.Errorf(connect.CodeFailedPrecondition, "no_source", "The video has no source yet: upload one first.")
 	case video.State == store.VideoFailed && video.Failure != nil && refused(video.Failure):
 		return task, rpc.Errorf(connect.CodeFailedPrecondition, "video_failed", "The source was refused: %s", video.Failure.Message)

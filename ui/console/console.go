@@ -39,6 +39,7 @@ type Config struct {
 	// Decisions are the last ones about who may watch, newest first.
 	Decisions func() []console.Decision
 
+	Profiles []string            // that a video may be made with
 	Settings func() []Setting    // what is in force
 	Chains   func() []ChainState // how the chains' endpoints are
 

@@ -185,7 +185,20 @@ func (services) Redeliver(ctx context.Context, _ *rpc.RedeliverRequest) (*rpc.De
 }
 
 func (services) ListSessions(ctx context.Context, _ *rpc.ListSessionsRequest) (*rpc.ListSessionsResponse, error) {
-	return &rpc.ListSessionsResponse{}, rpc.Require(ctx, rpc.ScopeOperator)
+	return &rpc.ListSessionsResponse{Sessions: []*rpc.Session{{Id: "s1", VideoId: "film", State: "live", Wallet: "0x52908400098527886E0F7030069857D2E4169EE7"}}}, rpc.Require(ctx, rpc.ScopeOperator)
+}
+
+func (services) SimulateRule(ctx context.Context, req *rpc.SimulateRuleRequest) (*rpc.Decision, error) {
+	if err := rpc.Require(ctx, rpc.ScopeOperator); err != nil {
+		return nil, err
+	}
+	if req.Wallet == "nonsense" {
+		return nil, rpc.Invalid("invalid_wallet", "The wallet is no address.")
+	}
+	return &rpc.Decision{Admit: req.Wallet == "holder", Sentence: hostile, Tree: &rpc.RuleResult{Kind: "all", Parts: []*rpc.RuleResult{
+		{Kind: "erc721", Result: "pass", Wants: "a token of " + hostile},
+		{Kind: "all", Wants: "both", Parts: []*rpc.RuleResult{{Kind: "erc20", Result: "fail", Wants: "100 coins", Sentence: "It has 3."}}},
+	}}}, nil
 }
 
 func (services) CreateSession(ctx context.Context, _ *rpc.CreateSessionRequest) (*rpc.Session, error) {

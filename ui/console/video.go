@@ -26,12 +26,17 @@ type videoView struct {
 	Public     bool
 	Watch      string
 	HLS, DASH  string
+	Embed      string // HTML for other sites
 	Plays      bool
 	Renditions []renditionRow
 	Rule       string // JSON
 	Sentence   []string
 	RuleError  string
+	Try        tryView
 	Tasks      []taskRow
+	Profiles   []string
+	Watching   []sessionRow
+	More       bool // sessions than are listed
 	May        bool
 }
 
@@ -59,8 +64,9 @@ func (v *visit) newVideo(id string) (videoView, error) {
 		Path: "/console/videos/" + video.Id, Card: newVideoCard(video), Size: size(video.SizeBytes), SHA256: video.Sha256,
 		Profile: video.Profile, TaskID: video.TaskId, Failure: printable(video.GetError().GetMessage()), Public: video.Public,
 		Watch: video.WatchUrl, HLS: video.HlsUrl, DASH: video.DashUrl, May: v.may(console.Operator),
-		Plays: video.DurationSeconds > 0 && video.State != "failed",
+		Plays: video.DurationSeconds > 0 && video.State != "failed", Profiles: v.Profiles,
 	}
+	view.Embed = fmt.Sprintf(`<iframe src="%s/embed/%s" width="640" height="360" allow="fullscreen; picture-in-picture"></iframe>`, v.SiteURL(v.r), video.Id)
 	if video.Width > 0 {
 		view.Width = fmt.Sprintf("%d×%d", video.Width, video.Height)
 	}
@@ -72,6 +78,11 @@ func (v *visit) newVideo(id string) (videoView, error) {
 			return view, err
 		}
 	}
+	if view.May {
+		if err := v.readWatching(&view); err != nil {
+			return view, err
+		}
+	}
 	tasks, err := v.Transcoder.ListTasks(v.ctx, &rpc.ListTasksRequest{VideoId: id})
 	if err != nil {
 		return view, err
@@ -80,6 +91,19 @@ func (v *visit) newVideo(id string) (videoView, error) {
 		view.Tasks = append(view.Tasks, newTaskRow(t, map[string]*rpc.Video{video.Id: video}))
 	}
 	return view, nil
+}
+
+// readWatching adds the sessions that play the video now.
+func (v *visit) readWatching(view *videoView) error {
+	out, err := v.Access.ListSessions(v.ctx, &rpc.ListSessionsRequest{VideoId: view.Card.ID, State: "live", Limit: pageSize})
+	if err != nil {
+		return err
+	}
+	view.More = out.NextCursor != ""
+	for _, s := range out.Sessions {
+		view.Watching = append(view.Watching, newSessionRow(s, nil))
+	}
+	return nil
 }
 
 func (v *visit) renditions(video *rpc.Video) (rows []renditionRow, err error) {
@@ -156,34 +180,44 @@ func (v *visit) changeRule() {
 		return
 	}
 	written := v.r.PostFormValue("rule")
-	err := v.setRule(id, written)
-	if err == nil {
+	rule, err := parseRule(written)
+	trying := v.r.PostFormValue("do") == "try"
+	if err == nil && !trying {
+		_, err = v.Access.SetVideoRule(v.ctx, &rpc.SetVideoRuleRequest{VideoId: id, Rule: rule})
+	}
+	if err == nil && !trying {
 		v.back(to, "The rule is saved; everybody who watches has been asked again.", nil)
 		return
 	}
-	view, verr := v.newVideo(id) // what was typed stays
+	view, verr := v.newVideo(id)
 	if verr != nil {
 		v.fail(verr)
 		return
 	}
-	view.Rule = written
-	view.RuleError, _ = sentence(err)
-	v.page(http.StatusUnprocessableEntity, view.Card.Title, "/console/videos", videoPage(view))
+	view.Rule = written // what was typed stays
+	if err == nil {
+		view.Try, err = v.tryRule(rule, v.r.PostFormValue("wallet"))
+	}
+	status := http.StatusOK
+	if err != nil {
+		status = http.StatusUnprocessableEntity
+		view.Try.Wallet = printable(v.r.PostFormValue("wallet"))
+		view.RuleError, _ = sentence(err)
+	}
+	v.page(status, view.Card.Title, "/console/videos", videoPage(view))
 }
 
-func (v *visit) setRule(id, written string) error {
-	var rule structpb.Struct
+// parseRule reads a rule as it was typed.
+func parseRule(written string) (*structpb.Struct, error) {
 	var plain map[string]any
 	if err := json.Unmarshal([]byte(written), &plain); err != nil {
-		return rpc.Invalid("invalid_rule", "The rule is no JSON object: %s.", err)
+		return nil, rpc.Invalid("invalid_rule", "The rule is no JSON object: %s.", err)
 	}
-	made, err := structpb.NewStruct(plain)
+	rule, err := structpb.NewStruct(plain)
 	if err != nil {
-		return rpc.Invalid("invalid_rule", "The rule cannot be read: %s.", err)
+		return nil, rpc.Invalid("invalid_rule", "The rule cannot be read: %s.", err)
 	}
-	rule.Fields = made.Fields
-	_, err = v.Access.SetVideoRule(v.ctx, &rpc.SetVideoRuleRequest{VideoId: id, Rule: &rule})
-	return err
+	return rule, nil
 }
 
 // deleteView asks once more, in numbers.
@@ -229,7 +263,7 @@ func (v *visit) deleteVideo() {
 
 func (v *visit) transcode() {
 	id := v.r.PathValue("id")
-	t, err := v.Transcoder.CreateTask(v.ctx, &rpc.CreateTaskRequest{VideoId: id})
+	t, err := v.Transcoder.CreateTask(v.ctx, &rpc.CreateTaskRequest{VideoId: id, Profile: v.r.PostFormValue("profile")})
 	if err != nil {
 		v.back("/console/videos/"+id, "", err)
 		return
