@@ -63,7 +63,7 @@ func startJaeger(t *testing.T, program string) (otlpAddress, query string) {
 		"--collector.otlp.grpc.host-port="+otlpAddress, "--query.http-server.host-port="+query,
 		"--collector.otlp.http.host-port="+free(), "--query.grpc-server.host-port="+free(),
 		"--collector.http-server.host-port="+free(), "--collector.grpc-server.host-port="+free(),
-		"--admin.http.host-port="+free(), "--http-server.host-port="+free())
+		"--admin.http.host-port="+free())
 	said := &apptest.Log{}
 	cmd.Stdout, cmd.Stderr = said, said
 	if err := cmd.Start(); err != nil {
