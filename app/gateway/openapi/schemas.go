@@ -179,6 +179,7 @@ func dropNullable(v any) {
 
 // finishParameters tells the words of parameters.
 func finishParameters(path string, op object, words words) {
+	joinTimes(op)
 	parameters, _ := op["parameters"].([]any)
 	for _, p := range parameters {
 		parameter, _ := p.(object)
@@ -187,6 +188,30 @@ func finishParameters(path string, op object, words words) {
 		if w := words.parameters[path+"?"+name]; w != nil {
 			schema["enum"] = w
 		}
+	}
+}
+
+// joinTimes makes one parameter of a time's two fields: over HTTP it is one,
+// written as RFC 3339 says.
+func joinTimes(op object) {
+	list, _ := op["parameters"].([]any)
+	var kept []any
+	for _, item := range list {
+		p, _ := item.(object)
+		name, _ := p["name"].(string)
+		if strings.HasSuffix(name, ".nanos") {
+			continue
+		}
+		if field, isTime := strings.CutSuffix(name, ".seconds"); isTime {
+			item = object{
+				"name": field, "in": "query", "description": "A time, RFC 3339.",
+				"schema": object{"type": "string", "format": "date-time"},
+			}
+		}
+		kept = append(kept, item)
+	}
+	if kept != nil {
+		op["parameters"] = kept
 	}
 }
 
