@@ -97,6 +97,9 @@ func finishSchemas(schemas object, words words) {
 			if wholeNumber(field) && property["type"] == "number" {
 				property["type"], property["format"] = "integer", "int64"
 			}
+			if _, either := property["type"].([]any); either && property["format"] == "int64" {
+				property["type"] = "string" // as protobuf's JSON writes it
+			}
 			if w := words.fields[name+"."+field]; w != nil {
 				property["enum"] = w
 			}
