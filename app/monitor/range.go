@@ -40,7 +40,7 @@ func (s *Service) GetMetricsHistory(ctx context.Context, req *rpc.GetMetricsHist
 	for i, m := range chosen {
 		one := &rpc.MetricSeries{Name: m.Name, NodeId: s.NodeID, Unit: m.Unit, Help: m.Help, Promql: m.PromQL}
 		for _, p := range series[i] {
-			one.Points = append(one.Points, &rpc.MetricPoint{At: p.At.Unix(), Value: p.Mean, Max: p.Max})
+			one.Points = append(one.Points, &rpc.MetricPoint{At: float64(p.At.Unix()), Value: p.Mean, Max: p.Max})
 		}
 		out.Series = append(out.Series, one)
 	}

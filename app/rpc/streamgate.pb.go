@@ -7652,7 +7652,7 @@ func (x *MetricSeries) GetPoints() []*MetricPoint {
 type MetricPoint struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Seconds since 1970.
-	At int64 `protobuf:"varint,1,opt,name=at,proto3" json:"at,omitempty"`
+	At float64 `protobuf:"fixed64,1,opt,name=at,proto3" json:"at,omitempty"`
 	// Mean of what was seen, and the most.
 	Value         float64 `protobuf:"fixed64,2,opt,name=value,proto3" json:"value,omitempty"`
 	Max           float64 `protobuf:"fixed64,3,opt,name=max,proto3" json:"max,omitempty"`
@@ -7690,7 +7690,7 @@ func (*MetricPoint) Descriptor() ([]byte, []int) {
 	return file_streamgate_proto_rawDescGZIP(), []int{122}
 }
 
-func (x *MetricPoint) GetAt() int64 {
+func (x *MetricPoint) GetAt() float64 {
 	if x != nil {
 		return x.At
 	}
@@ -8768,7 +8768,7 @@ const file_streamgate_proto_rawDesc = "" +
 	"\x06promql\x18\x05 \x01(\tR\x06promql\x12/\n" +
 	"\x06points\x18\x06 \x03(\v2\x17.streamgate.MetricPointR\x06points\"E\n" +
 	"\vMetricPoint\x12\x0e\n" +
-	"\x02at\x18\x01 \x01(\x03R\x02at\x12\x14\n" +
+	"\x02at\x18\x01 \x01(\x01R\x02at\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x01R\x05value\x12\x10\n" +
 	"\x03max\x18\x03 \x01(\x01R\x03max\"\x9b\x04\n" +
 	"\x05Alert\x12\x0e\n" +

@@ -32,7 +32,7 @@ func metricsHistory(p *cli) *cobra.Command {
 		rows := [][]string{{"METRIC", "TIME", "MEAN", "MOST", "UNIT"}}
 		for _, s := range r.GetSeries() {
 			for _, point := range s.GetPoints() {
-				rows = append(rows, []string{s.GetName(), when(&timestamppb.Timestamp{Seconds: point.GetAt()}),
+				rows = append(rows, []string{s.GetName(), when(&timestamppb.Timestamp{Seconds: int64(point.GetAt())}),
 					strconv.FormatFloat(point.GetValue(), 'g', 6, 64), strconv.FormatFloat(point.GetMax(), 'g', 6, 64), s.GetUnit()})
 			}
 		}

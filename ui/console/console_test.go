@@ -105,7 +105,7 @@ func (services) ListNodes(ctx context.Context, _ *rpc.ListNodesRequest) (*rpc.Li
 }
 
 func (services) GetMetricsHistory(ctx context.Context, req *rpc.GetMetricsHistoryRequest) (*rpc.MetricsHistory, error) {
-	at := req.From.Seconds
+	at := float64(req.From.Seconds)
 	return &rpc.MetricsHistory{Step: 15, Series: []*rpc.MetricSeries{
 		{Name: "queue_length", Promql: "a", Points: []*rpc.MetricPoint{{At: at, Value: 1}, {At: at + 45, Value: 2}}},
 		{Name: "jobs_ready", Promql: "b", Points: []*rpc.MetricPoint{{At: at + 15, Value: 3}}},

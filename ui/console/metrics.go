@@ -167,10 +167,11 @@ func newChartView(c chart, series map[string]*rpc.MetricSeries, step int64) char
 	last := int64(-1)
 	for _, line := range c.lines {
 		for _, point := range series[line.metric].GetPoints() {
-			if last < 0 || point.At < p.Begin {
-				p.Begin = point.At
+			at := int64(point.At)
+			if last < 0 || at < p.Begin {
+				p.Begin = at
 			}
-			last = max(last, point.At)
+			last = max(last, at)
 		}
 	}
 	for i, line := range c.lines {
@@ -182,7 +183,7 @@ func newChartView(c chart, series map[string]*rpc.MetricSeries, step int64) char
 		newest := "–"
 		for _, point := range s.GetPoints() {
 			value := significant(point.Value)
-			values[(point.At-p.Begin)/p.Step] = &value
+			values[(int64(point.At)-p.Begin)/p.Step] = &value
 			newest = written(point.Value, c.kind)
 		}
 		p.Series = append(p.Series, values)

@@ -97,9 +97,6 @@ func finishSchemas(schemas object, words words) {
 			if wholeNumber(field) && property["type"] == "number" {
 				property["type"], property["format"] = "integer", "int64"
 			}
-			if _, either := property["type"].([]any); either && property["format"] == "int64" {
-				property["type"] = "string" // as protobuf's JSON writes it
-			}
 			if w := words.fields[name+"."+field]; w != nil {
 				property["enum"] = w
 			}
@@ -116,7 +113,7 @@ func finishSchemas(schemas object, words words) {
 // wholeNumber tells whether a field is a count: the schema has those that may
 // pass 2³¹ as double, since JSON has an int64 as a string.
 func wholeNumber(field string) bool {
-	return strings.HasSuffix(field, "_bytes") || slices.Contains([]string{"id", "chain_id", "block", "offset", "bandwidth"}, field)
+	return strings.HasSuffix(field, "_bytes") || slices.Contains([]string{"at", "id", "chain_id", "block", "offset", "bandwidth"}, field)
 }
 
 // present tells whether an answer always has the field: the node writes
