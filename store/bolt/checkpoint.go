@@ -32,7 +32,7 @@ import (
 //
 // A power cut before the mark finds the old base, and both logs to do again.
 //
-// Every field belongs to the writer's goroutine.
+// Every field belongs to the caller who leads the writer.
 type durability struct {
 	bolt *bbolt.DB
 	path string
