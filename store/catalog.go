@@ -76,6 +76,13 @@ type Failure struct {
 	Admits []string `json:"admits,omitempty"`
 }
 
+// Warning says what a video lacks of its source: a stable snake_case code for
+// programs and a sentence for people.
+type Warning struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+}
+
 // VideoState is where a video stands.
 type VideoState string
 
@@ -107,9 +114,10 @@ type Video struct {
 	UploadID   string `json:"upload_id,omitempty"` // the upload made with the video
 
 	// Known once planned.
-	DurationSeconds float64 `json:"duration_seconds,omitempty"`
-	Width           int     `json:"width,omitempty"` // as displayed
-	Height          int     `json:"height,omitempty"`
+	DurationSeconds float64   `json:"duration_seconds,omitempty"`
+	Width           int       `json:"width,omitempty"` // as displayed
+	Height          int       `json:"height,omitempty"`
+	Warnings        []Warning `json:"warnings,omitempty"` // what of the source is left out
 
 	// PlanRevision is the newest of the plan that the record shows.
 	PlanRevision int `json:"plan_revision,omitempty"`

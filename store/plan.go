@@ -51,6 +51,8 @@ type Source struct {
 	// MaxRate is above what an encode cannot show more than is there, bit/s; 0
 	// if that is not known.
 	MaxRate int `json:"max_rate,omitempty"`
+	// Warnings tell what of the upload is not in the video.
+	Warnings []Warning `json:"warnings,omitempty"`
 }
 
 // Timeline is the video's segments: computed once from the source's packet

@@ -18,16 +18,16 @@ import (
 	"streamgate/store"
 )
 
-// shelf is a library of these videos. Like the real one it wants the right to
+// library is a library of these videos. Like the real one it wants the right to
 // read, and gives lists in pages.
-type shelf struct {
+type library struct {
 	rpc.LibraryClient // what no page calls
 	videos            []*rpc.Video
 	err               error // of every call
 	lists             int   // calls of ListVideos
 }
 
-func (s *shelf) GetVideo(ctx context.Context, req *rpc.GetVideoRequest) (*rpc.Video, error) {
+func (s *library) GetVideo(ctx context.Context, req *rpc.GetVideoRequest) (*rpc.Video, error) {
 	if err := errors.Join(rpc.Require(ctx, rpc.ScopeRead), s.err); err != nil {
 		return nil, err
 	}
@@ -38,7 +38,7 @@ func (s *shelf) GetVideo(ctx context.Context, req *rpc.GetVideoRequest) (*rpc.Vi
 	return s.videos[i], nil
 }
 
-func (s *shelf) ListVideos(ctx context.Context, req *rpc.ListVideosRequest) (*rpc.ListVideosResponse, error) {
+func (s *library) ListVideos(ctx context.Context, req *rpc.ListVideosRequest) (*rpc.ListVideosResponse, error) {
 	s.lists++
 	if err := errors.Join(rpc.Require(ctx, rpc.ScopeRead), s.err); err != nil {
 		return nil, err
@@ -75,7 +75,7 @@ const nodeURL = "https://node.example"
 type site struct {
 	ui      *UI
 	mux     *http.ServeMux
-	library *shelf
+	library *library
 	tickets *sessions.Tickets
 	log     *apptest.Log
 }
@@ -86,7 +86,7 @@ func newSite(t *testing.T, videos ...*rpc.Video) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &site{mux: http.NewServeMux(), library: &shelf{videos: videos}, tickets: newTickets(t), log: &apptest.Log{}}
+	s := &site{mux: http.NewServeMux(), library: &library{videos: videos}, tickets: newTickets(t), log: &apptest.Log{}}
 	s.ui = New(Config{
 		Library: s.library,
 		Ticket: func(token string, now time.Time) (string, error) {

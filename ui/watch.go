@@ -31,6 +31,7 @@ type watchView struct {
 	Progress   string  // percent, for the meter
 	Made       []span
 	Failure    string
+	LeftOut    []string // what the source has besides
 }
 
 // span is a stretch of the seek bar that plays without waiting, in thousandths.
@@ -106,6 +107,9 @@ func newWatchView(v *rpc.Video, base string) watchView {
 	view := watchView{
 		ID: v.Id, Title: v.Title, State: v.State, Seconds: v.DurationSeconds, Sound: v.Width == 0, Base: base,
 		Facts: facts(v), Making: making(v), Progress: strconv.FormatFloat(v.Progress, 'f', 1, 64),
+	}
+	for _, w := range v.Warnings {
+		view.LeftOut = append(view.LeftOut, w.Message)
 	}
 	if v.Poster {
 		view.Poster = base + "poster.jpg"

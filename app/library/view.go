@@ -94,6 +94,9 @@ func view(v store.Video) *rpc.Video {
 		DurationSeconds: v.DurationSeconds, Width: int32(v.Width), Height: int32(v.Height),
 		TaskId: v.TaskID, Poster: v.Poster, Storyboard: v.Storyboard,
 	}
+	for _, w := range v.Warnings {
+		out.Warnings = append(out.Warnings, &rpc.Warning{Code: w.Code, Message: w.Message})
+	}
 	if v.State != store.VideoUploading { // before, the size is only announced
 		out.SizeBytes, out.Sha256 = float64(v.SizeBytes), v.SHA256
 	}

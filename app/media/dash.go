@@ -62,7 +62,7 @@ func MPD(p *store.Plan, rates Rates) ([]byte, error) {
 		}
 	}
 	if rate, ok := rates[StoryboardName]; ok && len(video) > 0 {
-		set := boardOf(p).adaptationSet(rate)
+		set := storyboardOf(p).adaptationSet(rate)
 		id := uint32(len(period.AdaptationSets))
 		set.Id = &id
 		period.AppendAdaptationSet(set)

@@ -29,8 +29,10 @@ type Planned struct {
 	Cells []Cell
 }
 
-// encodedSampleRate is the sample rate of encoded sound, Hz.
-const encodedSampleRate = 48000
+const (
+	encodedSampleRate = 48000 // of encoded sound, Hz
+	maxChannels       = 2     // of sound that viewers hear
+)
 
 // Plan decides everything about a source before anything is encoded: its
 // timeline, renditions and inits. It reads the packet index and decodes next
@@ -67,6 +69,7 @@ func (t Tools) decide(ctx context.Context, in PlanInput) (Planned, error) {
 		out.Plan = x.planVideo(in.Profile)
 		out.Plan.Source.FrameIndex = store.FramesKey(in.VideoID)
 	}
+	out.Plan.Source.Warnings = x.src.warnings
 	out.Plan.Source.Object = store.SourceKey(in.VideoID)
 	if normal != "" {
 		out.Plan.Source.Object = store.NormalKey(in.VideoID)
@@ -89,12 +92,14 @@ func (t Tools) read(ctx context.Context, in PlanInput) (x indexed, normal string
 			return x, "", err
 		}
 	}
+	warnings := src.warnings // the copy has only what is played
 	if normal, err = t.normalise(ctx, in.Path, in.Dir, src); err != nil {
 		return indexed{}, "", err
 	}
 	if src, err = t.probe(ctx, normal); err != nil {
 		return indexed{}, "", err
 	}
+	src.warnings = warnings
 	x, err = t.index(ctx, normal, src, in.Profile, nil, nil)
 	if errors.Is(err, errNoTimes) {
 		err = refuse(CodeDamaged, "The video is damaged: its pictures have no times.")
@@ -220,7 +225,7 @@ func (x *indexed) planCopy(profile Profile, pace pace) (copyPlan, bool) {
 // else AAC-LC at 48 kHz with at most two channels.
 func (x *indexed) planAudio(profile Profile, p *store.Plan, copied bool) store.Rendition {
 	a := x.src.audio
-	r := sound(a.language, max(1, min(2, a.channels)))
+	r := sound(a.language, max(1, min(maxChannels, a.channels)))
 	if copied {
 		r.Bounds = copyAudio(&x.src, x.audio, p.Source.AudioStart, &p.Timeline)
 	}

@@ -9,6 +9,8 @@ import (
 	"math"
 	"strconv"
 	"strings"
+
+	"streamgate/store"
 )
 
 const (
@@ -24,6 +26,8 @@ type probed struct {
 	video  *stream
 	audio  *stream
 	sounds int // how many streams of sound there are
+
+	warnings []store.Warning // what of the file is not played
 }
 
 // stream is one stream of a source.
@@ -42,6 +46,7 @@ type stream struct {
 	width, height int // as displayed: turned, square pixels
 	coded         [2]int
 	pixFmt        string
+	transfer      string // characteristics, by ffprobe's name
 	level         int
 	fieldOrder    string
 	square        bool // pixels are square
@@ -110,6 +115,7 @@ type probeStream struct {
 	Height      int            `json:"height"`
 	SAR         string         `json:"sample_aspect_ratio"`
 	PixFmt      string         `json:"pix_fmt"`
+	Transfer    string         `json:"color_transfer"`
 	Level       int            `json:"level"`
 	FieldOrder  string         `json:"field_order"`
 	TimeBase    string         `json:"time_base"`
@@ -153,10 +159,11 @@ func parseProbe(out []byte) (probed, error) {
 		p.video.countFromStart()
 		p.audio.countFromStart()
 	}
-	switch {
-	case p.video == nil && p.audio == nil:
+	if p.video == nil && p.audio == nil {
 		return probed{}, raw.noStreams()
-	case p.video == nil:
+	}
+	p.warnings = raw.leftOut(p.video, p.audio)
+	if p.video == nil {
 		return p, nil
 	}
 	if err := p.video.checkSize(); err != nil {
@@ -230,7 +237,7 @@ func (s *probeStream) stream() *stream {
 	st := &stream{
 		index: s.Index, codec: s.Codec, profile: s.Profile, timebase: parseRational(s.TimeBase),
 		start: s.StartPTS, seconds: s.declared(), rate: parseRational(s.AverageRate).float(), base: parseRational(s.BaseRate),
-		coded: [2]int{s.Width, s.Height}, pixFmt: s.PixFmt, level: s.Level, fieldOrder: s.FieldOrder,
+		coded: [2]int{s.Width, s.Height}, pixFmt: s.PixFmt, transfer: s.Transfer, level: s.Level, fieldOrder: s.FieldOrder,
 		channels: s.Channels, plain: len(s.SideData) == 0,
 	}
 	st.id, _ = strconv.ParseInt(s.ID, 0, 64)

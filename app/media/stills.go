@@ -105,16 +105,16 @@ func isDark(path string) (bool, error) {
 	return total/len(ycc.Y) < darkLuma, nil
 }
 
-// board is the geometry of a storyboard.
-type board struct {
+// storyboard is the geometry of one.
+type storyboard struct {
 	tiles         int
 	every         float64 // seconds
 	seconds       float64 // of the film
 	width, height int     // of a tile, pixels
 }
 
-func boardOf(p *store.Plan) board {
-	b := board{seconds: p.Timeline.Seconds(p.Timeline.Ticks()), width: tileWidth}
+func storyboardOf(p *store.Plan) storyboard {
+	b := storyboard{seconds: p.Timeline.Seconds(p.Timeline.Ticks()), width: tileWidth}
 	b.every = max(tileEvery, math.Ceil(b.seconds/maxTiles))
 	b.tiles = max(1, int(math.Ceil(b.seconds/b.every-1e-9)))
 	height := float64(tileWidth) * float64(p.Source.Height) / float64(max(1, p.Source.Width))
@@ -130,14 +130,14 @@ func small(p *store.Plan) bool {
 }
 
 // rows is how many rows of tiles each sheet has.
-func (b board) rows() int { return min(tileRows, (b.tiles+tileCols-1)/tileCols) }
+func (b storyboard) rows() int { return min(tileRows, (b.tiles+tileCols-1)/tileCols) }
 
 // sheetSeconds is how much of the film one sheet shows.
-func (b board) sheetSeconds() float64 { return b.every * float64(tileCols*b.rows()) }
+func (b storyboard) sheetSeconds() float64 { return b.every * float64(tileCols*b.rows()) }
 
 // adaptationSet describes the sheets to DASH players: thumbnail tiles of the
 // DASH-IF interoperability points (§6.2.6).
-func (b board) adaptationSet(rate Rate) *mpd.AdaptationSetType {
+func (b storyboard) adaptationSet(rate Rate) *mpd.AdaptationSetType {
 	set := &mpd.AdaptationSetType{}
 	set.ContentType, set.MimeType = "image", "image/jpeg"
 	t := mpd.NewSegmentTemplate()
@@ -154,14 +154,14 @@ func (b board) adaptationSet(rate Rate) *mpd.AdaptationSetType {
 	return set
 }
 
-func (b board) sheets() int { return (b.tiles + tileCols*tileRows - 1) / (tileCols * tileRows) }
+func (b storyboard) sheets() int { return (b.tiles + tileCols*tileRows - 1) / (tileCols * tileRows) }
 
 // StoryboardName is the name of the storyboard among rates and in manifests.
 const StoryboardName = "storyboard"
 
 // StoryboardSheets are the file names of the storyboard's sheets.
 func StoryboardSheets(p *store.Plan) (names []string) {
-	for i := range boardOf(p).sheets() {
+	for i := range storyboardOf(p).sheets() {
 		names = append(names, sheetName(i))
 	}
 	return names
@@ -170,7 +170,7 @@ func StoryboardSheets(p *store.Plan) (names []string) {
 // MeasureStoryboard is the rate of a storyboard whose sheets have these sizes,
 // bytes.
 func MeasureStoryboard(p *store.Plan, sizes []int64) Rate {
-	b := boardOf(p)
+	b := storyboardOf(p)
 	largest, total := int64(0), int64(0)
 	for _, size := range sizes {
 		largest, total = max(largest, size), total+size
@@ -186,7 +186,7 @@ func (t Tools) Storyboard(ctx context.Context, source string, p *store.Plan, dir
 	if p.Source.VideoStream < 0 {
 		return nil, nil, ErrNoPicture
 	}
-	b := boardOf(p)
+	b := storyboardOf(p)
 	// A tile shows the decoded frame at or before it; the last one is held to the
 	// film's end, so that no tile is missing.
 	filter := fmt.Sprintf("setpts=PTS-STARTPTS,fps=fps=1/%g:start_time=0:round=up,tpad=stop=-1:stop_mode=clone,trim=end_frame=%d,"+
@@ -210,7 +210,7 @@ func sheetName(i int) string { return fmt.Sprintf("storyboard-%d.jpg", i) }
 
 // vtt is the storyboard's index: WebVTT cues whose text is a sheet and, as a
 // media fragment (W3C Media Fragments §4.2.2), the tile on it.
-func (b board) vtt() []byte {
+func (b storyboard) vtt() []byte {
 	var out bytes.Buffer
 	out.WriteString("WEBVTT\n")
 	for i := range b.tiles {

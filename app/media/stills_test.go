@@ -79,12 +79,12 @@ func TestBoard(t *testing.T) {
 		seconds       float64
 		tiles, sheets int
 	}{{0.04, 1, 1}, {30, 30, 1}, {30.5, 31, 1}, {100, 100, 1}, {101, 101, 2}, {3600, 200, 2}, {86400, 200, 2}} {
-		b := boardOf(plan(tc.seconds))
+		b := storyboardOf(plan(tc.seconds))
 		if b.tiles != tc.tiles || b.sheets() != tc.sheets || b.height != 90 {
 			t.Errorf("%g seconds: %+v on %d sheets", tc.seconds, b, b.sheets())
 		}
 	}
-	got := string(boardOf(plan(101.25)).vtt())
+	got := string(storyboardOf(plan(101.25)).vtt())
 	for _, want := range []string{
 		"WEBVTT\n\n00:00:00.000 --> 00:00:01.000\nstoryboard-0.jpg#xywh=0,0,160,90\n",
 		"\n00:00:11.000 --> 00:00:12.000\nstoryboard-0.jpg#xywh=160,90,160,90\n",

@@ -88,6 +88,62 @@ func (x *Failure) GetMessage() string {
 	return ""
 }
 
+// Warning says what a video lacks of its source.
+type Warning struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// sound_left_out, pictures_left_out, subtitles_left_out, sound_mixed_down or
+	// colours_not_mapped.
+	Code string `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
+	// One or two sentences for people.
+	Message       string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Warning) Reset() {
+	*x = Warning{}
+	mi := &file_streamgate_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Warning) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Warning) ProtoMessage() {}
+
+func (x *Warning) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Warning.ProtoReflect.Descriptor instead.
+func (*Warning) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Warning) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *Warning) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
 type Video struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -136,14 +192,17 @@ type Video struct {
 	Poster     bool `protobuf:"varint,24,opt,name=poster,proto3" json:"poster,omitempty"`
 	Storyboard bool `protobuf:"varint,25,opt,name=storyboard,proto3" json:"storyboard,omitempty"`
 	// Whether a rule says who may watch; watch_url then leads to its gate.
-	Gated         bool `protobuf:"varint,26,opt,name=gated,proto3" json:"gated,omitempty"`
+	Gated bool `protobuf:"varint,26,opt,name=gated,proto3" json:"gated,omitempty"`
+	// What of the source is not in the video, such as a second track of sound;
+	// known once it is planned.
+	Warnings      []*Warning `protobuf:"bytes,27,rep,name=warnings,proto3" json:"warnings,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Video) Reset() {
 	*x = Video{}
-	mi := &file_streamgate_proto_msgTypes[1]
+	mi := &file_streamgate_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -155,7 +214,7 @@ func (x *Video) String() string {
 func (*Video) ProtoMessage() {}
 
 func (x *Video) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[1]
+	mi := &file_streamgate_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -168,7 +227,7 @@ func (x *Video) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Video.ProtoReflect.Descriptor instead.
 func (*Video) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{1}
+	return file_streamgate_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Video) GetId() string {
@@ -353,6 +412,13 @@ func (x *Video) GetGated() bool {
 	return false
 }
 
+func (x *Video) GetWarnings() []*Warning {
+	if x != nil {
+		return x.Warnings
+	}
+	return nil
+}
+
 // Span is a stretch of a timeline, seconds.
 type Span struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -364,7 +430,7 @@ type Span struct {
 
 func (x *Span) Reset() {
 	*x = Span{}
-	mi := &file_streamgate_proto_msgTypes[2]
+	mi := &file_streamgate_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -376,7 +442,7 @@ func (x *Span) String() string {
 func (*Span) ProtoMessage() {}
 
 func (x *Span) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[2]
+	mi := &file_streamgate_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -389,7 +455,7 @@ func (x *Span) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Span.ProtoReflect.Descriptor instead.
 func (*Span) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{2}
+	return file_streamgate_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Span) GetStart() float64 {
@@ -432,7 +498,7 @@ type Rendition struct {
 
 func (x *Rendition) Reset() {
 	*x = Rendition{}
-	mi := &file_streamgate_proto_msgTypes[3]
+	mi := &file_streamgate_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -444,7 +510,7 @@ func (x *Rendition) String() string {
 func (*Rendition) ProtoMessage() {}
 
 func (x *Rendition) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[3]
+	mi := &file_streamgate_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -457,7 +523,7 @@ func (x *Rendition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rendition.ProtoReflect.Descriptor instead.
 func (*Rendition) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{3}
+	return file_streamgate_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Rendition) GetName() string {
@@ -532,7 +598,7 @@ type GetCellsRequest struct {
 
 func (x *GetCellsRequest) Reset() {
 	*x = GetCellsRequest{}
-	mi := &file_streamgate_proto_msgTypes[4]
+	mi := &file_streamgate_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -544,7 +610,7 @@ func (x *GetCellsRequest) String() string {
 func (*GetCellsRequest) ProtoMessage() {}
 
 func (x *GetCellsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[4]
+	mi := &file_streamgate_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -557,7 +623,7 @@ func (x *GetCellsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCellsRequest.ProtoReflect.Descriptor instead.
 func (*GetCellsRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{4}
+	return file_streamgate_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *GetCellsRequest) GetVideoId() string {
@@ -581,7 +647,7 @@ type Cells struct {
 
 func (x *Cells) Reset() {
 	*x = Cells{}
-	mi := &file_streamgate_proto_msgTypes[5]
+	mi := &file_streamgate_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -593,7 +659,7 @@ func (x *Cells) String() string {
 func (*Cells) ProtoMessage() {}
 
 func (x *Cells) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[5]
+	mi := &file_streamgate_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -606,7 +672,7 @@ func (x *Cells) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cells.ProtoReflect.Descriptor instead.
 func (*Cells) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{5}
+	return file_streamgate_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Cells) GetVideoId() string {
@@ -650,7 +716,7 @@ type RenditionCells struct {
 
 func (x *RenditionCells) Reset() {
 	*x = RenditionCells{}
-	mi := &file_streamgate_proto_msgTypes[6]
+	mi := &file_streamgate_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -662,7 +728,7 @@ func (x *RenditionCells) String() string {
 func (*RenditionCells) ProtoMessage() {}
 
 func (x *RenditionCells) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[6]
+	mi := &file_streamgate_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -675,7 +741,7 @@ func (x *RenditionCells) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenditionCells.ProtoReflect.Descriptor instead.
 func (*RenditionCells) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{6}
+	return file_streamgate_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *RenditionCells) GetName() string {
@@ -731,7 +797,7 @@ type SegmentRun struct {
 
 func (x *SegmentRun) Reset() {
 	*x = SegmentRun{}
-	mi := &file_streamgate_proto_msgTypes[7]
+	mi := &file_streamgate_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -743,7 +809,7 @@ func (x *SegmentRun) String() string {
 func (*SegmentRun) ProtoMessage() {}
 
 func (x *SegmentRun) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[7]
+	mi := &file_streamgate_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -756,7 +822,7 @@ func (x *SegmentRun) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SegmentRun.ProtoReflect.Descriptor instead.
 func (*SegmentRun) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{7}
+	return file_streamgate_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *SegmentRun) GetFrom() int32 {
@@ -792,7 +858,7 @@ type CreateVideoRequest struct {
 
 func (x *CreateVideoRequest) Reset() {
 	*x = CreateVideoRequest{}
-	mi := &file_streamgate_proto_msgTypes[8]
+	mi := &file_streamgate_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -804,7 +870,7 @@ func (x *CreateVideoRequest) String() string {
 func (*CreateVideoRequest) ProtoMessage() {}
 
 func (x *CreateVideoRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[8]
+	mi := &file_streamgate_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -817,7 +883,7 @@ func (x *CreateVideoRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateVideoRequest.ProtoReflect.Descriptor instead.
 func (*CreateVideoRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{8}
+	return file_streamgate_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *CreateVideoRequest) GetTitle() string {
@@ -871,7 +937,7 @@ type GetVideoRequest struct {
 
 func (x *GetVideoRequest) Reset() {
 	*x = GetVideoRequest{}
-	mi := &file_streamgate_proto_msgTypes[9]
+	mi := &file_streamgate_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -883,7 +949,7 @@ func (x *GetVideoRequest) String() string {
 func (*GetVideoRequest) ProtoMessage() {}
 
 func (x *GetVideoRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[9]
+	mi := &file_streamgate_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -896,7 +962,7 @@ func (x *GetVideoRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVideoRequest.ProtoReflect.Descriptor instead.
 func (*GetVideoRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{9}
+	return file_streamgate_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetVideoRequest) GetId() string {
@@ -920,7 +986,7 @@ type ListVideosRequest struct {
 
 func (x *ListVideosRequest) Reset() {
 	*x = ListVideosRequest{}
-	mi := &file_streamgate_proto_msgTypes[10]
+	mi := &file_streamgate_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -932,7 +998,7 @@ func (x *ListVideosRequest) String() string {
 func (*ListVideosRequest) ProtoMessage() {}
 
 func (x *ListVideosRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[10]
+	mi := &file_streamgate_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -945,7 +1011,7 @@ func (x *ListVideosRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListVideosRequest.ProtoReflect.Descriptor instead.
 func (*ListVideosRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{10}
+	return file_streamgate_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ListVideosRequest) GetLimit() int32 {
@@ -980,7 +1046,7 @@ type ListVideosResponse struct {
 
 func (x *ListVideosResponse) Reset() {
 	*x = ListVideosResponse{}
-	mi := &file_streamgate_proto_msgTypes[11]
+	mi := &file_streamgate_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -992,7 +1058,7 @@ func (x *ListVideosResponse) String() string {
 func (*ListVideosResponse) ProtoMessage() {}
 
 func (x *ListVideosResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[11]
+	mi := &file_streamgate_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1005,7 +1071,7 @@ func (x *ListVideosResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListVideosResponse.ProtoReflect.Descriptor instead.
 func (*ListVideosResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{11}
+	return file_streamgate_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ListVideosResponse) GetVideos() []*Video {
@@ -1033,7 +1099,7 @@ type UpdateVideoRequest struct {
 
 func (x *UpdateVideoRequest) Reset() {
 	*x = UpdateVideoRequest{}
-	mi := &file_streamgate_proto_msgTypes[12]
+	mi := &file_streamgate_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1045,7 +1111,7 @@ func (x *UpdateVideoRequest) String() string {
 func (*UpdateVideoRequest) ProtoMessage() {}
 
 func (x *UpdateVideoRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[12]
+	mi := &file_streamgate_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1058,7 +1124,7 @@ func (x *UpdateVideoRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateVideoRequest.ProtoReflect.Descriptor instead.
 func (*UpdateVideoRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{12}
+	return file_streamgate_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *UpdateVideoRequest) GetId() string {
@@ -1091,7 +1157,7 @@ type DeleteVideoRequest struct {
 
 func (x *DeleteVideoRequest) Reset() {
 	*x = DeleteVideoRequest{}
-	mi := &file_streamgate_proto_msgTypes[13]
+	mi := &file_streamgate_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1103,7 +1169,7 @@ func (x *DeleteVideoRequest) String() string {
 func (*DeleteVideoRequest) ProtoMessage() {}
 
 func (x *DeleteVideoRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[13]
+	mi := &file_streamgate_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1116,7 +1182,7 @@ func (x *DeleteVideoRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteVideoRequest.ProtoReflect.Descriptor instead.
 func (*DeleteVideoRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{13}
+	return file_streamgate_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *DeleteVideoRequest) GetId() string {
@@ -1134,7 +1200,7 @@ type DeleteVideoResponse struct {
 
 func (x *DeleteVideoResponse) Reset() {
 	*x = DeleteVideoResponse{}
-	mi := &file_streamgate_proto_msgTypes[14]
+	mi := &file_streamgate_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1146,7 +1212,7 @@ func (x *DeleteVideoResponse) String() string {
 func (*DeleteVideoResponse) ProtoMessage() {}
 
 func (x *DeleteVideoResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[14]
+	mi := &file_streamgate_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1159,7 +1225,7 @@ func (x *DeleteVideoResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteVideoResponse.ProtoReflect.Descriptor instead.
 func (*DeleteVideoResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{14}
+	return file_streamgate_proto_rawDescGZIP(), []int{15}
 }
 
 type Upload struct {
@@ -1186,7 +1252,7 @@ type Upload struct {
 
 func (x *Upload) Reset() {
 	*x = Upload{}
-	mi := &file_streamgate_proto_msgTypes[15]
+	mi := &file_streamgate_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1198,7 +1264,7 @@ func (x *Upload) String() string {
 func (*Upload) ProtoMessage() {}
 
 func (x *Upload) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[15]
+	mi := &file_streamgate_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1211,7 +1277,7 @@ func (x *Upload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Upload.ProtoReflect.Descriptor instead.
 func (*Upload) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{15}
+	return file_streamgate_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Upload) GetId() string {
@@ -1307,7 +1373,7 @@ type FetchUploadRequest struct {
 
 func (x *FetchUploadRequest) Reset() {
 	*x = FetchUploadRequest{}
-	mi := &file_streamgate_proto_msgTypes[16]
+	mi := &file_streamgate_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1319,7 +1385,7 @@ func (x *FetchUploadRequest) String() string {
 func (*FetchUploadRequest) ProtoMessage() {}
 
 func (x *FetchUploadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[16]
+	mi := &file_streamgate_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1332,7 +1398,7 @@ func (x *FetchUploadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchUploadRequest.ProtoReflect.Descriptor instead.
 func (*FetchUploadRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{16}
+	return file_streamgate_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *FetchUploadRequest) GetSourceUrl() string {
@@ -1393,7 +1459,7 @@ type DeleteUploadRequest struct {
 
 func (x *DeleteUploadRequest) Reset() {
 	*x = DeleteUploadRequest{}
-	mi := &file_streamgate_proto_msgTypes[17]
+	mi := &file_streamgate_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1405,7 +1471,7 @@ func (x *DeleteUploadRequest) String() string {
 func (*DeleteUploadRequest) ProtoMessage() {}
 
 func (x *DeleteUploadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[17]
+	mi := &file_streamgate_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1418,7 +1484,7 @@ func (x *DeleteUploadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteUploadRequest.ProtoReflect.Descriptor instead.
 func (*DeleteUploadRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{17}
+	return file_streamgate_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *DeleteUploadRequest) GetId() string {
@@ -1436,7 +1502,7 @@ type DeleteUploadResponse struct {
 
 func (x *DeleteUploadResponse) Reset() {
 	*x = DeleteUploadResponse{}
-	mi := &file_streamgate_proto_msgTypes[18]
+	mi := &file_streamgate_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1448,7 +1514,7 @@ func (x *DeleteUploadResponse) String() string {
 func (*DeleteUploadResponse) ProtoMessage() {}
 
 func (x *DeleteUploadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[18]
+	mi := &file_streamgate_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1461,7 +1527,7 @@ func (x *DeleteUploadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteUploadResponse.ProtoReflect.Descriptor instead.
 func (*DeleteUploadResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{18}
+	return file_streamgate_proto_rawDescGZIP(), []int{19}
 }
 
 type CreateUploadRequest struct {
@@ -1477,7 +1543,7 @@ type CreateUploadRequest struct {
 
 func (x *CreateUploadRequest) Reset() {
 	*x = CreateUploadRequest{}
-	mi := &file_streamgate_proto_msgTypes[19]
+	mi := &file_streamgate_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1489,7 +1555,7 @@ func (x *CreateUploadRequest) String() string {
 func (*CreateUploadRequest) ProtoMessage() {}
 
 func (x *CreateUploadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[19]
+	mi := &file_streamgate_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1502,7 +1568,7 @@ func (x *CreateUploadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateUploadRequest.ProtoReflect.Descriptor instead.
 func (*CreateUploadRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{19}
+	return file_streamgate_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *CreateUploadRequest) GetVideoId() string {
@@ -1535,7 +1601,7 @@ type GetUploadRequest struct {
 
 func (x *GetUploadRequest) Reset() {
 	*x = GetUploadRequest{}
-	mi := &file_streamgate_proto_msgTypes[20]
+	mi := &file_streamgate_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1547,7 +1613,7 @@ func (x *GetUploadRequest) String() string {
 func (*GetUploadRequest) ProtoMessage() {}
 
 func (x *GetUploadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[20]
+	mi := &file_streamgate_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1560,7 +1626,7 @@ func (x *GetUploadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetUploadRequest.ProtoReflect.Descriptor instead.
 func (*GetUploadRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{20}
+	return file_streamgate_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *GetUploadRequest) GetId() string {
@@ -1580,7 +1646,7 @@ type ListUploadsRequest struct {
 
 func (x *ListUploadsRequest) Reset() {
 	*x = ListUploadsRequest{}
-	mi := &file_streamgate_proto_msgTypes[21]
+	mi := &file_streamgate_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1592,7 +1658,7 @@ func (x *ListUploadsRequest) String() string {
 func (*ListUploadsRequest) ProtoMessage() {}
 
 func (x *ListUploadsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[21]
+	mi := &file_streamgate_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1605,7 +1671,7 @@ func (x *ListUploadsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUploadsRequest.ProtoReflect.Descriptor instead.
 func (*ListUploadsRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{21}
+	return file_streamgate_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListUploadsRequest) GetLimit() int32 {
@@ -1632,7 +1698,7 @@ type ListUploadsResponse struct {
 
 func (x *ListUploadsResponse) Reset() {
 	*x = ListUploadsResponse{}
-	mi := &file_streamgate_proto_msgTypes[22]
+	mi := &file_streamgate_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1644,7 +1710,7 @@ func (x *ListUploadsResponse) String() string {
 func (*ListUploadsResponse) ProtoMessage() {}
 
 func (x *ListUploadsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[22]
+	mi := &file_streamgate_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1657,7 +1723,7 @@ func (x *ListUploadsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUploadsResponse.ProtoReflect.Descriptor instead.
 func (*ListUploadsResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{22}
+	return file_streamgate_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListUploadsResponse) GetUploads() []*Upload {
@@ -1700,7 +1766,7 @@ type Task struct {
 
 func (x *Task) Reset() {
 	*x = Task{}
-	mi := &file_streamgate_proto_msgTypes[23]
+	mi := &file_streamgate_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1712,7 +1778,7 @@ func (x *Task) String() string {
 func (*Task) ProtoMessage() {}
 
 func (x *Task) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[23]
+	mi := &file_streamgate_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1725,7 +1791,7 @@ func (x *Task) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Task.ProtoReflect.Descriptor instead.
 func (*Task) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{23}
+	return file_streamgate_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Task) GetId() string {
@@ -1832,7 +1898,7 @@ type CreateTaskRequest struct {
 
 func (x *CreateTaskRequest) Reset() {
 	*x = CreateTaskRequest{}
-	mi := &file_streamgate_proto_msgTypes[24]
+	mi := &file_streamgate_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1844,7 +1910,7 @@ func (x *CreateTaskRequest) String() string {
 func (*CreateTaskRequest) ProtoMessage() {}
 
 func (x *CreateTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[24]
+	mi := &file_streamgate_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1857,7 +1923,7 @@ func (x *CreateTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTaskRequest.ProtoReflect.Descriptor instead.
 func (*CreateTaskRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{24}
+	return file_streamgate_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *CreateTaskRequest) GetVideoId() string {
@@ -1890,7 +1956,7 @@ type GetTaskRequest struct {
 
 func (x *GetTaskRequest) Reset() {
 	*x = GetTaskRequest{}
-	mi := &file_streamgate_proto_msgTypes[25]
+	mi := &file_streamgate_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1902,7 +1968,7 @@ func (x *GetTaskRequest) String() string {
 func (*GetTaskRequest) ProtoMessage() {}
 
 func (x *GetTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[25]
+	mi := &file_streamgate_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1915,7 +1981,7 @@ func (x *GetTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTaskRequest.ProtoReflect.Descriptor instead.
 func (*GetTaskRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{25}
+	return file_streamgate_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *GetTaskRequest) GetId() string {
@@ -1934,7 +2000,7 @@ type PauseTaskRequest struct {
 
 func (x *PauseTaskRequest) Reset() {
 	*x = PauseTaskRequest{}
-	mi := &file_streamgate_proto_msgTypes[26]
+	mi := &file_streamgate_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1946,7 +2012,7 @@ func (x *PauseTaskRequest) String() string {
 func (*PauseTaskRequest) ProtoMessage() {}
 
 func (x *PauseTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[26]
+	mi := &file_streamgate_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1959,7 +2025,7 @@ func (x *PauseTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseTaskRequest.ProtoReflect.Descriptor instead.
 func (*PauseTaskRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{26}
+	return file_streamgate_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *PauseTaskRequest) GetId() string {
@@ -1978,7 +2044,7 @@ type ResumeTaskRequest struct {
 
 func (x *ResumeTaskRequest) Reset() {
 	*x = ResumeTaskRequest{}
-	mi := &file_streamgate_proto_msgTypes[27]
+	mi := &file_streamgate_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1990,7 +2056,7 @@ func (x *ResumeTaskRequest) String() string {
 func (*ResumeTaskRequest) ProtoMessage() {}
 
 func (x *ResumeTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[27]
+	mi := &file_streamgate_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2003,7 +2069,7 @@ func (x *ResumeTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeTaskRequest.ProtoReflect.Descriptor instead.
 func (*ResumeTaskRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{27}
+	return file_streamgate_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ResumeTaskRequest) GetId() string {
@@ -2022,7 +2088,7 @@ type RetryTaskRequest struct {
 
 func (x *RetryTaskRequest) Reset() {
 	*x = RetryTaskRequest{}
-	mi := &file_streamgate_proto_msgTypes[28]
+	mi := &file_streamgate_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2034,7 +2100,7 @@ func (x *RetryTaskRequest) String() string {
 func (*RetryTaskRequest) ProtoMessage() {}
 
 func (x *RetryTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[28]
+	mi := &file_streamgate_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2047,7 +2113,7 @@ func (x *RetryTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryTaskRequest.ProtoReflect.Descriptor instead.
 func (*RetryTaskRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{28}
+	return file_streamgate_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *RetryTaskRequest) GetId() string {
@@ -2068,7 +2134,7 @@ type UpdateTaskRequest struct {
 
 func (x *UpdateTaskRequest) Reset() {
 	*x = UpdateTaskRequest{}
-	mi := &file_streamgate_proto_msgTypes[29]
+	mi := &file_streamgate_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2080,7 +2146,7 @@ func (x *UpdateTaskRequest) String() string {
 func (*UpdateTaskRequest) ProtoMessage() {}
 
 func (x *UpdateTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[29]
+	mi := &file_streamgate_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2093,7 +2159,7 @@ func (x *UpdateTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateTaskRequest.ProtoReflect.Descriptor instead.
 func (*UpdateTaskRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{29}
+	return file_streamgate_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *UpdateTaskRequest) GetId() string {
@@ -2119,7 +2185,7 @@ type ListJobsRequest struct {
 
 func (x *ListJobsRequest) Reset() {
 	*x = ListJobsRequest{}
-	mi := &file_streamgate_proto_msgTypes[30]
+	mi := &file_streamgate_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2131,7 +2197,7 @@ func (x *ListJobsRequest) String() string {
 func (*ListJobsRequest) ProtoMessage() {}
 
 func (x *ListJobsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[30]
+	mi := &file_streamgate_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2144,7 +2210,7 @@ func (x *ListJobsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJobsRequest.ProtoReflect.Descriptor instead.
 func (*ListJobsRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{30}
+	return file_streamgate_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListJobsRequest) GetTaskId() string {
@@ -2163,7 +2229,7 @@ type ListJobsResponse struct {
 
 func (x *ListJobsResponse) Reset() {
 	*x = ListJobsResponse{}
-	mi := &file_streamgate_proto_msgTypes[31]
+	mi := &file_streamgate_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2175,7 +2241,7 @@ func (x *ListJobsResponse) String() string {
 func (*ListJobsResponse) ProtoMessage() {}
 
 func (x *ListJobsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[31]
+	mi := &file_streamgate_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2188,7 +2254,7 @@ func (x *ListJobsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJobsResponse.ProtoReflect.Descriptor instead.
 func (*ListJobsResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{31}
+	return file_streamgate_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ListJobsResponse) GetJobs() []*Job {
@@ -2226,7 +2292,7 @@ type Job struct {
 
 func (x *Job) Reset() {
 	*x = Job{}
-	mi := &file_streamgate_proto_msgTypes[32]
+	mi := &file_streamgate_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2238,7 +2304,7 @@ func (x *Job) String() string {
 func (*Job) ProtoMessage() {}
 
 func (x *Job) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[32]
+	mi := &file_streamgate_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2251,7 +2317,7 @@ func (x *Job) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Job.ProtoReflect.Descriptor instead.
 func (*Job) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{32}
+	return file_streamgate_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Job) GetId() string {
@@ -2345,7 +2411,7 @@ type Attempt struct {
 
 func (x *Attempt) Reset() {
 	*x = Attempt{}
-	mi := &file_streamgate_proto_msgTypes[33]
+	mi := &file_streamgate_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2357,7 +2423,7 @@ func (x *Attempt) String() string {
 func (*Attempt) ProtoMessage() {}
 
 func (x *Attempt) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[33]
+	mi := &file_streamgate_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2370,7 +2436,7 @@ func (x *Attempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attempt.ProtoReflect.Descriptor instead.
 func (*Attempt) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{33}
+	return file_streamgate_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Attempt) GetWorker() string {
@@ -2424,7 +2490,7 @@ type ChangeTasksRequest struct {
 
 func (x *ChangeTasksRequest) Reset() {
 	*x = ChangeTasksRequest{}
-	mi := &file_streamgate_proto_msgTypes[34]
+	mi := &file_streamgate_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2436,7 +2502,7 @@ func (x *ChangeTasksRequest) String() string {
 func (*ChangeTasksRequest) ProtoMessage() {}
 
 func (x *ChangeTasksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[34]
+	mi := &file_streamgate_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2449,7 +2515,7 @@ func (x *ChangeTasksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeTasksRequest.ProtoReflect.Descriptor instead.
 func (*ChangeTasksRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{34}
+	return file_streamgate_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ChangeTasksRequest) GetIds() []string {
@@ -2501,7 +2567,7 @@ type ChangeTasksResponse struct {
 
 func (x *ChangeTasksResponse) Reset() {
 	*x = ChangeTasksResponse{}
-	mi := &file_streamgate_proto_msgTypes[35]
+	mi := &file_streamgate_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2513,7 +2579,7 @@ func (x *ChangeTasksResponse) String() string {
 func (*ChangeTasksResponse) ProtoMessage() {}
 
 func (x *ChangeTasksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[35]
+	mi := &file_streamgate_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2526,7 +2592,7 @@ func (x *ChangeTasksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeTasksResponse.ProtoReflect.Descriptor instead.
 func (*ChangeTasksResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{35}
+	return file_streamgate_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ChangeTasksResponse) GetMatched() int32 {
@@ -2567,7 +2633,7 @@ type RefusedChange struct {
 
 func (x *RefusedChange) Reset() {
 	*x = RefusedChange{}
-	mi := &file_streamgate_proto_msgTypes[36]
+	mi := &file_streamgate_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2579,7 +2645,7 @@ func (x *RefusedChange) String() string {
 func (*RefusedChange) ProtoMessage() {}
 
 func (x *RefusedChange) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[36]
+	mi := &file_streamgate_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2592,7 +2658,7 @@ func (x *RefusedChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefusedChange.ProtoReflect.Descriptor instead.
 func (*RefusedChange) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{36}
+	return file_streamgate_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *RefusedChange) GetId() string {
@@ -2617,7 +2683,7 @@ type GetQueueRequest struct {
 
 func (x *GetQueueRequest) Reset() {
 	*x = GetQueueRequest{}
-	mi := &file_streamgate_proto_msgTypes[37]
+	mi := &file_streamgate_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2629,7 +2695,7 @@ func (x *GetQueueRequest) String() string {
 func (*GetQueueRequest) ProtoMessage() {}
 
 func (x *GetQueueRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[37]
+	mi := &file_streamgate_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2642,7 +2708,7 @@ func (x *GetQueueRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetQueueRequest.ProtoReflect.Descriptor instead.
 func (*GetQueueRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{37}
+	return file_streamgate_proto_rawDescGZIP(), []int{38}
 }
 
 type PauseQueueRequest struct {
@@ -2653,7 +2719,7 @@ type PauseQueueRequest struct {
 
 func (x *PauseQueueRequest) Reset() {
 	*x = PauseQueueRequest{}
-	mi := &file_streamgate_proto_msgTypes[38]
+	mi := &file_streamgate_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2665,7 +2731,7 @@ func (x *PauseQueueRequest) String() string {
 func (*PauseQueueRequest) ProtoMessage() {}
 
 func (x *PauseQueueRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[38]
+	mi := &file_streamgate_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2678,7 +2744,7 @@ func (x *PauseQueueRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseQueueRequest.ProtoReflect.Descriptor instead.
 func (*PauseQueueRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{38}
+	return file_streamgate_proto_rawDescGZIP(), []int{39}
 }
 
 type ResumeQueueRequest struct {
@@ -2689,7 +2755,7 @@ type ResumeQueueRequest struct {
 
 func (x *ResumeQueueRequest) Reset() {
 	*x = ResumeQueueRequest{}
-	mi := &file_streamgate_proto_msgTypes[39]
+	mi := &file_streamgate_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2701,7 +2767,7 @@ func (x *ResumeQueueRequest) String() string {
 func (*ResumeQueueRequest) ProtoMessage() {}
 
 func (x *ResumeQueueRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[39]
+	mi := &file_streamgate_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2714,7 +2780,7 @@ func (x *ResumeQueueRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeQueueRequest.ProtoReflect.Descriptor instead.
 func (*ResumeQueueRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{39}
+	return file_streamgate_proto_rawDescGZIP(), []int{40}
 }
 
 type QueueState struct {
@@ -2736,7 +2802,7 @@ type QueueState struct {
 
 func (x *QueueState) Reset() {
 	*x = QueueState{}
-	mi := &file_streamgate_proto_msgTypes[40]
+	mi := &file_streamgate_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2748,7 +2814,7 @@ func (x *QueueState) String() string {
 func (*QueueState) ProtoMessage() {}
 
 func (x *QueueState) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[40]
+	mi := &file_streamgate_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2761,7 +2827,7 @@ func (x *QueueState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueueState.ProtoReflect.Descriptor instead.
 func (*QueueState) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{40}
+	return file_streamgate_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *QueueState) GetPaused() bool {
@@ -2835,7 +2901,7 @@ type ListWorkersRequest struct {
 
 func (x *ListWorkersRequest) Reset() {
 	*x = ListWorkersRequest{}
-	mi := &file_streamgate_proto_msgTypes[41]
+	mi := &file_streamgate_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2847,7 +2913,7 @@ func (x *ListWorkersRequest) String() string {
 func (*ListWorkersRequest) ProtoMessage() {}
 
 func (x *ListWorkersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[41]
+	mi := &file_streamgate_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2860,7 +2926,7 @@ func (x *ListWorkersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWorkersRequest.ProtoReflect.Descriptor instead.
 func (*ListWorkersRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{41}
+	return file_streamgate_proto_rawDescGZIP(), []int{42}
 }
 
 type ListWorkersResponse struct {
@@ -2872,7 +2938,7 @@ type ListWorkersResponse struct {
 
 func (x *ListWorkersResponse) Reset() {
 	*x = ListWorkersResponse{}
-	mi := &file_streamgate_proto_msgTypes[42]
+	mi := &file_streamgate_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2884,7 +2950,7 @@ func (x *ListWorkersResponse) String() string {
 func (*ListWorkersResponse) ProtoMessage() {}
 
 func (x *ListWorkersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[42]
+	mi := &file_streamgate_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2897,7 +2963,7 @@ func (x *ListWorkersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWorkersResponse.ProtoReflect.Descriptor instead.
 func (*ListWorkersResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{42}
+	return file_streamgate_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ListWorkersResponse) GetWorkers() []*Worker {
@@ -2916,7 +2982,7 @@ type DrainWorkerRequest struct {
 
 func (x *DrainWorkerRequest) Reset() {
 	*x = DrainWorkerRequest{}
-	mi := &file_streamgate_proto_msgTypes[43]
+	mi := &file_streamgate_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2928,7 +2994,7 @@ func (x *DrainWorkerRequest) String() string {
 func (*DrainWorkerRequest) ProtoMessage() {}
 
 func (x *DrainWorkerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[43]
+	mi := &file_streamgate_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2941,7 +3007,7 @@ func (x *DrainWorkerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainWorkerRequest.ProtoReflect.Descriptor instead.
 func (*DrainWorkerRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{43}
+	return file_streamgate_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *DrainWorkerRequest) GetId() string {
@@ -2960,7 +3026,7 @@ type ResumeWorkerRequest struct {
 
 func (x *ResumeWorkerRequest) Reset() {
 	*x = ResumeWorkerRequest{}
-	mi := &file_streamgate_proto_msgTypes[44]
+	mi := &file_streamgate_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2972,7 +3038,7 @@ func (x *ResumeWorkerRequest) String() string {
 func (*ResumeWorkerRequest) ProtoMessage() {}
 
 func (x *ResumeWorkerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[44]
+	mi := &file_streamgate_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2985,7 +3051,7 @@ func (x *ResumeWorkerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeWorkerRequest.ProtoReflect.Descriptor instead.
 func (*ResumeWorkerRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{44}
+	return file_streamgate_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ResumeWorkerRequest) GetId() string {
@@ -3003,7 +3069,7 @@ type DrainTranscoderRequest struct {
 
 func (x *DrainTranscoderRequest) Reset() {
 	*x = DrainTranscoderRequest{}
-	mi := &file_streamgate_proto_msgTypes[45]
+	mi := &file_streamgate_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3015,7 +3081,7 @@ func (x *DrainTranscoderRequest) String() string {
 func (*DrainTranscoderRequest) ProtoMessage() {}
 
 func (x *DrainTranscoderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[45]
+	mi := &file_streamgate_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3028,7 +3094,7 @@ func (x *DrainTranscoderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainTranscoderRequest.ProtoReflect.Descriptor instead.
 func (*DrainTranscoderRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{45}
+	return file_streamgate_proto_rawDescGZIP(), []int{46}
 }
 
 type ResumeTranscoderRequest struct {
@@ -3039,7 +3105,7 @@ type ResumeTranscoderRequest struct {
 
 func (x *ResumeTranscoderRequest) Reset() {
 	*x = ResumeTranscoderRequest{}
-	mi := &file_streamgate_proto_msgTypes[46]
+	mi := &file_streamgate_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3051,7 +3117,7 @@ func (x *ResumeTranscoderRequest) String() string {
 func (*ResumeTranscoderRequest) ProtoMessage() {}
 
 func (x *ResumeTranscoderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[46]
+	mi := &file_streamgate_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3064,7 +3130,7 @@ func (x *ResumeTranscoderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeTranscoderRequest.ProtoReflect.Descriptor instead.
 func (*ResumeTranscoderRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{46}
+	return file_streamgate_proto_rawDescGZIP(), []int{47}
 }
 
 // Worker runs one job at a time.
@@ -3104,7 +3170,7 @@ type Worker struct {
 
 func (x *Worker) Reset() {
 	*x = Worker{}
-	mi := &file_streamgate_proto_msgTypes[47]
+	mi := &file_streamgate_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3116,7 +3182,7 @@ func (x *Worker) String() string {
 func (*Worker) ProtoMessage() {}
 
 func (x *Worker) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[47]
+	mi := &file_streamgate_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3129,7 +3195,7 @@ func (x *Worker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Worker.ProtoReflect.Descriptor instead.
 func (*Worker) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{47}
+	return file_streamgate_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Worker) GetId() string {
@@ -3278,7 +3344,7 @@ type ListTasksRequest struct {
 
 func (x *ListTasksRequest) Reset() {
 	*x = ListTasksRequest{}
-	mi := &file_streamgate_proto_msgTypes[48]
+	mi := &file_streamgate_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3290,7 +3356,7 @@ func (x *ListTasksRequest) String() string {
 func (*ListTasksRequest) ProtoMessage() {}
 
 func (x *ListTasksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[48]
+	mi := &file_streamgate_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3303,7 +3369,7 @@ func (x *ListTasksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTasksRequest.ProtoReflect.Descriptor instead.
 func (*ListTasksRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{48}
+	return file_streamgate_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ListTasksRequest) GetLimit() int32 {
@@ -3344,7 +3410,7 @@ type ListTasksResponse struct {
 
 func (x *ListTasksResponse) Reset() {
 	*x = ListTasksResponse{}
-	mi := &file_streamgate_proto_msgTypes[49]
+	mi := &file_streamgate_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3356,7 +3422,7 @@ func (x *ListTasksResponse) String() string {
 func (*ListTasksResponse) ProtoMessage() {}
 
 func (x *ListTasksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[49]
+	mi := &file_streamgate_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3369,7 +3435,7 @@ func (x *ListTasksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTasksResponse.ProtoReflect.Descriptor instead.
 func (*ListTasksResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{49}
+	return file_streamgate_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ListTasksResponse) GetTasks() []*Task {
@@ -3395,7 +3461,7 @@ type CancelTaskRequest struct {
 
 func (x *CancelTaskRequest) Reset() {
 	*x = CancelTaskRequest{}
-	mi := &file_streamgate_proto_msgTypes[50]
+	mi := &file_streamgate_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3407,7 +3473,7 @@ func (x *CancelTaskRequest) String() string {
 func (*CancelTaskRequest) ProtoMessage() {}
 
 func (x *CancelTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[50]
+	mi := &file_streamgate_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3420,7 +3486,7 @@ func (x *CancelTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelTaskRequest.ProtoReflect.Descriptor instead.
 func (*CancelTaskRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{50}
+	return file_streamgate_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *CancelTaskRequest) GetId() string {
@@ -3438,7 +3504,7 @@ type GetMetricsRequest struct {
 
 func (x *GetMetricsRequest) Reset() {
 	*x = GetMetricsRequest{}
-	mi := &file_streamgate_proto_msgTypes[51]
+	mi := &file_streamgate_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3450,7 +3516,7 @@ func (x *GetMetricsRequest) String() string {
 func (*GetMetricsRequest) ProtoMessage() {}
 
 func (x *GetMetricsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[51]
+	mi := &file_streamgate_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3463,7 +3529,7 @@ func (x *GetMetricsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMetricsRequest.ProtoReflect.Descriptor instead.
 func (*GetMetricsRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{51}
+	return file_streamgate_proto_rawDescGZIP(), []int{52}
 }
 
 // GetMetricsResponse uses optional fields so that zeros are printed too.
@@ -3484,7 +3550,7 @@ type GetMetricsResponse struct {
 
 func (x *GetMetricsResponse) Reset() {
 	*x = GetMetricsResponse{}
-	mi := &file_streamgate_proto_msgTypes[52]
+	mi := &file_streamgate_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3496,7 +3562,7 @@ func (x *GetMetricsResponse) String() string {
 func (*GetMetricsResponse) ProtoMessage() {}
 
 func (x *GetMetricsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[52]
+	mi := &file_streamgate_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3509,7 +3575,7 @@ func (x *GetMetricsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMetricsResponse.ProtoReflect.Descriptor instead.
 func (*GetMetricsResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{52}
+	return file_streamgate_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *GetMetricsResponse) GetTotalWorkers() int32 {
@@ -3573,7 +3639,7 @@ type DemandRequest struct {
 
 func (x *DemandRequest) Reset() {
 	*x = DemandRequest{}
-	mi := &file_streamgate_proto_msgTypes[53]
+	mi := &file_streamgate_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3585,7 +3651,7 @@ func (x *DemandRequest) String() string {
 func (*DemandRequest) ProtoMessage() {}
 
 func (x *DemandRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[53]
+	mi := &file_streamgate_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3598,7 +3664,7 @@ func (x *DemandRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DemandRequest.ProtoReflect.Descriptor instead.
 func (*DemandRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{53}
+	return file_streamgate_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *DemandRequest) GetVideoId() string {
@@ -3630,7 +3696,7 @@ type DemandResponse struct {
 
 func (x *DemandResponse) Reset() {
 	*x = DemandResponse{}
-	mi := &file_streamgate_proto_msgTypes[54]
+	mi := &file_streamgate_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3642,7 +3708,7 @@ func (x *DemandResponse) String() string {
 func (*DemandResponse) ProtoMessage() {}
 
 func (x *DemandResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[54]
+	mi := &file_streamgate_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3655,7 +3721,7 @@ func (x *DemandResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DemandResponse.ProtoReflect.Descriptor instead.
 func (*DemandResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{54}
+	return file_streamgate_proto_rawDescGZIP(), []int{55}
 }
 
 type CreateNonceRequest struct {
@@ -3666,7 +3732,7 @@ type CreateNonceRequest struct {
 
 func (x *CreateNonceRequest) Reset() {
 	*x = CreateNonceRequest{}
-	mi := &file_streamgate_proto_msgTypes[55]
+	mi := &file_streamgate_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3678,7 +3744,7 @@ func (x *CreateNonceRequest) String() string {
 func (*CreateNonceRequest) ProtoMessage() {}
 
 func (x *CreateNonceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[55]
+	mi := &file_streamgate_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3691,7 +3757,7 @@ func (x *CreateNonceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateNonceRequest.ProtoReflect.Descriptor instead.
 func (*CreateNonceRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{55}
+	return file_streamgate_proto_rawDescGZIP(), []int{56}
 }
 
 // Nonce is what a sign-in message must say.
@@ -3710,7 +3776,7 @@ type Nonce struct {
 
 func (x *Nonce) Reset() {
 	*x = Nonce{}
-	mi := &file_streamgate_proto_msgTypes[56]
+	mi := &file_streamgate_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3722,7 +3788,7 @@ func (x *Nonce) String() string {
 func (*Nonce) ProtoMessage() {}
 
 func (x *Nonce) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[56]
+	mi := &file_streamgate_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3735,7 +3801,7 @@ func (x *Nonce) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Nonce.ProtoReflect.Descriptor instead.
 func (*Nonce) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{56}
+	return file_streamgate_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *Nonce) GetNonce() string {
@@ -3783,7 +3849,7 @@ type Chain struct {
 
 func (x *Chain) Reset() {
 	*x = Chain{}
-	mi := &file_streamgate_proto_msgTypes[57]
+	mi := &file_streamgate_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3795,7 +3861,7 @@ func (x *Chain) String() string {
 func (*Chain) ProtoMessage() {}
 
 func (x *Chain) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[57]
+	mi := &file_streamgate_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3808,7 +3874,7 @@ func (x *Chain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Chain.ProtoReflect.Descriptor instead.
 func (*Chain) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{57}
+	return file_streamgate_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *Chain) GetId() float64 {
@@ -3838,7 +3904,7 @@ type SignInRequest struct {
 
 func (x *SignInRequest) Reset() {
 	*x = SignInRequest{}
-	mi := &file_streamgate_proto_msgTypes[58]
+	mi := &file_streamgate_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3850,7 +3916,7 @@ func (x *SignInRequest) String() string {
 func (*SignInRequest) ProtoMessage() {}
 
 func (x *SignInRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[58]
+	mi := &file_streamgate_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3863,7 +3929,7 @@ func (x *SignInRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignInRequest.ProtoReflect.Descriptor instead.
 func (*SignInRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{58}
+	return file_streamgate_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *SignInRequest) GetMessage() string {
@@ -3895,7 +3961,7 @@ type Login struct {
 
 func (x *Login) Reset() {
 	*x = Login{}
-	mi := &file_streamgate_proto_msgTypes[59]
+	mi := &file_streamgate_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3907,7 +3973,7 @@ func (x *Login) String() string {
 func (*Login) ProtoMessage() {}
 
 func (x *Login) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[59]
+	mi := &file_streamgate_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3920,7 +3986,7 @@ func (x *Login) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Login.ProtoReflect.Descriptor instead.
 func (*Login) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{59}
+	return file_streamgate_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *Login) GetWallet() string {
@@ -3959,7 +4025,7 @@ type SignOutRequest struct {
 
 func (x *SignOutRequest) Reset() {
 	*x = SignOutRequest{}
-	mi := &file_streamgate_proto_msgTypes[60]
+	mi := &file_streamgate_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3971,7 +4037,7 @@ func (x *SignOutRequest) String() string {
 func (*SignOutRequest) ProtoMessage() {}
 
 func (x *SignOutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[60]
+	mi := &file_streamgate_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3984,7 +4050,7 @@ func (x *SignOutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignOutRequest.ProtoReflect.Descriptor instead.
 func (*SignOutRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{60}
+	return file_streamgate_proto_rawDescGZIP(), []int{61}
 }
 
 type SignOutResponse struct {
@@ -3995,7 +4061,7 @@ type SignOutResponse struct {
 
 func (x *SignOutResponse) Reset() {
 	*x = SignOutResponse{}
-	mi := &file_streamgate_proto_msgTypes[61]
+	mi := &file_streamgate_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4007,7 +4073,7 @@ func (x *SignOutResponse) String() string {
 func (*SignOutResponse) ProtoMessage() {}
 
 func (x *SignOutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[61]
+	mi := &file_streamgate_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4020,7 +4086,7 @@ func (x *SignOutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignOutResponse.ProtoReflect.Descriptor instead.
 func (*SignOutResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{61}
+	return file_streamgate_proto_rawDescGZIP(), []int{62}
 }
 
 type GetLoginRequest struct {
@@ -4031,7 +4097,7 @@ type GetLoginRequest struct {
 
 func (x *GetLoginRequest) Reset() {
 	*x = GetLoginRequest{}
-	mi := &file_streamgate_proto_msgTypes[62]
+	mi := &file_streamgate_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4043,7 +4109,7 @@ func (x *GetLoginRequest) String() string {
 func (*GetLoginRequest) ProtoMessage() {}
 
 func (x *GetLoginRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[62]
+	mi := &file_streamgate_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4056,7 +4122,7 @@ func (x *GetLoginRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLoginRequest.ProtoReflect.Descriptor instead.
 func (*GetLoginRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{62}
+	return file_streamgate_proto_rawDescGZIP(), []int{63}
 }
 
 // VideoRule is the rule of a video.
@@ -4071,7 +4137,7 @@ type VideoRule struct {
 
 func (x *VideoRule) Reset() {
 	*x = VideoRule{}
-	mi := &file_streamgate_proto_msgTypes[63]
+	mi := &file_streamgate_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4083,7 +4149,7 @@ func (x *VideoRule) String() string {
 func (*VideoRule) ProtoMessage() {}
 
 func (x *VideoRule) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[63]
+	mi := &file_streamgate_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4096,7 +4162,7 @@ func (x *VideoRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VideoRule.ProtoReflect.Descriptor instead.
 func (*VideoRule) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{63}
+	return file_streamgate_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *VideoRule) GetVideoId() string {
@@ -4125,7 +4191,7 @@ type SetVideoRuleRequest struct {
 
 func (x *SetVideoRuleRequest) Reset() {
 	*x = SetVideoRuleRequest{}
-	mi := &file_streamgate_proto_msgTypes[64]
+	mi := &file_streamgate_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4137,7 +4203,7 @@ func (x *SetVideoRuleRequest) String() string {
 func (*SetVideoRuleRequest) ProtoMessage() {}
 
 func (x *SetVideoRuleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[64]
+	mi := &file_streamgate_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4150,7 +4216,7 @@ func (x *SetVideoRuleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetVideoRuleRequest.ProtoReflect.Descriptor instead.
 func (*SetVideoRuleRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{64}
+	return file_streamgate_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *SetVideoRuleRequest) GetVideoId() string {
@@ -4176,7 +4242,7 @@ type GetVideoRuleRequest struct {
 
 func (x *GetVideoRuleRequest) Reset() {
 	*x = GetVideoRuleRequest{}
-	mi := &file_streamgate_proto_msgTypes[65]
+	mi := &file_streamgate_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4188,7 +4254,7 @@ func (x *GetVideoRuleRequest) String() string {
 func (*GetVideoRuleRequest) ProtoMessage() {}
 
 func (x *GetVideoRuleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[65]
+	mi := &file_streamgate_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4201,7 +4267,7 @@ func (x *GetVideoRuleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVideoRuleRequest.ProtoReflect.Descriptor instead.
 func (*GetVideoRuleRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{65}
+	return file_streamgate_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *GetVideoRuleRequest) GetVideoId() string {
@@ -4220,7 +4286,7 @@ type DeleteVideoRuleRequest struct {
 
 func (x *DeleteVideoRuleRequest) Reset() {
 	*x = DeleteVideoRuleRequest{}
-	mi := &file_streamgate_proto_msgTypes[66]
+	mi := &file_streamgate_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4232,7 +4298,7 @@ func (x *DeleteVideoRuleRequest) String() string {
 func (*DeleteVideoRuleRequest) ProtoMessage() {}
 
 func (x *DeleteVideoRuleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[66]
+	mi := &file_streamgate_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4245,7 +4311,7 @@ func (x *DeleteVideoRuleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteVideoRuleRequest.ProtoReflect.Descriptor instead.
 func (*DeleteVideoRuleRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{66}
+	return file_streamgate_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *DeleteVideoRuleRequest) GetVideoId() string {
@@ -4263,7 +4329,7 @@ type DeleteVideoRuleResponse struct {
 
 func (x *DeleteVideoRuleResponse) Reset() {
 	*x = DeleteVideoRuleResponse{}
-	mi := &file_streamgate_proto_msgTypes[67]
+	mi := &file_streamgate_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4275,7 +4341,7 @@ func (x *DeleteVideoRuleResponse) String() string {
 func (*DeleteVideoRuleResponse) ProtoMessage() {}
 
 func (x *DeleteVideoRuleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[67]
+	mi := &file_streamgate_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4288,7 +4354,7 @@ func (x *DeleteVideoRuleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteVideoRuleResponse.ProtoReflect.Descriptor instead.
 func (*DeleteVideoRuleResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{67}
+	return file_streamgate_proto_rawDescGZIP(), []int{68}
 }
 
 // Rule is a named rule.
@@ -4305,7 +4371,7 @@ type Rule struct {
 
 func (x *Rule) Reset() {
 	*x = Rule{}
-	mi := &file_streamgate_proto_msgTypes[68]
+	mi := &file_streamgate_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4317,7 +4383,7 @@ func (x *Rule) String() string {
 func (*Rule) ProtoMessage() {}
 
 func (x *Rule) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[68]
+	mi := &file_streamgate_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4330,7 +4396,7 @@ func (x *Rule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rule.ProtoReflect.Descriptor instead.
 func (*Rule) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{68}
+	return file_streamgate_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *Rule) GetName() string {
@@ -4371,7 +4437,7 @@ type PutRuleRequest struct {
 
 func (x *PutRuleRequest) Reset() {
 	*x = PutRuleRequest{}
-	mi := &file_streamgate_proto_msgTypes[69]
+	mi := &file_streamgate_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4383,7 +4449,7 @@ func (x *PutRuleRequest) String() string {
 func (*PutRuleRequest) ProtoMessage() {}
 
 func (x *PutRuleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[69]
+	mi := &file_streamgate_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4396,7 +4462,7 @@ func (x *PutRuleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutRuleRequest.ProtoReflect.Descriptor instead.
 func (*PutRuleRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{69}
+	return file_streamgate_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *PutRuleRequest) GetName() string {
@@ -4422,7 +4488,7 @@ type GetRuleRequest struct {
 
 func (x *GetRuleRequest) Reset() {
 	*x = GetRuleRequest{}
-	mi := &file_streamgate_proto_msgTypes[70]
+	mi := &file_streamgate_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4434,7 +4500,7 @@ func (x *GetRuleRequest) String() string {
 func (*GetRuleRequest) ProtoMessage() {}
 
 func (x *GetRuleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[70]
+	mi := &file_streamgate_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4447,7 +4513,7 @@ func (x *GetRuleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRuleRequest.ProtoReflect.Descriptor instead.
 func (*GetRuleRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{70}
+	return file_streamgate_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *GetRuleRequest) GetName() string {
@@ -4468,7 +4534,7 @@ type ListRulesRequest struct {
 
 func (x *ListRulesRequest) Reset() {
 	*x = ListRulesRequest{}
-	mi := &file_streamgate_proto_msgTypes[71]
+	mi := &file_streamgate_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4480,7 +4546,7 @@ func (x *ListRulesRequest) String() string {
 func (*ListRulesRequest) ProtoMessage() {}
 
 func (x *ListRulesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[71]
+	mi := &file_streamgate_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4493,7 +4559,7 @@ func (x *ListRulesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRulesRequest.ProtoReflect.Descriptor instead.
 func (*ListRulesRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{71}
+	return file_streamgate_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *ListRulesRequest) GetLimit() int32 {
@@ -4520,7 +4586,7 @@ type ListRulesResponse struct {
 
 func (x *ListRulesResponse) Reset() {
 	*x = ListRulesResponse{}
-	mi := &file_streamgate_proto_msgTypes[72]
+	mi := &file_streamgate_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4532,7 +4598,7 @@ func (x *ListRulesResponse) String() string {
 func (*ListRulesResponse) ProtoMessage() {}
 
 func (x *ListRulesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[72]
+	mi := &file_streamgate_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4545,7 +4611,7 @@ func (x *ListRulesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRulesResponse.ProtoReflect.Descriptor instead.
 func (*ListRulesResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{72}
+	return file_streamgate_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *ListRulesResponse) GetRules() []*Rule {
@@ -4571,7 +4637,7 @@ type DeleteRuleRequest struct {
 
 func (x *DeleteRuleRequest) Reset() {
 	*x = DeleteRuleRequest{}
-	mi := &file_streamgate_proto_msgTypes[73]
+	mi := &file_streamgate_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4583,7 +4649,7 @@ func (x *DeleteRuleRequest) String() string {
 func (*DeleteRuleRequest) ProtoMessage() {}
 
 func (x *DeleteRuleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[73]
+	mi := &file_streamgate_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4596,7 +4662,7 @@ func (x *DeleteRuleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRuleRequest.ProtoReflect.Descriptor instead.
 func (*DeleteRuleRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{73}
+	return file_streamgate_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *DeleteRuleRequest) GetName() string {
@@ -4614,7 +4680,7 @@ type DeleteRuleResponse struct {
 
 func (x *DeleteRuleResponse) Reset() {
 	*x = DeleteRuleResponse{}
-	mi := &file_streamgate_proto_msgTypes[74]
+	mi := &file_streamgate_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4626,7 +4692,7 @@ func (x *DeleteRuleResponse) String() string {
 func (*DeleteRuleResponse) ProtoMessage() {}
 
 func (x *DeleteRuleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[74]
+	mi := &file_streamgate_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4639,7 +4705,7 @@ func (x *DeleteRuleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRuleResponse.ProtoReflect.Descriptor instead.
 func (*DeleteRuleResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{74}
+	return file_streamgate_proto_rawDescGZIP(), []int{75}
 }
 
 type SimulateRuleRequest struct {
@@ -4655,7 +4721,7 @@ type SimulateRuleRequest struct {
 
 func (x *SimulateRuleRequest) Reset() {
 	*x = SimulateRuleRequest{}
-	mi := &file_streamgate_proto_msgTypes[75]
+	mi := &file_streamgate_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4667,7 +4733,7 @@ func (x *SimulateRuleRequest) String() string {
 func (*SimulateRuleRequest) ProtoMessage() {}
 
 func (x *SimulateRuleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[75]
+	mi := &file_streamgate_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4680,7 +4746,7 @@ func (x *SimulateRuleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SimulateRuleRequest.ProtoReflect.Descriptor instead.
 func (*SimulateRuleRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{75}
+	return file_streamgate_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *SimulateRuleRequest) GetRule() *structpb.Struct {
@@ -4716,7 +4782,7 @@ type CheckAccessRequest struct {
 
 func (x *CheckAccessRequest) Reset() {
 	*x = CheckAccessRequest{}
-	mi := &file_streamgate_proto_msgTypes[76]
+	mi := &file_streamgate_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4728,7 +4794,7 @@ func (x *CheckAccessRequest) String() string {
 func (*CheckAccessRequest) ProtoMessage() {}
 
 func (x *CheckAccessRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[76]
+	mi := &file_streamgate_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4741,7 +4807,7 @@ func (x *CheckAccessRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckAccessRequest.ProtoReflect.Descriptor instead.
 func (*CheckAccessRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{76}
+	return file_streamgate_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *CheckAccessRequest) GetVideoId() string {
@@ -4785,7 +4851,7 @@ type Decision struct {
 
 func (x *Decision) Reset() {
 	*x = Decision{}
-	mi := &file_streamgate_proto_msgTypes[77]
+	mi := &file_streamgate_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4797,7 +4863,7 @@ func (x *Decision) String() string {
 func (*Decision) ProtoMessage() {}
 
 func (x *Decision) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[77]
+	mi := &file_streamgate_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4810,7 +4876,7 @@ func (x *Decision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Decision.ProtoReflect.Descriptor instead.
 func (*Decision) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{77}
+	return file_streamgate_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *Decision) GetAdmit() bool {
@@ -4886,7 +4952,7 @@ type RuleResult struct {
 
 func (x *RuleResult) Reset() {
 	*x = RuleResult{}
-	mi := &file_streamgate_proto_msgTypes[78]
+	mi := &file_streamgate_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4898,7 +4964,7 @@ func (x *RuleResult) String() string {
 func (*RuleResult) ProtoMessage() {}
 
 func (x *RuleResult) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[78]
+	mi := &file_streamgate_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4911,7 +4977,7 @@ func (x *RuleResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RuleResult.ProtoReflect.Descriptor instead.
 func (*RuleResult) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{78}
+	return file_streamgate_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *RuleResult) GetKind() string {
@@ -5031,7 +5097,7 @@ type CreateSessionRequest struct {
 
 func (x *CreateSessionRequest) Reset() {
 	*x = CreateSessionRequest{}
-	mi := &file_streamgate_proto_msgTypes[79]
+	mi := &file_streamgate_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5043,7 +5109,7 @@ func (x *CreateSessionRequest) String() string {
 func (*CreateSessionRequest) ProtoMessage() {}
 
 func (x *CreateSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[79]
+	mi := &file_streamgate_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5056,7 +5122,7 @@ func (x *CreateSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateSessionRequest.ProtoReflect.Descriptor instead.
 func (*CreateSessionRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{79}
+	return file_streamgate_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *CreateSessionRequest) GetVideoId() string {
@@ -5131,7 +5197,7 @@ type Session struct {
 
 func (x *Session) Reset() {
 	*x = Session{}
-	mi := &file_streamgate_proto_msgTypes[80]
+	mi := &file_streamgate_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5143,7 +5209,7 @@ func (x *Session) String() string {
 func (*Session) ProtoMessage() {}
 
 func (x *Session) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[80]
+	mi := &file_streamgate_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5156,7 +5222,7 @@ func (x *Session) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Session.ProtoReflect.Descriptor instead.
 func (*Session) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{80}
+	return file_streamgate_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *Session) GetId() string {
@@ -5259,7 +5325,7 @@ type RenewSessionRequest struct {
 
 func (x *RenewSessionRequest) Reset() {
 	*x = RenewSessionRequest{}
-	mi := &file_streamgate_proto_msgTypes[81]
+	mi := &file_streamgate_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5271,7 +5337,7 @@ func (x *RenewSessionRequest) String() string {
 func (*RenewSessionRequest) ProtoMessage() {}
 
 func (x *RenewSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[81]
+	mi := &file_streamgate_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5284,7 +5350,7 @@ func (x *RenewSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewSessionRequest.ProtoReflect.Descriptor instead.
 func (*RenewSessionRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{81}
+	return file_streamgate_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *RenewSessionRequest) GetToken() string {
@@ -5303,7 +5369,7 @@ type LeaveSessionRequest struct {
 
 func (x *LeaveSessionRequest) Reset() {
 	*x = LeaveSessionRequest{}
-	mi := &file_streamgate_proto_msgTypes[82]
+	mi := &file_streamgate_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5315,7 +5381,7 @@ func (x *LeaveSessionRequest) String() string {
 func (*LeaveSessionRequest) ProtoMessage() {}
 
 func (x *LeaveSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[82]
+	mi := &file_streamgate_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5328,7 +5394,7 @@ func (x *LeaveSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveSessionRequest.ProtoReflect.Descriptor instead.
 func (*LeaveSessionRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{82}
+	return file_streamgate_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *LeaveSessionRequest) GetToken() string {
@@ -5346,7 +5412,7 @@ type LeaveSessionResponse struct {
 
 func (x *LeaveSessionResponse) Reset() {
 	*x = LeaveSessionResponse{}
-	mi := &file_streamgate_proto_msgTypes[83]
+	mi := &file_streamgate_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5358,7 +5424,7 @@ func (x *LeaveSessionResponse) String() string {
 func (*LeaveSessionResponse) ProtoMessage() {}
 
 func (x *LeaveSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[83]
+	mi := &file_streamgate_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5371,7 +5437,7 @@ func (x *LeaveSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveSessionResponse.ProtoReflect.Descriptor instead.
 func (*LeaveSessionResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{83}
+	return file_streamgate_proto_rawDescGZIP(), []int{84}
 }
 
 type ListSessionsRequest struct {
@@ -5388,7 +5454,7 @@ type ListSessionsRequest struct {
 
 func (x *ListSessionsRequest) Reset() {
 	*x = ListSessionsRequest{}
-	mi := &file_streamgate_proto_msgTypes[84]
+	mi := &file_streamgate_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5400,7 +5466,7 @@ func (x *ListSessionsRequest) String() string {
 func (*ListSessionsRequest) ProtoMessage() {}
 
 func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[84]
+	mi := &file_streamgate_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5413,7 +5479,7 @@ func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsRequest.ProtoReflect.Descriptor instead.
 func (*ListSessionsRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{84}
+	return file_streamgate_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *ListSessionsRequest) GetLimit() int32 {
@@ -5454,7 +5520,7 @@ type ListSessionsResponse struct {
 
 func (x *ListSessionsResponse) Reset() {
 	*x = ListSessionsResponse{}
-	mi := &file_streamgate_proto_msgTypes[85]
+	mi := &file_streamgate_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5466,7 +5532,7 @@ func (x *ListSessionsResponse) String() string {
 func (*ListSessionsResponse) ProtoMessage() {}
 
 func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[85]
+	mi := &file_streamgate_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5479,7 +5545,7 @@ func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsResponse.ProtoReflect.Descriptor instead.
 func (*ListSessionsResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{85}
+	return file_streamgate_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *ListSessionsResponse) GetSessions() []*Session {
@@ -5505,7 +5571,7 @@ type EndSessionRequest struct {
 
 func (x *EndSessionRequest) Reset() {
 	*x = EndSessionRequest{}
-	mi := &file_streamgate_proto_msgTypes[86]
+	mi := &file_streamgate_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5517,7 +5583,7 @@ func (x *EndSessionRequest) String() string {
 func (*EndSessionRequest) ProtoMessage() {}
 
 func (x *EndSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[86]
+	mi := &file_streamgate_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5530,7 +5596,7 @@ func (x *EndSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndSessionRequest.ProtoReflect.Descriptor instead.
 func (*EndSessionRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{86}
+	return file_streamgate_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *EndSessionRequest) GetId() string {
@@ -5548,7 +5614,7 @@ type EndSessionResponse struct {
 
 func (x *EndSessionResponse) Reset() {
 	*x = EndSessionResponse{}
-	mi := &file_streamgate_proto_msgTypes[87]
+	mi := &file_streamgate_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5560,7 +5626,7 @@ func (x *EndSessionResponse) String() string {
 func (*EndSessionResponse) ProtoMessage() {}
 
 func (x *EndSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[87]
+	mi := &file_streamgate_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5573,7 +5639,7 @@ func (x *EndSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndSessionResponse.ProtoReflect.Descriptor instead.
 func (*EndSessionResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{87}
+	return file_streamgate_proto_rawDescGZIP(), []int{88}
 }
 
 type CreateCodesRequest struct {
@@ -5588,7 +5654,7 @@ type CreateCodesRequest struct {
 
 func (x *CreateCodesRequest) Reset() {
 	*x = CreateCodesRequest{}
-	mi := &file_streamgate_proto_msgTypes[88]
+	mi := &file_streamgate_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5600,7 +5666,7 @@ func (x *CreateCodesRequest) String() string {
 func (*CreateCodesRequest) ProtoMessage() {}
 
 func (x *CreateCodesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[88]
+	mi := &file_streamgate_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5613,7 +5679,7 @@ func (x *CreateCodesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateCodesRequest.ProtoReflect.Descriptor instead.
 func (*CreateCodesRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{88}
+	return file_streamgate_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *CreateCodesRequest) GetPool() string {
@@ -5640,7 +5706,7 @@ type Codes struct {
 
 func (x *Codes) Reset() {
 	*x = Codes{}
-	mi := &file_streamgate_proto_msgTypes[89]
+	mi := &file_streamgate_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5652,7 +5718,7 @@ func (x *Codes) String() string {
 func (*Codes) ProtoMessage() {}
 
 func (x *Codes) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[89]
+	mi := &file_streamgate_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5665,7 +5731,7 @@ func (x *Codes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Codes.ProtoReflect.Descriptor instead.
 func (*Codes) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{89}
+	return file_streamgate_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *Codes) GetPool() string {
@@ -5691,7 +5757,7 @@ type DeleteCodesRequest struct {
 
 func (x *DeleteCodesRequest) Reset() {
 	*x = DeleteCodesRequest{}
-	mi := &file_streamgate_proto_msgTypes[90]
+	mi := &file_streamgate_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5703,7 +5769,7 @@ func (x *DeleteCodesRequest) String() string {
 func (*DeleteCodesRequest) ProtoMessage() {}
 
 func (x *DeleteCodesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[90]
+	mi := &file_streamgate_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5716,7 +5782,7 @@ func (x *DeleteCodesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteCodesRequest.ProtoReflect.Descriptor instead.
 func (*DeleteCodesRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{90}
+	return file_streamgate_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *DeleteCodesRequest) GetPool() string {
@@ -5734,7 +5800,7 @@ type DeleteCodesResponse struct {
 
 func (x *DeleteCodesResponse) Reset() {
 	*x = DeleteCodesResponse{}
-	mi := &file_streamgate_proto_msgTypes[91]
+	mi := &file_streamgate_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5746,7 +5812,7 @@ func (x *DeleteCodesResponse) String() string {
 func (*DeleteCodesResponse) ProtoMessage() {}
 
 func (x *DeleteCodesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[91]
+	mi := &file_streamgate_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5759,7 +5825,7 @@ func (x *DeleteCodesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteCodesResponse.ProtoReflect.Descriptor instead.
 func (*DeleteCodesResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{91}
+	return file_streamgate_proto_rawDescGZIP(), []int{92}
 }
 
 type Key struct {
@@ -5777,7 +5843,7 @@ type Key struct {
 
 func (x *Key) Reset() {
 	*x = Key{}
-	mi := &file_streamgate_proto_msgTypes[92]
+	mi := &file_streamgate_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5789,7 +5855,7 @@ func (x *Key) String() string {
 func (*Key) ProtoMessage() {}
 
 func (x *Key) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[92]
+	mi := &file_streamgate_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5802,7 +5868,7 @@ func (x *Key) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Key.ProtoReflect.Descriptor instead.
 func (*Key) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{92}
+	return file_streamgate_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *Key) GetId() string {
@@ -5851,7 +5917,7 @@ type CreateKeyRequest struct {
 
 func (x *CreateKeyRequest) Reset() {
 	*x = CreateKeyRequest{}
-	mi := &file_streamgate_proto_msgTypes[93]
+	mi := &file_streamgate_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5863,7 +5929,7 @@ func (x *CreateKeyRequest) String() string {
 func (*CreateKeyRequest) ProtoMessage() {}
 
 func (x *CreateKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[93]
+	mi := &file_streamgate_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5876,7 +5942,7 @@ func (x *CreateKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateKeyRequest.ProtoReflect.Descriptor instead.
 func (*CreateKeyRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{93}
+	return file_streamgate_proto_rawDescGZIP(), []int{94}
 }
 
 func (x *CreateKeyRequest) GetName() string {
@@ -5901,7 +5967,7 @@ type ListKeysRequest struct {
 
 func (x *ListKeysRequest) Reset() {
 	*x = ListKeysRequest{}
-	mi := &file_streamgate_proto_msgTypes[94]
+	mi := &file_streamgate_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5913,7 +5979,7 @@ func (x *ListKeysRequest) String() string {
 func (*ListKeysRequest) ProtoMessage() {}
 
 func (x *ListKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[94]
+	mi := &file_streamgate_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5926,7 +5992,7 @@ func (x *ListKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeysRequest.ProtoReflect.Descriptor instead.
 func (*ListKeysRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{94}
+	return file_streamgate_proto_rawDescGZIP(), []int{95}
 }
 
 type ListKeysResponse struct {
@@ -5938,7 +6004,7 @@ type ListKeysResponse struct {
 
 func (x *ListKeysResponse) Reset() {
 	*x = ListKeysResponse{}
-	mi := &file_streamgate_proto_msgTypes[95]
+	mi := &file_streamgate_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5950,7 +6016,7 @@ func (x *ListKeysResponse) String() string {
 func (*ListKeysResponse) ProtoMessage() {}
 
 func (x *ListKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[95]
+	mi := &file_streamgate_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5963,7 +6029,7 @@ func (x *ListKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeysResponse.ProtoReflect.Descriptor instead.
 func (*ListKeysResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{95}
+	return file_streamgate_proto_rawDescGZIP(), []int{96}
 }
 
 func (x *ListKeysResponse) GetKeys() []*Key {
@@ -5982,7 +6048,7 @@ type RevokeKeyRequest struct {
 
 func (x *RevokeKeyRequest) Reset() {
 	*x = RevokeKeyRequest{}
-	mi := &file_streamgate_proto_msgTypes[96]
+	mi := &file_streamgate_proto_msgTypes[97]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5994,7 +6060,7 @@ func (x *RevokeKeyRequest) String() string {
 func (*RevokeKeyRequest) ProtoMessage() {}
 
 func (x *RevokeKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[96]
+	mi := &file_streamgate_proto_msgTypes[97]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6007,7 +6073,7 @@ func (x *RevokeKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeKeyRequest.ProtoReflect.Descriptor instead.
 func (*RevokeKeyRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{96}
+	return file_streamgate_proto_rawDescGZIP(), []int{97}
 }
 
 func (x *RevokeKeyRequest) GetId() string {
@@ -6025,7 +6091,7 @@ type RevokeKeyResponse struct {
 
 func (x *RevokeKeyResponse) Reset() {
 	*x = RevokeKeyResponse{}
-	mi := &file_streamgate_proto_msgTypes[97]
+	mi := &file_streamgate_proto_msgTypes[98]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6037,7 +6103,7 @@ func (x *RevokeKeyResponse) String() string {
 func (*RevokeKeyResponse) ProtoMessage() {}
 
 func (x *RevokeKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[97]
+	mi := &file_streamgate_proto_msgTypes[98]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6050,7 +6116,7 @@ func (x *RevokeKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeKeyResponse.ProtoReflect.Descriptor instead.
 func (*RevokeKeyResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{97}
+	return file_streamgate_proto_rawDescGZIP(), []int{98}
 }
 
 type Webhook struct {
@@ -6082,7 +6148,7 @@ type Webhook struct {
 
 func (x *Webhook) Reset() {
 	*x = Webhook{}
-	mi := &file_streamgate_proto_msgTypes[98]
+	mi := &file_streamgate_proto_msgTypes[99]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6094,7 +6160,7 @@ func (x *Webhook) String() string {
 func (*Webhook) ProtoMessage() {}
 
 func (x *Webhook) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[98]
+	mi := &file_streamgate_proto_msgTypes[99]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6107,7 +6173,7 @@ func (x *Webhook) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Webhook.ProtoReflect.Descriptor instead.
 func (*Webhook) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{98}
+	return file_streamgate_proto_rawDescGZIP(), []int{99}
 }
 
 func (x *Webhook) GetId() string {
@@ -6196,7 +6262,7 @@ type CreateWebhookRequest struct {
 
 func (x *CreateWebhookRequest) Reset() {
 	*x = CreateWebhookRequest{}
-	mi := &file_streamgate_proto_msgTypes[99]
+	mi := &file_streamgate_proto_msgTypes[100]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6208,7 +6274,7 @@ func (x *CreateWebhookRequest) String() string {
 func (*CreateWebhookRequest) ProtoMessage() {}
 
 func (x *CreateWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[99]
+	mi := &file_streamgate_proto_msgTypes[100]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6221,7 +6287,7 @@ func (x *CreateWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateWebhookRequest.ProtoReflect.Descriptor instead.
 func (*CreateWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{99}
+	return file_streamgate_proto_rawDescGZIP(), []int{100}
 }
 
 func (x *CreateWebhookRequest) GetUrl() string {
@@ -6261,7 +6327,7 @@ type GetWebhookRequest struct {
 
 func (x *GetWebhookRequest) Reset() {
 	*x = GetWebhookRequest{}
-	mi := &file_streamgate_proto_msgTypes[100]
+	mi := &file_streamgate_proto_msgTypes[101]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6273,7 +6339,7 @@ func (x *GetWebhookRequest) String() string {
 func (*GetWebhookRequest) ProtoMessage() {}
 
 func (x *GetWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[100]
+	mi := &file_streamgate_proto_msgTypes[101]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6286,7 +6352,7 @@ func (x *GetWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetWebhookRequest.ProtoReflect.Descriptor instead.
 func (*GetWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{100}
+	return file_streamgate_proto_rawDescGZIP(), []int{101}
 }
 
 func (x *GetWebhookRequest) GetId() string {
@@ -6304,7 +6370,7 @@ type ListWebhooksRequest struct {
 
 func (x *ListWebhooksRequest) Reset() {
 	*x = ListWebhooksRequest{}
-	mi := &file_streamgate_proto_msgTypes[101]
+	mi := &file_streamgate_proto_msgTypes[102]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6316,7 +6382,7 @@ func (x *ListWebhooksRequest) String() string {
 func (*ListWebhooksRequest) ProtoMessage() {}
 
 func (x *ListWebhooksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[101]
+	mi := &file_streamgate_proto_msgTypes[102]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6329,7 +6395,7 @@ func (x *ListWebhooksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWebhooksRequest.ProtoReflect.Descriptor instead.
 func (*ListWebhooksRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{101}
+	return file_streamgate_proto_rawDescGZIP(), []int{102}
 }
 
 type ListWebhooksResponse struct {
@@ -6341,7 +6407,7 @@ type ListWebhooksResponse struct {
 
 func (x *ListWebhooksResponse) Reset() {
 	*x = ListWebhooksResponse{}
-	mi := &file_streamgate_proto_msgTypes[102]
+	mi := &file_streamgate_proto_msgTypes[103]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6353,7 +6419,7 @@ func (x *ListWebhooksResponse) String() string {
 func (*ListWebhooksResponse) ProtoMessage() {}
 
 func (x *ListWebhooksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[102]
+	mi := &file_streamgate_proto_msgTypes[103]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6366,7 +6432,7 @@ func (x *ListWebhooksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWebhooksResponse.ProtoReflect.Descriptor instead.
 func (*ListWebhooksResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{102}
+	return file_streamgate_proto_rawDescGZIP(), []int{103}
 }
 
 func (x *ListWebhooksResponse) GetWebhooks() []*Webhook {
@@ -6391,7 +6457,7 @@ type UpdateWebhookRequest struct {
 
 func (x *UpdateWebhookRequest) Reset() {
 	*x = UpdateWebhookRequest{}
-	mi := &file_streamgate_proto_msgTypes[103]
+	mi := &file_streamgate_proto_msgTypes[104]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6403,7 +6469,7 @@ func (x *UpdateWebhookRequest) String() string {
 func (*UpdateWebhookRequest) ProtoMessage() {}
 
 func (x *UpdateWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[103]
+	mi := &file_streamgate_proto_msgTypes[104]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6416,7 +6482,7 @@ func (x *UpdateWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateWebhookRequest.ProtoReflect.Descriptor instead.
 func (*UpdateWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{103}
+	return file_streamgate_proto_rawDescGZIP(), []int{104}
 }
 
 func (x *UpdateWebhookRequest) GetId() string {
@@ -6463,7 +6529,7 @@ type DeleteWebhookRequest struct {
 
 func (x *DeleteWebhookRequest) Reset() {
 	*x = DeleteWebhookRequest{}
-	mi := &file_streamgate_proto_msgTypes[104]
+	mi := &file_streamgate_proto_msgTypes[105]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6475,7 +6541,7 @@ func (x *DeleteWebhookRequest) String() string {
 func (*DeleteWebhookRequest) ProtoMessage() {}
 
 func (x *DeleteWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[104]
+	mi := &file_streamgate_proto_msgTypes[105]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6488,7 +6554,7 @@ func (x *DeleteWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteWebhookRequest.ProtoReflect.Descriptor instead.
 func (*DeleteWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{104}
+	return file_streamgate_proto_rawDescGZIP(), []int{105}
 }
 
 func (x *DeleteWebhookRequest) GetId() string {
@@ -6506,7 +6572,7 @@ type DeleteWebhookResponse struct {
 
 func (x *DeleteWebhookResponse) Reset() {
 	*x = DeleteWebhookResponse{}
-	mi := &file_streamgate_proto_msgTypes[105]
+	mi := &file_streamgate_proto_msgTypes[106]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6518,7 +6584,7 @@ func (x *DeleteWebhookResponse) String() string {
 func (*DeleteWebhookResponse) ProtoMessage() {}
 
 func (x *DeleteWebhookResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[105]
+	mi := &file_streamgate_proto_msgTypes[106]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6531,7 +6597,7 @@ func (x *DeleteWebhookResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteWebhookResponse.ProtoReflect.Descriptor instead.
 func (*DeleteWebhookResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{105}
+	return file_streamgate_proto_rawDescGZIP(), []int{106}
 }
 
 type RotateWebhookRequest struct {
@@ -6543,7 +6609,7 @@ type RotateWebhookRequest struct {
 
 func (x *RotateWebhookRequest) Reset() {
 	*x = RotateWebhookRequest{}
-	mi := &file_streamgate_proto_msgTypes[106]
+	mi := &file_streamgate_proto_msgTypes[107]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6555,7 +6621,7 @@ func (x *RotateWebhookRequest) String() string {
 func (*RotateWebhookRequest) ProtoMessage() {}
 
 func (x *RotateWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[106]
+	mi := &file_streamgate_proto_msgTypes[107]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6568,7 +6634,7 @@ func (x *RotateWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateWebhookRequest.ProtoReflect.Descriptor instead.
 func (*RotateWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{106}
+	return file_streamgate_proto_rawDescGZIP(), []int{107}
 }
 
 func (x *RotateWebhookRequest) GetId() string {
@@ -6587,7 +6653,7 @@ type TestWebhookRequest struct {
 
 func (x *TestWebhookRequest) Reset() {
 	*x = TestWebhookRequest{}
-	mi := &file_streamgate_proto_msgTypes[107]
+	mi := &file_streamgate_proto_msgTypes[108]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6599,7 +6665,7 @@ func (x *TestWebhookRequest) String() string {
 func (*TestWebhookRequest) ProtoMessage() {}
 
 func (x *TestWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[107]
+	mi := &file_streamgate_proto_msgTypes[108]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6612,7 +6678,7 @@ func (x *TestWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestWebhookRequest.ProtoReflect.Descriptor instead.
 func (*TestWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{107}
+	return file_streamgate_proto_rawDescGZIP(), []int{108}
 }
 
 func (x *TestWebhookRequest) GetId() string {
@@ -6654,7 +6720,7 @@ type Delivery struct {
 
 func (x *Delivery) Reset() {
 	*x = Delivery{}
-	mi := &file_streamgate_proto_msgTypes[108]
+	mi := &file_streamgate_proto_msgTypes[109]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6666,7 +6732,7 @@ func (x *Delivery) String() string {
 func (*Delivery) ProtoMessage() {}
 
 func (x *Delivery) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[108]
+	mi := &file_streamgate_proto_msgTypes[109]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6679,7 +6745,7 @@ func (x *Delivery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delivery.ProtoReflect.Descriptor instead.
 func (*Delivery) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{108}
+	return file_streamgate_proto_rawDescGZIP(), []int{109}
 }
 
 func (x *Delivery) GetId() string {
@@ -6787,7 +6853,7 @@ type ListDeliveriesRequest struct {
 
 func (x *ListDeliveriesRequest) Reset() {
 	*x = ListDeliveriesRequest{}
-	mi := &file_streamgate_proto_msgTypes[109]
+	mi := &file_streamgate_proto_msgTypes[110]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6799,7 +6865,7 @@ func (x *ListDeliveriesRequest) String() string {
 func (*ListDeliveriesRequest) ProtoMessage() {}
 
 func (x *ListDeliveriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[109]
+	mi := &file_streamgate_proto_msgTypes[110]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6812,7 +6878,7 @@ func (x *ListDeliveriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeliveriesRequest.ProtoReflect.Descriptor instead.
 func (*ListDeliveriesRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{109}
+	return file_streamgate_proto_rawDescGZIP(), []int{110}
 }
 
 func (x *ListDeliveriesRequest) GetWebhookId() string {
@@ -6853,7 +6919,7 @@ type ListDeliveriesResponse struct {
 
 func (x *ListDeliveriesResponse) Reset() {
 	*x = ListDeliveriesResponse{}
-	mi := &file_streamgate_proto_msgTypes[110]
+	mi := &file_streamgate_proto_msgTypes[111]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6865,7 +6931,7 @@ func (x *ListDeliveriesResponse) String() string {
 func (*ListDeliveriesResponse) ProtoMessage() {}
 
 func (x *ListDeliveriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[110]
+	mi := &file_streamgate_proto_msgTypes[111]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6878,7 +6944,7 @@ func (x *ListDeliveriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeliveriesResponse.ProtoReflect.Descriptor instead.
 func (*ListDeliveriesResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{110}
+	return file_streamgate_proto_rawDescGZIP(), []int{111}
 }
 
 func (x *ListDeliveriesResponse) GetDeliveries() []*Delivery {
@@ -6905,7 +6971,7 @@ type RedeliverRequest struct {
 
 func (x *RedeliverRequest) Reset() {
 	*x = RedeliverRequest{}
-	mi := &file_streamgate_proto_msgTypes[111]
+	mi := &file_streamgate_proto_msgTypes[112]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6917,7 +6983,7 @@ func (x *RedeliverRequest) String() string {
 func (*RedeliverRequest) ProtoMessage() {}
 
 func (x *RedeliverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[111]
+	mi := &file_streamgate_proto_msgTypes[112]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6930,7 +6996,7 @@ func (x *RedeliverRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedeliverRequest.ProtoReflect.Descriptor instead.
 func (*RedeliverRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{111}
+	return file_streamgate_proto_rawDescGZIP(), []int{112}
 }
 
 func (x *RedeliverRequest) GetWebhookId() string {
@@ -6955,7 +7021,7 @@ type GetNodeRequest struct {
 
 func (x *GetNodeRequest) Reset() {
 	*x = GetNodeRequest{}
-	mi := &file_streamgate_proto_msgTypes[112]
+	mi := &file_streamgate_proto_msgTypes[113]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6967,7 +7033,7 @@ func (x *GetNodeRequest) String() string {
 func (*GetNodeRequest) ProtoMessage() {}
 
 func (x *GetNodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[112]
+	mi := &file_streamgate_proto_msgTypes[113]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6980,7 +7046,7 @@ func (x *GetNodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetNodeRequest.ProtoReflect.Descriptor instead.
 func (*GetNodeRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{112}
+	return file_streamgate_proto_rawDescGZIP(), []int{113}
 }
 
 type Node struct {
@@ -7017,7 +7083,7 @@ type Node struct {
 
 func (x *Node) Reset() {
 	*x = Node{}
-	mi := &file_streamgate_proto_msgTypes[113]
+	mi := &file_streamgate_proto_msgTypes[114]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7029,7 +7095,7 @@ func (x *Node) String() string {
 func (*Node) ProtoMessage() {}
 
 func (x *Node) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[113]
+	mi := &file_streamgate_proto_msgTypes[114]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7042,7 +7108,7 @@ func (x *Node) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Node.ProtoReflect.Descriptor instead.
 func (*Node) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{113}
+	return file_streamgate_proto_rawDescGZIP(), []int{114}
 }
 
 func (x *Node) GetId() string {
@@ -7177,7 +7243,7 @@ type NodePart struct {
 
 func (x *NodePart) Reset() {
 	*x = NodePart{}
-	mi := &file_streamgate_proto_msgTypes[114]
+	mi := &file_streamgate_proto_msgTypes[115]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7189,7 +7255,7 @@ func (x *NodePart) String() string {
 func (*NodePart) ProtoMessage() {}
 
 func (x *NodePart) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[114]
+	mi := &file_streamgate_proto_msgTypes[115]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7202,7 +7268,7 @@ func (x *NodePart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodePart.ProtoReflect.Descriptor instead.
 func (*NodePart) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{114}
+	return file_streamgate_proto_rawDescGZIP(), []int{115}
 }
 
 func (x *NodePart) GetName() string {
@@ -7236,7 +7302,7 @@ type NodeListener struct {
 
 func (x *NodeListener) Reset() {
 	*x = NodeListener{}
-	mi := &file_streamgate_proto_msgTypes[115]
+	mi := &file_streamgate_proto_msgTypes[116]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7248,7 +7314,7 @@ func (x *NodeListener) String() string {
 func (*NodeListener) ProtoMessage() {}
 
 func (x *NodeListener) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[115]
+	mi := &file_streamgate_proto_msgTypes[116]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7261,7 +7327,7 @@ func (x *NodeListener) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeListener.ProtoReflect.Descriptor instead.
 func (*NodeListener) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{115}
+	return file_streamgate_proto_rawDescGZIP(), []int{116}
 }
 
 func (x *NodeListener) GetName() string {
@@ -7291,7 +7357,7 @@ type NodeCheck struct {
 
 func (x *NodeCheck) Reset() {
 	*x = NodeCheck{}
-	mi := &file_streamgate_proto_msgTypes[116]
+	mi := &file_streamgate_proto_msgTypes[117]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7303,7 +7369,7 @@ func (x *NodeCheck) String() string {
 func (*NodeCheck) ProtoMessage() {}
 
 func (x *NodeCheck) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[116]
+	mi := &file_streamgate_proto_msgTypes[117]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7316,7 +7382,7 @@ func (x *NodeCheck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeCheck.ProtoReflect.Descriptor instead.
 func (*NodeCheck) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{116}
+	return file_streamgate_proto_rawDescGZIP(), []int{117}
 }
 
 func (x *NodeCheck) GetName() string {
@@ -7348,7 +7414,7 @@ type ListNodesRequest struct {
 
 func (x *ListNodesRequest) Reset() {
 	*x = ListNodesRequest{}
-	mi := &file_streamgate_proto_msgTypes[117]
+	mi := &file_streamgate_proto_msgTypes[118]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7360,7 +7426,7 @@ func (x *ListNodesRequest) String() string {
 func (*ListNodesRequest) ProtoMessage() {}
 
 func (x *ListNodesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[117]
+	mi := &file_streamgate_proto_msgTypes[118]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7373,7 +7439,7 @@ func (x *ListNodesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNodesRequest.ProtoReflect.Descriptor instead.
 func (*ListNodesRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{117}
+	return file_streamgate_proto_rawDescGZIP(), []int{118}
 }
 
 type ListNodesResponse struct {
@@ -7385,7 +7451,7 @@ type ListNodesResponse struct {
 
 func (x *ListNodesResponse) Reset() {
 	*x = ListNodesResponse{}
-	mi := &file_streamgate_proto_msgTypes[118]
+	mi := &file_streamgate_proto_msgTypes[119]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7397,7 +7463,7 @@ func (x *ListNodesResponse) String() string {
 func (*ListNodesResponse) ProtoMessage() {}
 
 func (x *ListNodesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[118]
+	mi := &file_streamgate_proto_msgTypes[119]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7410,7 +7476,7 @@ func (x *ListNodesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNodesResponse.ProtoReflect.Descriptor instead.
 func (*ListNodesResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{118}
+	return file_streamgate_proto_rawDescGZIP(), []int{119}
 }
 
 func (x *ListNodesResponse) GetNodes() []*Node {
@@ -7436,7 +7502,7 @@ type GetMetricsHistoryRequest struct {
 
 func (x *GetMetricsHistoryRequest) Reset() {
 	*x = GetMetricsHistoryRequest{}
-	mi := &file_streamgate_proto_msgTypes[119]
+	mi := &file_streamgate_proto_msgTypes[120]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7448,7 +7514,7 @@ func (x *GetMetricsHistoryRequest) String() string {
 func (*GetMetricsHistoryRequest) ProtoMessage() {}
 
 func (x *GetMetricsHistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[119]
+	mi := &file_streamgate_proto_msgTypes[120]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7461,7 +7527,7 @@ func (x *GetMetricsHistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMetricsHistoryRequest.ProtoReflect.Descriptor instead.
 func (*GetMetricsHistoryRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{119}
+	return file_streamgate_proto_rawDescGZIP(), []int{120}
 }
 
 func (x *GetMetricsHistoryRequest) GetName() []string {
@@ -7505,7 +7571,7 @@ type MetricsHistory struct {
 
 func (x *MetricsHistory) Reset() {
 	*x = MetricsHistory{}
-	mi := &file_streamgate_proto_msgTypes[120]
+	mi := &file_streamgate_proto_msgTypes[121]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7517,7 +7583,7 @@ func (x *MetricsHistory) String() string {
 func (*MetricsHistory) ProtoMessage() {}
 
 func (x *MetricsHistory) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[120]
+	mi := &file_streamgate_proto_msgTypes[121]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7530,7 +7596,7 @@ func (x *MetricsHistory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetricsHistory.ProtoReflect.Descriptor instead.
 func (*MetricsHistory) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{120}
+	return file_streamgate_proto_rawDescGZIP(), []int{121}
 }
 
 func (x *MetricsHistory) GetFrom() *timestamppb.Timestamp {
@@ -7579,7 +7645,7 @@ type MetricSeries struct {
 
 func (x *MetricSeries) Reset() {
 	*x = MetricSeries{}
-	mi := &file_streamgate_proto_msgTypes[121]
+	mi := &file_streamgate_proto_msgTypes[122]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7591,7 +7657,7 @@ func (x *MetricSeries) String() string {
 func (*MetricSeries) ProtoMessage() {}
 
 func (x *MetricSeries) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[121]
+	mi := &file_streamgate_proto_msgTypes[122]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7604,7 +7670,7 @@ func (x *MetricSeries) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetricSeries.ProtoReflect.Descriptor instead.
 func (*MetricSeries) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{121}
+	return file_streamgate_proto_rawDescGZIP(), []int{122}
 }
 
 func (x *MetricSeries) GetName() string {
@@ -7662,7 +7728,7 @@ type MetricPoint struct {
 
 func (x *MetricPoint) Reset() {
 	*x = MetricPoint{}
-	mi := &file_streamgate_proto_msgTypes[122]
+	mi := &file_streamgate_proto_msgTypes[123]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7674,7 +7740,7 @@ func (x *MetricPoint) String() string {
 func (*MetricPoint) ProtoMessage() {}
 
 func (x *MetricPoint) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[122]
+	mi := &file_streamgate_proto_msgTypes[123]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7687,7 +7753,7 @@ func (x *MetricPoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetricPoint.ProtoReflect.Descriptor instead.
 func (*MetricPoint) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{122}
+	return file_streamgate_proto_rawDescGZIP(), []int{123}
 }
 
 func (x *MetricPoint) GetAt() float64 {
@@ -7747,7 +7813,7 @@ type Alert struct {
 
 func (x *Alert) Reset() {
 	*x = Alert{}
-	mi := &file_streamgate_proto_msgTypes[123]
+	mi := &file_streamgate_proto_msgTypes[124]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7759,7 +7825,7 @@ func (x *Alert) String() string {
 func (*Alert) ProtoMessage() {}
 
 func (x *Alert) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[123]
+	mi := &file_streamgate_proto_msgTypes[124]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7772,7 +7838,7 @@ func (x *Alert) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Alert.ProtoReflect.Descriptor instead.
 func (*Alert) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{123}
+	return file_streamgate_proto_rawDescGZIP(), []int{124}
 }
 
 func (x *Alert) GetId() string {
@@ -7899,7 +7965,7 @@ type Silence struct {
 
 func (x *Silence) Reset() {
 	*x = Silence{}
-	mi := &file_streamgate_proto_msgTypes[124]
+	mi := &file_streamgate_proto_msgTypes[125]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7911,7 +7977,7 @@ func (x *Silence) String() string {
 func (*Silence) ProtoMessage() {}
 
 func (x *Silence) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[124]
+	mi := &file_streamgate_proto_msgTypes[125]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7924,7 +7990,7 @@ func (x *Silence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Silence.ProtoReflect.Descriptor instead.
 func (*Silence) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{124}
+	return file_streamgate_proto_rawDescGZIP(), []int{125}
 }
 
 func (x *Silence) GetUntil() *timestamppb.Timestamp {
@@ -7958,7 +8024,7 @@ type ListAlertsRequest struct {
 
 func (x *ListAlertsRequest) Reset() {
 	*x = ListAlertsRequest{}
-	mi := &file_streamgate_proto_msgTypes[125]
+	mi := &file_streamgate_proto_msgTypes[126]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7970,7 +8036,7 @@ func (x *ListAlertsRequest) String() string {
 func (*ListAlertsRequest) ProtoMessage() {}
 
 func (x *ListAlertsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[125]
+	mi := &file_streamgate_proto_msgTypes[126]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7983,7 +8049,7 @@ func (x *ListAlertsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAlertsRequest.ProtoReflect.Descriptor instead.
 func (*ListAlertsRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{125}
+	return file_streamgate_proto_rawDescGZIP(), []int{126}
 }
 
 func (x *ListAlertsRequest) GetState() string {
@@ -8002,7 +8068,7 @@ type ListAlertsResponse struct {
 
 func (x *ListAlertsResponse) Reset() {
 	*x = ListAlertsResponse{}
-	mi := &file_streamgate_proto_msgTypes[126]
+	mi := &file_streamgate_proto_msgTypes[127]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8014,7 +8080,7 @@ func (x *ListAlertsResponse) String() string {
 func (*ListAlertsResponse) ProtoMessage() {}
 
 func (x *ListAlertsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[126]
+	mi := &file_streamgate_proto_msgTypes[127]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8027,7 +8093,7 @@ func (x *ListAlertsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAlertsResponse.ProtoReflect.Descriptor instead.
 func (*ListAlertsResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{126}
+	return file_streamgate_proto_rawDescGZIP(), []int{127}
 }
 
 func (x *ListAlertsResponse) GetAlerts() []*Alert {
@@ -8050,7 +8116,7 @@ type SilenceAlertRequest struct {
 
 func (x *SilenceAlertRequest) Reset() {
 	*x = SilenceAlertRequest{}
-	mi := &file_streamgate_proto_msgTypes[127]
+	mi := &file_streamgate_proto_msgTypes[128]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8062,7 +8128,7 @@ func (x *SilenceAlertRequest) String() string {
 func (*SilenceAlertRequest) ProtoMessage() {}
 
 func (x *SilenceAlertRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[127]
+	mi := &file_streamgate_proto_msgTypes[128]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8075,7 +8141,7 @@ func (x *SilenceAlertRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SilenceAlertRequest.ProtoReflect.Descriptor instead.
 func (*SilenceAlertRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{127}
+	return file_streamgate_proto_rawDescGZIP(), []int{128}
 }
 
 func (x *SilenceAlertRequest) GetId() string {
@@ -8108,7 +8174,7 @@ type UnsilenceAlertRequest struct {
 
 func (x *UnsilenceAlertRequest) Reset() {
 	*x = UnsilenceAlertRequest{}
-	mi := &file_streamgate_proto_msgTypes[128]
+	mi := &file_streamgate_proto_msgTypes[129]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8120,7 +8186,7 @@ func (x *UnsilenceAlertRequest) String() string {
 func (*UnsilenceAlertRequest) ProtoMessage() {}
 
 func (x *UnsilenceAlertRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[128]
+	mi := &file_streamgate_proto_msgTypes[129]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8133,7 +8199,7 @@ func (x *UnsilenceAlertRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnsilenceAlertRequest.ProtoReflect.Descriptor instead.
 func (*UnsilenceAlertRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{128}
+	return file_streamgate_proto_rawDescGZIP(), []int{129}
 }
 
 func (x *UnsilenceAlertRequest) GetId() string {
@@ -8151,7 +8217,10 @@ const file_streamgate_proto_rawDesc = "" +
 	"streamgate\x1a\x1cgoogle/api/annotations.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"7\n" +
 	"\aFailure\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x18\n" +
-	"\amessage\x18\x02 \x01(\tR\amessage\"\xbb\x06\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\"7\n" +
+	"\aWarning\x12\x12\n" +
+	"\x04code\x18\x01 \x01(\tR\x04code\x12\x18\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\"\xec\x06\n" +
 	"\x05Video\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05title\x18\x02 \x01(\tR\x05title\x12\x14\n" +
@@ -8193,7 +8262,8 @@ const file_streamgate_proto_rawDesc = "" +
 	"\n" +
 	"storyboard\x18\x19 \x01(\bR\n" +
 	"storyboard\x12\x14\n" +
-	"\x05gated\x18\x1a \x01(\bR\x05gated\".\n" +
+	"\x05gated\x18\x1a \x01(\bR\x05gated\x12/\n" +
+	"\bwarnings\x18\x1b \x03(\v2\x13.streamgate.WarningR\bwarnings\".\n" +
 	"\x04Span\x12\x14\n" +
 	"\x05start\x18\x01 \x01(\x01R\x05start\x12\x10\n" +
 	"\x03end\x18\x02 \x01(\x01R\x03end\"\xdb\x01\n" +
@@ -8911,367 +8981,369 @@ func file_streamgate_proto_rawDescGZIP() []byte {
 	return file_streamgate_proto_rawDescData
 }
 
-var file_streamgate_proto_msgTypes = make([]protoimpl.MessageInfo, 129)
+var file_streamgate_proto_msgTypes = make([]protoimpl.MessageInfo, 130)
 var file_streamgate_proto_goTypes = []any{
 	(*Failure)(nil),                  // 0: streamgate.Failure
-	(*Video)(nil),                    // 1: streamgate.Video
-	(*Span)(nil),                     // 2: streamgate.Span
-	(*Rendition)(nil),                // 3: streamgate.Rendition
-	(*GetCellsRequest)(nil),          // 4: streamgate.GetCellsRequest
-	(*Cells)(nil),                    // 5: streamgate.Cells
-	(*RenditionCells)(nil),           // 6: streamgate.RenditionCells
-	(*SegmentRun)(nil),               // 7: streamgate.SegmentRun
-	(*CreateVideoRequest)(nil),       // 8: streamgate.CreateVideoRequest
-	(*GetVideoRequest)(nil),          // 9: streamgate.GetVideoRequest
-	(*ListVideosRequest)(nil),        // 10: streamgate.ListVideosRequest
-	(*ListVideosResponse)(nil),       // 11: streamgate.ListVideosResponse
-	(*UpdateVideoRequest)(nil),       // 12: streamgate.UpdateVideoRequest
-	(*DeleteVideoRequest)(nil),       // 13: streamgate.DeleteVideoRequest
-	(*DeleteVideoResponse)(nil),      // 14: streamgate.DeleteVideoResponse
-	(*Upload)(nil),                   // 15: streamgate.Upload
-	(*FetchUploadRequest)(nil),       // 16: streamgate.FetchUploadRequest
-	(*DeleteUploadRequest)(nil),      // 17: streamgate.DeleteUploadRequest
-	(*DeleteUploadResponse)(nil),     // 18: streamgate.DeleteUploadResponse
-	(*CreateUploadRequest)(nil),      // 19: streamgate.CreateUploadRequest
-	(*GetUploadRequest)(nil),         // 20: streamgate.GetUploadRequest
-	(*ListUploadsRequest)(nil),       // 21: streamgate.ListUploadsRequest
-	(*ListUploadsResponse)(nil),      // 22: streamgate.ListUploadsResponse
-	(*Task)(nil),                     // 23: streamgate.Task
-	(*CreateTaskRequest)(nil),        // 24: streamgate.CreateTaskRequest
-	(*GetTaskRequest)(nil),           // 25: streamgate.GetTaskRequest
-	(*PauseTaskRequest)(nil),         // 26: streamgate.PauseTaskRequest
-	(*ResumeTaskRequest)(nil),        // 27: streamgate.ResumeTaskRequest
-	(*RetryTaskRequest)(nil),         // 28: streamgate.RetryTaskRequest
-	(*UpdateTaskRequest)(nil),        // 29: streamgate.UpdateTaskRequest
-	(*ListJobsRequest)(nil),          // 30: streamgate.ListJobsRequest
-	(*ListJobsResponse)(nil),         // 31: streamgate.ListJobsResponse
-	(*Job)(nil),                      // 32: streamgate.Job
-	(*Attempt)(nil),                  // 33: streamgate.Attempt
-	(*ChangeTasksRequest)(nil),       // 34: streamgate.ChangeTasksRequest
-	(*ChangeTasksResponse)(nil),      // 35: streamgate.ChangeTasksResponse
-	(*RefusedChange)(nil),            // 36: streamgate.RefusedChange
-	(*GetQueueRequest)(nil),          // 37: streamgate.GetQueueRequest
-	(*PauseQueueRequest)(nil),        // 38: streamgate.PauseQueueRequest
-	(*ResumeQueueRequest)(nil),       // 39: streamgate.ResumeQueueRequest
-	(*QueueState)(nil),               // 40: streamgate.QueueState
-	(*ListWorkersRequest)(nil),       // 41: streamgate.ListWorkersRequest
-	(*ListWorkersResponse)(nil),      // 42: streamgate.ListWorkersResponse
-	(*DrainWorkerRequest)(nil),       // 43: streamgate.DrainWorkerRequest
-	(*ResumeWorkerRequest)(nil),      // 44: streamgate.ResumeWorkerRequest
-	(*DrainTranscoderRequest)(nil),   // 45: streamgate.DrainTranscoderRequest
-	(*ResumeTranscoderRequest)(nil),  // 46: streamgate.ResumeTranscoderRequest
-	(*Worker)(nil),                   // 47: streamgate.Worker
-	(*ListTasksRequest)(nil),         // 48: streamgate.ListTasksRequest
-	(*ListTasksResponse)(nil),        // 49: streamgate.ListTasksResponse
-	(*CancelTaskRequest)(nil),        // 50: streamgate.CancelTaskRequest
-	(*GetMetricsRequest)(nil),        // 51: streamgate.GetMetricsRequest
-	(*GetMetricsResponse)(nil),       // 52: streamgate.GetMetricsResponse
-	(*DemandRequest)(nil),            // 53: streamgate.DemandRequest
-	(*DemandResponse)(nil),           // 54: streamgate.DemandResponse
-	(*CreateNonceRequest)(nil),       // 55: streamgate.CreateNonceRequest
-	(*Nonce)(nil),                    // 56: streamgate.Nonce
-	(*Chain)(nil),                    // 57: streamgate.Chain
-	(*SignInRequest)(nil),            // 58: streamgate.SignInRequest
-	(*Login)(nil),                    // 59: streamgate.Login
-	(*SignOutRequest)(nil),           // 60: streamgate.SignOutRequest
-	(*SignOutResponse)(nil),          // 61: streamgate.SignOutResponse
-	(*GetLoginRequest)(nil),          // 62: streamgate.GetLoginRequest
-	(*VideoRule)(nil),                // 63: streamgate.VideoRule
-	(*SetVideoRuleRequest)(nil),      // 64: streamgate.SetVideoRuleRequest
-	(*GetVideoRuleRequest)(nil),      // 65: streamgate.GetVideoRuleRequest
-	(*DeleteVideoRuleRequest)(nil),   // 66: streamgate.DeleteVideoRuleRequest
-	(*DeleteVideoRuleResponse)(nil),  // 67: streamgate.DeleteVideoRuleResponse
-	(*Rule)(nil),                     // 68: streamgate.Rule
-	(*PutRuleRequest)(nil),           // 69: streamgate.PutRuleRequest
-	(*GetRuleRequest)(nil),           // 70: streamgate.GetRuleRequest
-	(*ListRulesRequest)(nil),         // 71: streamgate.ListRulesRequest
-	(*ListRulesResponse)(nil),        // 72: streamgate.ListRulesResponse
-	(*DeleteRuleRequest)(nil),        // 73: streamgate.DeleteRuleRequest
-	(*DeleteRuleResponse)(nil),       // 74: streamgate.DeleteRuleResponse
-	(*SimulateRuleRequest)(nil),      // 75: streamgate.SimulateRuleRequest
-	(*CheckAccessRequest)(nil),       // 76: streamgate.CheckAccessRequest
-	(*Decision)(nil),                 // 77: streamgate.Decision
-	(*RuleResult)(nil),               // 78: streamgate.RuleResult
-	(*CreateSessionRequest)(nil),     // 79: streamgate.CreateSessionRequest
-	(*Session)(nil),                  // 80: streamgate.Session
-	(*RenewSessionRequest)(nil),      // 81: streamgate.RenewSessionRequest
-	(*LeaveSessionRequest)(nil),      // 82: streamgate.LeaveSessionRequest
-	(*LeaveSessionResponse)(nil),     // 83: streamgate.LeaveSessionResponse
-	(*ListSessionsRequest)(nil),      // 84: streamgate.ListSessionsRequest
-	(*ListSessionsResponse)(nil),     // 85: streamgate.ListSessionsResponse
-	(*EndSessionRequest)(nil),        // 86: streamgate.EndSessionRequest
-	(*EndSessionResponse)(nil),       // 87: streamgate.EndSessionResponse
-	(*CreateCodesRequest)(nil),       // 88: streamgate.CreateCodesRequest
-	(*Codes)(nil),                    // 89: streamgate.Codes
-	(*DeleteCodesRequest)(nil),       // 90: streamgate.DeleteCodesRequest
-	(*DeleteCodesResponse)(nil),      // 91: streamgate.DeleteCodesResponse
-	(*Key)(nil),                      // 92: streamgate.Key
-	(*CreateKeyRequest)(nil),         // 93: streamgate.CreateKeyRequest
-	(*ListKeysRequest)(nil),          // 94: streamgate.ListKeysRequest
-	(*ListKeysResponse)(nil),         // 95: streamgate.ListKeysResponse
-	(*RevokeKeyRequest)(nil),         // 96: streamgate.RevokeKeyRequest
-	(*RevokeKeyResponse)(nil),        // 97: streamgate.RevokeKeyResponse
-	(*Webhook)(nil),                  // 98: streamgate.Webhook
-	(*CreateWebhookRequest)(nil),     // 99: streamgate.CreateWebhookRequest
-	(*GetWebhookRequest)(nil),        // 100: streamgate.GetWebhookRequest
-	(*ListWebhooksRequest)(nil),      // 101: streamgate.ListWebhooksRequest
-	(*ListWebhooksResponse)(nil),     // 102: streamgate.ListWebhooksResponse
-	(*UpdateWebhookRequest)(nil),     // 103: streamgate.UpdateWebhookRequest
-	(*DeleteWebhookRequest)(nil),     // 104: streamgate.DeleteWebhookRequest
-	(*DeleteWebhookResponse)(nil),    // 105: streamgate.DeleteWebhookResponse
-	(*RotateWebhookRequest)(nil),     // 106: streamgate.RotateWebhookRequest
-	(*TestWebhookRequest)(nil),       // 107: streamgate.TestWebhookRequest
-	(*Delivery)(nil),                 // 108: streamgate.Delivery
-	(*ListDeliveriesRequest)(nil),    // 109: streamgate.ListDeliveriesRequest
-	(*ListDeliveriesResponse)(nil),   // 110: streamgate.ListDeliveriesResponse
-	(*RedeliverRequest)(nil),         // 111: streamgate.RedeliverRequest
-	(*GetNodeRequest)(nil),           // 112: streamgate.GetNodeRequest
-	(*Node)(nil),                     // 113: streamgate.Node
-	(*NodePart)(nil),                 // 114: streamgate.NodePart
-	(*NodeListener)(nil),             // 115: streamgate.NodeListener
-	(*NodeCheck)(nil),                // 116: streamgate.NodeCheck
-	(*ListNodesRequest)(nil),         // 117: streamgate.ListNodesRequest
-	(*ListNodesResponse)(nil),        // 118: streamgate.ListNodesResponse
-	(*GetMetricsHistoryRequest)(nil), // 119: streamgate.GetMetricsHistoryRequest
-	(*MetricsHistory)(nil),           // 120: streamgate.MetricsHistory
-	(*MetricSeries)(nil),             // 121: streamgate.MetricSeries
-	(*MetricPoint)(nil),              // 122: streamgate.MetricPoint
-	(*Alert)(nil),                    // 123: streamgate.Alert
-	(*Silence)(nil),                  // 124: streamgate.Silence
-	(*ListAlertsRequest)(nil),        // 125: streamgate.ListAlertsRequest
-	(*ListAlertsResponse)(nil),       // 126: streamgate.ListAlertsResponse
-	(*SilenceAlertRequest)(nil),      // 127: streamgate.SilenceAlertRequest
-	(*UnsilenceAlertRequest)(nil),    // 128: streamgate.UnsilenceAlertRequest
-	(*timestamppb.Timestamp)(nil),    // 129: google.protobuf.Timestamp
-	(*structpb.Struct)(nil),          // 130: google.protobuf.Struct
+	(*Warning)(nil),                  // 1: streamgate.Warning
+	(*Video)(nil),                    // 2: streamgate.Video
+	(*Span)(nil),                     // 3: streamgate.Span
+	(*Rendition)(nil),                // 4: streamgate.Rendition
+	(*GetCellsRequest)(nil),          // 5: streamgate.GetCellsRequest
+	(*Cells)(nil),                    // 6: streamgate.Cells
+	(*RenditionCells)(nil),           // 7: streamgate.RenditionCells
+	(*SegmentRun)(nil),               // 8: streamgate.SegmentRun
+	(*CreateVideoRequest)(nil),       // 9: streamgate.CreateVideoRequest
+	(*GetVideoRequest)(nil),          // 10: streamgate.GetVideoRequest
+	(*ListVideosRequest)(nil),        // 11: streamgate.ListVideosRequest
+	(*ListVideosResponse)(nil),       // 12: streamgate.ListVideosResponse
+	(*UpdateVideoRequest)(nil),       // 13: streamgate.UpdateVideoRequest
+	(*DeleteVideoRequest)(nil),       // 14: streamgate.DeleteVideoRequest
+	(*DeleteVideoResponse)(nil),      // 15: streamgate.DeleteVideoResponse
+	(*Upload)(nil),                   // 16: streamgate.Upload
+	(*FetchUploadRequest)(nil),       // 17: streamgate.FetchUploadRequest
+	(*DeleteUploadRequest)(nil),      // 18: streamgate.DeleteUploadRequest
+	(*DeleteUploadResponse)(nil),     // 19: streamgate.DeleteUploadResponse
+	(*CreateUploadRequest)(nil),      // 20: streamgate.CreateUploadRequest
+	(*GetUploadRequest)(nil),         // 21: streamgate.GetUploadRequest
+	(*ListUploadsRequest)(nil),       // 22: streamgate.ListUploadsRequest
+	(*ListUploadsResponse)(nil),      // 23: streamgate.ListUploadsResponse
+	(*Task)(nil),                     // 24: streamgate.Task
+	(*CreateTaskRequest)(nil),        // 25: streamgate.CreateTaskRequest
+	(*GetTaskRequest)(nil),           // 26: streamgate.GetTaskRequest
+	(*PauseTaskRequest)(nil),         // 27: streamgate.PauseTaskRequest
+	(*ResumeTaskRequest)(nil),        // 28: streamgate.ResumeTaskRequest
+	(*RetryTaskRequest)(nil),         // 29: streamgate.RetryTaskRequest
+	(*UpdateTaskRequest)(nil),        // 30: streamgate.UpdateTaskRequest
+	(*ListJobsRequest)(nil),          // 31: streamgate.ListJobsRequest
+	(*ListJobsResponse)(nil),         // 32: streamgate.ListJobsResponse
+	(*Job)(nil),                      // 33: streamgate.Job
+	(*Attempt)(nil),                  // 34: streamgate.Attempt
+	(*ChangeTasksRequest)(nil),       // 35: streamgate.ChangeTasksRequest
+	(*ChangeTasksResponse)(nil),      // 36: streamgate.ChangeTasksResponse
+	(*RefusedChange)(nil),            // 37: streamgate.RefusedChange
+	(*GetQueueRequest)(nil),          // 38: streamgate.GetQueueRequest
+	(*PauseQueueRequest)(nil),        // 39: streamgate.PauseQueueRequest
+	(*ResumeQueueRequest)(nil),       // 40: streamgate.ResumeQueueRequest
+	(*QueueState)(nil),               // 41: streamgate.QueueState
+	(*ListWorkersRequest)(nil),       // 42: streamgate.ListWorkersRequest
+	(*ListWorkersResponse)(nil),      // 43: streamgate.ListWorkersResponse
+	(*DrainWorkerRequest)(nil),       // 44: streamgate.DrainWorkerRequest
+	(*ResumeWorkerRequest)(nil),      // 45: streamgate.ResumeWorkerRequest
+	(*DrainTranscoderRequest)(nil),   // 46: streamgate.DrainTranscoderRequest
+	(*ResumeTranscoderRequest)(nil),  // 47: streamgate.ResumeTranscoderRequest
+	(*Worker)(nil),                   // 48: streamgate.Worker
+	(*ListTasksRequest)(nil),         // 49: streamgate.ListTasksRequest
+	(*ListTasksResponse)(nil),        // 50: streamgate.ListTasksResponse
+	(*CancelTaskRequest)(nil),        // 51: streamgate.CancelTaskRequest
+	(*GetMetricsRequest)(nil),        // 52: streamgate.GetMetricsRequest
+	(*GetMetricsResponse)(nil),       // 53: streamgate.GetMetricsResponse
+	(*DemandRequest)(nil),            // 54: streamgate.DemandRequest
+	(*DemandResponse)(nil),           // 55: streamgate.DemandResponse
+	(*CreateNonceRequest)(nil),       // 56: streamgate.CreateNonceRequest
+	(*Nonce)(nil),                    // 57: streamgate.Nonce
+	(*Chain)(nil),                    // 58: streamgate.Chain
+	(*SignInRequest)(nil),            // 59: streamgate.SignInRequest
+	(*Login)(nil),                    // 60: streamgate.Login
+	(*SignOutRequest)(nil),           // 61: streamgate.SignOutRequest
+	(*SignOutResponse)(nil),          // 62: streamgate.SignOutResponse
+	(*GetLoginRequest)(nil),          // 63: streamgate.GetLoginRequest
+	(*VideoRule)(nil),                // 64: streamgate.VideoRule
+	(*SetVideoRuleRequest)(nil),      // 65: streamgate.SetVideoRuleRequest
+	(*GetVideoRuleRequest)(nil),      // 66: streamgate.GetVideoRuleRequest
+	(*DeleteVideoRuleRequest)(nil),   // 67: streamgate.DeleteVideoRuleRequest
+	(*DeleteVideoRuleResponse)(nil),  // 68: streamgate.DeleteVideoRuleResponse
+	(*Rule)(nil),                     // 69: streamgate.Rule
+	(*PutRuleRequest)(nil),           // 70: streamgate.PutRuleRequest
+	(*GetRuleRequest)(nil),           // 71: streamgate.GetRuleRequest
+	(*ListRulesRequest)(nil),         // 72: streamgate.ListRulesRequest
+	(*ListRulesResponse)(nil),        // 73: streamgate.ListRulesResponse
+	(*DeleteRuleRequest)(nil),        // 74: streamgate.DeleteRuleRequest
+	(*DeleteRuleResponse)(nil),       // 75: streamgate.DeleteRuleResponse
+	(*SimulateRuleRequest)(nil),      // 76: streamgate.SimulateRuleRequest
+	(*CheckAccessRequest)(nil),       // 77: streamgate.CheckAccessRequest
+	(*Decision)(nil),                 // 78: streamgate.Decision
+	(*RuleResult)(nil),               // 79: streamgate.RuleResult
+	(*CreateSessionRequest)(nil),     // 80: streamgate.CreateSessionRequest
+	(*Session)(nil),                  // 81: streamgate.Session
+	(*RenewSessionRequest)(nil),      // 82: streamgate.RenewSessionRequest
+	(*LeaveSessionRequest)(nil),      // 83: streamgate.LeaveSessionRequest
+	(*LeaveSessionResponse)(nil),     // 84: streamgate.LeaveSessionResponse
+	(*ListSessionsRequest)(nil),      // 85: streamgate.ListSessionsRequest
+	(*ListSessionsResponse)(nil),     // 86: streamgate.ListSessionsResponse
+	(*EndSessionRequest)(nil),        // 87: streamgate.EndSessionRequest
+	(*EndSessionResponse)(nil),       // 88: streamgate.EndSessionResponse
+	(*CreateCodesRequest)(nil),       // 89: streamgate.CreateCodesRequest
+	(*Codes)(nil),                    // 90: streamgate.Codes
+	(*DeleteCodesRequest)(nil),       // 91: streamgate.DeleteCodesRequest
+	(*DeleteCodesResponse)(nil),      // 92: streamgate.DeleteCodesResponse
+	(*Key)(nil),                      // 93: streamgate.Key
+	(*CreateKeyRequest)(nil),         // 94: streamgate.CreateKeyRequest
+	(*ListKeysRequest)(nil),          // 95: streamgate.ListKeysRequest
+	(*ListKeysResponse)(nil),         // 96: streamgate.ListKeysResponse
+	(*RevokeKeyRequest)(nil),         // 97: streamgate.RevokeKeyRequest
+	(*RevokeKeyResponse)(nil),        // 98: streamgate.RevokeKeyResponse
+	(*Webhook)(nil),                  // 99: streamgate.Webhook
+	(*CreateWebhookRequest)(nil),     // 100: streamgate.CreateWebhookRequest
+	(*GetWebhookRequest)(nil),        // 101: streamgate.GetWebhookRequest
+	(*ListWebhooksRequest)(nil),      // 102: streamgate.ListWebhooksRequest
+	(*ListWebhooksResponse)(nil),     // 103: streamgate.ListWebhooksResponse
+	(*UpdateWebhookRequest)(nil),     // 104: streamgate.UpdateWebhookRequest
+	(*DeleteWebhookRequest)(nil),     // 105: streamgate.DeleteWebhookRequest
+	(*DeleteWebhookResponse)(nil),    // 106: streamgate.DeleteWebhookResponse
+	(*RotateWebhookRequest)(nil),     // 107: streamgate.RotateWebhookRequest
+	(*TestWebhookRequest)(nil),       // 108: streamgate.TestWebhookRequest
+	(*Delivery)(nil),                 // 109: streamgate.Delivery
+	(*ListDeliveriesRequest)(nil),    // 110: streamgate.ListDeliveriesRequest
+	(*ListDeliveriesResponse)(nil),   // 111: streamgate.ListDeliveriesResponse
+	(*RedeliverRequest)(nil),         // 112: streamgate.RedeliverRequest
+	(*GetNodeRequest)(nil),           // 113: streamgate.GetNodeRequest
+	(*Node)(nil),                     // 114: streamgate.Node
+	(*NodePart)(nil),                 // 115: streamgate.NodePart
+	(*NodeListener)(nil),             // 116: streamgate.NodeListener
+	(*NodeCheck)(nil),                // 117: streamgate.NodeCheck
+	(*ListNodesRequest)(nil),         // 118: streamgate.ListNodesRequest
+	(*ListNodesResponse)(nil),        // 119: streamgate.ListNodesResponse
+	(*GetMetricsHistoryRequest)(nil), // 120: streamgate.GetMetricsHistoryRequest
+	(*MetricsHistory)(nil),           // 121: streamgate.MetricsHistory
+	(*MetricSeries)(nil),             // 122: streamgate.MetricSeries
+	(*MetricPoint)(nil),              // 123: streamgate.MetricPoint
+	(*Alert)(nil),                    // 124: streamgate.Alert
+	(*Silence)(nil),                  // 125: streamgate.Silence
+	(*ListAlertsRequest)(nil),        // 126: streamgate.ListAlertsRequest
+	(*ListAlertsResponse)(nil),       // 127: streamgate.ListAlertsResponse
+	(*SilenceAlertRequest)(nil),      // 128: streamgate.SilenceAlertRequest
+	(*UnsilenceAlertRequest)(nil),    // 129: streamgate.UnsilenceAlertRequest
+	(*timestamppb.Timestamp)(nil),    // 130: google.protobuf.Timestamp
+	(*structpb.Struct)(nil),          // 131: google.protobuf.Struct
 }
 var file_streamgate_proto_depIdxs = []int32{
-	129, // 0: streamgate.Video.created_at:type_name -> google.protobuf.Timestamp
-	129, // 1: streamgate.Video.updated_at:type_name -> google.protobuf.Timestamp
-	3,   // 2: streamgate.Video.renditions:type_name -> streamgate.Rendition
+	130, // 0: streamgate.Video.created_at:type_name -> google.protobuf.Timestamp
+	130, // 1: streamgate.Video.updated_at:type_name -> google.protobuf.Timestamp
+	4,   // 2: streamgate.Video.renditions:type_name -> streamgate.Rendition
 	0,   // 3: streamgate.Video.error:type_name -> streamgate.Failure
-	2,   // 4: streamgate.Video.made:type_name -> streamgate.Span
-	6,   // 5: streamgate.Cells.renditions:type_name -> streamgate.RenditionCells
-	7,   // 6: streamgate.RenditionCells.ready:type_name -> streamgate.SegmentRun
-	1,   // 7: streamgate.ListVideosResponse.videos:type_name -> streamgate.Video
-	129, // 8: streamgate.Upload.created_at:type_name -> google.protobuf.Timestamp
-	129, // 9: streamgate.Upload.expires_at:type_name -> google.protobuf.Timestamp
-	0,   // 10: streamgate.Upload.error:type_name -> streamgate.Failure
-	15,  // 11: streamgate.ListUploadsResponse.uploads:type_name -> streamgate.Upload
-	0,   // 12: streamgate.Task.error:type_name -> streamgate.Failure
-	129, // 13: streamgate.Task.created_at:type_name -> google.protobuf.Timestamp
-	129, // 14: streamgate.Task.started_at:type_name -> google.protobuf.Timestamp
-	129, // 15: streamgate.Task.finished_at:type_name -> google.protobuf.Timestamp
-	32,  // 16: streamgate.ListJobsResponse.jobs:type_name -> streamgate.Job
-	0,   // 17: streamgate.Job.error:type_name -> streamgate.Failure
-	33,  // 18: streamgate.Job.attempts:type_name -> streamgate.Attempt
-	129, // 19: streamgate.Attempt.started_at:type_name -> google.protobuf.Timestamp
-	129, // 20: streamgate.Attempt.finished_at:type_name -> google.protobuf.Timestamp
-	0,   // 21: streamgate.Attempt.error:type_name -> streamgate.Failure
-	36,  // 22: streamgate.ChangeTasksResponse.refused:type_name -> streamgate.RefusedChange
-	0,   // 23: streamgate.RefusedChange.error:type_name -> streamgate.Failure
-	47,  // 24: streamgate.ListWorkersResponse.workers:type_name -> streamgate.Worker
-	129, // 25: streamgate.Worker.started_at:type_name -> google.protobuf.Timestamp
-	23,  // 26: streamgate.ListTasksResponse.tasks:type_name -> streamgate.Task
-	129, // 27: streamgate.Nonce.expires_at:type_name -> google.protobuf.Timestamp
-	57,  // 28: streamgate.Nonce.chains:type_name -> streamgate.Chain
-	129, // 29: streamgate.Login.expires_at:type_name -> google.protobuf.Timestamp
-	130, // 30: streamgate.VideoRule.rule:type_name -> google.protobuf.Struct
-	130, // 31: streamgate.SetVideoRuleRequest.rule:type_name -> google.protobuf.Struct
-	130, // 32: streamgate.Rule.rule:type_name -> google.protobuf.Struct
-	129, // 33: streamgate.Rule.created_at:type_name -> google.protobuf.Timestamp
-	129, // 34: streamgate.Rule.updated_at:type_name -> google.protobuf.Timestamp
-	130, // 35: streamgate.PutRuleRequest.rule:type_name -> google.protobuf.Struct
-	68,  // 36: streamgate.ListRulesResponse.rules:type_name -> streamgate.Rule
-	130, // 37: streamgate.SimulateRuleRequest.rule:type_name -> google.protobuf.Struct
-	78,  // 38: streamgate.Decision.tree:type_name -> streamgate.RuleResult
-	129, // 39: streamgate.RuleResult.read_at:type_name -> google.protobuf.Timestamp
-	78,  // 40: streamgate.RuleResult.parts:type_name -> streamgate.RuleResult
-	129, // 41: streamgate.Session.expires_at:type_name -> google.protobuf.Timestamp
-	129, // 42: streamgate.Session.ends_at:type_name -> google.protobuf.Timestamp
-	0,   // 43: streamgate.Session.error:type_name -> streamgate.Failure
-	129, // 44: streamgate.Session.created_at:type_name -> google.protobuf.Timestamp
-	80,  // 45: streamgate.ListSessionsResponse.sessions:type_name -> streamgate.Session
-	129, // 46: streamgate.Key.created_at:type_name -> google.protobuf.Timestamp
-	92,  // 47: streamgate.ListKeysResponse.keys:type_name -> streamgate.Key
-	0,   // 48: streamgate.Webhook.failure:type_name -> streamgate.Failure
-	129, // 49: streamgate.Webhook.created_at:type_name -> google.protobuf.Timestamp
-	129, // 50: streamgate.Webhook.updated_at:type_name -> google.protobuf.Timestamp
-	129, // 51: streamgate.Webhook.failing_since:type_name -> google.protobuf.Timestamp
-	98,  // 52: streamgate.ListWebhooksResponse.webhooks:type_name -> streamgate.Webhook
-	129, // 53: streamgate.Delivery.next_attempt_at:type_name -> google.protobuf.Timestamp
-	129, // 54: streamgate.Delivery.created_at:type_name -> google.protobuf.Timestamp
-	129, // 55: streamgate.Delivery.finished_at:type_name -> google.protobuf.Timestamp
-	130, // 56: streamgate.Delivery.payload:type_name -> google.protobuf.Struct
-	108, // 57: streamgate.ListDeliveriesResponse.deliveries:type_name -> streamgate.Delivery
-	129, // 58: streamgate.Node.started_at:type_name -> google.protobuf.Timestamp
-	114, // 59: streamgate.Node.parts:type_name -> streamgate.NodePart
-	115, // 60: streamgate.Node.listeners:type_name -> streamgate.NodeListener
-	116, // 61: streamgate.Node.checks:type_name -> streamgate.NodeCheck
-	113, // 62: streamgate.ListNodesResponse.nodes:type_name -> streamgate.Node
-	129, // 63: streamgate.GetMetricsHistoryRequest.from:type_name -> google.protobuf.Timestamp
-	129, // 64: streamgate.GetMetricsHistoryRequest.to:type_name -> google.protobuf.Timestamp
-	129, // 65: streamgate.MetricsHistory.from:type_name -> google.protobuf.Timestamp
-	129, // 66: streamgate.MetricsHistory.to:type_name -> google.protobuf.Timestamp
-	121, // 67: streamgate.MetricsHistory.series:type_name -> streamgate.MetricSeries
-	122, // 68: streamgate.MetricSeries.points:type_name -> streamgate.MetricPoint
-	129, // 69: streamgate.Alert.pending_since:type_name -> google.protobuf.Timestamp
-	129, // 70: streamgate.Alert.fired_at:type_name -> google.protobuf.Timestamp
-	129, // 71: streamgate.Alert.resolved_at:type_name -> google.protobuf.Timestamp
-	124, // 72: streamgate.Alert.silence:type_name -> streamgate.Silence
-	129, // 73: streamgate.Silence.until:type_name -> google.protobuf.Timestamp
-	123, // 74: streamgate.ListAlertsResponse.alerts:type_name -> streamgate.Alert
-	8,   // 75: streamgate.Library.CreateVideo:input_type -> streamgate.CreateVideoRequest
-	9,   // 76: streamgate.Library.GetVideo:input_type -> streamgate.GetVideoRequest
-	4,   // 77: streamgate.Library.GetCells:input_type -> streamgate.GetCellsRequest
-	10,  // 78: streamgate.Library.ListVideos:input_type -> streamgate.ListVideosRequest
-	12,  // 79: streamgate.Library.UpdateVideo:input_type -> streamgate.UpdateVideoRequest
-	13,  // 80: streamgate.Library.DeleteVideo:input_type -> streamgate.DeleteVideoRequest
-	19,  // 81: streamgate.Uploads.CreateUpload:input_type -> streamgate.CreateUploadRequest
-	20,  // 82: streamgate.Uploads.GetUpload:input_type -> streamgate.GetUploadRequest
-	16,  // 83: streamgate.Uploads.FetchUpload:input_type -> streamgate.FetchUploadRequest
-	17,  // 84: streamgate.Uploads.DeleteUpload:input_type -> streamgate.DeleteUploadRequest
-	21,  // 85: streamgate.Uploads.ListUploads:input_type -> streamgate.ListUploadsRequest
-	24,  // 86: streamgate.Transcoder.CreateTask:input_type -> streamgate.CreateTaskRequest
-	25,  // 87: streamgate.Transcoder.GetTask:input_type -> streamgate.GetTaskRequest
-	48,  // 88: streamgate.Transcoder.ListTasks:input_type -> streamgate.ListTasksRequest
-	50,  // 89: streamgate.Transcoder.CancelTask:input_type -> streamgate.CancelTaskRequest
-	26,  // 90: streamgate.Transcoder.PauseTask:input_type -> streamgate.PauseTaskRequest
-	27,  // 91: streamgate.Transcoder.ResumeTask:input_type -> streamgate.ResumeTaskRequest
-	28,  // 92: streamgate.Transcoder.RetryTask:input_type -> streamgate.RetryTaskRequest
-	29,  // 93: streamgate.Transcoder.UpdateTask:input_type -> streamgate.UpdateTaskRequest
-	30,  // 94: streamgate.Transcoder.ListJobs:input_type -> streamgate.ListJobsRequest
-	34,  // 95: streamgate.Transcoder.CancelTasks:input_type -> streamgate.ChangeTasksRequest
-	34,  // 96: streamgate.Transcoder.PauseTasks:input_type -> streamgate.ChangeTasksRequest
-	34,  // 97: streamgate.Transcoder.ResumeTasks:input_type -> streamgate.ChangeTasksRequest
-	34,  // 98: streamgate.Transcoder.RetryTasks:input_type -> streamgate.ChangeTasksRequest
-	34,  // 99: streamgate.Transcoder.PrioritiseTasks:input_type -> streamgate.ChangeTasksRequest
-	37,  // 100: streamgate.Transcoder.GetQueue:input_type -> streamgate.GetQueueRequest
-	38,  // 101: streamgate.Transcoder.PauseQueue:input_type -> streamgate.PauseQueueRequest
-	39,  // 102: streamgate.Transcoder.ResumeQueue:input_type -> streamgate.ResumeQueueRequest
-	41,  // 103: streamgate.Transcoder.ListWorkers:input_type -> streamgate.ListWorkersRequest
-	43,  // 104: streamgate.Transcoder.DrainWorker:input_type -> streamgate.DrainWorkerRequest
-	44,  // 105: streamgate.Transcoder.ResumeWorker:input_type -> streamgate.ResumeWorkerRequest
-	45,  // 106: streamgate.Transcoder.DrainTranscoder:input_type -> streamgate.DrainTranscoderRequest
-	46,  // 107: streamgate.Transcoder.ResumeTranscoder:input_type -> streamgate.ResumeTranscoderRequest
-	51,  // 108: streamgate.Transcoder.GetMetrics:input_type -> streamgate.GetMetricsRequest
-	53,  // 109: streamgate.Transcoder.Demand:input_type -> streamgate.DemandRequest
-	55,  // 110: streamgate.Access.CreateNonce:input_type -> streamgate.CreateNonceRequest
-	58,  // 111: streamgate.Access.SignIn:input_type -> streamgate.SignInRequest
-	60,  // 112: streamgate.Access.SignOut:input_type -> streamgate.SignOutRequest
-	62,  // 113: streamgate.Access.GetLogin:input_type -> streamgate.GetLoginRequest
-	64,  // 114: streamgate.Access.SetVideoRule:input_type -> streamgate.SetVideoRuleRequest
-	65,  // 115: streamgate.Access.GetVideoRule:input_type -> streamgate.GetVideoRuleRequest
-	66,  // 116: streamgate.Access.DeleteVideoRule:input_type -> streamgate.DeleteVideoRuleRequest
-	69,  // 117: streamgate.Access.PutRule:input_type -> streamgate.PutRuleRequest
-	70,  // 118: streamgate.Access.GetRule:input_type -> streamgate.GetRuleRequest
-	71,  // 119: streamgate.Access.ListRules:input_type -> streamgate.ListRulesRequest
-	73,  // 120: streamgate.Access.DeleteRule:input_type -> streamgate.DeleteRuleRequest
-	75,  // 121: streamgate.Access.SimulateRule:input_type -> streamgate.SimulateRuleRequest
-	76,  // 122: streamgate.Access.CheckAccess:input_type -> streamgate.CheckAccessRequest
-	79,  // 123: streamgate.Access.CreateSession:input_type -> streamgate.CreateSessionRequest
-	81,  // 124: streamgate.Access.RenewSession:input_type -> streamgate.RenewSessionRequest
-	82,  // 125: streamgate.Access.LeaveSession:input_type -> streamgate.LeaveSessionRequest
-	84,  // 126: streamgate.Access.ListSessions:input_type -> streamgate.ListSessionsRequest
-	86,  // 127: streamgate.Access.EndSession:input_type -> streamgate.EndSessionRequest
-	88,  // 128: streamgate.Access.CreateCodes:input_type -> streamgate.CreateCodesRequest
-	90,  // 129: streamgate.Access.DeleteCodes:input_type -> streamgate.DeleteCodesRequest
-	93,  // 130: streamgate.Access.CreateKey:input_type -> streamgate.CreateKeyRequest
-	94,  // 131: streamgate.Access.ListKeys:input_type -> streamgate.ListKeysRequest
-	96,  // 132: streamgate.Access.RevokeKey:input_type -> streamgate.RevokeKeyRequest
-	99,  // 133: streamgate.Webhooks.CreateWebhook:input_type -> streamgate.CreateWebhookRequest
-	100, // 134: streamgate.Webhooks.GetWebhook:input_type -> streamgate.GetWebhookRequest
-	101, // 135: streamgate.Webhooks.ListWebhooks:input_type -> streamgate.ListWebhooksRequest
-	103, // 136: streamgate.Webhooks.UpdateWebhook:input_type -> streamgate.UpdateWebhookRequest
-	104, // 137: streamgate.Webhooks.DeleteWebhook:input_type -> streamgate.DeleteWebhookRequest
-	106, // 138: streamgate.Webhooks.RotateWebhook:input_type -> streamgate.RotateWebhookRequest
-	107, // 139: streamgate.Webhooks.TestWebhook:input_type -> streamgate.TestWebhookRequest
-	109, // 140: streamgate.Webhooks.ListDeliveries:input_type -> streamgate.ListDeliveriesRequest
-	111, // 141: streamgate.Webhooks.Redeliver:input_type -> streamgate.RedeliverRequest
-	112, // 142: streamgate.Monitor.GetNode:input_type -> streamgate.GetNodeRequest
-	117, // 143: streamgate.Monitor.ListNodes:input_type -> streamgate.ListNodesRequest
-	119, // 144: streamgate.Monitor.GetMetricsHistory:input_type -> streamgate.GetMetricsHistoryRequest
-	125, // 145: streamgate.Alerts.ListAlerts:input_type -> streamgate.ListAlertsRequest
-	127, // 146: streamgate.Alerts.SilenceAlert:input_type -> streamgate.SilenceAlertRequest
-	128, // 147: streamgate.Alerts.UnsilenceAlert:input_type -> streamgate.UnsilenceAlertRequest
-	1,   // 148: streamgate.Library.CreateVideo:output_type -> streamgate.Video
-	1,   // 149: streamgate.Library.GetVideo:output_type -> streamgate.Video
-	5,   // 150: streamgate.Library.GetCells:output_type -> streamgate.Cells
-	11,  // 151: streamgate.Library.ListVideos:output_type -> streamgate.ListVideosResponse
-	1,   // 152: streamgate.Library.UpdateVideo:output_type -> streamgate.Video
-	14,  // 153: streamgate.Library.DeleteVideo:output_type -> streamgate.DeleteVideoResponse
-	15,  // 154: streamgate.Uploads.CreateUpload:output_type -> streamgate.Upload
-	15,  // 155: streamgate.Uploads.GetUpload:output_type -> streamgate.Upload
-	15,  // 156: streamgate.Uploads.FetchUpload:output_type -> streamgate.Upload
-	18,  // 157: streamgate.Uploads.DeleteUpload:output_type -> streamgate.DeleteUploadResponse
-	22,  // 158: streamgate.Uploads.ListUploads:output_type -> streamgate.ListUploadsResponse
-	23,  // 159: streamgate.Transcoder.CreateTask:output_type -> streamgate.Task
-	23,  // 160: streamgate.Transcoder.GetTask:output_type -> streamgate.Task
-	49,  // 161: streamgate.Transcoder.ListTasks:output_type -> streamgate.ListTasksResponse
-	23,  // 162: streamgate.Transcoder.CancelTask:output_type -> streamgate.Task
-	23,  // 163: streamgate.Transcoder.PauseTask:output_type -> streamgate.Task
-	23,  // 164: streamgate.Transcoder.ResumeTask:output_type -> streamgate.Task
-	23,  // 165: streamgate.Transcoder.RetryTask:output_type -> streamgate.Task
-	23,  // 166: streamgate.Transcoder.UpdateTask:output_type -> streamgate.Task
-	31,  // 167: streamgate.Transcoder.ListJobs:output_type -> streamgate.ListJobsResponse
-	35,  // 168: streamgate.Transcoder.CancelTasks:output_type -> streamgate.ChangeTasksResponse
-	35,  // 169: streamgate.Transcoder.PauseTasks:output_type -> streamgate.ChangeTasksResponse
-	35,  // 170: streamgate.Transcoder.ResumeTasks:output_type -> streamgate.ChangeTasksResponse
-	35,  // 171: streamgate.Transcoder.RetryTasks:output_type -> streamgate.ChangeTasksResponse
-	35,  // 172: streamgate.Transcoder.PrioritiseTasks:output_type -> streamgate.ChangeTasksResponse
-	40,  // 173: streamgate.Transcoder.GetQueue:output_type -> streamgate.QueueState
-	40,  // 174: streamgate.Transcoder.PauseQueue:output_type -> streamgate.QueueState
-	40,  // 175: streamgate.Transcoder.ResumeQueue:output_type -> streamgate.QueueState
-	42,  // 176: streamgate.Transcoder.ListWorkers:output_type -> streamgate.ListWorkersResponse
-	47,  // 177: streamgate.Transcoder.DrainWorker:output_type -> streamgate.Worker
-	47,  // 178: streamgate.Transcoder.ResumeWorker:output_type -> streamgate.Worker
-	42,  // 179: streamgate.Transcoder.DrainTranscoder:output_type -> streamgate.ListWorkersResponse
-	42,  // 180: streamgate.Transcoder.ResumeTranscoder:output_type -> streamgate.ListWorkersResponse
-	52,  // 181: streamgate.Transcoder.GetMetrics:output_type -> streamgate.GetMetricsResponse
-	54,  // 182: streamgate.Transcoder.Demand:output_type -> streamgate.DemandResponse
-	56,  // 183: streamgate.Access.CreateNonce:output_type -> streamgate.Nonce
-	59,  // 184: streamgate.Access.SignIn:output_type -> streamgate.Login
-	61,  // 185: streamgate.Access.SignOut:output_type -> streamgate.SignOutResponse
-	59,  // 186: streamgate.Access.GetLogin:output_type -> streamgate.Login
-	63,  // 187: streamgate.Access.SetVideoRule:output_type -> streamgate.VideoRule
-	63,  // 188: streamgate.Access.GetVideoRule:output_type -> streamgate.VideoRule
-	67,  // 189: streamgate.Access.DeleteVideoRule:output_type -> streamgate.DeleteVideoRuleResponse
-	68,  // 190: streamgate.Access.PutRule:output_type -> streamgate.Rule
-	68,  // 191: streamgate.Access.GetRule:output_type -> streamgate.Rule
-	72,  // 192: streamgate.Access.ListRules:output_type -> streamgate.ListRulesResponse
-	74,  // 193: streamgate.Access.DeleteRule:output_type -> streamgate.DeleteRuleResponse
-	77,  // 194: streamgate.Access.SimulateRule:output_type -> streamgate.Decision
-	77,  // 195: streamgate.Access.CheckAccess:output_type -> streamgate.Decision
-	80,  // 196: streamgate.Access.CreateSession:output_type -> streamgate.Session
-	80,  // 197: streamgate.Access.RenewSession:output_type -> streamgate.Session
-	83,  // 198: streamgate.Access.LeaveSession:output_type -> streamgate.LeaveSessionResponse
-	85,  // 199: streamgate.Access.ListSessions:output_type -> streamgate.ListSessionsResponse
-	87,  // 200: streamgate.Access.EndSession:output_type -> streamgate.EndSessionResponse
-	89,  // 201: streamgate.Access.CreateCodes:output_type -> streamgate.Codes
-	91,  // 202: streamgate.Access.DeleteCodes:output_type -> streamgate.DeleteCodesResponse
-	92,  // 203: streamgate.Access.CreateKey:output_type -> streamgate.Key
-	95,  // 204: streamgate.Access.ListKeys:output_type -> streamgate.ListKeysResponse
-	97,  // 205: streamgate.Access.RevokeKey:output_type -> streamgate.RevokeKeyResponse
-	98,  // 206: streamgate.Webhooks.CreateWebhook:output_type -> streamgate.Webhook
-	98,  // 207: streamgate.Webhooks.GetWebhook:output_type -> streamgate.Webhook
-	102, // 208: streamgate.Webhooks.ListWebhooks:output_type -> streamgate.ListWebhooksResponse
-	98,  // 209: streamgate.Webhooks.UpdateWebhook:output_type -> streamgate.Webhook
-	105, // 210: streamgate.Webhooks.DeleteWebhook:output_type -> streamgate.DeleteWebhookResponse
-	98,  // 211: streamgate.Webhooks.RotateWebhook:output_type -> streamgate.Webhook
-	108, // 212: streamgate.Webhooks.TestWebhook:output_type -> streamgate.Delivery
-	110, // 213: streamgate.Webhooks.ListDeliveries:output_type -> streamgate.ListDeliveriesResponse
-	108, // 214: streamgate.Webhooks.Redeliver:output_type -> streamgate.Delivery
-	113, // 215: streamgate.Monitor.GetNode:output_type -> streamgate.Node
-	118, // 216: streamgate.Monitor.ListNodes:output_type -> streamgate.ListNodesResponse
-	120, // 217: streamgate.Monitor.GetMetricsHistory:output_type -> streamgate.MetricsHistory
-	126, // 218: streamgate.Alerts.ListAlerts:output_type -> streamgate.ListAlertsResponse
-	123, // 219: streamgate.Alerts.SilenceAlert:output_type -> streamgate.Alert
-	123, // 220: streamgate.Alerts.UnsilenceAlert:output_type -> streamgate.Alert
-	148, // [148:221] is the sub-list for method output_type
-	75,  // [75:148] is the sub-list for method input_type
-	75,  // [75:75] is the sub-list for extension type_name
-	75,  // [75:75] is the sub-list for extension extendee
-	0,   // [0:75] is the sub-list for field type_name
+	3,   // 4: streamgate.Video.made:type_name -> streamgate.Span
+	1,   // 5: streamgate.Video.warnings:type_name -> streamgate.Warning
+	7,   // 6: streamgate.Cells.renditions:type_name -> streamgate.RenditionCells
+	8,   // 7: streamgate.RenditionCells.ready:type_name -> streamgate.SegmentRun
+	2,   // 8: streamgate.ListVideosResponse.videos:type_name -> streamgate.Video
+	130, // 9: streamgate.Upload.created_at:type_name -> google.protobuf.Timestamp
+	130, // 10: streamgate.Upload.expires_at:type_name -> google.protobuf.Timestamp
+	0,   // 11: streamgate.Upload.error:type_name -> streamgate.Failure
+	16,  // 12: streamgate.ListUploadsResponse.uploads:type_name -> streamgate.Upload
+	0,   // 13: streamgate.Task.error:type_name -> streamgate.Failure
+	130, // 14: streamgate.Task.created_at:type_name -> google.protobuf.Timestamp
+	130, // 15: streamgate.Task.started_at:type_name -> google.protobuf.Timestamp
+	130, // 16: streamgate.Task.finished_at:type_name -> google.protobuf.Timestamp
+	33,  // 17: streamgate.ListJobsResponse.jobs:type_name -> streamgate.Job
+	0,   // 18: streamgate.Job.error:type_name -> streamgate.Failure
+	34,  // 19: streamgate.Job.attempts:type_name -> streamgate.Attempt
+	130, // 20: streamgate.Attempt.started_at:type_name -> google.protobuf.Timestamp
+	130, // 21: streamgate.Attempt.finished_at:type_name -> google.protobuf.Timestamp
+	0,   // 22: streamgate.Attempt.error:type_name -> streamgate.Failure
+	37,  // 23: streamgate.ChangeTasksResponse.refused:type_name -> streamgate.RefusedChange
+	0,   // 24: streamgate.RefusedChange.error:type_name -> streamgate.Failure
+	48,  // 25: streamgate.ListWorkersResponse.workers:type_name -> streamgate.Worker
+	130, // 26: streamgate.Worker.started_at:type_name -> google.protobuf.Timestamp
+	24,  // 27: streamgate.ListTasksResponse.tasks:type_name -> streamgate.Task
+	130, // 28: streamgate.Nonce.expires_at:type_name -> google.protobuf.Timestamp
+	58,  // 29: streamgate.Nonce.chains:type_name -> streamgate.Chain
+	130, // 30: streamgate.Login.expires_at:type_name -> google.protobuf.Timestamp
+	131, // 31: streamgate.VideoRule.rule:type_name -> google.protobuf.Struct
+	131, // 32: streamgate.SetVideoRuleRequest.rule:type_name -> google.protobuf.Struct
+	131, // 33: streamgate.Rule.rule:type_name -> google.protobuf.Struct
+	130, // 34: streamgate.Rule.created_at:type_name -> google.protobuf.Timestamp
+	130, // 35: streamgate.Rule.updated_at:type_name -> google.protobuf.Timestamp
+	131, // 36: streamgate.PutRuleRequest.rule:type_name -> google.protobuf.Struct
+	69,  // 37: streamgate.ListRulesResponse.rules:type_name -> streamgate.Rule
+	131, // 38: streamgate.SimulateRuleRequest.rule:type_name -> google.protobuf.Struct
+	79,  // 39: streamgate.Decision.tree:type_name -> streamgate.RuleResult
+	130, // 40: streamgate.RuleResult.read_at:type_name -> google.protobuf.Timestamp
+	79,  // 41: streamgate.RuleResult.parts:type_name -> streamgate.RuleResult
+	130, // 42: streamgate.Session.expires_at:type_name -> google.protobuf.Timestamp
+	130, // 43: streamgate.Session.ends_at:type_name -> google.protobuf.Timestamp
+	0,   // 44: streamgate.Session.error:type_name -> streamgate.Failure
+	130, // 45: streamgate.Session.created_at:type_name -> google.protobuf.Timestamp
+	81,  // 46: streamgate.ListSessionsResponse.sessions:type_name -> streamgate.Session
+	130, // 47: streamgate.Key.created_at:type_name -> google.protobuf.Timestamp
+	93,  // 48: streamgate.ListKeysResponse.keys:type_name -> streamgate.Key
+	0,   // 49: streamgate.Webhook.failure:type_name -> streamgate.Failure
+	130, // 50: streamgate.Webhook.created_at:type_name -> google.protobuf.Timestamp
+	130, // 51: streamgate.Webhook.updated_at:type_name -> google.protobuf.Timestamp
+	130, // 52: streamgate.Webhook.failing_since:type_name -> google.protobuf.Timestamp
+	99,  // 53: streamgate.ListWebhooksResponse.webhooks:type_name -> streamgate.Webhook
+	130, // 54: streamgate.Delivery.next_attempt_at:type_name -> google.protobuf.Timestamp
+	130, // 55: streamgate.Delivery.created_at:type_name -> google.protobuf.Timestamp
+	130, // 56: streamgate.Delivery.finished_at:type_name -> google.protobuf.Timestamp
+	131, // 57: streamgate.Delivery.payload:type_name -> google.protobuf.Struct
+	109, // 58: streamgate.ListDeliveriesResponse.deliveries:type_name -> streamgate.Delivery
+	130, // 59: streamgate.Node.started_at:type_name -> google.protobuf.Timestamp
+	115, // 60: streamgate.Node.parts:type_name -> streamgate.NodePart
+	116, // 61: streamgate.Node.listeners:type_name -> streamgate.NodeListener
+	117, // 62: streamgate.Node.checks:type_name -> streamgate.NodeCheck
+	114, // 63: streamgate.ListNodesResponse.nodes:type_name -> streamgate.Node
+	130, // 64: streamgate.GetMetricsHistoryRequest.from:type_name -> google.protobuf.Timestamp
+	130, // 65: streamgate.GetMetricsHistoryRequest.to:type_name -> google.protobuf.Timestamp
+	130, // 66: streamgate.MetricsHistory.from:type_name -> google.protobuf.Timestamp
+	130, // 67: streamgate.MetricsHistory.to:type_name -> google.protobuf.Timestamp
+	122, // 68: streamgate.MetricsHistory.series:type_name -> streamgate.MetricSeries
+	123, // 69: streamgate.MetricSeries.points:type_name -> streamgate.MetricPoint
+	130, // 70: streamgate.Alert.pending_since:type_name -> google.protobuf.Timestamp
+	130, // 71: streamgate.Alert.fired_at:type_name -> google.protobuf.Timestamp
+	130, // 72: streamgate.Alert.resolved_at:type_name -> google.protobuf.Timestamp
+	125, // 73: streamgate.Alert.silence:type_name -> streamgate.Silence
+	130, // 74: streamgate.Silence.until:type_name -> google.protobuf.Timestamp
+	124, // 75: streamgate.ListAlertsResponse.alerts:type_name -> streamgate.Alert
+	9,   // 76: streamgate.Library.CreateVideo:input_type -> streamgate.CreateVideoRequest
+	10,  // 77: streamgate.Library.GetVideo:input_type -> streamgate.GetVideoRequest
+	5,   // 78: streamgate.Library.GetCells:input_type -> streamgate.GetCellsRequest
+	11,  // 79: streamgate.Library.ListVideos:input_type -> streamgate.ListVideosRequest
+	13,  // 80: streamgate.Library.UpdateVideo:input_type -> streamgate.UpdateVideoRequest
+	14,  // 81: streamgate.Library.DeleteVideo:input_type -> streamgate.DeleteVideoRequest
+	20,  // 82: streamgate.Uploads.CreateUpload:input_type -> streamgate.CreateUploadRequest
+	21,  // 83: streamgate.Uploads.GetUpload:input_type -> streamgate.GetUploadRequest
+	17,  // 84: streamgate.Uploads.FetchUpload:input_type -> streamgate.FetchUploadRequest
+	18,  // 85: streamgate.Uploads.DeleteUpload:input_type -> streamgate.DeleteUploadRequest
+	22,  // 86: streamgate.Uploads.ListUploads:input_type -> streamgate.ListUploadsRequest
+	25,  // 87: streamgate.Transcoder.CreateTask:input_type -> streamgate.CreateTaskRequest
+	26,  // 88: streamgate.Transcoder.GetTask:input_type -> streamgate.GetTaskRequest
+	49,  // 89: streamgate.Transcoder.ListTasks:input_type -> streamgate.ListTasksRequest
+	51,  // 90: streamgate.Transcoder.CancelTask:input_type -> streamgate.CancelTaskRequest
+	27,  // 91: streamgate.Transcoder.PauseTask:input_type -> streamgate.PauseTaskRequest
+	28,  // 92: streamgate.Transcoder.ResumeTask:input_type -> streamgate.ResumeTaskRequest
+	29,  // 93: streamgate.Transcoder.RetryTask:input_type -> streamgate.RetryTaskRequest
+	30,  // 94: streamgate.Transcoder.UpdateTask:input_type -> streamgate.UpdateTaskRequest
+	31,  // 95: streamgate.Transcoder.ListJobs:input_type -> streamgate.ListJobsRequest
+	35,  // 96: streamgate.Transcoder.CancelTasks:input_type -> streamgate.ChangeTasksRequest
+	35,  // 97: streamgate.Transcoder.PauseTasks:input_type -> streamgate.ChangeTasksRequest
+	35,  // 98: streamgate.Transcoder.ResumeTasks:input_type -> streamgate.ChangeTasksRequest
+	35,  // 99: streamgate.Transcoder.RetryTasks:input_type -> streamgate.ChangeTasksRequest
+	35,  // 100: streamgate.Transcoder.PrioritiseTasks:input_type -> streamgate.ChangeTasksRequest
+	38,  // 101: streamgate.Transcoder.GetQueue:input_type -> streamgate.GetQueueRequest
+	39,  // 102: streamgate.Transcoder.PauseQueue:input_type -> streamgate.PauseQueueRequest
+	40,  // 103: streamgate.Transcoder.ResumeQueue:input_type -> streamgate.ResumeQueueRequest
+	42,  // 104: streamgate.Transcoder.ListWorkers:input_type -> streamgate.ListWorkersRequest
+	44,  // 105: streamgate.Transcoder.DrainWorker:input_type -> streamgate.DrainWorkerRequest
+	45,  // 106: streamgate.Transcoder.ResumeWorker:input_type -> streamgate.ResumeWorkerRequest
+	46,  // 107: streamgate.Transcoder.DrainTranscoder:input_type -> streamgate.DrainTranscoderRequest
+	47,  // 108: streamgate.Transcoder.ResumeTranscoder:input_type -> streamgate.ResumeTranscoderRequest
+	52,  // 109: streamgate.Transcoder.GetMetrics:input_type -> streamgate.GetMetricsRequest
+	54,  // 110: streamgate.Transcoder.Demand:input_type -> streamgate.DemandRequest
+	56,  // 111: streamgate.Access.CreateNonce:input_type -> streamgate.CreateNonceRequest
+	59,  // 112: streamgate.Access.SignIn:input_type -> streamgate.SignInRequest
+	61,  // 113: streamgate.Access.SignOut:input_type -> streamgate.SignOutRequest
+	63,  // 114: streamgate.Access.GetLogin:input_type -> streamgate.GetLoginRequest
+	65,  // 115: streamgate.Access.SetVideoRule:input_type -> streamgate.SetVideoRuleRequest
+	66,  // 116: streamgate.Access.GetVideoRule:input_type -> streamgate.GetVideoRuleRequest
+	67,  // 117: streamgate.Access.DeleteVideoRule:input_type -> streamgate.DeleteVideoRuleRequest
+	70,  // 118: streamgate.Access.PutRule:input_type -> streamgate.PutRuleRequest
+	71,  // 119: streamgate.Access.GetRule:input_type -> streamgate.GetRuleRequest
+	72,  // 120: streamgate.Access.ListRules:input_type -> streamgate.ListRulesRequest
+	74,  // 121: streamgate.Access.DeleteRule:input_type -> streamgate.DeleteRuleRequest
+	76,  // 122: streamgate.Access.SimulateRule:input_type -> streamgate.SimulateRuleRequest
+	77,  // 123: streamgate.Access.CheckAccess:input_type -> streamgate.CheckAccessRequest
+	80,  // 124: streamgate.Access.CreateSession:input_type -> streamgate.CreateSessionRequest
+	82,  // 125: streamgate.Access.RenewSession:input_type -> streamgate.RenewSessionRequest
+	83,  // 126: streamgate.Access.LeaveSession:input_type -> streamgate.LeaveSessionRequest
+	85,  // 127: streamgate.Access.ListSessions:input_type -> streamgate.ListSessionsRequest
+	87,  // 128: streamgate.Access.EndSession:input_type -> streamgate.EndSessionRequest
+	89,  // 129: streamgate.Access.CreateCodes:input_type -> streamgate.CreateCodesRequest
+	91,  // 130: streamgate.Access.DeleteCodes:input_type -> streamgate.DeleteCodesRequest
+	94,  // 131: streamgate.Access.CreateKey:input_type -> streamgate.CreateKeyRequest
+	95,  // 132: streamgate.Access.ListKeys:input_type -> streamgate.ListKeysRequest
+	97,  // 133: streamgate.Access.RevokeKey:input_type -> streamgate.RevokeKeyRequest
+	100, // 134: streamgate.Webhooks.CreateWebhook:input_type -> streamgate.CreateWebhookRequest
+	101, // 135: streamgate.Webhooks.GetWebhook:input_type -> streamgate.GetWebhookRequest
+	102, // 136: streamgate.Webhooks.ListWebhooks:input_type -> streamgate.ListWebhooksRequest
+	104, // 137: streamgate.Webhooks.UpdateWebhook:input_type -> streamgate.UpdateWebhookRequest
+	105, // 138: streamgate.Webhooks.DeleteWebhook:input_type -> streamgate.DeleteWebhookRequest
+	107, // 139: streamgate.Webhooks.RotateWebhook:input_type -> streamgate.RotateWebhookRequest
+	108, // 140: streamgate.Webhooks.TestWebhook:input_type -> streamgate.TestWebhookRequest
+	110, // 141: streamgate.Webhooks.ListDeliveries:input_type -> streamgate.ListDeliveriesRequest
+	112, // 142: streamgate.Webhooks.Redeliver:input_type -> streamgate.RedeliverRequest
+	113, // 143: streamgate.Monitor.GetNode:input_type -> streamgate.GetNodeRequest
+	118, // 144: streamgate.Monitor.ListNodes:input_type -> streamgate.ListNodesRequest
+	120, // 145: streamgate.Monitor.GetMetricsHistory:input_type -> streamgate.GetMetricsHistoryRequest
+	126, // 146: streamgate.Alerts.ListAlerts:input_type -> streamgate.ListAlertsRequest
+	128, // 147: streamgate.Alerts.SilenceAlert:input_type -> streamgate.SilenceAlertRequest
+	129, // 148: streamgate.Alerts.UnsilenceAlert:input_type -> streamgate.UnsilenceAlertRequest
+	2,   // 149: streamgate.Library.CreateVideo:output_type -> streamgate.Video
+	2,   // 150: streamgate.Library.GetVideo:output_type -> streamgate.Video
+	6,   // 151: streamgate.Library.GetCells:output_type -> streamgate.Cells
+	12,  // 152: streamgate.Library.ListVideos:output_type -> streamgate.ListVideosResponse
+	2,   // 153: streamgate.Library.UpdateVideo:output_type -> streamgate.Video
+	15,  // 154: streamgate.Library.DeleteVideo:output_type -> streamgate.DeleteVideoResponse
+	16,  // 155: streamgate.Uploads.CreateUpload:output_type -> streamgate.Upload
+	16,  // 156: streamgate.Uploads.GetUpload:output_type -> streamgate.Upload
+	16,  // 157: streamgate.Uploads.FetchUpload:output_type -> streamgate.Upload
+	19,  // 158: streamgate.Uploads.DeleteUpload:output_type -> streamgate.DeleteUploadResponse
+	23,  // 159: streamgate.Uploads.ListUploads:output_type -> streamgate.ListUploadsResponse
+	24,  // 160: streamgate.Transcoder.CreateTask:output_type -> streamgate.Task
+	24,  // 161: streamgate.Transcoder.GetTask:output_type -> streamgate.Task
+	50,  // 162: streamgate.Transcoder.ListTasks:output_type -> streamgate.ListTasksResponse
+	24,  // 163: streamgate.Transcoder.CancelTask:output_type -> streamgate.Task
+	24,  // 164: streamgate.Transcoder.PauseTask:output_type -> streamgate.Task
+	24,  // 165: streamgate.Transcoder.ResumeTask:output_type -> streamgate.Task
+	24,  // 166: streamgate.Transcoder.RetryTask:output_type -> streamgate.Task
+	24,  // 167: streamgate.Transcoder.UpdateTask:output_type -> streamgate.Task
+	32,  // 168: streamgate.Transcoder.ListJobs:output_type -> streamgate.ListJobsResponse
+	36,  // 169: streamgate.Transcoder.CancelTasks:output_type -> streamgate.ChangeTasksResponse
+	36,  // 170: streamgate.Transcoder.PauseTasks:output_type -> streamgate.ChangeTasksResponse
+	36,  // 171: streamgate.Transcoder.ResumeTasks:output_type -> streamgate.ChangeTasksResponse
+	36,  // 172: streamgate.Transcoder.RetryTasks:output_type -> streamgate.ChangeTasksResponse
+	36,  // 173: streamgate.Transcoder.PrioritiseTasks:output_type -> streamgate.ChangeTasksResponse
+	41,  // 174: streamgate.Transcoder.GetQueue:output_type -> streamgate.QueueState
+	41,  // 175: streamgate.Transcoder.PauseQueue:output_type -> streamgate.QueueState
+	41,  // 176: streamgate.Transcoder.ResumeQueue:output_type -> streamgate.QueueState
+	43,  // 177: streamgate.Transcoder.ListWorkers:output_type -> streamgate.ListWorkersResponse
+	48,  // 178: streamgate.Transcoder.DrainWorker:output_type -> streamgate.Worker
+	48,  // 179: streamgate.Transcoder.ResumeWorker:output_type -> streamgate.Worker
+	43,  // 180: streamgate.Transcoder.DrainTranscoder:output_type -> streamgate.ListWorkersResponse
+	43,  // 181: streamgate.Transcoder.ResumeTranscoder:output_type -> streamgate.ListWorkersResponse
+	53,  // 182: streamgate.Transcoder.GetMetrics:output_type -> streamgate.GetMetricsResponse
+	55,  // 183: streamgate.Transcoder.Demand:output_type -> streamgate.DemandResponse
+	57,  // 184: streamgate.Access.CreateNonce:output_type -> streamgate.Nonce
+	60,  // 185: streamgate.Access.SignIn:output_type -> streamgate.Login
+	62,  // 186: streamgate.Access.SignOut:output_type -> streamgate.SignOutResponse
+	60,  // 187: streamgate.Access.GetLogin:output_type -> streamgate.Login
+	64,  // 188: streamgate.Access.SetVideoRule:output_type -> streamgate.VideoRule
+	64,  // 189: streamgate.Access.GetVideoRule:output_type -> streamgate.VideoRule
+	68,  // 190: streamgate.Access.DeleteVideoRule:output_type -> streamgate.DeleteVideoRuleResponse
+	69,  // 191: streamgate.Access.PutRule:output_type -> streamgate.Rule
+	69,  // 192: streamgate.Access.GetRule:output_type -> streamgate.Rule
+	73,  // 193: streamgate.Access.ListRules:output_type -> streamgate.ListRulesResponse
+	75,  // 194: streamgate.Access.DeleteRule:output_type -> streamgate.DeleteRuleResponse
+	78,  // 195: streamgate.Access.SimulateRule:output_type -> streamgate.Decision
+	78,  // 196: streamgate.Access.CheckAccess:output_type -> streamgate.Decision
+	81,  // 197: streamgate.Access.CreateSession:output_type -> streamgate.Session
+	81,  // 198: streamgate.Access.RenewSession:output_type -> streamgate.Session
+	84,  // 199: streamgate.Access.LeaveSession:output_type -> streamgate.LeaveSessionResponse
+	86,  // 200: streamgate.Access.ListSessions:output_type -> streamgate.ListSessionsResponse
+	88,  // 201: streamgate.Access.EndSession:output_type -> streamgate.EndSessionResponse
+	90,  // 202: streamgate.Access.CreateCodes:output_type -> streamgate.Codes
+	92,  // 203: streamgate.Access.DeleteCodes:output_type -> streamgate.DeleteCodesResponse
+	93,  // 204: streamgate.Access.CreateKey:output_type -> streamgate.Key
+	96,  // 205: streamgate.Access.ListKeys:output_type -> streamgate.ListKeysResponse
+	98,  // 206: streamgate.Access.RevokeKey:output_type -> streamgate.RevokeKeyResponse
+	99,  // 207: streamgate.Webhooks.CreateWebhook:output_type -> streamgate.Webhook
+	99,  // 208: streamgate.Webhooks.GetWebhook:output_type -> streamgate.Webhook
+	103, // 209: streamgate.Webhooks.ListWebhooks:output_type -> streamgate.ListWebhooksResponse
+	99,  // 210: streamgate.Webhooks.UpdateWebhook:output_type -> streamgate.Webhook
+	106, // 211: streamgate.Webhooks.DeleteWebhook:output_type -> streamgate.DeleteWebhookResponse
+	99,  // 212: streamgate.Webhooks.RotateWebhook:output_type -> streamgate.Webhook
+	109, // 213: streamgate.Webhooks.TestWebhook:output_type -> streamgate.Delivery
+	111, // 214: streamgate.Webhooks.ListDeliveries:output_type -> streamgate.ListDeliveriesResponse
+	109, // 215: streamgate.Webhooks.Redeliver:output_type -> streamgate.Delivery
+	114, // 216: streamgate.Monitor.GetNode:output_type -> streamgate.Node
+	119, // 217: streamgate.Monitor.ListNodes:output_type -> streamgate.ListNodesResponse
+	121, // 218: streamgate.Monitor.GetMetricsHistory:output_type -> streamgate.MetricsHistory
+	127, // 219: streamgate.Alerts.ListAlerts:output_type -> streamgate.ListAlertsResponse
+	124, // 220: streamgate.Alerts.SilenceAlert:output_type -> streamgate.Alert
+	124, // 221: streamgate.Alerts.UnsilenceAlert:output_type -> streamgate.Alert
+	149, // [149:222] is the sub-list for method output_type
+	76,  // [76:149] is the sub-list for method input_type
+	76,  // [76:76] is the sub-list for extension type_name
+	76,  // [76:76] is the sub-list for extension extendee
+	0,   // [0:76] is the sub-list for field type_name
 }
 
 func init() { file_streamgate_proto_init() }
@@ -9279,27 +9351,27 @@ func file_streamgate_proto_init() {
 	if File_streamgate_proto != nil {
 		return
 	}
-	file_streamgate_proto_msgTypes[8].OneofWrappers = []any{}
-	file_streamgate_proto_msgTypes[12].OneofWrappers = []any{}
-	file_streamgate_proto_msgTypes[16].OneofWrappers = []any{}
-	file_streamgate_proto_msgTypes[23].OneofWrappers = []any{}
+	file_streamgate_proto_msgTypes[9].OneofWrappers = []any{}
+	file_streamgate_proto_msgTypes[13].OneofWrappers = []any{}
+	file_streamgate_proto_msgTypes[17].OneofWrappers = []any{}
 	file_streamgate_proto_msgTypes[24].OneofWrappers = []any{}
-	file_streamgate_proto_msgTypes[29].OneofWrappers = []any{}
-	file_streamgate_proto_msgTypes[34].OneofWrappers = []any{}
-	file_streamgate_proto_msgTypes[40].OneofWrappers = []any{}
-	file_streamgate_proto_msgTypes[47].OneofWrappers = []any{}
-	file_streamgate_proto_msgTypes[52].OneofWrappers = []any{}
-	file_streamgate_proto_msgTypes[99].OneofWrappers = []any{}
-	file_streamgate_proto_msgTypes[103].OneofWrappers = []any{}
-	file_streamgate_proto_msgTypes[113].OneofWrappers = []any{}
-	file_streamgate_proto_msgTypes[123].OneofWrappers = []any{}
+	file_streamgate_proto_msgTypes[25].OneofWrappers = []any{}
+	file_streamgate_proto_msgTypes[30].OneofWrappers = []any{}
+	file_streamgate_proto_msgTypes[35].OneofWrappers = []any{}
+	file_streamgate_proto_msgTypes[41].OneofWrappers = []any{}
+	file_streamgate_proto_msgTypes[48].OneofWrappers = []any{}
+	file_streamgate_proto_msgTypes[53].OneofWrappers = []any{}
+	file_streamgate_proto_msgTypes[100].OneofWrappers = []any{}
+	file_streamgate_proto_msgTypes[104].OneofWrappers = []any{}
+	file_streamgate_proto_msgTypes[114].OneofWrappers = []any{}
+	file_streamgate_proto_msgTypes[124].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_streamgate_proto_rawDesc), len(file_streamgate_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   129,
+			NumMessages:   130,
 			NumExtensions: 0,
 			NumServices:   7,
 		},

@@ -122,7 +122,7 @@ func (s *Service) newPlan(ctx context.Context, task store.Task, tools media.Tool
 func (s *Service) showPlan(ctx context.Context, videoID string, p *store.Plan) error {
 	video, err := s.Catalog.Videos.Update(ctx, videoID, func(v *store.Video) error {
 		v.DurationSeconds = p.Timeline.Seconds(p.Timeline.Ticks())
-		v.Width, v.Height, v.Updated = p.Source.Width, p.Source.Height, time.Now().UTC()
+		v.Width, v.Height, v.Warnings, v.Updated = p.Source.Width, p.Source.Height, p.Source.Warnings, time.Now().UTC()
 		showRevision(v, p)
 		return nil
 	})

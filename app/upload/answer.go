@@ -13,10 +13,10 @@ import (
 // exchange is what travels with one tus request past tusd, which passes on
 // contexts but neither headers nor errors.
 type exchange struct {
-	check   *checksum // of the request's bytes; nil for none
-	expires time.Time // of the upload, if it is unfinished
-	err     error     // why the request was refused, if we did
-	halt    *halt
+	check     *checksum // of the request's bytes; nil for none
+	expires   time.Time // of the upload, if it is unfinished
+	err       error     // why the request was refused, if we did
+	interrupt *interrupt
 }
 
 type exchangeKey struct{}

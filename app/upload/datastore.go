@@ -152,7 +152,7 @@ func (u *tusUpload) write(ctx context.Context, offset int64, src io.Reader) (int
 		ex.expires = rec.Expires
 		return err
 	}
-	err = t.receive(ctx, haltedBody{src: src, halt: ex.halt}) // tusd sets the deadlines
+	err = t.receive(ctx, interruptibleBody{src: src, interrupt: ex.interrupt}) // tusd sets the deadlines
 	if t.check != nil && (err != nil || !t.check.matches()) {
 		t.live.restart(-1)
 		u.s.ledger.wrote(u.rec.ID, offset)

@@ -83,6 +83,9 @@ func (o *origin) serve(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		whole()
+	case "/in-an-hour.mp4":
+		w.Header().Set("Retry-After", "3600")
+		w.WriteHeader(http.StatusServiceUnavailable)
 	case "/404.mp4":
 		http.NotFound(w, r)
 	case "/403.mp4":
@@ -658,6 +661,19 @@ func TestFetchesAtOnce(t *testing.T) {
 	if got := b.over(next.Id); got.State != store.UploadComplete {
 		t.Errorf("%+v %+v", got, got.Fetch)
 	}
+}
+
+// One that its server asks to come back later lets others run meanwhile, and is
+// deleted at once.
+func TestFetchPauses(t *testing.T) {
+	b, o := startFetching(t, func(b *bench) { b.cfg.FetchesAtOnce = 1 })
+	late := b.fetch(&rpc.FetchUploadRequest{SourceUrl: o.URL + "/in-an-hour.mp4"})
+	b.until(late.Id, "it has begun", func(u store.Upload) bool { return !u.Fetch.Begun.IsZero() })
+	next := b.fetch(&rpc.FetchUploadRequest{SourceUrl: o.URL + "/My.Film.mp4"})
+	if got := b.over(next.Id); got.State != store.UploadComplete {
+		t.Errorf("%+v %+v", got, got.Fetch)
+	}
+	want(t, b.do("DELETE", "/api/v1/uploads/"+late.Id, nil), http.StatusNoContent, "")
 }
 
 func ptr[T any](v T) *T { return &v }

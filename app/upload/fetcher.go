@@ -17,14 +17,15 @@ const fetchInterval = 30 * time.Second
 // fetches are the running ones. What is to be fetched is in the catalog, so that
 // a restart goes on with it.
 type fetches struct {
-	told chan struct{} // there may be something to begin
+	told  chan struct{} // there may be something to begin
+	slots chan struct{} // holds one for each that fetches, none for those that pause
 
 	mu      sync.Mutex
-	running map[string]bool // by upload
+	running map[string]bool // by upload: whether it holds a slot
 }
 
-func newFetches() *fetches {
-	return &fetches{told: make(chan struct{}, 1), running: make(map[string]bool)}
+func newFetches(most int) *fetches {
+	return &fetches{told: make(chan struct{}, 1), slots: make(chan struct{}, most), running: make(map[string]bool)}
 }
 
 func (f *fetches) wake() {
@@ -36,21 +37,50 @@ func (f *fetches) wake() {
 
 // begin notes that an upload is being fetched; false if it is, or if as many as
 // may be are.
-func (f *fetches) begin(id string, most int) bool {
+func (f *fetches) begin(id string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.running[id] || len(f.running) >= most {
+	if _, is := f.running[id]; is {
 		return false
 	}
-	f.running[id] = true
-	return true
+	select {
+	case f.slots <- struct{}{}:
+		f.running[id] = true
+		return true
+	default:
+		return false
+	}
 }
 
 func (f *fetches) end(id string) {
+	f.release(id)
 	f.mu.Lock()
 	delete(f.running, id)
 	f.mu.Unlock()
-	f.wake()
+}
+
+// pause waits, or until ctx is done; others may fetch meanwhile.
+func (f *fetches) pause(ctx context.Context, id string, d time.Duration) {
+	f.release(id)
+	rest(ctx, d)
+	select {
+	case f.slots <- struct{}{}:
+		f.mu.Lock()
+		f.running[id] = true
+		f.mu.Unlock()
+	case <-ctx.Done():
+	}
+}
+
+// release gives an upload's slot to the next.
+func (f *fetches) release(id string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.running[id] {
+		f.running[id] = false
+		<-f.slots
+		f.wake()
+	}
 }
 
 // RunFetches fetches what it is asked for, the oldest first and FetchesAtOnce of
@@ -83,14 +113,14 @@ func (s *Service) beginFetches(ctx context.Context, running *sync.WaitGroup) err
 	}
 	slices.SortFunc(open, func(a, b store.Upload) int { return a.Created.Compare(b.Created) })
 	for _, rec := range open {
-		if rec.Fetch == nil || whole(rec) || ctx.Err() != nil || !s.fetches.begin(rec.ID, s.FetchesAtOnce) {
+		if rec.Fetch == nil || whole(rec) || ctx.Err() != nil || !s.fetches.begin(rec.ID) {
 			continue
 		}
 		running.Go(func() {
 			defer s.fetches.end(rec.ID)
 			if err := s.fetchOne(ctx, rec.ID); err != nil { // of ours: nothing is lost, it goes on in a while
 				s.Log.Error("a fetch has stopped and goes on later", "video", rec.VideoID, "err", err)
-				rest(ctx, fetchInterval)
+				s.fetches.pause(ctx, rec.ID, fetchInterval)
 			}
 		})
 	}

@@ -116,7 +116,7 @@ func (s *Service) fetchWhole(ctx context.Context, rec store.Upload) error {
 		if over = fault.Over; idle > s.FetchRetries {
 			return fault
 		}
-		rest(ctx, max(fault.After, min(s.FetchPause<<(idle-1), maxFetchPause)))
+		s.fetches.pause(ctx, rec.ID, max(fault.After, min(s.FetchPause<<(idle-1), maxFetchPause)))
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}

@@ -46,7 +46,7 @@ type uploadLock struct{ inner handler.Lock }
 // can miss one that has just begun.
 func (l uploadLock) Lock(ctx context.Context, _ func()) error {
 	holder := exchangeOf(ctx)
-	err := l.inner.Lock(ctx, func() { holder.halt.now(handler.ErrUploadInterrupted) })
+	err := l.inner.Lock(ctx, func() { holder.interrupt.now(handler.ErrUploadInterrupted) })
 	if errors.Is(err, handler.ErrLockTimeout) {
 		return handler.ErrFileLocked // 423, where tusd would say 500
 	}

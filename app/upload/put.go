@@ -57,10 +57,10 @@ func (s *Service) put(w http.ResponseWriter, r *http.Request) (outcome, error) {
 		return outcome{}, err
 	}
 	defer unlock()
-	h := newHalt(w)
+	h := newInterrupt(w)
 	defer h.end()
 	defer context.AfterFunc(s.stopping, func() { h.now(stopping()) })()
-	body := haltedBody{src: http.MaxBytesReader(w, r.Body, s.MaxSize), halt: h, idle: s.IdleTimeout}
+	body := interruptibleBody{src: http.MaxBytesReader(w, r.Body, s.MaxSize), interrupt: h, idle: s.IdleTimeout}
 	if err := s.store(ctx, &rec, body); err != nil {
 		s.forget(rec.ID)
 		if rerr := s.spool.remove(rec.ID); rerr != nil {

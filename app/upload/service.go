@@ -72,7 +72,8 @@ type Config struct {
 	// FetchPause is how long is waited before the first of them; it doubles.
 	// Default 1 s.
 	FetchPause time.Duration
-	// FetchesAtOnce bounds the running fetches. Default 4.
+	// FetchesAtOnce bounds the fetches that run; one that waits for its server
+	// lets another run. Default 4.
 	FetchesAtOnce int
 	// Version is what the node calls itself to servers that it fetches from.
 	Version string
@@ -160,7 +161,7 @@ func New(cfg Config) (*Service, error) {
 		fetcher: fetch.New(fetch.Config{
 			Policy: cfg.FetchFrom, Resolver: cfg.FetchResolver, Stall: cfg.FetchStall, Agent: "StreamGate/" + cmp.Or(cfg.Version, "0"),
 		}),
-		fetches: newFetches(),
+		fetches: newFetches(cfg.FetchesAtOnce),
 	}
 	s.ledger = ledger{open: make(map[string]claim), max: cfg.MaxOpen, minFree: cfg.MinFree, free: s.free}
 	s.stopping, s.stop = context.WithCancel(context.Background())

@@ -48,9 +48,9 @@ func (s *Service) serveTus(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	ex := &exchange{halt: newHalt(w)}
-	defer ex.halt.end()
-	defer context.AfterFunc(s.stopping, func() { ex.halt.now(handler.ErrServerShutdown) })()
+	ex := &exchange{interrupt: newInterrupt(w)}
+	defer ex.interrupt.end()
+	defer context.AfterFunc(s.stopping, func() { ex.interrupt.now(handler.ErrServerShutdown) })()
 	r = overridden(r.WithContext(context.WithValue(r.Context(), exchangeKey{}, ex)))
 	if err := s.precheck(r, ex); err != nil {
 		refuseRequest(w, r, err)

@@ -26,9 +26,9 @@ const configYAML = `transcoder:
         - {name: 144p, height: 144, crf: 35, max_rate: 150000, buf_size: 300000}
 `
 
-// crowdYAML is for rows whose clients all come from one address: no limit of
+// unlimitedYAML is for rows whose clients all come from one address: no limit of
 // requests that anybody would notice.
-const crowdYAML = `api_gateway:
+const unlimitedYAML = `api_gateway:
   rate_limit: {requests_per_second: 1000000, burst: 1000000}
 `
 

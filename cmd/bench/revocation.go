@@ -45,7 +45,7 @@ func benchRevocation(ctx context.Context, b *bench) ([]result, error) {
 		return nil, err
 	}
 	defer c.stop()
-	n, err := b.startNode(ctx, crowdYAML, c.settings(revocationPoll))
+	n, err := b.startNode(ctx, unlimitedYAML, c.settings(revocationPoll))
 	if err != nil {
 		return nil, err
 	}

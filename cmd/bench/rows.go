@@ -30,7 +30,7 @@ func rows() []row {
 		{"revocation", []string{"ffmpeg"}, benchRevocation},
 		{"ticket", nil, benchTicket},
 		{"decision", nil, benchDecision},
-		{"crowd", []string{"ffmpeg", "wrk"}, benchCrowd},
+		{"many-sessions", []string{"ffmpeg", "wrk"}, benchManySessions},
 		{"sign-in", nil, benchSignIn},
 		{"uploads", nil, benchUploads},
 		{"queue", []string{"initdb", "redis-server"}, benchQueue},

@@ -50,7 +50,7 @@ func (b *bench) uploads(ctx context.Context, files int, size int64) ([]result, e
 		return nil, err
 	}
 	defer os.Remove(file)
-	n, err := b.startNode(ctx, crowdYAML)
+	n, err := b.startNode(ctx, unlimitedYAML)
 	if err != nil {
 		return nil, err
 	}

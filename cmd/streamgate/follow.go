@@ -35,6 +35,9 @@ func (p *pusher) follow(ctx context.Context, id string) (*rpc.Video, error) {
 	for {
 		video, task, err := p.look(ctx, id)
 		if err == nil && out == nil && playable(video) {
+			for _, warning := range video.GetWarnings() {
+				p.show.note("Note: %s", warning.GetMessage())
+			}
 			out, err = p.addresses(ctx, video)
 			if err == nil && p.until == "ready" && video.GetState() != "ready" {
 				p.show.note("Plays already: %s", out.GetWatchUrl())

@@ -54,6 +54,9 @@ func tellVideo(w io.Writer, v *rpc.Video, _ []string) {
 		"size", node.Bytes(v.GetSizeBytes()).Short(), "sha256", v.GetSha256(), "public", yes(v.GetPublic()), "profile", v.GetProfile(),
 		"task", v.GetTaskId(), "created", when(v.GetCreatedAt()), "upload", v.GetUploadUrl(),
 		"watch", v.GetWatchUrl(), "hls", v.GetHlsUrl(), "dash", v.GetDashUrl())
+	for _, warning := range v.GetWarnings() {
+		printFields(w, "warning", warning.GetMessage())
+	}
 	if len(v.GetRenditions()) == 0 {
 		return
 	}

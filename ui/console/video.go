@@ -23,6 +23,7 @@ type videoView struct {
 	Profile    string
 	TaskID     string
 	Failure    string
+	LeftOut    []string // what the source has besides
 	Public     bool
 	Watch      string
 	HLS, DASH  string
@@ -65,6 +66,9 @@ func (v *visit) newVideo(id string) (videoView, error) {
 		Profile: video.Profile, TaskID: video.TaskId, Failure: printable(video.GetError().GetMessage()), Public: video.Public,
 		Watch: video.WatchUrl, HLS: video.HlsUrl, DASH: video.DashUrl, May: v.may(console.Operator),
 		Plays: video.DurationSeconds > 0 && video.State != "failed", Profiles: v.Profiles,
+	}
+	for _, w := range video.Warnings {
+		view.LeftOut = append(view.LeftOut, printable(w.Message))
 	}
 	view.Embed = fmt.Sprintf(`<iframe src="%s/embed/%s" width="640" height="360" allow="fullscreen; picture-in-picture"></iframe>`, v.SiteURL(v.r), video.Id)
 	if video.Width > 0 {

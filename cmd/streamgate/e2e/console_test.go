@@ -320,7 +320,7 @@ func (b *tab) look(name string) {
 						.slice(0, 5).map(e => e.tagName + '.' + e.className).join(', ')`))
 			}
 			b.picture(fmt.Sprintf("%s-%s-%d", name, scheme, width))
-			if width == 360 || width == 1440 && scheme == "dark" {
+			if width == 360 && scheme == "light" || width == 1440 && scheme == "dark" {
 				b.axe(fmt.Sprintf("%s, %s, %d px", name, scheme, width))
 			}
 		}

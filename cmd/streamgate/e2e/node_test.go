@@ -210,6 +210,7 @@ type video struct {
 	Width      int     `json:"width"`
 	Height     int     `json:"height"`
 	Progress   float64 `json:"progress"`
+	Size       float64 `json:"size_bytes"`
 	SHA256     string  `json:"sha256"`
 	TaskID     string  `json:"task_id"`
 	Storyboard bool    `json:"storyboard"`

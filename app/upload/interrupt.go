@@ -11,24 +11,24 @@ import (
 	"time"
 )
 
-// halt ends the reading of one request's body from outside: another request
+// interrupt ends the reading of one request's body from outside: another request
 // takes over the upload, or the node stops.
-type halt struct {
-	ctx    context.Context // done once halted; its cause says why
+type interrupt struct {
+	ctx    context.Context // done once interrupted; its cause says why
 	cancel context.CancelCauseFunc
 
 	mu   sync.Mutex
 	conn *http.ResponseController // nil once the request has ended
 }
 
-func newHalt(w http.ResponseWriter) *halt {
-	h := &halt{conn: http.NewResponseController(w)}
+func newInterrupt(w http.ResponseWriter) *interrupt {
+	h := &interrupt{conn: http.NewResponseController(w)}
 	h.ctx, h.cancel = context.WithCancelCause(context.Background())
 	return h
 }
 
 // now makes the running read and all later ones fail with cause.
-func (h *halt) now(cause error) {
+func (h *interrupt) now(cause error) {
 	h.cancel(cause)
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -39,10 +39,10 @@ func (h *halt) now(cause error) {
 
 // deadline bounds the next read. Where a connection has no deadlines the
 // server's own have to do.
-func (h *halt) deadline(at time.Time) { _ = h.conn.SetReadDeadline(at) }
+func (h *interrupt) deadline(at time.Time) { _ = h.conn.SetReadDeadline(at) }
 
 // end is called when the request has been served.
-func (h *halt) end() {
+func (h *interrupt) end() {
 	h.cancel(nil)
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -53,25 +53,25 @@ func (h *halt) end() {
 // over it is no HTTP.
 var errBody = errors.New("read the request's body")
 
-// haltedBody is a body that a halt can end. If idle is set, each read may take
+// interruptibleBody is a body that an interrupt can end. If idle is set, each read may take
 // that long.
-type haltedBody struct {
-	src  io.Reader
-	halt *halt
-	idle time.Duration
+type interruptibleBody struct {
+	src       io.Reader
+	interrupt *interrupt
+	idle      time.Duration
 }
 
-func (b haltedBody) Read(p []byte) (int, error) {
+func (b interruptibleBody) Read(p []byte) (int, error) {
 	if b.idle > 0 {
-		b.halt.deadline(time.Now().Add(b.idle))
+		b.interrupt.deadline(time.Now().Add(b.idle))
 	}
-	// After the deadline is set, so that a halt in between is seen here.
-	if cause := context.Cause(b.halt.ctx); cause != nil {
+	// After the deadline is set, so that an interrupt in between is seen here.
+	if cause := context.Cause(b.interrupt.ctx); cause != nil {
 		return 0, cause
 	}
 	n, err := b.src.Read(p)
 	if errors.Is(err, io.EOF) || errors.Is(err, os.ErrDeadlineExceeded) {
-		if cause := context.Cause(b.halt.ctx); cause != nil {
+		if cause := context.Cause(b.interrupt.ctx); cause != nil {
 			err = cause
 		}
 	}

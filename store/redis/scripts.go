@@ -1,0 +1,56 @@
+package redis
+
+import "github.com/redis/go-redis/v9"
+
+// Each script has one key, and its first argument is the time, microseconds
+// since 1970; 0 for the server's own. A value is kept with its end before it,
+// and a limit as a hash of its tokens and when they were counted.
+
+const clock = `
+local now = tonumber(ARGV[1])
+if now == 0 then
+  local t = redis.call('TIME')
+  now = t[1] * 1000000 + t[2]
+end
+`
+
+const unlessEnded = `
+if not kept then return false end
+local space = string.find(kept, ' ', 1, true)
+if now >= tonumber(string.sub(kept, 1, space - 1)) then return false end
+return string.sub(kept, space + 1)
+`
+
+// get returns the value; nil for none.
+var get = redis.NewScript(clock + `local kept = redis.call('GET', KEYS[1])` + unlessEnded)
+
+// take returns the value and removes it.
+var take = redis.NewScript(clock + `local kept = redis.call('GETDEL', KEYS[1])` + unlessEnded)
+
+// set keeps ARGV[2] for ARGV[3] microseconds.
+var set = redis.NewScript(clock + `
+local life = tonumber(ARGV[3])
+redis.call('SET', KEYS[1], string.format('%.0f', now + life) .. ' ' .. ARGV[2], 'PX', math.ceil(life / 1000))
+return 1
+`)
+
+// allow spends a token of a bucket that ARGV[2] a second fill up to ARGV[3]. It
+// returns whether there was one, how many whole ones are left, and microseconds
+// until there is one more. A bucket that is full again is forgotten.
+var allow = redis.NewScript(clock + `
+local rate, burst = tonumber(ARGV[2]), tonumber(ARGV[3])
+local almost = 1 - 1e-9 -- but for what adding up fractions may have lost
+local had = redis.call('HMGET', KEYS[1], 'tokens', 'at')
+local tokens, at = tonumber(had[1] or burst), tonumber(had[2] or now)
+tokens = math.min(burst, tokens + math.max(0, now - at) / 1e6 * rate)
+local ok = 0
+if tokens >= almost then
+  ok = 1
+  tokens = math.max(0, tokens - 1)
+end
+local left = math.floor(tokens + 1 - almost)
+local wait = math.min(math.ceil((left + 1 - tokens) / rate * 1e6), 2^52)
+redis.call('HSET', KEYS[1], 'tokens', string.format('%.17g', tokens), 'at', string.format('%.0f', now))
+redis.call('PEXPIRE', KEYS[1], math.min(math.ceil(burst / rate * 1000) + 1000, 2^42))
+return {ok, left, wait}
+`)
