@@ -89,7 +89,7 @@ func (c *consoling) startPages(ctx context.Context, k *Kernel, set *assets.Set) 
 	log := k.Log.With("service", "console")
 	people := console.New(console.Config{
 		Catalog: k.Stores.Catalog, Cache: k.Stores.Cache, Audit: k.audit, Log: log, SessionTTL: k.Config.Console.SessionTTL,
-		Site: k.consoleURL,
+		Site: k.consoleURL, Wallets: k.wallets,
 	})
 	trusted, err := k.Config.APIGateway.trustedProxies()
 	if err != nil {

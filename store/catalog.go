@@ -25,6 +25,7 @@ type Catalog struct {
 	SetupLinks      Table[SetupLink]
 	ConsoleSessions Table[ConsoleSession]
 	Passkeys        Table[Passkey]
+	Wallets         Table[Wallet]
 	Audit           Table[AuditEntry]
 	AuditHeads      Table[AuditHead]
 	Alerts          Table[Alert]

@@ -13,6 +13,8 @@ import (
 
 	"google.golang.org/protobuf/types/known/structpb"
 
+	"streamgate/app/access/eth/ethtest"
+	"streamgate/app/access/identities"
 	"streamgate/app/apptest"
 	"streamgate/app/console"
 	"streamgate/app/rpc"
@@ -230,6 +232,7 @@ type site struct {
 	*Console
 	mux     *http.ServeMux
 	people  *console.Service
+	cache   store.Cache
 	cookies map[console.Role]*http.Cookie
 }
 
@@ -252,7 +255,11 @@ func newSite(t *testing.T) *site {
 	}
 	log := slog.New(slog.DiscardHandler)
 	audit := console.NewLog(db.Catalog())
-	people := console.New(console.Config{Catalog: db.Catalog(), Cache: memory.NewCache(memory.Options{}), Audit: audit, Log: log, Site: func() string { return "https://site.example" }})
+	cache := memory.NewCache(memory.Options{})
+	people := console.New(console.Config{
+		Catalog: db.Catalog(), Cache: cache, Audit: audit, Log: log, Site: func() string { return "https://site.example" },
+		Wallets: identities.NewSignIn(identities.SignInConfig{Cache: cache, Chains: ethtest.NewChains(), Use: "console/"}),
+	})
 	none := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if rpc.Require(r.Context(), rpc.ScopeUploader) != nil {
 			w.WriteHeader(http.StatusForbidden)
@@ -270,7 +277,7 @@ func newSite(t *testing.T) *site {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	out := &site{Console: c, mux: http.NewServeMux(), people: people, cookies: map[console.Role]*http.Cookie{}}
+	out := &site{Console: c, mux: http.NewServeMux(), people: people, cache: cache, cookies: map[console.Role]*http.Cookie{}}
 	c.Routes(out.mux)
 	for _, role := range console.Roles() {
 		out.cookies[role] = out.signedIn(t, role)

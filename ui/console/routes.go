@@ -26,6 +26,8 @@ func (c *Console) routes() []route {
 		{pattern: "POST /console/sign-in", serve: (*visit).doSignIn},
 		{pattern: "POST /console/sign-in/passkey/ask", serve: (*visit).askSignIn},
 		{pattern: "POST /console/sign-in/passkey", serve: (*visit).passkeySignIn},
+		{pattern: "POST /console/sign-in/wallet/ask", serve: (*visit).askSignInWallet},
+		{pattern: "POST /console/sign-in/wallet", serve: (*visit).walletSignIn},
 		{pattern: "POST /console/sign-out", need: look, serve: (*visit).signOut},
 		{pattern: "GET " + eventsPath, need: look, serve: (*visit).events, stream: true},
 
@@ -36,6 +38,9 @@ func (c *Console) routes() []route {
 		{pattern: "POST /console/you/passkeys/ask", need: look, serve: (*visit).askPasskey},
 		{pattern: "POST /console/you/passkeys", need: look, serve: (*visit).addPasskey},
 		{pattern: "POST /console/you/passkeys/{id}/remove", need: look, serve: (*visit).removePasskey},
+		{pattern: "POST /console/you/wallets/ask", need: look, serve: (*visit).askWallet},
+		{pattern: "POST /console/you/wallets", need: look, serve: (*visit).joinWallet},
+		{pattern: "POST /console/you/wallets/{address}/remove", need: look, serve: (*visit).removeWallet},
 		{pattern: "POST /console/you/sessions/{id}/end", need: look, serve: (*visit).endOwn},
 
 		{pattern: "GET /console/queue", need: look, serve: (*visit).queue},
@@ -80,6 +85,7 @@ func (c *Console) routes() []route {
 		{pattern: "GET /console/people", need: admin, serve: (*visit).people},
 		{pattern: "POST /console/people", need: admin, serve: (*visit).addPerson},
 		{pattern: "POST /console/people/{name}", need: admin, serve: (*visit).changePerson},
+		{pattern: "POST /console/wallets", need: admin, serve: (*visit).addWallet},
 		{pattern: "GET /console/settings", need: operate, serve: (*visit).settings},
 		{pattern: "GET /console/audit", need: operate, serve: (*visit).audit},
 		{pattern: "POST /console/audit/verify", need: operate, serve: (*visit).verifyAudit},
