@@ -28,12 +28,14 @@ func (metadata) Start(ctx context.Context, k *Kernel) error {
 	}
 	k.Auth = gate
 	k.wallets = identities.NewSignIn(identities.SignInConfig{Cache: k.Stores.Cache, Chains: gate.Chains, Use: "console/"})
-	k.Peers.Library = library.New(library.Config{
+	videos := library.New(library.Config{
 		Catalog: k.Stores.Catalog, Objects: k.Stores.Objects, Bus: k.Bus,
 		Uploads: k.Peers.Uploads, Transcoder: k.Peers.Transcoder,
 		Profiles: k.Config.Transcoder.profileNames(),
 		Log:      k.Log.With("service", "library"),
 	})
+	k.Peers.Library = videos
+	k.Go("deletions", videos.RunDeletions)
 	return nil
 }
 

@@ -24,6 +24,10 @@ type Config struct {
 	Webhooks   rpc.WebhooksClient
 	Alerts     rpc.AlertsClient
 
+	// Deletions of videos can be undone for UndoFor.
+	Deletions console.Deletions
+	UndoFor   time.Duration
+
 	People *console.Service
 	Audit  *console.Log
 	Bus    *nats.Conn

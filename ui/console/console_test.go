@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/types/known/structpb"
 
@@ -58,6 +59,27 @@ func (services) UpdateVideo(ctx context.Context, _ *rpc.UpdateVideoRequest) (*rp
 
 func (services) DeleteVideo(ctx context.Context, _ *rpc.DeleteVideoRequest) (*rpc.DeleteVideoResponse, error) {
 	return &rpc.DeleteVideoResponse{}, rpc.Require(ctx, rpc.ScopeOperator)
+}
+
+// bin has one deleted video.
+type bin struct{}
+
+func (bin) Delete(ctx context.Context, id string) (store.Video, error) {
+	return store.Video{ID: id, Title: hostile}, rpc.Require(ctx, rpc.ScopeOperator)
+}
+
+func (bin) Undo(ctx context.Context, id string) (store.Video, error) {
+	if id != "film" && id != "deleted" {
+		return store.Video{}, rpc.Invalid("deletion_over", "The video is gone for good.")
+	}
+	return store.Video{ID: id, Title: hostile}, rpc.Require(ctx, rpc.ScopeOperator)
+}
+
+func (bin) List(ctx context.Context) ([]store.Video, error) {
+	return []store.Video{
+		{ID: "deleted", Title: hostile, DeleteAt: time.Now().Add(29 * time.Second)},
+		{ID: "removing", Title: hostile, DeleteAt: time.Now(), Removing: true},
+	}, rpc.Require(ctx, rpc.ScopeRead)
 }
 
 func (services) GetTask(ctx context.Context, req *rpc.GetTaskRequest) (*rpc.Task, error) {
@@ -267,7 +289,7 @@ func newSite(t *testing.T) *site {
 	})
 	s := services{}
 	c, err := New(Config{
-		Library: s, Transcoder: s, Access: s, Monitor: s, Webhooks: s, Alerts: s, People: people, Audit: audit, Bus: apptest.NewBus(t), Assets: set,
+		Library: s, Transcoder: s, Access: s, Monitor: s, Webhooks: s, Alerts: s, Deletions: bin{}, UndoFor: 30 * time.Second, People: people, Audit: audit, Bus: apptest.NewBus(t), Assets: set,
 		Uploads: none, PutSource: none, Still: func(http.ResponseWriter, *http.Request, string, string) {},
 		Decisions: func() []console.Decision { return []console.Decision{{VideoID: "film", Why: hostile}} },
 		Settings:  func() []Setting { return []Setting{{Key: "a", Value: "b"}} }, Chains: func() []ChainState { return nil }, Log: log,

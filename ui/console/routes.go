@@ -61,6 +61,7 @@ func (c *Console) routes() []route {
 		{pattern: "POST /console/videos/{id}/rule", need: operate, serve: (*visit).changeRule},
 		{pattern: "GET /console/videos/{id}/delete", need: operate, serve: (*visit).askDelete},
 		{pattern: "POST /console/videos/{id}/delete", need: operate, serve: (*visit).deleteVideo},
+		{pattern: "POST /console/videos/{id}/undo", need: operate, serve: (*visit).undoDelete},
 		{pattern: "POST /console/videos/{id}/transcode", need: operate, serve: (*visit).transcode},
 		{pattern: "GET /console/videos/{id}/player", need: look, serve: (*visit).player},
 		{pattern: "GET /console/videos/{id}/poster.jpg", need: look, serve: (*visit).poster},

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"strings"
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/types/known/structpb"
@@ -48,6 +47,9 @@ type renditionRow struct {
 
 func (v *visit) video() {
 	view, err := v.newVideo(v.r.PathValue("id"))
+	if connect.CodeOf(err) == connect.CodeNotFound && v.showDeleted(v.r.PathValue("id")) {
+		return
+	}
 	if err != nil {
 		v.fail(err)
 		return
@@ -218,47 +220,6 @@ func parseRule(written string) (*structpb.Struct, error) {
 		return nil, rpc.Invalid("invalid_rule", "The rule cannot be read: %s.", err)
 	}
 	return rule, nil
-}
-
-// deleteView asks once more, in numbers.
-type deleteView struct {
-	ID, Title, Bytes, Error, Typed string
-	Cells, Watching                string
-}
-
-func (v *visit) askDelete() { v.showDelete(http.StatusOK, "", "") }
-
-func (v *visit) showDelete(status int, typed, problem string) {
-	id := v.r.PathValue("id")
-	video, err := v.Library.GetVideo(v.ctx, &rpc.GetVideoRequest{Id: id})
-	if err != nil {
-		v.fail(err)
-		return
-	}
-	view := deleteView{ID: id, Title: strings.TrimSpace(printable(video.Title)), Bytes: size(video.SizeBytes).Short, Typed: printable(typed), Error: problem}
-	sessions, err := v.Access.ListSessions(v.ctx, &rpc.ListSessionsRequest{VideoId: id, State: "live", Limit: 200})
-	if err != nil {
-		v.fail(err)
-		return
-	}
-	view.Watching = many(len(sessions.Sessions), "session", "sessions")
-	view.Cells = many(len(video.Renditions), "rendition", "renditions")
-	v.page(status, "Delete "+printable(video.Title), "/console/videos", deletePage(view))
-}
-
-func (v *visit) deleteVideo() {
-	id := v.r.PathValue("id")
-	video, err := v.Library.GetVideo(v.ctx, &rpc.GetVideoRequest{Id: id})
-	if err != nil {
-		v.fail(err)
-		return
-	}
-	if typed := v.r.PostFormValue("title"); strings.TrimSpace(printable(typed)) != strings.TrimSpace(printable(video.Title)) {
-		v.showDelete(http.StatusUnprocessableEntity, typed, "That is not the title: nothing was deleted.")
-		return
-	}
-	_, err = v.Library.DeleteVideo(v.ctx, &rpc.DeleteVideoRequest{Id: id})
-	v.back("/console/videos", "“"+printable(video.Title)+"” is deleted, with its media.", err)
 }
 
 func (v *visit) transcode() {

@@ -146,16 +146,19 @@ func TestConsoleStory(t *testing.T) {
 	}
 	b.open(n.url + video + "/delete")
 	b.look("delete")
-	b.fill("#title", "something else")
 	b.follow("button.danger")
-	b.arrive("a wrong title is refused", `document.querySelector('.said.bad')`)
-	b.fill("#title", `Harbour <b>at</b> night`)
-	b.follow("form.stack button.danger")
-	b.arrive("it is gone", `location.pathname === '/console/videos' && document.querySelector('.said')`)
+	b.arrive("it is gone from the list", `location.pathname === '/console/videos' && !document.querySelector('.shelf a')`)
+	b.look("videos-deleted")
+	b.open(n.url + video)
+	b.look("video-deleted")
+	b.follow("form[action$='/undo'] button")
+	b.arrive("it is back", `location.pathname === '`+video+`' && document.querySelector('#rename')`)
+	b.open(n.url + video + "/delete")
+	b.follow("button.danger")
 
 	b.open(n.url + "/console/audit")
 	said := eval[string](b, `return document.querySelector('table').textContent`)
-	for _, want := range []string{"person ada", "video.update", "Harbour", "video.delete", "person.create", "upload.create"} {
+	for _, want := range []string{"person ada", "video.update", "Harbour", "video.delete", "video.undelete", "person.create", "upload.create"} {
 		if !strings.Contains(said, want) {
 			t.Errorf("the audit log does not tell of %s:\n%s", want, said)
 		}
@@ -167,7 +170,7 @@ func TestConsoleStory(t *testing.T) {
 		b.open(n.url + "/console/" + p)
 		b.look(strings.Split(p, "?")[0])
 	}
-	b.forgive("status of 422") // the title that was wrong
+	b.forgive("status of 404") // the page of what is deleted
 	b.expectQuiet()
 }
 
@@ -283,12 +286,17 @@ func TestConsoleWithoutScripts(t *testing.T) {
 	b.send("/console/tasks/"+task[1], url.Values{"do": {"retry"}})
 	b.send("/console/queue/resume", nil)
 	b.until("/console/tasks/"+task[1], "everything is made")
-	said = b.send("/console/videos/"+video[1]+"/delete", url.Values{"title": {"short"}})
+	said = b.send("/console/videos/"+video[1]+"/delete", nil)
 	if !strings.Contains(said, "is deleted") {
 		t.Errorf("after the deletion: %s", said)
 	}
+	said = b.send("/console/videos/"+video[1]+"/undo", nil)
+	if !strings.Contains(said, "is back") || !strings.Contains(said, `value="short"`) {
+		t.Errorf("after the undo: %s", said)
+	}
+	b.send("/console/videos/"+video[1]+"/delete", nil)
 	log := b.read("/console/audit")
-	for _, want := range []string{"queue.pause", "video.create", "upload.create", "tasks.prioritise", "task.cancel", "task.retry", "video.delete"} {
+	for _, want := range []string{"queue.pause", "video.create", "upload.create", "tasks.prioritise", "task.cancel", "task.retry", "video.delete", "video.undelete"} {
 		if !strings.Contains(log, want) {
 			t.Errorf("the audit log lacks %s", want)
 		}
