@@ -74,6 +74,7 @@ type Console struct {
 	hints  *hints
 	shelf  memo[[]*rpc.Video]
 	counts memo[map[string]count]
+	saving sync.Mutex // of a form that replaces what it was filled with
 }
 
 // New returns the console. Close ends its event streams.
