@@ -40,6 +40,9 @@ var types = map[string]string{
 	"passkeys.js":   "text/javascript; charset=utf-8",
 
 	"consolewallet.js": "text/javascript; charset=utf-8",
+	"dashplayer.js":    "text/javascript; charset=utf-8",
+
+	"dash.mediaplayer.min.js": "text/javascript; charset=utf-8",
 
 	"charts.js": "text/javascript; charset=utf-8",
 

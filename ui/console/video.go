@@ -27,6 +27,8 @@ type videoView struct {
 	HLS, DASH  string
 	Embed      string // HTML for other sites
 	Plays      bool
+	Player     playerView
+	Seen       seenView
 	Renditions []renditionRow
 	Rule       string // JSON
 	Sentence   []string
@@ -54,7 +56,11 @@ func (v *visit) video() {
 		v.fail(err)
 		return
 	}
-	v.page(http.StatusOK, view.Card.Title, "/console/videos", videoPage(view))
+	status := http.StatusOK
+	if view.Seen.Error != "" {
+		status = http.StatusUnprocessableEntity
+	}
+	v.page(status, view.Card.Title, "/console/videos", videoPage(view))
 }
 
 func (v *visit) newVideo(id string) (videoView, error) {
@@ -72,6 +78,10 @@ func (v *visit) newVideo(id string) (videoView, error) {
 	if video.Width > 0 {
 		view.Width = fmt.Sprintf("%d×%d", video.Width, video.Height)
 	}
+	if view.Seen, err = v.seenBy(video); err != nil {
+		return view, err
+	}
+	view.Player = v.newPlayer(view.Path, view.Seen)
 	if view.Renditions, err = v.renditions(video); err != nil {
 		return view, err
 	}
@@ -230,16 +240,6 @@ func (v *visit) transcode() {
 		return
 	}
 	v.back("/console/tasks/"+t.Id, "The task is queued: it makes what is missing.", nil)
-}
-
-// player opens the watch page with a session of the person's own.
-func (v *visit) player() {
-	session, err := v.Access.CreateSession(v.ctx, &rpc.CreateSessionRequest{VideoId: v.r.PathValue("id")})
-	if err != nil {
-		v.fail(err)
-		return
-	}
-	v.redirect("/s/" + session.Token + "/")
 }
 
 func (v *visit) poster() {

@@ -103,7 +103,7 @@ func (b *tab) setUp() {
 // it, delete it, and find all of it in the audit log.
 func TestConsoleStory(t *testing.T) {
 	n := startNode(t)
-	b := openTabFor(t, n.setupLink(), 9*time.Minute)
+	b := openTabFor(t, n.setupLink(), 12*time.Minute)
 	b.look("setup")
 	b.setUp()
 	b.look("overview-empty")
@@ -139,6 +139,30 @@ func TestConsoleStory(t *testing.T) {
 	b.open(n.url + video)
 	b.until("the player", `document.querySelector('iframe')?.contentDocument?.querySelector('video')`, 30*time.Second)
 	b.look("video")
+	b.follow(".tabs a[href*='dash']")
+	const dash = `document.querySelector('iframe')?.contentDocument?.querySelector('video[data-url]')`
+	b.until("the player of DASH has the video", dash+`?.readyState >= 2`, 60*time.Second)
+	eval[any](b, `const v = `+dash+`; v.muted = true; v.play(); return null`)
+	b.until("DASH plays", dash+`.currentTime > 0.5`, 30*time.Second)
+	if said := eval[string](b, `return `+dash+`.parentElement.querySelector('.rendition').textContent`); !strings.Contains(said, "360p") {
+		t.Errorf("it says that it plays %q", said)
+	}
+	b.look("video-dash")
+
+	const listed, other = "0x52908400098527886E0F7030069857D2E4169EE7", "0x8617E340B3D01FA5F11F306F4090FD50E238070D"
+	b.open(n.url + video + "?as=" + other)
+	b.arrive("a private video is private", `document.querySelector('.seen h2')?.textContent === 'This video is private'`)
+	b.fill("#rule", `{"wallets": ["`+listed+`"]}`)
+	b.follow("form[action$='/rule'] button.primary")
+	b.fill("#seen-as", other)
+	b.follow("form.filters button")
+	b.arrive("a stranger's wallet is refused", `document.querySelector('.seen ul') && !document.querySelector('iframe')`)
+	b.look("video-refused")
+	b.fill("#seen-as", listed)
+	b.follow("form.filters button")
+	b.until("it plays to the wallet on the list", `document.querySelector('.seen') && document.querySelector('iframe')?.contentDocument?.querySelector('video')`, 30*time.Second)
+	b.look("video-as")
+	b.open(n.url + video)
 	b.fill("#new-title", `Harbour <b>at</b> night`)
 	b.follow("#rename button")
 	if got := eval[string](b, `return document.querySelector('h1').textContent`); got != `Harbour <b>at</b> night` {
