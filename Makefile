@@ -55,7 +55,7 @@ assets/node_modules/.package-lock.json: assets/package-lock.json assets/package.
 
 SCRIPTS := hls.js/dist/hls.min.js htmx.org/dist/htmx.min.js htmx.org/dist/ext/hx-sse.min.js tus-js-client/dist/tus.min.js \
 	swagger-ui-dist/swagger-ui-bundle.js swagger-ui-dist/swagger-ui.css \
-	uplot/dist/uPlot.iife.min.js uplot/dist/uPlot.min.css
+	uplot/dist/uPlot.iife.min.js uplot/dist/uPlot.min.css dashjs/dist/modern/umd/dash.mediaplayer.min.js
 
 assets/dist/.copied: assets/node_modules/.package-lock.json
 	@rm -rf assets/dist && mkdir -p assets/dist

@@ -38,7 +38,13 @@ var types = map[string]string{
 	"tus.min.js":    "text/javascript; charset=utf-8",
 	"console.js":    "text/javascript; charset=utf-8",
 	"passkeys.js":   "text/javascript; charset=utf-8",
-	"charts.js":     "text/javascript; charset=utf-8",
+
+	"consolewallet.js": "text/javascript; charset=utf-8",
+	"dashplayer.js":    "text/javascript; charset=utf-8",
+
+	"dash.mediaplayer.min.js": "text/javascript; charset=utf-8",
+
+	"charts.js": "text/javascript; charset=utf-8",
 
 	"uPlot.iife.min.js": "text/javascript; charset=utf-8",
 	"uPlot.min.css":     "text/css; charset=utf-8",

@@ -12,6 +12,7 @@ import (
 
 	"streamgate/app/access/sessions"
 	"streamgate/app/console"
+	"streamgate/app/library"
 	"streamgate/app/rpc"
 	"streamgate/assets"
 	"streamgate/ui"
@@ -89,7 +90,7 @@ func (c *consoling) startPages(ctx context.Context, k *Kernel, set *assets.Set) 
 	log := k.Log.With("service", "console")
 	people := console.New(console.Config{
 		Catalog: k.Stores.Catalog, Cache: k.Stores.Cache, Audit: k.audit, Log: log, SessionTTL: k.Config.Console.SessionTTL,
-		Site: k.consoleURL,
+		Site: k.consoleURL, Wallets: k.wallets,
 	})
 	trusted, err := k.Config.APIGateway.trustedProxies()
 	if err != nil {
@@ -100,9 +101,11 @@ func (c *consoling) startPages(ctx context.Context, k *Kernel, set *assets.Set) 
 		return err
 	}
 	peers := k.recorded()
+	deletions := &library.Deletions{Videos: k.Stores.Catalog.Videos, Bus: k.Bus, Log: log}
 	c.pages, err = pages.New(pages.Config{
 		Library: peers.Library, Transcoder: peers.Transcoder, Access: peers.Access, Monitor: peers.Monitor,
 		Webhooks: peers.Webhooks, Alerts: peers.Alerts,
+		Deletions: k.audit.Deletions(deletions), UndoFor: library.UndoFor,
 		People: people, Audit: k.audit, Bus: k.Bus, Assets: set,
 		Uploads: k.Mounts["/api/v1/uploads/"], PutSource: k.Mounts["PUT /api/v1/videos/{id}/source"].ServeHTTP, Still: still,
 		Decisions: k.decisions.Last, Profiles: k.Config.Transcoder.profileNames(), Settings: k.Config.settings, Chains: k.chainStates,

@@ -14,6 +14,7 @@ import (
 	"streamgate/app/access/rules"
 	"streamgate/app/access/sessions"
 	"streamgate/app/stream"
+	"streamgate/store"
 )
 
 // newGate makes access, and the chains it asks.
@@ -45,8 +46,10 @@ func newGate(ctx context.Context, k *Kernel) (*access.Service, error) {
 	if perWallet == 0 {
 		perWallet = -1 // no limit
 	}
+	shown := k.Stores.Catalog
+	shown.Videos = store.Shown(shown.Videos)
 	return access.New(access.Config{
-		Catalog: k.Stores.Catalog, Cache: k.Stores.Cache, Bus: k.Bus, Tickets: tickets, Logins: logins,
+		Catalog: shown, Cache: k.Stores.Cache, Bus: k.Bus, Tickets: tickets, Logins: logins,
 		Chains: chains, Log: log, Metrics: k.Metrics, Sites: k.sites,
 		Policy: policy(k.Config.Chains), PollInterval: pollIntervals(k.Config.Chains),
 		SessionTTL: k.Config.Streaming.SessionTTL, TicketTTL: cfg.TicketTTL, LoginTTL: cfg.LoginTTL,

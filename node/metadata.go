@@ -5,6 +5,7 @@ import (
 
 	"connectrpc.com/connect"
 
+	"streamgate/app/access/identities"
 	"streamgate/app/library"
 	"streamgate/app/monitor"
 	"streamgate/app/rpc"
@@ -26,12 +27,15 @@ func (metadata) Start(ctx context.Context, k *Kernel) error {
 		return err
 	}
 	k.Auth = gate
-	k.Peers.Library = library.New(library.Config{
+	k.wallets = identities.NewSignIn(identities.SignInConfig{Cache: k.Stores.Cache, Chains: gate.Chains, Use: "console/"})
+	videos := library.New(library.Config{
 		Catalog: k.Stores.Catalog, Objects: k.Stores.Objects, Bus: k.Bus,
 		Uploads: k.Peers.Uploads, Transcoder: k.Peers.Transcoder,
 		Profiles: k.Config.Transcoder.profileNames(),
 		Log:      k.Log.With("service", "library"),
 	})
+	k.Peers.Library = videos
+	k.Go("deletions", videos.RunDeletions)
 	return nil
 }
 

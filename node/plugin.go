@@ -62,6 +62,7 @@ type Kernel struct {
 
 	audit      *console.Log                       // from part audit on
 	decisions  *console.Decisions                 // likewise
+	wallets    console.Wallets                    // that sign in to the console, from part metadata on
 	people     *console.Service                   // from part console on; nil without a console
 	ownConsole *http.ServeMux                     // of console.listen, from part console on; nil without
 	media      http.Handler                       // /s/ and /v/, from part streaming on

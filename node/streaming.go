@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"streamgate/app/stream"
+	"streamgate/store"
 )
 
 // streaming serves playlists and cells to players.
@@ -14,7 +15,7 @@ func (s *streaming) Name() string { return "streaming" }
 
 func (s *streaming) Start(_ context.Context, k *Kernel) error {
 	service, err := stream.New(stream.Config{
-		Plans: k.Stores.Catalog.Plans, Videos: k.Stores.Catalog.Videos, Objects: k.Stores.Objects,
+		Plans: k.Stores.Catalog.Plans, Videos: store.Shown(k.Stores.Catalog.Videos), Objects: k.Stores.Objects,
 		Bus: k.Bus, Transcoder: k.Peers.Transcoder, Tickets: k.tickets,
 		Hold: k.Config.Streaming.Hold, Metrics: k.Metrics, Log: k.Log.With("service", "stream"),
 	})

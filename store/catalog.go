@@ -25,6 +25,7 @@ type Catalog struct {
 	SetupLinks      Table[SetupLink]
 	ConsoleSessions Table[ConsoleSession]
 	Passkeys        Table[Passkey]
+	Wallets         Table[Wallet]
 	Audit           Table[AuditEntry]
 	AuditHeads      Table[AuditHead]
 	Alerts          Table[Alert]
@@ -93,6 +94,9 @@ const (
 	VideoPlayable   VideoState = "playable"   // the first cells exist
 	VideoReady      VideoState = "ready"      // every cell exists
 	VideoFailed     VideoState = "failed"     // refused; see Failure
+	// VideoDeleted is under which the table lists a video that is deleted, whose
+	// record keeps the state that it had.
+	VideoDeleted VideoState = "deleted"
 )
 
 // Video is one video and its source.
@@ -129,10 +133,24 @@ type Video struct {
 	Created    time.Time `json:"created"`
 	Updated    time.Time `json:"updated"`
 	Ready      time.Time `json:"ready,omitzero"` // when the last of its cells was there
+
+	// DeleteAt is when a deleted video goes for good, and zero of any other: until
+	// its removal has begun, the deletion can be undone.
+	DeleteAt time.Time `json:"delete_at,omitzero"`
+	// Removing: what belongs to it is being removed, and nothing brings it back.
+	Removing bool `json:"removing,omitempty"`
 }
 
+// Deleted tells whether the video is deleted, be it only until that is undone.
+func (v Video) Deleted() bool { return !v.DeleteAt.IsZero() }
+
 // Row implements Record.
-func (v Video) Row() Row { return Row{ID: v.ID, State: string(v.State)} }
+func (v Video) Row() Row {
+	if v.Deleted() {
+		return Row{ID: v.ID, State: string(VideoDeleted)}
+	}
+	return Row{ID: v.ID, State: string(v.State)}
+}
 
 // UploadState is where an upload stands.
 type UploadState string

@@ -55,6 +55,19 @@ type Passkey struct {
 // Row implements Record.
 func (p Passkey) Row() Row { return Row{ID: p.ID, Parent: p.Person} }
 
+// Wallet signs a person in to the console.
+type Wallet struct {
+	Address string `json:"address"` // EIP-55: one wallet is one person's
+	Person  string `json:"person"`
+	// Proved: the wallet has signed that it is theirs. Else an admin typed it.
+	Proved  bool      `json:"proved,omitempty"`
+	Created time.Time `json:"created"`
+	Used    time.Time `json:"used,omitzero"`
+}
+
+// Row implements Record.
+func (w Wallet) Row() Row { return Row{ID: w.Address, Parent: w.Person} }
+
 // AuditEntry is one change that somebody made. Entries form a chain: Hash covers
 // the entry and the Hash of the one before it.
 type AuditEntry struct {

@@ -49,8 +49,28 @@ func (u *UI) watchVideo(w http.ResponseWriter, r *http.Request) {
 	case video.Gated:
 		u.gate(w, r, video)
 	default:
-		u.refuse(w, r, http.StatusUnauthorized, "This video is private", "Ask its owner for a link that lets you watch it.")
+		u.refuse(w, r, http.StatusUnauthorized, PrivateTitle, PrivateDetail)
 	}
+}
+
+// What the watch page says of a video that is neither public nor has a rule.
+const (
+	PrivateTitle  = "This video is private"
+	PrivateDetail = "Ask its owner for a link that lets you watch it."
+)
+
+// Unplayable is what the watch page says of a video that has nothing to play,
+// also to who may watch it; "" if it has.
+func Unplayable(v *rpc.Video) (title, detail string) {
+	switch {
+	case v.State == "failed":
+		return "This video cannot be played", v.GetError().GetMessage()
+	case v.State == "uploading":
+		return "This video is not here yet", "Its file has not been uploaded completely. Come back in a while."
+	case v.DurationSeconds == 0:
+		return "Getting ready", "The video has just arrived. This page shows it in a moment."
+	}
+	return "", ""
 }
 
 // watchSession shows the video of a session's ticket.
@@ -84,14 +104,15 @@ func (u *UI) video(w http.ResponseWriter, r *http.Request, id string) (*rpc.Vide
 }
 
 func (u *UI) watch(w http.ResponseWriter, r *http.Request, v *rpc.Video, base string) {
+	title, detail := Unplayable(v)
 	switch {
 	case v.State == "failed":
-		u.refuse(w, r, http.StatusGone, "This video cannot be played", v.GetError().GetMessage())
+		u.refuse(w, r, http.StatusGone, title, detail)
 	case v.State == "uploading":
-		u.refuse(w, r, http.StatusNotFound, "This video is not here yet", "Its file has not been uploaded completely. Come back in a while.")
-	case v.DurationSeconds == 0:
+		u.refuse(w, r, http.StatusNotFound, title, detail)
+	case title != "":
 		w.Header().Set("Refresh", "1") // planned within a second or two
-		u.refuse(w, r, http.StatusOK, "Getting ready", "The video has just arrived. This page shows it in a moment.")
+		u.refuse(w, r, http.StatusOK, title, detail)
 	default:
 		view := newWatchView(v, base)
 		view.Link = r.URL.Path // of a private video: this link is what its owner made

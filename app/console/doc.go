@@ -2,7 +2,8 @@
 //
 // # What
 //
-// People sign in with a name and a password and have a role. The first admin is
+// People sign in with a name and a password, a passkey or a wallet, and have a
+// role. The first admin is
 // made through a one-time set-up link. Whoever has signed in is a session, which
 // is a record: any node may serve it, and it can be ended. Log is the audit log.
 //
@@ -18,7 +19,8 @@
 // # Guarantees
 //
 // Tokens and passwords are kept as hashes only (passwords: argon2id). Attempts
-// to sign in are limited by client and by name. There is always an admin. An
+// to sign in are limited by client and by name. A wallet is one person's; who
+// adds their own has signed with it. There is always an admin. An
 // entry of the audit log is never changed; each covers the one before it by
 // its hash, and Verify finds one that was changed, taken out or cut off. It
 // cannot find a log that somebody with the whole database wrote anew.
@@ -74,8 +76,10 @@ type Config struct {
 	Log     *slog.Logger
 	// SessionTTL is how long a session lasts without being used; 0 means 12 h.
 	SessionTTL time.Duration
-	// Site is the console's base URL, for which passkeys are made.
+	// Site is the console's base URL, for which passkeys are made and wallets sign.
 	Site func() string
+	// Wallets checks what wallets sign; nil: none signs in.
+	Wallets Wallets
 }
 
 // Service is the people of the console and their sessions.

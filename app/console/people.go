@@ -144,7 +144,7 @@ func (s *Service) Remove(ctx context.Context, name string) error {
 	if err != nil {
 		return rpc.NotFound(err, "person", name)
 	}
-	if err := errors.Join(s.endAll(ctx, name), s.dropPasskeys(ctx, name)); err != nil {
+	if err := errors.Join(s.endAll(ctx, name), s.dropPasskeys(ctx, name), s.dropWallets(ctx, name)); err != nil {
 		return err
 	}
 	return s.Audit.Append(ctx, Change{Action: "person.delete", Object: name, Before: map[string]any{"role": p.Role}})

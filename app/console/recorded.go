@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"streamgate/app/rpc"
+	"streamgate/store"
 )
 
 // marshal writes a message as the API shows it, and anything else as JSON.
@@ -128,6 +129,50 @@ func (s *library) UpdateVideo(ctx context.Context, req *rpc.UpdateVideoRequest) 
 
 func (s *library) DeleteVideo(ctx context.Context, req *rpc.DeleteVideoRequest) (*rpc.DeleteVideoResponse, error) {
 	return recorded(ctx, s.log, "video.delete", req.Id, s.video(ctx, req.Id), func() (*rpc.DeleteVideoResponse, error) { return s.LibraryClient.DeleteVideo(ctx, req) })
+}
+
+// Deletions are deletions of videos that can be undone for a while.
+type Deletions interface {
+	// Delete deletes a video, for good at the DeleteAt of what it returns.
+	Delete(ctx context.Context, id string) (store.Video, error)
+	// Undo brings a deleted video back.
+	Undo(ctx context.Context, id string) (store.Video, error)
+	// List returns the videos that are deleted and not gone.
+	List(ctx context.Context) ([]store.Video, error)
+}
+
+type deletions struct {
+	Deletions
+	log *Log
+}
+
+// Deletions returns them with their changes recorded.
+func (l *Log) Deletions(d Deletions) Deletions { return &deletions{d, l} }
+
+func (s *deletions) Delete(ctx context.Context, id string) (store.Video, error) {
+	v, err := s.Deletions.Delete(ctx, id)
+	if err != nil {
+		return v, err
+	}
+	c := Change{
+		Action: "video.delete", Object: id, After: map[string]any{"delete_at": v.DeleteAt},
+		Before: map[string]any{"title": v.Title, "state": v.State, "public": v.Public, "gated": len(v.Rule) > 0, "size_bytes": v.SizeBytes},
+	}
+	if err := s.log.Append(ctx, c); err != nil {
+		return v, unrecorded(err)
+	}
+	return v, nil
+}
+
+func (s *deletions) Undo(ctx context.Context, id string) (store.Video, error) {
+	v, err := s.Deletions.Undo(ctx, id)
+	if err != nil {
+		return v, err
+	}
+	if err := s.log.Append(ctx, Change{Action: "video.undelete", Object: id, After: map[string]any{"title": v.Title}}); err != nil {
+		return v, unrecorded(err)
+	}
+	return v, nil
 }
 
 // transcoder records what its callers change.

@@ -119,8 +119,8 @@ func (s *Service) Setup(ctx context.Context, token, name, password string) error
 	return s.Audit.Append(ctx, Change{Action: "person.create", Object: rec.Name, After: map[string]any{"role": Admin, "by": "set-up link"}})
 }
 
-// reset makes a person admin with another password, and ends their sessions and
-// passkeys: whoever else had them is out.
+// reset makes a person admin with another password, and ends their sessions,
+// passkeys and wallets: whoever else had them is out.
 func (s *Service) reset(ctx context.Context, old, rec store.Person) error {
 	_, err := s.Catalog.People.Update(ctx, rec.Name, func(p *store.Person) error {
 		p.Role, p.Password, p.Updated = rec.Role, rec.Password, rec.Updated
@@ -129,7 +129,7 @@ func (s *Service) reset(ctx context.Context, old, rec store.Person) error {
 	if err != nil {
 		return fmt.Errorf("reset %s: %w", rec.Name, err)
 	}
-	if err := errors.Join(s.endAll(ctx, rec.Name), s.dropPasskeys(ctx, rec.Name)); err != nil {
+	if err := errors.Join(s.endAll(ctx, rec.Name), s.dropPasskeys(ctx, rec.Name), s.dropWallets(ctx, rec.Name)); err != nil {
 		return err
 	}
 	return s.Audit.Append(ctx, Change{Action: "person.reset", Object: rec.Name,

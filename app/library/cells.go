@@ -17,7 +17,7 @@ func (s *Service) GetCells(ctx context.Context, req *rpc.GetCellsRequest) (*rpc.
 	if err := rpc.Require(ctx, rpc.ScopeRead); err != nil {
 		return nil, err
 	}
-	if _, err := s.Catalog.Videos.Get(ctx, req.VideoId); err != nil {
+	if _, err := s.videos.Get(ctx, req.VideoId); err != nil {
 		return nil, rpc.NotFound(err, "video", req.VideoId)
 	}
 	plan, err := s.Catalog.Plans.Plan(ctx, req.VideoId)

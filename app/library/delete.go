@@ -22,25 +22,33 @@ func (s *Service) DeleteVideo(ctx context.Context, req *rpc.DeleteVideoRequest) 
 	if err := rpc.Require(ctx, rpc.ScopeOperator); err != nil {
 		return nil, err
 	}
-	v, err := s.Catalog.Videos.Get(ctx, req.Id)
+	v, err := s.videos.Get(ctx, req.Id)
 	if err != nil {
 		return nil, rpc.NotFound(err, "video", req.Id)
 	}
+	if err := s.remove(ctx, v); err != nil {
+		return nil, err
+	}
+	return &rpc.DeleteVideoResponse{}, nil
+}
+
+// remove removes a video with all that belongs to it.
+func (s *Service) remove(ctx context.Context, v store.Video) error {
 	cancelled, err := s.cancelTasks(ctx, v.ID)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := s.sweep(ctx, v.ID); err != nil {
-		return nil, err
+		return err
 	}
 	if err := s.Catalog.Videos.Delete(ctx, v.ID); err != nil && !errors.Is(err, store.ErrNotFound) {
-		return nil, fmt.Errorf("delete video %s: %w", v.ID, err)
+		return fmt.Errorf("delete video %s: %w", v.ID, err)
 	}
 	if cancelled > 0 {
 		time.AfterFunc(lateWriters, func() { s.sweepLate(v.ID) })
 	}
 	s.announce(events.VideoDeleted, v)
-	return &rpc.DeleteVideoResponse{}, nil
+	return nil
 }
 
 // cancelTasks ends the video's unfinished tasks and returns how many it ended.

@@ -17,7 +17,8 @@
 // # Guarantees
 //
 // Every method checks the caller's scope first. Errors are coded. A deletion
-// that was cut short can be repeated: the record goes last.
+// that was cut short can be repeated: the record goes last. One that can be
+// undone for a while is a time in the record, which any node keeps.
 //
 // # Testing
 //
@@ -50,7 +51,10 @@ type Config struct {
 }
 
 // Service is the library.
-type Service struct{ Config }
+type Service struct {
+	Config
+	videos store.Table[store.Video] // that are not deleted
+}
 
 var (
 	_ rpc.LibraryHandler = (*Service)(nil)
@@ -62,7 +66,7 @@ func New(cfg Config) *Service {
 	if !slices.Contains(cfg.Profiles, rpc.DefaultProfile) {
 		cfg.Profiles = append([]string{rpc.DefaultProfile}, cfg.Profiles...)
 	}
-	return &Service{cfg}
+	return &Service{cfg, store.Shown(cfg.Catalog.Videos)}
 }
 
 // GetVideo implements rpc.LibraryHandler.
@@ -70,7 +74,7 @@ func (s *Service) GetVideo(ctx context.Context, req *rpc.GetVideoRequest) (*rpc.
 	if err := rpc.Require(ctx, rpc.ScopeRead); err != nil {
 		return nil, err
 	}
-	v, err := s.Catalog.Videos.Get(ctx, req.Id)
+	v, err := s.videos.Get(ctx, req.Id)
 	if err != nil {
 		return nil, rpc.NotFound(err, "video", req.Id)
 	}
@@ -92,7 +96,7 @@ func (s *Service) UpdateVideo(ctx context.Context, req *rpc.UpdateVideoRequest) 
 	if req.Title == nil && req.Public == nil { // nothing changes
 		return s.GetVideo(ctx, &rpc.GetVideoRequest{Id: req.Id})
 	}
-	v, err := s.Catalog.Videos.Update(ctx, req.Id, func(v *store.Video) error {
+	v, err := s.videos.Update(ctx, req.Id, func(v *store.Video) error {
 		if req.Title != nil {
 			v.Title = title
 		}

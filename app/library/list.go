@@ -22,7 +22,7 @@ func (s *Service) ListVideos(ctx context.Context, req *rpc.ListVideosRequest) (*
 		return nil, rpc.Invalid("invalid_state", "There is no video state %q.", req.State)
 	}
 	q.State = req.State
-	videos, next, err := s.Catalog.Videos.List(ctx, q)
+	videos, next, err := s.videos.List(ctx, q)
 	if err != nil {
 		return nil, rpc.ListError(err, "videos")
 	}

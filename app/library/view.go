@@ -57,7 +57,7 @@ func (s *Service) catchUp(ctx context.Context, v *store.Video) error {
 		return fmt.Errorf("task of %s: %w", v.ID, err)
 	}
 	if seen := *v; seen.Ended(task) {
-		now, err := s.Catalog.Videos.Get(ctx, v.ID) // its last cells may have come in between
+		now, err := s.videos.Get(ctx, v.ID) // its last cells may have come in between
 		if err != nil {
 			return rpc.NotFound(err, "video", v.ID)
 		}

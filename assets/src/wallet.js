@@ -56,11 +56,13 @@
     return '0x' + Array.from(digits, (d, i) => (sum[i] >= '8' ? d.toUpperCase() : d)).join('');
   }
 
+  const toWatch = 'Sign in to watch. This costs nothing and moves nothing.';
+
   // message is the text of EIP-4361 that the wallet signs.
-  const message = ({ domain, address, uri, chain, nonce, issued }) => `${domain} wants you to sign in with your Ethereum account:
+  const message = ({ domain, address, statement = toWatch, uri, chain, nonce, issued }) => `${domain} wants you to sign in with your Ethereum account:
 ${address}
 
-Sign in to watch. This costs nothing and moves nothing.
+${statement}
 
 URI: ${uri}
 Version: 1
@@ -111,30 +113,38 @@ Issued At: ${issued}`;
     return said ? `The wallet says: ${said}` : 'The wallet did not answer. Try again.';
   }
 
-  // signIn returns null, or what went wrong as a sentence. step is told what
-  // is waited for.
-  async function signIn({ provider }, step) {
+  // prove has a wallet sign what the node asks for at a path: it returns the
+  // message and the signature, or what went wrong as a sentence. step is told
+  // what is waited for.
+  async function prove({ provider }, path, step) {
     try {
-      return await ceremony(provider, step);
+      return await ceremony(provider, path, step);
     } catch (error) {
-      return explain(error);
+      return { wrong: explain(error) };
     }
   }
 
-  async function ceremony(provider, step) {
+  async function ceremony(provider, path, step) {
     step('Choose an account in your wallet.');
     const [account] = await provider.request({ method: 'eth_requestAccounts' }) || [];
-    if (!isAddress(account)) return 'The wallet has no account to sign in with.';
-    const asked = await StreamGate.post('/api/v1/auth/nonce', {});
-    if (asked.problem) return asked.problem.detail;
-    const { nonce, domain, uri, chains } = asked.body;
-    if (!chains.length) return 'Wallets cannot sign in here: the node knows no chain.';
+    if (!isAddress(account)) return { wrong: 'The wallet has no account to sign in with.' };
+    const asked = await StreamGate.post(path, {});
+    if (asked.problem) return { wrong: asked.problem.detail };
+    const { nonce, domain, uri, chains, statement } = asked.body;
+    if (!chains.length) return { wrong: 'Wallets cannot sign in here: the node knows no chain.' };
     const text = message({
-      domain, uri, nonce, address: checksum(account), chain: await chainOf(provider, chains),
+      domain, statement, uri, nonce, address: checksum(account), chain: await chainOf(provider, chains),
       issued: new Date(asked.now).toISOString(), // by the node's clock, which will judge it
     });
     step('Sign the message in your wallet.');
     const signature = await provider.request({ method: 'personal_sign', params: ['0x' + hex(utf8(text)), account] });
+    return { message: text, signature };
+  }
+
+  // signIn signs a viewer in: it returns null, or what went wrong as a sentence.
+  async function signIn(wallet, step) {
+    const { message: text, signature, wrong } = await prove(wallet, '/api/v1/auth/nonce', step);
+    if (wrong) return wrong;
     step('Checking the signature …');
     const answer = await StreamGate.post('/api/v1/auth/verify', { message: text, signature });
     if (answer.problem) return answer.problem.detail;
@@ -149,5 +159,5 @@ Issued At: ${issued}`;
     return chains.some((chain) => chain.id === own) ? own : chains[0].id;
   }
 
-  StreamGate.wallet = { find, follow, signIn, checksum, keccak256, message, isAddress };
+  StreamGate.wallet = { find, follow, prove, signIn, checksum, keccak256, message, isAddress };
 })();

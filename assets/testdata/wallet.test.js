@@ -75,6 +75,16 @@ Issued At: 2026-01-02T03:04:05.000Z`;
   assert.equal(steps.length, 3);
 });
 
+test('what the node says that a signature is for is in the message', async () => {
+  const asked = { ...nonce, statement: 'Sign in to the console.' };
+  const window = load(['api.js', 'wallet.js'], { fetch: async () => json(200, asked, issued) });
+  const provider = { request: async ({ method }) => ({ eth_requestAccounts: [account], eth_chainId: '0x5', personal_sign: '0xsig' }[method]) };
+  const proof = await window.StreamGate.wallet.prove({ provider }, '/ask', () => {});
+  assert.equal(proof.wrong, undefined);
+  assert.match(proof.message, /\n\nSign in to the console\.\n\nURI: /);
+  assert.equal(proof.signature, '0xsig');
+});
+
 test('a wallet on a chain that is unknown here signs in on the first that is known', async () => {
   for (const own of ['0x1', 'rubbish', failure(4200, 'no such method')]) {
     const { wrong, sent } = await signIn({ eth_chainId: own });

@@ -135,6 +135,7 @@ func (db *DB) Catalog() store.Catalog {
 		SetupLinks:      &table[store.SetupLink]{db: db, name: bucketSetup},
 		ConsoleSessions: &table[store.ConsoleSession]{db: db, name: bucketConsole},
 		Passkeys:        &table[store.Passkey]{db: db, name: bucketPasskeys},
+		Wallets:         &table[store.Wallet]{db: db, name: bucketWallets},
 		Audit:           &table[store.AuditEntry]{db: db, name: bucketAudit},
 		AuditHeads:      &table[store.AuditHead]{db: db, name: bucketHeads},
 		Alerts:          &table[store.Alert]{db: db, name: bucketAlerts},

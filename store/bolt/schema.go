@@ -34,6 +34,7 @@ const (
 	bucketSetup    = "setuplinks"
 	bucketConsole  = "consolesessions"
 	bucketPasskeys = "passkeys"
+	bucketWallets  = "wallets"
 	bucketAudit    = "audit"
 	bucketHeads    = "auditheads"
 	bucketAlerts   = "alerts"
@@ -55,7 +56,7 @@ func buckets() []string {
 		bucketVideos, bucketTasks, bucketUploads, bucketKeys,
 		bucketRules, bucketSessions, bucketCodes, bucketSignOuts, bucketCursors,
 		bucketWebhooks, bucketDelivery,
-		bucketPeople, bucketSetup, bucketConsole, bucketPasskeys, bucketAudit, bucketHeads, bucketAlerts,
+		bucketPeople, bucketSetup, bucketConsole, bucketPasskeys, bucketWallets, bucketAudit, bucketHeads, bucketAlerts,
 	} {
 		names = append(names, table, table+indexSuffix)
 	}

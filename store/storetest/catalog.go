@@ -56,6 +56,7 @@ func testTables(t *testing.T, c store.Catalog) {
 	link := store.SetupLink{ID: "x", Created: now, Expires: now}
 	visit := store.ConsoleSession{ID: "x", Person: "x", Agent: "A – b", Client: "::1", Created: now, Seen: now, Expires: now}
 	passkey := store.Passkey{ID: "x", Person: "x", Name: "ü", Credential: json.RawMessage(`{"id":"eA=="}`), Created: now, Used: now}
+	wallet := store.Wallet{Address: "x", Person: "x", Proved: true, Created: now, Used: now}
 	entry := store.AuditEntry{ID: "x", At: now, Who: "person x", Action: "video.update", Kind: "video", Object: "x", Before: json.RawMessage(`{"title":"a\u003cb"}`), Hash: "00"}
 	head := store.AuditHead{ID: "x", Last: "x", Hash: "00"}
 
@@ -69,6 +70,7 @@ func testTables(t *testing.T, c store.Catalog) {
 	check(t, c.SetupLinks.Create(t.Context(), link))
 	check(t, c.ConsoleSessions.Create(t.Context(), visit))
 	check(t, c.Passkeys.Create(t.Context(), passkey))
+	check(t, c.Wallets.Create(t.Context(), wallet))
 	check(t, c.Audit.Create(t.Context(), entry))
 	check(t, c.AuditHeads.Create(t.Context(), head))
 	check(t, c.Rules.Create(t.Context(), rule))
@@ -96,6 +98,7 @@ func testTables(t *testing.T, c store.Catalog) {
 	wantOnly(t, c.SetupLinks, link)
 	wantOnly(t, c.ConsoleSessions, visit)
 	wantOnly(t, c.Passkeys, passkey)
+	wantOnly(t, c.Wallets, wallet)
 	wantOnly(t, c.Audit, entry)
 	wantOnly(t, c.AuditHeads, head)
 	wantOnly(t, c.Alerts, alert)

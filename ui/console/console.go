@@ -24,6 +24,10 @@ type Config struct {
 	Webhooks   rpc.WebhooksClient
 	Alerts     rpc.AlertsClient
 
+	// Deletions of videos can be undone for UndoFor.
+	Deletions console.Deletions
+	UndoFor   time.Duration
+
 	People *console.Service
 	Audit  *console.Log
 	Bus    *nats.Conn
@@ -70,6 +74,7 @@ type Console struct {
 	hints  *hints
 	shelf  memo[[]*rpc.Video]
 	counts memo[map[string]count]
+	saving sync.Mutex // of a form that replaces what it was filled with
 }
 
 // New returns the console. Close ends its event streams.

@@ -10,9 +10,12 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/types/known/structpb"
 
+	"streamgate/app/access/eth/ethtest"
+	"streamgate/app/access/identities"
 	"streamgate/app/apptest"
 	"streamgate/app/console"
 	"streamgate/app/rpc"
@@ -56,6 +59,27 @@ func (services) UpdateVideo(ctx context.Context, _ *rpc.UpdateVideoRequest) (*rp
 
 func (services) DeleteVideo(ctx context.Context, _ *rpc.DeleteVideoRequest) (*rpc.DeleteVideoResponse, error) {
 	return &rpc.DeleteVideoResponse{}, rpc.Require(ctx, rpc.ScopeOperator)
+}
+
+// bin has one deleted video.
+type bin struct{}
+
+func (bin) Delete(ctx context.Context, id string) (store.Video, error) {
+	return store.Video{ID: id, Title: hostile}, rpc.Require(ctx, rpc.ScopeOperator)
+}
+
+func (bin) Undo(ctx context.Context, id string) (store.Video, error) {
+	if id != "film" && id != "deleted" {
+		return store.Video{}, rpc.Invalid("deletion_over", "The video is gone for good.")
+	}
+	return store.Video{ID: id, Title: hostile}, rpc.Require(ctx, rpc.ScopeOperator)
+}
+
+func (bin) List(ctx context.Context) ([]store.Video, error) {
+	return []store.Video{
+		{ID: "deleted", Title: hostile, DeleteAt: time.Now().Add(29 * time.Second)},
+		{ID: "removing", Title: hostile, DeleteAt: time.Now(), Removing: true},
+	}, rpc.Require(ctx, rpc.ScopeRead)
 }
 
 func (services) GetTask(ctx context.Context, req *rpc.GetTaskRequest) (*rpc.Task, error) {
@@ -230,6 +254,7 @@ type site struct {
 	*Console
 	mux     *http.ServeMux
 	people  *console.Service
+	cache   store.Cache
 	cookies map[console.Role]*http.Cookie
 }
 
@@ -252,7 +277,11 @@ func newSite(t *testing.T) *site {
 	}
 	log := slog.New(slog.DiscardHandler)
 	audit := console.NewLog(db.Catalog())
-	people := console.New(console.Config{Catalog: db.Catalog(), Cache: memory.NewCache(memory.Options{}), Audit: audit, Log: log, Site: func() string { return "https://site.example" }})
+	cache := memory.NewCache(memory.Options{})
+	people := console.New(console.Config{
+		Catalog: db.Catalog(), Cache: cache, Audit: audit, Log: log, Site: func() string { return "https://site.example" },
+		Wallets: identities.NewSignIn(identities.SignInConfig{Cache: cache, Chains: ethtest.NewChains(), Use: "console/"}),
+	})
 	none := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if rpc.Require(r.Context(), rpc.ScopeUploader) != nil {
 			w.WriteHeader(http.StatusForbidden)
@@ -260,7 +289,7 @@ func newSite(t *testing.T) *site {
 	})
 	s := services{}
 	c, err := New(Config{
-		Library: s, Transcoder: s, Access: s, Monitor: s, Webhooks: s, Alerts: s, People: people, Audit: audit, Bus: apptest.NewBus(t), Assets: set,
+		Library: s, Transcoder: s, Access: s, Monitor: s, Webhooks: s, Alerts: s, Deletions: bin{}, UndoFor: 30 * time.Second, People: people, Audit: audit, Bus: apptest.NewBus(t), Assets: set,
 		Uploads: none, PutSource: none, Still: func(http.ResponseWriter, *http.Request, string, string) {},
 		Decisions: func() []console.Decision { return []console.Decision{{VideoID: "film", Why: hostile}} },
 		Settings:  func() []Setting { return []Setting{{Key: "a", Value: "b"}} }, Chains: func() []ChainState { return nil }, Log: log,
@@ -270,7 +299,7 @@ func newSite(t *testing.T) *site {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	out := &site{Console: c, mux: http.NewServeMux(), people: people, cookies: map[console.Role]*http.Cookie{}}
+	out := &site{Console: c, mux: http.NewServeMux(), people: people, cache: cache, cookies: map[console.Role]*http.Cookie{}}
 	c.Routes(out.mux)
 	for _, role := range console.Roles() {
 		out.cookies[role] = out.signedIn(t, role)

@@ -125,3 +125,12 @@ func on(every string, hints ...string) string {
 	}
 	return out
 }
+
+// wrong are the attributes of a field with which something is wrong, which
+// fieldError says.
+func wrong(field, text string) templ.Attributes {
+	if text == "" {
+		return nil
+	}
+	return templ.Attributes{"aria-invalid": "true", "aria-describedby": field + "-error"}
+}

@@ -72,6 +72,7 @@ func TestChartsAreOfMetrics(t *testing.T) {
 func TestWebhookForms(t *testing.T) {
 	s := newSite(t)
 	all := events.ForWebhooks()
+	const unix0 = "1970-01-01T00:00:00Z" // the fake's webhook never changed
 	for _, c := range []struct {
 		path   string
 		form   url.Values
@@ -82,8 +83,9 @@ func TestWebhookForms(t *testing.T) {
 		{"", url.Values{"url": {""}, "description": {"kept"}, "event": {"video.ready"}}, 422, `value="kept"`},
 		{"", url.Values{"url": {"https://kept.example/"}}, 422, `value="https://kept.example/"`},
 		{"/film", url.Values{"do": {"rotate"}}, 200, "whsec_rotated"},
-		{"/film", url.Values{"do": {"events"}}, 422, "Choose at least one event."},
-		{"/film", url.Values{"do": {"events"}, "event": {"video.ready"}}, 303, ""},
+		{"/film", url.Values{"do": {"save"}, "version": {unix0}}, 422, "Choose at least one event."},
+		{"/film", url.Values{"do": {"save"}, "version": {unix0}, "event": {"video.ready"}}, 303, ""},
+		{"/film", url.Values{"do": {"save"}, "event": {"video.ready"}}, 409, "Somebody has changed"},
 		{"/film", url.Values{"do": {"test"}}, 303, ""},
 		{"/film", url.Values{"do": {"pause"}}, 303, ""},
 		{"/film", url.Values{"do": {"resume"}}, 303, ""},

@@ -32,18 +32,24 @@ func (v *visit) passkeySite() (origin, why string) {
 	return origin, why
 }
 
-func (v *visit) askPasskey() { v.challenge(v.People.AskPasskey(v.ctx)) }
+func (v *visit) askPasskey() {
+	c, err := v.People.AskPasskey(v.ctx)
+	v.answer(c, err)
+}
 
-func (v *visit) askSignIn() { v.challenge(v.People.AskSignIn(v.ctx, v.from())) }
+func (v *visit) askSignIn() {
+	c, err := v.People.AskSignIn(v.ctx, v.from())
+	v.answer(c, err)
+}
 
-// challenge answers the page's script.
-func (v *visit) challenge(c console.Challenge, err error) {
+// answer is for the page's script.
+func (v *visit) answer(body any, err error) {
 	if err != nil {
 		rpc.WriteProblem(v.w, v.r, err)
 		return
 	}
 	v.w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(v.w).Encode(c) // the browser is gone if it fails
+	_ = json.NewEncoder(v.w).Encode(body) // the browser is gone if it fails
 }
 
 func (v *visit) addPasskey() {

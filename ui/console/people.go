@@ -15,6 +15,11 @@ type peopleView struct {
 	Error    string
 	Name     string
 	Self     string
+
+	Wallets   []walletRow // everybody's
+	NoWallets string      // why none can sign in
+	Others    []string    // people whose wallets one may type
+	Wallet    walletForm
 }
 
 type personRow struct {
@@ -39,7 +44,16 @@ func (v *visit) showPeople(status int, view peopleView) {
 	}
 	for _, p := range people {
 		view.People = append(view.People, personRow{p.Name, p.Role, ago(p.Created)})
+		if p.Name != v.person.Name {
+			view.Others = append(view.Others, p.Name)
+		}
 	}
+	wallets, err := v.People.PersonWallets(v.ctx, "")
+	if err != nil {
+		v.fail(err)
+		return
+	}
+	view.Wallets, view.NoWallets = newWalletRows(wallets), v.walletsUsable()
 	if view.Sessions, err = v.visits(); err != nil {
 		v.fail(err)
 		return
@@ -99,6 +113,8 @@ type youView struct {
 	Sessions           []visitRow
 	Passkeys           []passkeyRow
 	Origin, NoPasskeys string // of passkeys, or why there can be none
+	Wallets            []walletRow
+	NoWallets          string // why none can sign in
 }
 
 func (v *visit) you() { v.showYou(http.StatusOK, "") }
@@ -116,7 +132,13 @@ func (v *visit) showYou(status int, problem string) {
 		return
 	}
 	view.Origin, view.NoPasskeys = v.passkeySite()
-	v.page(status, "You", "", youPage(view), "passkeys.js")
+	wallets, err := v.People.PersonWallets(v.ctx, v.person.Name)
+	if err != nil {
+		v.fail(err)
+		return
+	}
+	view.Wallets, view.NoWallets = newWalletRows(wallets), v.walletsUsable()
+	v.page(status, "You", "", youPage(view), signScripts...)
 }
 
 func (v *visit) ownPassword() {

@@ -10,6 +10,7 @@ type formView struct {
 	Name, Error, To, Token string
 	Reset                  bool   // of an admin who is locked out
 	Origin                 string // of passkeys, "" if there are none
+	Wallets                bool   // some may sign in
 }
 
 func (v *visit) setup() {
@@ -51,8 +52,12 @@ func (v *visit) signIn() {
 
 func (v *visit) showSignIn(status int, form formView) {
 	form.Origin, _ = v.passkeySite()
-	v.bareWith(status, "Sign in", signInPage(form), "passkeys.js")
+	form.Wallets = v.walletsUsable() == ""
+	v.bareWith(status, "Sign in", signInPage(form), signScripts...)
 }
+
+// signScripts are the ways in without a password, wallets last.
+var signScripts = []string{"passkeys.js", "api.js", "wallet.js", "consolewallet.js"}
 
 func (v *visit) doSignIn() {
 	v.begin(formView{Name: tidyName(v.r.PostFormValue("name")), To: v.r.PostFormValue("to")}, v.r.PostFormValue("password"))

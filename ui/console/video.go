@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"strings"
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/types/known/structpb"
@@ -29,6 +28,8 @@ type videoView struct {
 	HLS, DASH  string
 	Embed      string // HTML for other sites
 	Plays      bool
+	Player     playerView
+	Seen       seenView
 	Renditions []renditionRow
 	Rule       string // JSON
 	Sentence   []string
@@ -49,11 +50,18 @@ type renditionRow struct {
 
 func (v *visit) video() {
 	view, err := v.newVideo(v.r.PathValue("id"))
+	if connect.CodeOf(err) == connect.CodeNotFound && v.showDeleted(v.r.PathValue("id")) {
+		return
+	}
 	if err != nil {
 		v.fail(err)
 		return
 	}
-	v.page(http.StatusOK, view.Card.Title, "/console/videos", videoPage(view))
+	status := http.StatusOK
+	if view.Seen.Error != "" {
+		status = http.StatusUnprocessableEntity
+	}
+	v.page(status, view.Card.Title, "/console/videos", videoPage(view))
 }
 
 func (v *visit) newVideo(id string) (videoView, error) {
@@ -74,6 +82,10 @@ func (v *visit) newVideo(id string) (videoView, error) {
 	if video.Width > 0 {
 		view.Width = fmt.Sprintf("%d×%d", video.Width, video.Height)
 	}
+	if view.Seen, err = v.seenBy(video); err != nil {
+		return view, err
+	}
+	view.Player = v.newPlayer(view.Path, view.Seen)
 	if view.Renditions, err = v.renditions(video); err != nil {
 		return view, err
 	}
@@ -224,47 +236,6 @@ func parseRule(written string) (*structpb.Struct, error) {
 	return rule, nil
 }
 
-// deleteView asks once more, in numbers.
-type deleteView struct {
-	ID, Title, Bytes, Error, Typed string
-	Cells, Watching                string
-}
-
-func (v *visit) askDelete() { v.showDelete(http.StatusOK, "", "") }
-
-func (v *visit) showDelete(status int, typed, problem string) {
-	id := v.r.PathValue("id")
-	video, err := v.Library.GetVideo(v.ctx, &rpc.GetVideoRequest{Id: id})
-	if err != nil {
-		v.fail(err)
-		return
-	}
-	view := deleteView{ID: id, Title: strings.TrimSpace(printable(video.Title)), Bytes: size(video.SizeBytes).Short, Typed: printable(typed), Error: problem}
-	sessions, err := v.Access.ListSessions(v.ctx, &rpc.ListSessionsRequest{VideoId: id, State: "live", Limit: 200})
-	if err != nil {
-		v.fail(err)
-		return
-	}
-	view.Watching = many(len(sessions.Sessions), "session", "sessions")
-	view.Cells = many(len(video.Renditions), "rendition", "renditions")
-	v.page(status, "Delete "+printable(video.Title), "/console/videos", deletePage(view))
-}
-
-func (v *visit) deleteVideo() {
-	id := v.r.PathValue("id")
-	video, err := v.Library.GetVideo(v.ctx, &rpc.GetVideoRequest{Id: id})
-	if err != nil {
-		v.fail(err)
-		return
-	}
-	if typed := v.r.PostFormValue("title"); strings.TrimSpace(printable(typed)) != strings.TrimSpace(printable(video.Title)) {
-		v.showDelete(http.StatusUnprocessableEntity, typed, "That is not the title: nothing was deleted.")
-		return
-	}
-	_, err = v.Library.DeleteVideo(v.ctx, &rpc.DeleteVideoRequest{Id: id})
-	v.back("/console/videos", "“"+printable(video.Title)+"” is deleted, with its media.", err)
-}
-
 func (v *visit) transcode() {
 	id := v.r.PathValue("id")
 	t, err := v.Transcoder.CreateTask(v.ctx, &rpc.CreateTaskRequest{VideoId: id, Profile: v.r.PostFormValue("profile")})
@@ -273,16 +244,6 @@ func (v *visit) transcode() {
 		return
 	}
 	v.back("/console/tasks/"+t.Id, "The task is queued: it makes what is missing.", nil)
-}
-
-// player opens the watch page with a session of the person's own.
-func (v *visit) player() {
-	session, err := v.Access.CreateSession(v.ctx, &rpc.CreateSessionRequest{VideoId: v.r.PathValue("id")})
-	if err != nil {
-		v.fail(err)
-		return
-	}
-	v.redirect("/s/" + session.Token + "/")
 }
 
 func (v *visit) poster() {

@@ -22,6 +22,7 @@ import (
 type videosView struct {
 	Path, Query, State string
 	Cards              []videoCard
+	Deleted            []deletedRow
 	Found              int
 	May                bool
 	Prev, Next         string
@@ -83,6 +84,10 @@ func (v *visit) videos() {
 	}
 	link := func(page int) string {
 		return "/console/videos?" + url.Values{"q": {view.Query}, "state": {view.State}, "page": {strconv.Itoa(page)}}.Encode()
+	}
+	if view.Deleted, err = v.deletedRows(); err != nil {
+		v.fail(err)
+		return
 	}
 	view.Found, view.Path = len(found), link(page)
 	if page > 1 {

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"streamgate/app/events"
 	"streamgate/app/rpc"
@@ -13,11 +14,38 @@ import (
 
 // webhooksView is the endpoints. Made is a key that is shown this once.
 type webhooksView struct {
-	Webhooks   []webhookRow
-	Made       string
-	Error      string
+	Webhooks []webhookRow
+	Made     string
+	Form     webhookForm // of another one
+}
+
+// webhookForm is what somebody types about a webhook, and what is wrong with it.
+type webhookForm struct {
 	URL, About string
 	Chosen     []eventChoice
+	Version    string // of the webhook that the form was filled from
+
+	URLError, AboutError, EventsError, Error string
+}
+
+// Wrong tells whether something is.
+func (f *webhookForm) Wrong() bool { return f.URLError+f.AboutError+f.EventsError+f.Error != "" }
+
+// blame writes an error where it belongs; it tells whether that is a mistake of
+// who typed.
+func (f *webhookForm) blame(err error) bool {
+	text, expected := sentence(err)
+	switch reason, _ := rpc.Reason(err); reason {
+	case "invalid_url", "private_address":
+		f.URLError = text
+	case "invalid_description":
+		f.AboutError = text
+	case "unknown_event", "no_event":
+		f.EventsError = text
+	default:
+		f.Error = text
+	}
+	return expected
 }
 
 type webhookRow struct {
@@ -36,9 +64,8 @@ type eventChoice struct {
 type webhookView struct {
 	webhookRow
 	Created    stamp
-	Chosen     []eventChoice
+	Form       webhookForm
 	Made       string
-	Error      string
 	Filters    []filterTab
 	Deliveries []deliveryRow
 	More       string // the next page's address
@@ -78,9 +105,23 @@ func picked(form url.Values) []string {
 	return names
 }
 
-func (v *visit) webhooks() {
-	v.showWebhooks(http.StatusOK, webhooksView{Chosen: choices([]string{"*"})})
+// typedWebhook is a form as it was sent, and the events that it names.
+func (v *visit) typedWebhook() (form webhookForm, names []string, err error) {
+	names = picked(v.r.PostForm)
+	if len(names) == 0 {
+		err = rpc.Invalid("no_event", "Choose at least one event.")
+	}
+	return webhookForm{
+		URL: printable(strings.TrimSpace(v.r.PostFormValue("url"))), About: printable(v.r.PostFormValue("description")),
+		Chosen: choices(names), Version: v.r.PostFormValue("version"),
+	}, names, err
 }
+
+func (v *visit) webhooks() {
+	v.showWebhooks(http.StatusOK, webhooksView{Form: newWebhookForm()})
+}
+
+func newWebhookForm() webhookForm { return webhookForm{Chosen: choices([]string{"*"})} }
 
 func (v *visit) showWebhooks(status int, view webhooksView) {
 	list, err := v.Webhooks.ListWebhooks(v.ctx, &rpc.ListWebhooksRequest{})
@@ -114,21 +155,56 @@ func newWebhookRow(w *rpc.Webhook) webhookRow {
 // addWebhook answers with the page itself: the key is shown once.
 func (v *visit) addWebhook() {
 	address, about := v.r.PostFormValue("url"), v.r.PostFormValue("description")
-	names := picked(v.r.PostForm)
-	view := webhooksView{URL: printable(address), About: printable(about), Chosen: choices(names)}
-	if len(names) == 0 {
-		view.Error = "Choose at least one event."
-		v.showWebhooks(http.StatusUnprocessableEntity, view)
-		return
+	form, names, err := v.typedWebhook()
+	var made *rpc.Webhook
+	if err == nil {
+		made, err = v.Webhooks.CreateWebhook(v.ctx, &rpc.CreateWebhookRequest{Url: strings.TrimSpace(address), Description: about, Events: names})
 	}
-	w, err := v.Webhooks.CreateWebhook(v.ctx, &rpc.CreateWebhookRequest{Url: strings.TrimSpace(address), Description: about, Events: names})
 	if err != nil {
-		view.Error, _ = sentence(err)
-		v.showWebhooks(http.StatusUnprocessableEntity, view)
+		if !form.blame(err) {
+			v.fail(err)
+			return
+		}
+		v.showWebhooks(http.StatusUnprocessableEntity, webhooksView{Form: form})
 		return
 	}
-	v.showWebhooks(http.StatusOK, webhooksView{Made: w.Secret, Chosen: choices([]string{"*"})})
+	v.showWebhooks(http.StatusOK, webhooksView{Made: made.Secret, Form: newWebhookForm()})
 }
+
+// saveWebhook replaces what a form was filled with, unless that is not there any
+// more. The forms of this node are saved one at a time, so that no other comes
+// between the look and the change.
+func (v *visit) saveWebhook(id string) {
+	address, about := strings.TrimSpace(v.r.PostFormValue("url")), v.r.PostFormValue("description")
+	form, names, err := v.typedWebhook()
+	v.saving.Lock()
+	defer v.saving.Unlock()
+	now, gone := v.Webhooks.GetWebhook(v.ctx, &rpc.GetWebhookRequest{Id: id})
+	switch {
+	case gone != nil:
+		v.fail(gone)
+		return
+	case form.Version != versionOf(now):
+		form.Version = versionOf(now)
+		form.Error = "Somebody has changed this webhook since you opened the form; what it has now stands above. Save again to replace that, or open the page anew."
+		v.showWebhook(http.StatusConflict, webhookView{Form: form})
+		return
+	case err == nil:
+		_, err = v.Webhooks.UpdateWebhook(v.ctx, &rpc.UpdateWebhookRequest{Id: id, Url: &address, Description: &about, Events: names})
+	}
+	if err == nil {
+		v.back(webhookPath(id), "The changes are saved: they count for what is delivered from now on.", nil)
+		return
+	}
+	if !form.blame(err) {
+		v.fail(err)
+		return
+	}
+	v.showWebhook(http.StatusUnprocessableEntity, webhookView{Form: form})
+}
+
+// versionOf tells one state of a webhook from another.
+func versionOf(w *rpc.Webhook) string { return w.UpdatedAt.AsTime().Format(time.RFC3339Nano) }
 
 func (v *visit) webhook() { v.showWebhook(http.StatusOK, webhookView{}) }
 
@@ -144,7 +220,10 @@ func (v *visit) showWebhook(status int, view webhookView) {
 		v.fail(err)
 		return
 	}
-	view.webhookRow, view.Created, view.Chosen = newWebhookRow(w), agoOf(w.CreatedAt), choices(w.Events)
+	view.webhookRow, view.Created = newWebhookRow(w), agoOf(w.CreatedAt)
+	if view.Form.Version == "" { // nothing was typed
+		view.Form = webhookForm{URL: printable(w.Url), About: printable(w.Description), Chosen: choices(w.Events), Version: versionOf(w)}
+	}
 	home := webhookPath(w.Id)
 	for _, state := range []string{"", "waiting", "delivered", "failed"} {
 		name, href := state, home+"?state="+state
@@ -201,14 +280,8 @@ func (v *visit) changeWebhook() {
 			said = "The webhook is enabled: it is told of what happens from now on."
 		}
 		v.back(home, said, err)
-	case "events":
-		names := picked(v.r.PostForm)
-		if len(names) == 0 {
-			v.showWebhook(http.StatusUnprocessableEntity, webhookView{Error: "Choose at least one event."})
-			return
-		}
-		_, err := v.Webhooks.UpdateWebhook(v.ctx, &rpc.UpdateWebhookRequest{Id: id, Events: names})
-		v.back(home, "It is told of these events from now on.", err)
+	case "save":
+		v.saveWebhook(id)
 	case "delete":
 		_, err := v.Webhooks.DeleteWebhook(v.ctx, &rpc.DeleteWebhookRequest{Id: id})
 		v.back("/console/webhooks", "The webhook is deleted, and its deliveries with it.", err)

@@ -39,6 +39,9 @@ type SignInConfig struct {
 	Logins *Logins
 	// LoginTTL is how long a login lasts; 0 means DefaultLoginTTL.
 	LoginTTL time.Duration
+	// Use tells whose nonces count: what is signed for one use is worth nothing
+	// to another. "" is watching.
+	Use string
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 }
@@ -60,13 +63,13 @@ func NewSignIn(cfg SignInConfig) *SignIn {
 // Nonce issues a nonce, good for one sign-in within NonceTTL.
 func (s *SignIn) Nonce(ctx context.Context) (string, error) {
 	nonce := rand.Text()
-	if err := s.cfg.Cache.Set(ctx, nonceKey(nonce), []byte{1}, NonceTTL); err != nil {
+	if err := s.cfg.Cache.Set(ctx, s.nonceKey(nonce), []byte{1}, NonceTTL); err != nil {
 		return "", fmt.Errorf("remember a nonce: %w", err)
 	}
 	return nonce, nil
 }
 
-func nonceKey(nonce string) string { return "sign-in-nonce:" + nonce }
+func (s *SignIn) nonceKey(nonce string) string { return s.cfg.Use + "sign-in-nonce:" + nonce }
 
 // isNonce tells whether a nonce looks like one of ours, so that nothing else
 // is ever looked up.
@@ -87,23 +90,7 @@ func (s *SignIn) Verify(ctx context.Context, base, message, signature string) (L
 		return Login{}, "", err
 	}
 	now := s.cfg.Now()
-	if err := checkSite(m, base); err != nil {
-		return Login{}, "", err
-	}
-	if !slices.Contains(s.cfg.Chains.IDs(), m.Chain) {
-		return Login{}, "", refuse("chain_not_configured", "Wallets cannot sign in on this chain here: switch to one of %v.", s.cfg.Chains.IDs())
-	}
-	if err := checkTimes(m, now); err != nil {
-		return Login{}, "", err
-	}
-	sig, err := decodeSignature(signature)
-	if err != nil {
-		return Login{}, "", err
-	}
-	if err := s.spend(ctx, m.Nonce); err != nil {
-		return Login{}, "", err
-	}
-	if err := s.checkSignature(ctx, m, message, sig); err != nil {
+	if err := s.prove(ctx, m, base, message, signature, now); err != nil {
 		return Login{}, "", err
 	}
 	expires := now.Add(s.cfg.LoginTTL)
@@ -112,6 +99,58 @@ func (s *SignIn) Verify(ctx context.Context, base, message, signature string) (L
 	}
 	login, token := s.cfg.Logins.Issue(m.Address, m.Chain, expires)
 	return login, token, nil
+}
+
+// Prove is Verify for who wants no login, but to know whose wallet (EIP-55) has
+// signed a statement: that one, word for word.
+func (s *SignIn) Prove(ctx context.Context, base, statement, message, signature string) (wallet string, err error) {
+	m, err := parseSIWE(message)
+	if err != nil {
+		return "", err
+	}
+	if m.Statement != statement {
+		return "", refuse("statement_mismatch", "The message is for something else than this: sign the one that the page asks for.")
+	}
+	if err := s.prove(ctx, m, base, message, signature, s.cfg.Now()); err != nil {
+		return "", err
+	}
+	return m.Address.String(), nil
+}
+
+// Chains are the ids of the chains on which wallets may sign in.
+func (s *SignIn) Chains() []uint64 { return s.cfg.Chains.IDs() }
+
+// Wallet is an address that somebody typed, as EIP-55 has it: invalid_wallet.
+func (s *SignIn) Wallet(text string) (string, error) {
+	a, err := eth.ParseAddress(strings.TrimSpace(text))
+	if err == nil && a.IsZero() {
+		err = errors.New("the zero address belongs to nobody")
+	}
+	if err != nil {
+		return "", rpc.Invalid("invalid_wallet", "The wallet: %s.", err)
+	}
+	return a.String(), nil
+}
+
+// prove checks that the wallet of a message has signed it for base.
+func (s *SignIn) prove(ctx context.Context, m *siweMessage, base, message, signature string, now time.Time) error {
+	if err := checkSite(m, base); err != nil {
+		return err
+	}
+	if !slices.Contains(s.cfg.Chains.IDs(), m.Chain) {
+		return refuse("chain_not_configured", "Wallets cannot sign in on this chain here: switch to one of %v.", s.cfg.Chains.IDs())
+	}
+	if err := checkTimes(m, now); err != nil {
+		return err
+	}
+	sig, err := decodeSignature(signature)
+	if err != nil {
+		return err
+	}
+	if err := s.spend(ctx, m.Nonce); err != nil {
+		return err
+	}
+	return s.checkSignature(ctx, m, message, sig)
 }
 
 // checkSite compares the message with where we are.
@@ -165,7 +204,7 @@ func (s *SignIn) spend(ctx context.Context, nonce string) error {
 	if !isNonce(nonce) {
 		return refuse("nonce_malformed", "The nonce was not given out here: ask for a new one.")
 	}
-	_, err := s.cfg.Cache.Take(ctx, nonceKey(nonce))
+	_, err := s.cfg.Cache.Take(ctx, s.nonceKey(nonce))
 	if errors.Is(err, store.ErrNotFound) {
 		return refuse("nonce_unknown", "The nonce has been used or is too old: sign a new message.")
 	}

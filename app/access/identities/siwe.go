@@ -26,6 +26,7 @@ type siweMessage struct {
 	Scheme    string // before the domain; usually ""
 	Domain    string
 	Address   eth.Address
+	Statement string // "" if there is none
 	URI       *url.URL
 	Chain     uint64
 	Nonce     string
@@ -129,7 +130,10 @@ func read(parsed *siwe.Message, scheme string) (*siweMessage, error) {
 		Scheme: scheme, Domain: parsed.GetDomain(), Address: eth.Address(parsed.GetAddress()), URI: &link,
 		Chain: uint64(max(0, parsed.GetChainID())), Nonce: parsed.GetNonce(),
 	}
-	if s := parsed.GetStatement(); s != nil && len(*s) > maxStatement {
+	if s := parsed.GetStatement(); s != nil {
+		m.Statement = *s
+	}
+	if len(m.Statement) > maxStatement {
 		return nil, refuse("statement_too_long", "The statement is longer than %d bytes: shorten it.", maxStatement)
 	}
 	if id := parsed.GetRequestID(); id != nil && len(*id) > maxRequestID {

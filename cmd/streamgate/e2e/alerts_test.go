@@ -167,6 +167,14 @@ func TestAlertStory(t *testing.T) {
 	b.open(n.url + hook)
 	b.until("its deliveries", `document.querySelectorAll('.delivery').length >= 3`, time.Minute)
 	b.look("webhook")
+	b.fill("#hook-url", "ftp://a.example")
+	b.follow("#change button")
+	b.arrive("what is wrong stands beside the field", `document.querySelector('#hook-url-error') && document.querySelector('#change').checkVisibility()`)
+	b.look("webhook-wrong")
+	b.fill("#hook-url", l.URL+"/hook")
+	b.fill("#hook-about", "the pager of the night")
+	b.follow("#change button")
+	b.arrive("it is saved", `document.querySelector('.said')?.textContent.includes('saved') && document.querySelector('#hook-about').value === 'the pager of the night'`)
 	b.follow(".delivery form button")
 	b.arrive("it is sent again", `document.querySelector('.said')?.textContent.includes('again')`)
 
@@ -178,7 +186,7 @@ func TestAlertStory(t *testing.T) {
 	b.look("nodes")
 	b.open(n.url + "/console/audit")
 	said := eval[string](b, `return document.querySelector('table').textContent`)
-	for _, want := range []string{"webhook.create", "webhook.test", "webhook.redeliver", "alert.silence", "moving", "alert.unsilence"} {
+	for _, want := range []string{"webhook.create", "webhook.update", "webhook.test", "webhook.redeliver", "alert.silence", "moving", "alert.unsilence"} {
 		if !strings.Contains(said, want) {
 			t.Errorf("the audit log does not tell of %s:\n%s", want, said)
 		}

@@ -103,7 +103,7 @@ func (b *tab) setUp() {
 // it, delete it, and find all of it in the audit log.
 func TestConsoleStory(t *testing.T) {
 	n := startNode(t)
-	b := openTabFor(t, n.setupLink(), 9*time.Minute)
+	b := openTabFor(t, n.setupLink(), 12*time.Minute)
 	b.look("setup")
 	b.setUp()
 	b.look("overview-empty")
@@ -139,6 +139,30 @@ func TestConsoleStory(t *testing.T) {
 	b.open(n.url + video)
 	b.until("the player", `document.querySelector('iframe')?.contentDocument?.querySelector('video')`, 30*time.Second)
 	b.look("video")
+	b.follow(".tabs a[href*='dash']")
+	const dash = `document.querySelector('iframe')?.contentDocument?.querySelector('video[data-url]')`
+	b.until("the player of DASH has the video", dash+`?.readyState >= 2`, 60*time.Second)
+	eval[any](b, `const v = `+dash+`; v.muted = true; v.play(); return null`)
+	b.until("DASH plays", dash+`.currentTime > 0.5`, 30*time.Second)
+	if said := eval[string](b, `return `+dash+`.parentElement.querySelector('.rendition').textContent`); !strings.Contains(said, "360p") {
+		t.Errorf("it says that it plays %q", said)
+	}
+	b.look("video-dash")
+
+	const listed, other = "0x52908400098527886E0F7030069857D2E4169EE7", "0x8617E340B3D01FA5F11F306F4090FD50E238070D"
+	b.open(n.url + video + "?as=" + other)
+	b.arrive("a private video is private", `document.querySelector('.seen h2')?.textContent === 'This video is private'`)
+	b.fill("#rule", `{"wallets": ["`+listed+`"]}`)
+	b.follow("form[action$='/rule'] button.primary")
+	b.fill("#seen-as", other)
+	b.follow("form.filters button")
+	b.arrive("a stranger's wallet is refused", `document.querySelector('.seen ul') && !document.querySelector('iframe')`)
+	b.look("video-refused")
+	b.fill("#seen-as", listed)
+	b.follow("form.filters button")
+	b.until("it plays to the wallet on the list", `document.querySelector('.seen') && document.querySelector('iframe')?.contentDocument?.querySelector('video')`, 30*time.Second)
+	b.look("video-as")
+	b.open(n.url + video)
 	b.fill("#new-title", `Harbour <b>at</b> night`)
 	b.follow("#rename button")
 	if got := eval[string](b, `return document.querySelector('h1').textContent`); got != `Harbour <b>at</b> night` {
@@ -146,16 +170,19 @@ func TestConsoleStory(t *testing.T) {
 	}
 	b.open(n.url + video + "/delete")
 	b.look("delete")
-	b.fill("#title", "something else")
 	b.follow("button.danger")
-	b.arrive("a wrong title is refused", `document.querySelector('.said.bad')`)
-	b.fill("#title", `Harbour <b>at</b> night`)
-	b.follow("form.stack button.danger")
-	b.arrive("it is gone", `location.pathname === '/console/videos' && document.querySelector('.said')`)
+	b.arrive("it is gone from the list", `location.pathname === '/console/videos' && !document.querySelector('.shelf a')`)
+	b.look("videos-deleted")
+	b.open(n.url + video)
+	b.look("video-deleted")
+	b.follow("form[action$='/undo'] button")
+	b.arrive("it is back", `location.pathname === '`+video+`' && document.querySelector('#rename')`)
+	b.open(n.url + video + "/delete")
+	b.follow("button.danger")
 
 	b.open(n.url + "/console/audit")
 	said := eval[string](b, `return document.querySelector('table').textContent`)
-	for _, want := range []string{"person ada", "video.update", "Harbour", "video.delete", "person.create", "upload.create"} {
+	for _, want := range []string{"person ada", "video.update", "Harbour", "video.delete", "video.undelete", "person.create", "upload.create"} {
 		if !strings.Contains(said, want) {
 			t.Errorf("the audit log does not tell of %s:\n%s", want, said)
 		}
@@ -167,7 +194,7 @@ func TestConsoleStory(t *testing.T) {
 		b.open(n.url + "/console/" + p)
 		b.look(strings.Split(p, "?")[0])
 	}
-	b.forgive("status of 422") // the title that was wrong
+	b.forgive("status of 404") // the page of what is deleted
 	b.expectQuiet()
 }
 
@@ -283,12 +310,17 @@ func TestConsoleWithoutScripts(t *testing.T) {
 	b.send("/console/tasks/"+task[1], url.Values{"do": {"retry"}})
 	b.send("/console/queue/resume", nil)
 	b.until("/console/tasks/"+task[1], "everything is made")
-	said = b.send("/console/videos/"+video[1]+"/delete", url.Values{"title": {"short"}})
+	said = b.send("/console/videos/"+video[1]+"/delete", nil)
 	if !strings.Contains(said, "is deleted") {
 		t.Errorf("after the deletion: %s", said)
 	}
+	said = b.send("/console/videos/"+video[1]+"/undo", nil)
+	if !strings.Contains(said, "is back") || !strings.Contains(said, `value="short"`) {
+		t.Errorf("after the undo: %s", said)
+	}
+	b.send("/console/videos/"+video[1]+"/delete", nil)
 	log := b.read("/console/audit")
-	for _, want := range []string{"queue.pause", "video.create", "upload.create", "tasks.prioritise", "task.cancel", "task.retry", "video.delete"} {
+	for _, want := range []string{"queue.pause", "video.create", "upload.create", "tasks.prioritise", "task.cancel", "task.retry", "video.delete", "video.undelete"} {
 		if !strings.Contains(log, want) {
 			t.Errorf("the audit log lacks %s", want)
 		}

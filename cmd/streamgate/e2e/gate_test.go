@@ -55,11 +55,7 @@ chains:
 access:
   ticket_ttl: 10s
 `, chain.ChainID, chain.URL, chainPoll, chain.Registry, chain.Multicall)
-	n := startNode(t)
-	n.kill()
-	n.args = append(n.args, "--config", writeFile(t, "streamgate.yaml", config))
-	n.start()
-	return n
+	return startNode(t, "--config", writeFile(t, "streamgate.yaml", config))
 }
 
 func writeFile(t *testing.T, name, text string) string {
@@ -125,24 +121,31 @@ type toSign struct {
 // openGate opens a page in a browser that has the accounts as wallets.
 func openGate(t *testing.T, url string, accounts ...devnet.Account) *tab {
 	t.Helper()
+	b := openTab(t, "about:blank")
+	b.equip(accounts...)
+	b.open(url)
+	return b
+}
+
+// equip gives the pages that are opened from now on the accounts as wallets.
+func (b *tab) equip(accounts ...devnet.Account) {
+	b.t.Helper()
 	known := map[string]string{}
 	for _, a := range accounts {
 		known[a.Name] = strings.ToLower(a.Address.Hex()) // as wallets give them
 	}
 	list, err := json.Marshal(known)
 	if err != nil {
-		t.Fatal(err)
+		b.t.Fatal(err)
 	}
-	b := openTab(t, "about:blank")
 	inject := page.AddScriptToEvaluateOnNewDocumentParams{Source: fmt.Sprintf(wallets, list)}
 	if _, err := chromedp.Call(b.ctx, page.AddScriptToEvaluateOnNewDocument, inject); err != nil {
-		t.Fatal(err)
+		b.t.Fatal(err)
 	}
 	sign := chromedp.ExposeFunc("signAs", func(_ context.Context, asked toSign) (string, error) { return signAs(accounts, asked) })
-	if err := chromedp.Do(b.ctx, sign, chromedp.Navigate(url)); err != nil {
-		t.Fatalf("open %s: %v", url, err)
+	if err := chromedp.Do(b.ctx, sign); err != nil {
+		b.t.Fatal(err)
 	}
-	return b
 }
 
 func signAs(accounts []devnet.Account, asked toSign) (string, error) {
