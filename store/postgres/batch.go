@@ -79,13 +79,15 @@ func follow(calls []*call) (rows []newRow, callers []int64) {
 }
 
 // finishSQL ends leases whose job succeeded and adds what follows from them; it
-// names the calls that still had their lease.
+// names the calls that still had their lease. IS TRUE keeps the planner from
+// walking all that was ever leased, by the index of states, in search of a few
+// ids.
 const finishSQL = withClock + `,
 	ended AS (
 		UPDATE jobs j SET state = 'done', node = '', boot = '', worker = '', started = 0, expires = 0,
 			failure = NULL, deaths = 0, lone_deaths = 0, suspect = false
 		FROM unnest($10::text[], $11::bigint[]) WITH ORDINALITY AS g(id, token, caller)
-		WHERE j.id = g.id AND j.token = g.token AND j.state = 'leased'
+		WHERE j.id = g.id AND j.token = g.token AND (j.state = 'leased') IS TRUE
 		RETURNING g.caller - 1 AS caller),
 	added AS (` + insertJobs + `
 		FROM unnest($2::text[], $3::text[], $4::bytea[], $5::bigint[], $6::bigint[], $7::boolean[], $8::bigint[], $9::text[], $12::bigint[])
@@ -109,7 +111,7 @@ func queueFinishes(b *pgx.Batch, clock *int64, calls []*call) {
 const renewSQL = withClock + `
 	UPDATE jobs j SET expires = clock.now + g.ttl, progress = g.progress
 	FROM unnest($2::text[], $3::bigint[], $4::bigint[], $5::double precision[]) WITH ORDINALITY AS g(id, token, ttl, progress, caller), clock
-	WHERE j.id = g.id AND j.token = g.token AND j.state = 'leased'
+	WHERE j.id = g.id AND j.token = g.token AND (j.state = 'leased') IS TRUE
 	RETURNING g.caller - 1`
 
 func queueRenewals(b *pgx.Batch, clock *int64, calls []*call) {
@@ -162,7 +164,7 @@ const leaseSQL = withClock + `,
 	given AS (
 		SELECT p.id, s.* FROM (SELECT id, row_number() OVER (ORDER BY ord) AS n FROM picked) p
 		JOIN unnest($5::text[], $6::text[], $7::text[], $8::bigint[]) WITH ORDINALITY AS s(node, boot, worker, ttl, n) USING (n))
-	UPDATE jobs j SET state = 'leased', token = nextval('job_tokens'), node = g.node, boot = g.boot, worker = g.worker,
+	UPDATE jobs j SET state = 'leased', token = next_token(j.token), node = g.node, boot = g.boot, worker = g.worker,
 		started = clock.now, expires = clock.now + g.ttl, leases = j.leases + 1, progress = 0
 	FROM given g, clock WHERE j.id = g.id
 	RETURNING g.n - 1, j.ord, ` + jobColumns

@@ -19,8 +19,14 @@ import (
 // committer makes one transaction of what many callers of the queue want, so that
 // a node pays one sync and one round trip for all of them, and looks for ready
 // jobs once: what gathers while a transaction runs is the next one. It takes one
-// connection. With one of them a node was faster than with several, which walk
-// over each other's locked rows.
+// connection. A node has two: one for leases, one for what must not be lost. With
+// one for each kind a node was faster than with several, which walk over each
+// other's locked rows.
+//
+// Leases are committed without waiting for the server's disk. Should it lose one
+// in a crash, the job is ready again, and its worker hears that it has lost it:
+// as if the lease had expired. The same token is not given again, see the
+// schema's next_token.
 //
 // Callers are isolated within a commit: one that is refused (a taken id, a lost
 // lease) has changed nothing, and a transaction that the server refuses is made
@@ -28,7 +34,8 @@ import (
 // its commit has begun, nothing happens; after that the outcome is not known to
 // it, and jobs that were leased to it are given back.
 type committer struct {
-	db *DB
+	db      *DB
+	relaxed bool // commits need not be on the disk
 
 	mu      sync.Mutex
 	idle    sync.Cond // signalled when running becomes false
@@ -89,8 +96,8 @@ const (
 	idleYields = 2
 )
 
-func newCommitter(db *DB) *committer {
-	c := &committer{db: db}
+func newCommitter(db *DB, relaxed bool) *committer {
+	c := &committer{db: db, relaxed: relaxed}
 	c.idle.L = &c.mu
 	return c
 }
@@ -175,11 +182,12 @@ func (c *committer) take() (calls []*call) {
 	return calls
 }
 
-// gather lets those come back whom the last commit has served: without it the
-// first of them would have a commit alone, and all others wait for it. It yields
-// for as long as each time brings someone.
+// gather lets those come back whom the last commit has served: without it they
+// would wait for all others, who wait for them next, in two halves for ever. It
+// yields for as long as each time brings someone; a lone caller's commit does not
+// wait.
 func (c *committer) gather() {
-	for idle, seen := 0, 0; idle < idleYields && len(c.waiting) < c.served; {
+	for idle, seen := 0, len(c.waiting); idle < idleYields && c.served > 1; {
 		c.mu.Unlock()
 		runtime.Gosched()
 		c.mu.Lock()
@@ -260,8 +268,7 @@ func (c *committer) attempt(calls []*call) error {
 	return err
 }
 
-// batch queues the statements. What ends comes before what begins, so that a
-// worker's next lease can be what follows from its last job.
+// batch queues the statements.
 func (c *committer) batch(calls []*call) *pgx.Batch {
 	of := make(map[kind][]*call)
 	for _, each := range calls {
@@ -272,6 +279,9 @@ func (c *committer) batch(calls []*call) *pgx.Batch {
 	slices.SortFunc(of[finish], byID)
 	slices.SortFunc(of[renew], byID)
 	b, clock := new(pgx.Batch), c.db.clock()
+	if c.relaxed {
+		b.Queue(`SELECT set_config('synchronous_commit', 'off', true)`) // for this transaction
+	}
 	queueFinishes(b, clock, of[finish])
 	queueRenewals(b, clock, of[renew])
 	queuePushes(b, clock, of[push])

@@ -21,7 +21,7 @@ var (
 )
 
 const (
-	// defaultConns is few, since one connection commits for all callers of the
+	// defaultConns is few, since two connections commit for all callers of the
 	// queue, and a server on few cores gets slower with more of them.
 	defaultConns = 8
 	// connectLimit bounds one attempt to connect if the address does not.
@@ -40,7 +40,8 @@ type Options struct {
 // DB is a database that a node uses with others.
 type DB struct {
 	pool    *pgxpool.Pool
-	commits *committer
+	commits *committer // of pushed and finished jobs
+	leases  *committer // and of leases, given and renewed
 	now     func() time.Time
 }
 
@@ -77,7 +78,7 @@ func open(ctx context.Context, config *pgxpool.Config, opts Options) (*DB, error
 		return nil, fmt.Errorf("open database %s on %s: %w", config.ConnConfig.Database, config.ConnConfig.Host, err)
 	}
 	db := &DB{pool: pool, now: opts.Now}
-	db.commits = newCommitter(db)
+	db.commits, db.leases = newCommitter(db, false), newCommitter(db, true)
 	return db, nil
 }
 
@@ -85,6 +86,7 @@ func open(ctx context.Context, config *pgxpool.Config, opts Options) (*DB, error
 // ErrClosed.
 func (db *DB) Close() {
 	db.commits.close()
+	db.leases.close()
 	db.pool.Close()
 }
 

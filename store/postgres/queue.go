@@ -17,8 +17,9 @@ import (
 // committer (commit.go, batch.go); what happens seldom is a transaction that
 // reads jobs under a lock, changes them here (job.go), and stores them (row.go).
 //
-// Lease tokens come from one sequence of the whole queue. A token of a cancelled
-// job therefore fits no later job, not even one of the same id.
+// Lease tokens are the database's time, told apart by a number (the schema's
+// next_token). A token of a cancelled job therefore fits no later job, not even
+// one of the same id.
 type queue struct{ db *DB }
 
 // Push implements store.Queue.
@@ -48,7 +49,7 @@ func (q *queue) Push(ctx context.Context, jobs ...store.Job) error {
 // Lease implements store.Queue.
 func (q *queue) Lease(ctx context.Context, req store.LeaseRequest) ([]store.Job, error) {
 	mine := &call{kind: lease, lease: req}
-	if err := q.db.commits.do(ctx, mine); err != nil {
+	if err := q.db.leases.do(ctx, mine); err != nil {
 		return nil, fmt.Errorf("lease jobs: %w", err)
 	}
 	if len(mine.leased) == 0 {
@@ -63,7 +64,7 @@ func (q *queue) Lease(ctx context.Context, req store.LeaseRequest) ([]store.Job,
 
 // Renew implements store.Queue.
 func (q *queue) Renew(ctx context.Context, id string, token uint64, ttl time.Duration, progress float64) error {
-	err := q.db.commits.do(ctx, &call{kind: renew, id: id, token: token, ttl: ttl, progress: fraction(progress)})
+	err := q.db.leases.do(ctx, &call{kind: renew, id: id, token: token, ttl: ttl, progress: fraction(progress)})
 	if err != nil {
 		return fmt.Errorf("renew the lease: %w", err)
 	}

@@ -181,7 +181,7 @@ func save(ctx context.Context, tx pgx.Tx, changes []change, added []newRow, cloc
 
 const changeSQL = `UPDATE jobs SET state = $2, ord = $3, rank = $4, priority = $5, backlog = $6, run_at = $7,
 	leases = $8, failures = $9, kills = $10, deaths = $11, lone_deaths = $12, suspect = $13, progress = $14,
-	token = CASE WHEN $15::boolean THEN nextval('job_tokens') ELSE token END,
+	token = CASE WHEN $15::boolean THEN next_token(token) ELSE token END,
 	node = $16, boot = $17, worker = $18, started = $19, expires = $20, failure = $21::text::json, attempts = $22::text::json
 	WHERE id = $1 RETURNING token`
 

@@ -87,9 +87,15 @@ CREATE INDEX jobs_open ON jobs (state, ord) WHERE state <> 'done';
 CREATE INDEX jobs_later ON jobs (run_at) WHERE state = 'later';
 CREATE INDEX jobs_task ON jobs (task);
 
--- Not cached by sessions: a later lease of a job has a higher token, whichever
--- session gives it.
-CREATE SEQUENCE job_tokens AS bigint;
+-- A token is the time in microseconds and a number of ten bits, and more than the
+-- job's last one, whatever the clock does. A sequence alone would give a number
+-- again after a crash or a failover that lost leases, and the worker of a lost one
+-- could end another's.
+CREATE SEQUENCE job_tokens AS bigint CACHE 32;
+
+CREATE FUNCTION next_token(last bigint) RETURNS bigint LANGUAGE sql VOLATILE AS $$
+	SELECT greatest(last + 1, ((extract(epoch FROM clock_timestamp()) * 1000000)::bigint << 10) | (nextval('job_tokens') & 1023))
+$$;
 
 CREATE TABLE queue (
 	one    boolean PRIMARY KEY DEFAULT true CHECK (one),
