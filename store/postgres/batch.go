@@ -12,22 +12,15 @@ import (
 )
 
 // The statements of a commit. Each serves all callers of its kind at once: their
-// arguments come as arrays, and the answer says whom it is about.
-
-// newColumns are the arrays of columnsOf from $2 on, as a table that is called f.
-const newColumns = `unnest($2::text[], $3::text[], $4::bytea[], $5::bigint[], $6::bigint[], $7::boolean[], $8::bigint[], $9::text[])`
-
-// insertJobs begins a statement that adds jobs of a table f, at the time of a
-// table clock.
-const insertJobs = `INSERT INTO jobs (id, task, state, ord, rank, priority, backlog, run_at, doc)
-	SELECT f.id, f.task, CASE WHEN f.backlog THEN 'backlog' WHEN f.delay > 0 THEN 'later' ELSE 'ready' END,
-		f.ord, f.rank, f.priority, f.backlog, CASE WHEN f.delay > 0 THEN clock.now + f.delay ELSE 0 END, f.doc::json`
-
-const withClock = `WITH clock AS (SELECT ` + sqlNow + ` AS now)`
+// arguments come as arrays, and the answer says whom it is about. What they do is
+// in the schema's functions.
 
 // addSQL adds jobs and passes over those whose id is taken.
-const addSQL = withClock + insertJobs + `
-	FROM ` + newColumns + ` AS f(id, task, ord, rank, priority, backlog, delay, doc), clock
+const addSQL = `INSERT INTO jobs (id, task, state, ord, rank, priority, backlog, run_at, doc)
+	SELECT f.id, f.task, CASE WHEN f.backlog THEN 'backlog' WHEN f.delay > 0 THEN 'later' ELSE 'ready' END,
+		f.ord, f.rank, f.priority, f.backlog, CASE WHEN f.delay > 0 THEN job_time($1) + f.delay ELSE 0 END, f.doc::json
+	FROM unnest($2::text[], $3::text[], $4::bytea[], $5::bigint[], $6::bigint[], $7::boolean[], $8::bigint[], $9::text[])
+		AS f(id, task, ord, rank, priority, backlog, delay, doc)
 	ORDER BY f.id ON CONFLICT (id) DO NOTHING`
 
 func columnsOf(rows []newRow) []any {
@@ -41,16 +34,7 @@ func columnsOf(rows []newRow) []any {
 	return []any{ids, tasks, ords, ranks, priorities, backlogs, delays, docs}
 }
 
-// pushSQL adds the jobs of callers none of whose ids is taken, and names the
-// others. An id that another node adds at the same moment fails the statement,
-// and with it the commit.
-const pushSQL = withClock + `,
-	given AS MATERIALIZED (
-		SELECT * FROM unnest($2::text[], $3::text[], $4::bytea[], $5::bigint[], $6::bigint[], $7::boolean[], $8::bigint[], $9::text[], $10::bigint[])
-			AS f(id, task, ord, rank, priority, backlog, delay, doc, caller)),
-	refused AS MATERIALIZED (SELECT f.caller, min(f.id) AS id FROM given f JOIN jobs j ON j.id = f.id GROUP BY f.caller),
-	added AS (` + insertJobs + ` FROM given f, clock WHERE f.caller NOT IN (SELECT caller FROM refused) ORDER BY f.id)
-	SELECT caller, id FROM refused`
+const pushSQL = `SELECT caller, id FROM push_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`
 
 func queuePushes(b *pgx.Batch, clock *int64, calls []*call) {
 	if len(calls) == 0 {
@@ -78,23 +62,7 @@ func follow(calls []*call) (rows []newRow, callers []int64) {
 	return rows, callers
 }
 
-// finishSQL ends leases whose job succeeded and adds what follows from them; it
-// names the calls that still had their lease. IS TRUE keeps the planner from
-// walking all that was ever leased, by the index of states, in search of a few
-// ids.
-const finishSQL = withClock + `,
-	ended AS (
-		UPDATE jobs j SET state = 'done', node = '', boot = '', worker = '', started = 0, expires = 0,
-			failure = NULL, deaths = 0, lone_deaths = 0, suspect = false
-		FROM unnest($10::text[], $11::bigint[]) WITH ORDINALITY AS g(id, token, caller)
-		WHERE j.id = g.id AND j.token = g.token AND (j.state = 'leased') IS TRUE
-		RETURNING g.caller - 1 AS caller),
-	added AS (` + insertJobs + `
-		FROM unnest($2::text[], $3::text[], $4::bytea[], $5::bigint[], $6::bigint[], $7::boolean[], $8::bigint[], $9::text[], $12::bigint[])
-			AS f(id, task, ord, rank, priority, backlog, delay, doc, caller)
-			JOIN ended USING (caller), clock
-		ORDER BY f.id ON CONFLICT (id) DO NOTHING)
-	SELECT caller FROM ended`
+const finishSQL = `SELECT caller FROM finish_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`
 
 func queueFinishes(b *pgx.Batch, clock *int64, calls []*call) {
 	if len(calls) == 0 {
@@ -103,16 +71,10 @@ func queueFinishes(b *pgx.Batch, clock *int64, calls []*call) {
 	rows, callers := follow(calls)
 	ids, tokens := leases(calls)
 	args := append([]any{clock}, columnsOf(rows)...)
-	b.Queue(finishSQL, append(args, ids, tokens, callers)...).Query(heldBy(calls))
+	b.Queue(finishSQL, append(args, callers, ids, tokens)...).Query(heldBy(calls))
 }
 
-// renewSQL moves the end of leases and notes progress; it names the calls that
-// still had their lease.
-const renewSQL = withClock + `
-	UPDATE jobs j SET expires = clock.now + g.ttl, progress = g.progress
-	FROM unnest($2::text[], $3::bigint[], $4::bigint[], $5::double precision[]) WITH ORDINALITY AS g(id, token, ttl, progress, caller), clock
-	WHERE j.id = g.id AND j.token = g.token AND (j.state = 'leased') IS TRUE
-	RETURNING g.caller - 1`
+const renewSQL = `SELECT caller FROM renew_jobs($1, $2, $3, $4, $5)`
 
 func queueRenewals(b *pgx.Batch, clock *int64, calls []*call) {
 	if len(calls) == 0 {
@@ -148,26 +110,8 @@ func heldBy(calls []*call) func(pgx.Rows) error {
 	}
 }
 
-// promoteSQL makes the jobs ready that have come due. All of them, or the first
-// in order might be missed; those that another node moves now, it will lease.
-const promoteSQL = `WITH due AS MATERIALIZED (
-		SELECT id FROM jobs WHERE state = 'later' AND run_at <= ` + sqlNow + ` FOR UPDATE SKIP LOCKED)
-	UPDATE jobs j SET state = CASE WHEN j.suspect THEN 'suspect' ELSE 'ready' END FROM due WHERE j.id = due.id`
-
-// leaseSQL leases the first jobs of a state (%s) before $2, as many as there are
-// slots, the n-th to the n-th slot. While the queue is paused, none beyond $3.
-const leaseSQL = withClock + `,
-	picked AS MATERIALIZED (
-		SELECT id, ord FROM jobs
-		WHERE state = '%s' AND ord < (SELECT CASE WHEN paused THEN least($2::bytea, $3::bytea) ELSE $2::bytea END FROM queue)
-		ORDER BY ord LIMIT $4::bigint FOR UPDATE SKIP LOCKED),
-	given AS (
-		SELECT p.id, s.* FROM (SELECT id, row_number() OVER (ORDER BY ord) AS n FROM picked) p
-		JOIN unnest($5::text[], $6::text[], $7::text[], $8::bigint[]) WITH ORDINALITY AS s(node, boot, worker, ttl, n) USING (n))
-	UPDATE jobs j SET state = 'leased', token = next_token(j.token), node = g.node, boot = g.boot, worker = g.worker,
-		started = clock.now, expires = clock.now + g.ttl, leases = j.leases + 1, progress = 0
-	FROM given g, clock WHERE j.id = g.id
-	RETURNING g.n - 1, j.ord, ` + jobColumns
+const leaseSQL = `SELECT l.slot, j.ord, ` + jobColumns + `
+	FROM lease_jobs($1, $2, $3, $4, $5, $6, $7, $8) l, LATERAL (SELECT (l.job).*) j`
 
 // lane is what leases have in common that one statement can serve.
 type lane struct {
@@ -175,11 +119,11 @@ type lane struct {
 	maxRank  store.Rank
 }
 
-func (l lane) sql() string {
+func (l lane) state() store.JobState {
 	if l.suspects {
-		return fmt.Sprintf(leaseSQL, store.JobSuspect)
+		return store.JobSuspect
 	}
-	return fmt.Sprintf(leaseSQL, store.JobReady)
+	return store.JobReady
 }
 
 // queueLeases serves those first who take urgent jobs only: the others can have
@@ -188,7 +132,6 @@ func queueLeases(b *pgx.Batch, clock *int64, calls []*call) {
 	if len(calls) == 0 {
 		return
 	}
-	b.Queue(promoteSQL, clock)
 	lanes := make(map[lane][]*call)
 	for _, c := range calls {
 		l := lane{c.lease.Suspects, c.lease.MaxRank}
@@ -208,7 +151,7 @@ func queueLane(b *pgx.Batch, clock *int64, l lane, calls []*call) {
 		nodes[i], boots[i], workers[i] = text(c.lease.Owner.Node), text(c.lease.Owner.Boot), text(c.lease.Owner.Worker)
 		ttls[i] = nanos(c.lease.TTL)
 	}
-	b.Queue(l.sql(), clock, keyBeyond(l.maxRank), keyBeyond(store.RankDemanded), int64(len(slots)), nodes, boots, workers, ttls).Query(func(rows pgx.Rows) error {
+	b.Queue(leaseSQL, clock, string(l.state()), keyBeyond(l.maxRank), keyBeyond(store.RankDemanded), nodes, boots, workers, ttls).Query(func(rows pgx.Rows) error {
 		for rows.Next() {
 			var slot int64
 			var got leased

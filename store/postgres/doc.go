@@ -1,5 +1,5 @@
 // Package postgres keeps the queue and the catalog of many nodes in one
-// PostgreSQL database, version 12 or newer.
+// PostgreSQL database, version 14 or newer.
 //
 // # What
 //

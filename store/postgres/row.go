@@ -116,7 +116,7 @@ func writeJSON(v any, none bool) (*string, error) {
 }
 
 // sqlNow is the time in a statement whose first parameter is DB.clock.
-const sqlNow = `coalesce($1::bigint, (extract(epoch FROM now()) * 1000000000)::bigint)`
+const sqlNow = `job_time($1)`
 
 // clock is the time where a test has set it, else nil: then the database tells it.
 func (db *DB) clock() *int64 {

@@ -102,3 +102,127 @@ CREATE TABLE queue (
 	paused boolean NOT NULL
 );
 INSERT INTO queue (paused) VALUES (false);
+
+-- What workers do all the time are functions, so that the server plans them once a
+-- session without a statement being prepared under a name, which a pooler would
+-- mix up. They are planned for any arguments, and always by the indexes: a plan
+-- made while the table was empty would be wrong a minute later.
+
+-- job_time is the time of a call: now, or what a test has set.
+CREATE FUNCTION job_time(at bigint) RETURNS bigint LANGUAGE sql STABLE AS $$
+	SELECT coalesce(at, (extract(epoch FROM now()) * 1000000000)::bigint)
+$$;
+
+-- push_jobs adds the jobs of callers none of whose ids is taken, and returns the
+-- others, each with an id that is. An id that another session adds at the same
+-- moment fails the call.
+CREATE FUNCTION push_jobs(at bigint,
+	ids text[], tasks text[], ords bytea[], ranks bigint[], priorities bigint[], backlogs boolean[], delays bigint[], docs text[],
+	callers bigint[]
+) RETURNS TABLE (caller bigint, id text) LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
+	at := job_time(at);
+	RETURN QUERY
+	WITH given AS MATERIALIZED (
+		SELECT * FROM unnest(ids, tasks, ords, ranks, priorities, backlogs, delays, docs, callers)
+			AS f(id, task, ord, rank, priority, backlog, delay, doc, caller)),
+	refused AS MATERIALIZED (
+		SELECT f.caller, min(f.id) AS id FROM given f JOIN jobs j ON j.id = f.id GROUP BY f.caller),
+	added AS (
+		INSERT INTO jobs (id, task, state, ord, rank, priority, backlog, run_at, doc)
+		SELECT f.id, f.task, CASE WHEN f.backlog THEN 'backlog' WHEN f.delay > 0 THEN 'later' ELSE 'ready' END,
+			f.ord, f.rank, f.priority, f.backlog, CASE WHEN f.delay > 0 THEN at + f.delay ELSE 0 END, f.doc::json
+		FROM given f WHERE f.caller NOT IN (SELECT r.caller FROM refused r) ORDER BY f.id)
+	SELECT r.caller, r.id FROM refused r;
+END $$;
+
+-- finish_jobs ends leases whose job succeeded, by job and token, and adds the jobs
+-- that follow, of which callers says to which lease, passing over ids that are
+-- taken. It returns the numbers, from 0, of the leases that still stood. IS TRUE
+-- keeps the planner from walking all that was ever leased, by the index of states.
+CREATE FUNCTION finish_jobs(at bigint,
+	ids text[], tasks text[], ords bytea[], ranks bigint[], priorities bigint[], backlogs boolean[], delays bigint[], docs text[],
+	callers bigint[], held text[], tokens bigint[]
+) RETURNS TABLE (caller bigint) LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
+	at := job_time(at);
+	RETURN QUERY
+	WITH ended AS (
+		UPDATE jobs j SET state = 'done', node = '', boot = '', worker = '', started = 0, expires = 0,
+			failure = NULL, deaths = 0, lone_deaths = 0, suspect = false
+		FROM unnest(held, tokens) WITH ORDINALITY AS g(id, token, caller)
+		WHERE j.id = g.id AND j.token = g.token AND (j.state = 'leased') IS TRUE
+		RETURNING g.caller - 1 AS caller),
+	added AS (
+		INSERT INTO jobs (id, task, state, ord, rank, priority, backlog, run_at, doc)
+		SELECT f.id, f.task, CASE WHEN f.backlog THEN 'backlog' WHEN f.delay > 0 THEN 'later' ELSE 'ready' END,
+			f.ord, f.rank, f.priority, f.backlog, CASE WHEN f.delay > 0 THEN at + f.delay ELSE 0 END, f.doc::json
+		FROM unnest(ids, tasks, ords, ranks, priorities, backlogs, delays, docs, callers)
+			AS f(id, task, ord, rank, priority, backlog, delay, doc, caller)
+			JOIN ended e ON e.caller = f.caller
+		ORDER BY f.id ON CONFLICT (id) DO NOTHING)
+	SELECT e.caller FROM ended e;
+END $$;
+
+-- renew_jobs moves the end of leases and notes progress. It returns the numbers,
+-- from 0, of the leases that still stood.
+CREATE FUNCTION renew_jobs(at bigint, held text[], tokens bigint[], ttls bigint[], reports double precision[])
+RETURNS TABLE (caller bigint) LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
+	at := job_time(at);
+	RETURN QUERY
+	UPDATE jobs j SET expires = at + g.ttl, progress = g.report
+	FROM unnest(held, tokens, ttls, reports) WITH ORDINALITY AS g(id, token, ttl, report, caller)
+	WHERE j.id = g.id AND j.token = g.token AND (j.state = 'leased') IS TRUE
+	RETURNING g.caller - 1;
+END $$;
+
+-- lease_jobs leases the first jobs of a state in order, up to an end, as many as
+-- there are slots: the n-th to the n-th slot, counted from 0. While the queue is
+-- paused the end is that of the demanded ones. First it makes the jobs ready that
+-- have come due: all of them, or the first in order might be missed; those that
+-- another session moves now, that one leases.
+CREATE FUNCTION lease_jobs(at bigint, wanted text, beyond bytea, demanded bytea,
+	nodes text[], boots text[], workers text[], ttls bigint[]
+) RETURNS TABLE (slot bigint, job jobs) LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
+	at := job_time(at);
+	IF EXISTS (SELECT FROM jobs j WHERE j.state = 'later' AND j.run_at <= at) THEN
+		WITH due AS MATERIALIZED (
+			SELECT j.id FROM jobs j WHERE j.state = 'later' AND j.run_at <= at FOR UPDATE SKIP LOCKED)
+		UPDATE jobs j SET state = CASE WHEN j.suspect THEN 'suspect' ELSE 'ready' END FROM due WHERE j.id = due.id;
+	END IF;
+	IF (SELECT paused FROM queue) THEN
+		beyond := least(beyond, demanded);
+	END IF;
+	RETURN QUERY
+	WITH picked AS MATERIALIZED (
+		SELECT j.id, j.ord FROM jobs j WHERE j.state = wanted AND j.state <> 'done' AND j.ord < beyond
+		ORDER BY j.ord LIMIT cardinality(nodes) FOR UPDATE SKIP LOCKED),
+	given AS (
+		SELECT p.id, s.* FROM (SELECT q.id, row_number() OVER (ORDER BY q.ord) AS n FROM picked q) p
+		JOIN unnest(nodes, boots, workers, ttls) WITH ORDINALITY AS s(node, boot, worker, ttl, n) ON s.n = p.n)
+	UPDATE jobs j SET state = 'leased', token = next_token(j.token), node = g.node, boot = g.boot, worker = g.worker,
+		started = at, expires = at + g.ttl, leases = j.leases + 1, progress = 0
+	FROM given g WHERE j.id = g.id
+	RETURNING g.n - 1, j;
+END $$;
+
+DO $$
+DECLARE
+	name text;
+	setting text;
+BEGIN
+	FOREACH name IN ARRAY ARRAY['push_jobs', 'finish_jobs', 'renew_jobs', 'lease_jobs'] LOOP
+		FOREACH setting IN ARRAY ARRAY[
+			'plan_cache_mode = force_generic_plan', 'enable_seqscan = off', 'enable_bitmapscan = off',
+			'enable_hashjoin = off', 'enable_mergejoin = off', 'jit = off'
+		] LOOP
+			EXECUTE format('ALTER FUNCTION %I SET %s', name, setting);
+		END LOOP;
+	END LOOP;
+END $$;
