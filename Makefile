@@ -186,7 +186,7 @@ install-protoc:
 
 .PHONY: install-test
 install-test:
-	$(call packages,ffmpeg:ffmpeg chromium:chromium gcc:gcc curl:curl jq:jq nginx:nginx caddy:caddy redis-server:redis-server)
+	$(call packages,ffmpeg:ffmpeg chromium:chromium gcc:gcc curl:curl jq:jq nginx:nginx caddy:caddy redis-server:redis-server pg_ctlcluster:postgresql)
 
 .PHONY: install-bench
 install-bench:

@@ -19,6 +19,9 @@ var (
 	ErrLeaseLost = errors.New("lease lost")
 	// ErrFull: the medium has no room for the write; nothing was kept of it.
 	ErrFull = errors.New("no space left")
+	// ErrUnavailable: the store cannot be reached now. The same call may succeed
+	// later; whether a write took effect is not known.
+	ErrUnavailable = errors.New("store not available")
 	// ErrCursor: a page cursor that no list call has given out.
 	ErrCursor = errors.New("invalid cursor")
 )

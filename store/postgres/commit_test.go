@@ -1,0 +1,252 @@
+package postgres_test
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"streamgate/store"
+	"streamgate/store/postgres"
+)
+
+func contains(err error, text string) bool { return strings.Contains(err.Error(), text) }
+
+// waitFor waits until a condition holds.
+func waitFor(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(time.Minute)
+	for !holds() {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain: %s", what)
+		}
+		time.Sleep(5 * time.Millisecond) // between looks at another process
+	}
+}
+
+// Leases are measured by the database's clock.
+func TestDatabaseClock(t *testing.T) {
+	address := database(t, migrated)
+	q, conn := open(t, address, postgres.Options{}).Queue(), connect(t, address)
+	clock := func() (now time.Time) {
+		t.Helper()
+		check(t, conn.QueryRow(t.Context(), `SELECT clock_timestamp()`).Scan(&now))
+		return now
+	}
+	check(t, q.Push(t.Context(), store.Job{ID: "a", TaskID: "t"}, store.Job{ID: "later", TaskID: "t", Delay: time.Hour}))
+	before := clock()
+	lease := leaseOne(t, q).Lease
+	after := clock()
+	if lease.Started.Before(before) || lease.Started.After(after) || lease.Expires.Sub(lease.Started) != time.Minute {
+		t.Errorf("leased from %v to %v, between %v and %v", lease.Started, lease.Expires, before, after)
+	}
+	reaped, err := q.Reap(t.Context(), store.ReapRequest{})
+	check(t, err)
+	if len(reaped) > 0 {
+		t.Errorf("reaped %+v", reaped)
+	}
+	check(t, q.Renew(t.Context(), "a", lease.Token, 0, 0.5))
+	if reaped, err = q.Reap(t.Context(), store.ReapRequest{}); err != nil || len(reaped) != 1 {
+		t.Errorf("reaped %+v, %v", reaped, err)
+	}
+	stats, err := q.Stats(t.Context())
+	check(t, err)
+	if stats.Later != 1 || stats.Ready != 1 {
+		t.Errorf("stats %+v", stats)
+	}
+}
+
+// A caller that is refused takes no other of its commit with it.
+func TestRefusedAlone(t *testing.T) {
+	address := database(t, migrated)
+	q, conn := open(t, address, postgres.Options{}).Queue(), connect(t, address)
+	check(t, q.Push(t.Context(), store.Job{ID: "taken", TaskID: "t"}))
+	unlock := lockJobs(t, address)
+	long := "long" // beyond what an index takes, and not to be compressed
+	for len(long) < 100_000 {
+		long += rand.Text()
+	}
+	want := map[string]error{"a": nil, "taken": store.ErrExists, long: errAny, "b": nil}
+	results := make(chan error, len(want)+2)
+	push := func(id string) {
+		err := q.Push(t.Context(), store.Job{ID: id, TaskID: "t"})
+		if expected := want[id]; (err == nil) != (expected == nil) || expected == store.ErrExists && !errors.Is(err, expected) { //nolint:errorlint // identity is meant
+			results <- fmt.Errorf("push %.10s: %w", id, errors.Join(errAny, err))
+			return
+		}
+		results <- nil
+	}
+	go func() { // its commit waits; the others gather behind it
+		results <- q.Push(t.Context(), store.Job{ID: "first", TaskID: "t"})
+	}()
+	waitFor(t, "a commit waits", func() bool { return waiting(t, conn) == 1 })
+	for id := range want {
+		go push(id)
+	}
+	unlock()
+	for range len(want) + 1 {
+		check(t, <-results)
+	}
+	jobs, err := q.Jobs(t.Context(), "t")
+	check(t, err)
+	if len(jobs) != 4 {
+		t.Errorf("%d jobs are there, want 4", len(jobs))
+	}
+}
+
+var errAny = errors.New("an error")
+
+// lockJobs keeps everybody else from writing jobs.
+func lockJobs(t *testing.T, address string) (unlock func()) {
+	t.Helper()
+	conn := connect(t, address)
+	exec1(t, conn, `BEGIN`)
+	exec1(t, conn, `LOCK TABLE jobs IN SHARE MODE`)
+	return func() { t.Helper(); exec1(t, conn, `COMMIT`) }
+}
+
+// waiting counts who waits for a lock in the database.
+func waiting(t *testing.T, conn *pgx.Conn) (n int) {
+	t.Helper()
+	check(t, conn.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&n))
+	return n
+}
+
+// A worker that has gone before it had its lease does not keep the job from the
+// others until the lease expires.
+func TestAbandonedLeaseIsGivenBack(t *testing.T) {
+	address := database(t, migrated)
+	q, conn := open(t, address, postgres.Options{}).Queue(), connect(t, address)
+	check(t, q.Push(t.Context(), store.Job{ID: "a", TaskID: "t"}))
+	unlock := lockJobs(t, address)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() {
+		_, err := q.Lease(ctx, store.LeaseRequest{Owner: store.Owner{Node: "n1"}, MaxRank: store.RankOrdinary, TTL: time.Hour})
+		ended <- err
+	}()
+	waitFor(t, "the lease waits", func() bool { return waiting(t, conn) == 1 })
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("lease: %v", err)
+	}
+	unlock()
+	waitFor(t, "the job is leased and ready again", func() bool {
+		job, err := q.Job(t.Context(), "a")
+		check(t, err)
+		return job.Leases == 1 && job.State == store.JobReady
+	})
+	if job := leaseOne(t, q); job.Failures != 0 || len(job.Attempts) != 0 {
+		t.Errorf("it counts as an attempt: %+v", job)
+	}
+}
+
+// Whatever happens to connections, what was acknowledged is there, and an error
+// says that the database could not be reached.
+func TestCutConnections(t *testing.T) {
+	address := database(t, migrated)
+	db, conn := open(t, address, postgres.Options{}), connect(t, address)
+	q, videos := db.Queue(), db.Catalog().Videos
+	var mu sync.Mutex
+	var jobs, records []string
+	broken := 0
+	note := func(list *[]string, id string, err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		switch {
+		case err == nil:
+			*list = append(*list, id)
+		case errors.Is(err, store.ErrUnavailable):
+			broken++
+		default:
+			t.Errorf("%s: %v", id, err)
+		}
+	}
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			for n := 0; ; n++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				id := fmt.Sprintf("%d-%d", i, n)
+				note(&jobs, id, q.Push(t.Context(), store.Job{ID: id, TaskID: "t"}))
+				note(&records, id, videos.Create(t.Context(), store.Video{ID: id}))
+			}
+		})
+	}
+	for cut := range 20 {
+		waitFor(t, "work goes on", func() bool { mu.Lock(); defer mu.Unlock(); return len(jobs) > 20*cut && len(records) > 20*cut })
+		exec1(t, conn, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`)
+	}
+	close(stop)
+	wg.Wait()
+	t.Logf("%d jobs, %d records, %d calls broken", len(jobs), len(records), broken)
+	if broken == 0 {
+		t.Error("no call was broken: nothing was tested")
+	}
+	for _, id := range jobs {
+		if _, err := q.Job(t.Context(), id); err != nil {
+			t.Errorf("an acknowledged job: %v", err)
+		}
+	}
+	for _, id := range records {
+		if _, err := videos.Get(t.Context(), id); err != nil {
+			t.Errorf("an acknowledged record: %v", err)
+		}
+	}
+}
+
+// Calls that lock the same jobs in another order end all the same.
+func TestNoDeadlock(t *testing.T) {
+	address := database(t, migrated)
+	nodes := [2]store.Queue{open(t, address, postgres.Options{}).Queue(), open(t, address, postgres.Options{}).Queue()}
+	var jobs []store.Job
+	var ids []string
+	for i := range 50 {
+		ids = append(ids, fmt.Sprintf("j%02d", (i*37)%50))
+		jobs = append(jobs, store.Job{ID: ids[i], TaskID: "t", Rank: store.RankOrdinary})
+	}
+	check(t, nodes[0].Push(t.Context(), jobs...))
+	var wg sync.WaitGroup
+	for i, q := range nodes {
+		req := store.LeaseRequest{Owner: store.Owner{Node: fmt.Sprint("n", i)}, MaxRank: store.RankOrdinary, TTL: time.Minute, Max: 10}
+		for range 2 {
+			wg.Go(func() {
+				for n := range 20 {
+					_, err1 := q.Reprioritise(t.Context(), "t", n%3)
+					_, err2 := q.Boost(t.Context(), store.RankOrdinary-store.Rank(n), ids...)
+					_, err3 := q.PauseTask(t.Context(), "t")
+					_, err4 := q.ResumeTask(t.Context(), "t")
+					if err := errors.Join(err1, err2, err3, err4); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+			wg.Go(func() {
+				for range 20 {
+					leased, err := q.Lease(t.Context(), req)
+					if err != nil && !errors.Is(err, store.ErrEmpty) {
+						t.Error(err)
+					}
+					for _, job := range leased {
+						err := q.Finish(t.Context(), job.ID, job.Lease.Token, store.Outcome{Retry: true})
+						if err != nil && !errors.Is(err, store.ErrLeaseLost) {
+							t.Error(err)
+						}
+					}
+				}
+			})
+		}
+	}
+	wg.Wait()
+}

@@ -1,0 +1,238 @@
+package postgres
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"streamgate/store"
+)
+
+// Admit implements store.Queue.
+func (q *queue) Admit(ctx context.Context, n int) ([]store.Job, error) {
+	var admitted []store.Job
+	err := q.db.transaction(ctx, func(tx pgx.Tx) (err error) {
+		var now time.Time
+		admitted, now, err = q.db.readJobs(ctx, tx, `state = 'backlog' ORDER BY ord LIMIT $2::bigint FOR UPDATE SKIP LOCKED`, int64(max(0, n)))
+		if err != nil {
+			return err
+		}
+		changes := make([]change, len(admitted))
+		for i := range admitted {
+			job := &admitted[i]
+			job.Backlog = false
+			wait(job, job.RunAt, now)
+			changes[i].job = job
+		}
+		return save(ctx, tx, changes, nil, nil)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("admit jobs: %w", err)
+	}
+	return admitted, nil
+}
+
+// Boost implements store.Queue. A player waits for it, so it is one statement:
+// the rank is what the place in order begins with (see keyOrder).
+func (q *queue) Boost(ctx context.Context, rank store.Rank, ids ...string) (int, error) {
+	n, err := q.db.exec(ctx, `WITH these AS MATERIALIZED (
+			SELECT id FROM jobs WHERE id = ANY($1::text[]) AND rank > $2 AND state IN ('backlog', 'later', 'ready', 'suspect')
+			ORDER BY id FOR UPDATE)
+		UPDATE jobs j SET rank = $2, ord = $3::bytea || substring(j.ord FROM 9) FROM these WHERE j.id = these.id`,
+		texts(ids), int64(rank), keyInt(nil, int64(rank)))
+	if err != nil {
+		return 0, fmt.Errorf("boost jobs: %w", err)
+	}
+	return int(n), nil
+}
+
+// Redo implements store.Queue.
+func (q *queue) Redo(ctx context.Context, ids ...string) (n int, err error) {
+	err = q.db.transaction(ctx, func(tx pgx.Tx) error {
+		jobs, now, err := q.db.readJobs(ctx, tx, `id = ANY($2::text[]) AND state = 'done' ORDER BY id FOR UPDATE`, texts(ids))
+		if err != nil {
+			return err
+		}
+		changes := make([]change, len(jobs))
+		for i := range jobs {
+			attempts := jobs[i].Attempts
+			renewed(&jobs[i], now)
+			jobs[i].Attempts = attempts
+			changes[i].job = &jobs[i]
+		}
+		n = len(jobs)
+		return save(ctx, tx, changes, nil, nil)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("do jobs again: %w", err)
+	}
+	return n, nil
+}
+
+// Reprioritise implements store.Queue.
+func (q *queue) Reprioritise(ctx context.Context, taskID string, priority int) (int, error) {
+	n, err := q.changeTask(ctx, taskID, func(job *store.Job, _ time.Time) (changed, fresh bool) {
+		changed = job.State != store.JobDone && job.Priority != priority
+		job.Priority = priority
+		return changed, false
+	})
+	if err != nil {
+		return 0, fmt.Errorf("reprioritise task %s: %w", taskID, err)
+	}
+	return n, nil
+}
+
+// PauseTask implements store.Queue.
+func (q *queue) PauseTask(ctx context.Context, taskID string) (int, error) {
+	n, err := q.changeTask(ctx, taskID, func(job *store.Job, _ time.Time) (changed, fresh bool) {
+		if job.State == store.JobDone || job.State == store.JobPaused {
+			return false, false
+		}
+		fresh = job.State == store.JobLeased
+		job.State, job.Progress, job.Lease = store.JobPaused, 0, store.Lease{Token: job.Lease.Token}
+		return true, fresh
+	})
+	if err != nil {
+		return 0, fmt.Errorf("pause task %s: %w", taskID, err)
+	}
+	return n, nil
+}
+
+// ResumeTask implements store.Queue.
+func (q *queue) ResumeTask(ctx context.Context, taskID string) (int, error) {
+	n, err := q.changeTask(ctx, taskID, func(job *store.Job, now time.Time) (changed, fresh bool) {
+		if job.State != store.JobPaused {
+			return false, false
+		}
+		wait(job, job.RunAt, now)
+		return true, false
+	})
+	if err != nil {
+		return 0, fmt.Errorf("resume task %s: %w", taskID, err)
+	}
+	return n, nil
+}
+
+// changeTask applies fn to each job of a task, stores it if fn says that it
+// changed it, and counts those.
+func (q *queue) changeTask(ctx context.Context, taskID string, fn func(*store.Job, time.Time) (changed, fresh bool)) (n int, err error) {
+	err = q.db.transaction(ctx, func(tx pgx.Tx) error {
+		if err := lockTask(ctx, tx, taskID); err != nil {
+			return err
+		}
+		jobs, now, err := q.db.readJobs(ctx, tx, `task = $2`, text(taskID))
+		if err != nil {
+			return err
+		}
+		var changes []change
+		for i := range jobs {
+			if changed, fresh := fn(&jobs[i], now); changed {
+				changes = append(changes, change{&jobs[i], fresh})
+			}
+		}
+		n = len(changes)
+		return save(ctx, tx, changes, nil, nil)
+	})
+	return n, err
+}
+
+// lockTask locks all jobs of a task until the transaction ends, those included
+// that others add meanwhile to finish one: who does that holds the lock of a job
+// of the task, so once no job is there that was not a moment ago, nobody does.
+func lockTask(ctx context.Context, tx pgx.Tx, taskID string) error {
+	for before := 0; ; {
+		tag, err := tx.Exec(ctx, `SELECT 1 FROM jobs WHERE task = $1 ORDER BY id FOR UPDATE`, text(taskID))
+		if err != nil {
+			return err
+		}
+		locked := int(tag.RowsAffected())
+		if locked <= before {
+			return nil
+		}
+		before = locked
+	}
+}
+
+// SetPaused implements store.Queue.
+func (q *queue) SetPaused(ctx context.Context, paused bool) error {
+	if _, err := q.db.exec(ctx, `UPDATE queue SET paused = $1`, paused); err != nil {
+		return fmt.Errorf("pause or resume the queue: %w", err)
+	}
+	return nil
+}
+
+// Cancel implements store.Queue.
+func (q *queue) Cancel(ctx context.Context, taskID string) (ended int, err error) {
+	err = q.db.transaction(ctx, func(tx pgx.Tx) error {
+		if err := lockTask(ctx, tx, taskID); err != nil {
+			return err
+		}
+		return tx.QueryRow(ctx, `WITH gone AS (DELETE FROM jobs WHERE task = $1 RETURNING state)
+			SELECT count(*) FROM gone WHERE state <> 'done'`, text(taskID)).Scan(&ended)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("cancel the jobs of task %s: %w", taskID, err)
+	}
+	return ended, nil
+}
+
+// deadSQL is the condition of leases that Reap takes back. Those that somebody
+// renews or ends at this moment are not dead.
+const deadSQL = `state = 'leased' AND (expires <= ` + sqlNow + ` OR EXISTS (
+		SELECT FROM unnest($2::text[], $3::text[]) AS d(node, boot) WHERE d.node <> '' AND d.node = j.node AND d.boot <> j.boot))
+	FOR UPDATE SKIP LOCKED`
+
+// Reap implements store.Queue.
+func (q *queue) Reap(ctx context.Context, req store.ReapRequest) (reaped []store.Job, err error) {
+	nodes, boots := make([]string, len(req.Dead)), make([]string, len(req.Dead))
+	for i, d := range req.Dead {
+		nodes[i], boots[i] = text(d.Node), text(d.Boot)
+	}
+	err = q.db.transaction(ctx, func(tx pgx.Tx) error {
+		held, err := leasesByBoot(ctx, tx)
+		if err != nil {
+			return err
+		}
+		dead, now, err := q.db.readJobs(ctx, tx, deadSQL, nodes, boots)
+		if err != nil {
+			return err
+		}
+		slices.SortFunc(dead, func(a, b store.Job) int {
+			return cmp.Or(a.Lease.Expires.Compare(b.Lease.Expires), cmp.Compare(a.ID, b.ID))
+		})
+		changes := make([]change, len(dead))
+		for i := range dead {
+			died(&dead[i], held[boot(dead[i].Lease.Owner)] == 1, req, now)
+			changes[i] = change{&dead[i], true}
+		}
+		reaped = dead
+		return save(ctx, tx, changes, nil, nil)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reap dead leases: %w", err)
+	}
+	return reaped, nil
+}
+
+// leasesByBoot counts the leases of each start of a node.
+func leasesByBoot(ctx context.Context, tx pgx.Tx) (map[store.Owner]int, error) {
+	rows, err := tx.Query(ctx, `SELECT node, boot, count(*) FROM jobs WHERE state = 'leased' GROUP BY node, boot`)
+	if err != nil {
+		return nil, err
+	}
+	held := make(map[store.Owner]int)
+	var owner store.Owner
+	var n int
+	_, err = pgx.ForEachRow(rows, []any{&owner.Node, &owner.Boot, &n}, func() error {
+		held[owner] = n
+		return nil
+	})
+	return held, err
+}
+
+// boot is an owner without its worker.
+func boot(o store.Owner) store.Owner { return store.Owner{Node: o.Node, Boot: o.Boot} }

@@ -1,0 +1,123 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"streamgate/store"
+)
+
+// The errors of this package; those of package store are returned as well.
+var (
+	// ErrClosed: the database was closed.
+	ErrClosed = errors.New("database closed")
+	// ErrSchema: a newer version of the program has changed the tables.
+	ErrSchema = errors.New("unknown database layout")
+)
+
+const (
+	// defaultConns is few, since two connections commit for all callers of the
+	// queue, and a server on few cores gets slower with more of them.
+	defaultConns = 8
+	// connectLimit bounds one attempt to connect if the address does not.
+	connectLimit = 5 * time.Second
+)
+
+// Options tune a DB. The zero value is what a node uses.
+type Options struct {
+	// MaxConns is how many connections a node has at most; 0 is 8.
+	MaxConns int
+	// Now is the clock leases and run times are measured by; nil is the
+	// database's. It is for tests, that want to move it.
+	Now func() time.Time
+}
+
+// DB is a database that a node uses with others.
+type DB struct {
+	pool    *pgxpool.Pool
+	commits *committer // of pushed and finished jobs
+	leases  *committer // and of leases, given and renewed
+	now     func() time.Time
+}
+
+// Open connects to the database and brings its tables up to date. ErrSchema,
+// store.ErrUnavailable.
+func Open(ctx context.Context, address string, opts Options) (*DB, error) {
+	config, err := pgxpool.ParseConfig(address)
+	if err != nil {
+		return nil, fmt.Errorf("open database: %w", err) // has no password in it
+	}
+	return open(ctx, config, opts)
+}
+
+func open(ctx context.Context, config *pgxpool.Config, opts Options) (*DB, error) {
+	config.MaxConns = defaultConns
+	if opts.MaxConns > 0 {
+		config.MaxConns = int32(min(opts.MaxConns, 1000))
+	}
+	// The types of a statement's parameters are asked for once a connection, and
+	// kept here: the server remembers nothing that a pooler could mix up.
+	config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
+	if config.ConnConfig.ConnectTimeout == 0 {
+		config.ConnConfig.ConnectTimeout = connectLimit
+	}
+	if config.ConnConfig.RuntimeParams["application_name"] == "" {
+		config.ConnConfig.RuntimeParams["application_name"] = "streamgate"
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("open database: %w", err)
+	}
+	if err := migrate(ctx, pool); err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("open database %s on %s: %w", config.ConnConfig.Database, config.ConnConfig.Host, err)
+	}
+	db := &DB{pool: pool, now: opts.Now}
+	db.commits, db.leases = newCommitter(db, false), newCommitter(db, true)
+	return db, nil
+}
+
+// Close waits for the commits under way and disconnects. Later calls get
+// ErrClosed.
+func (db *DB) Close() {
+	db.commits.close()
+	db.leases.close()
+	db.pool.Close()
+}
+
+// Queue is the job queue in the database.
+func (db *DB) Queue() store.Queue { return &queue{db} }
+
+// Catalog is the records in the database.
+func (db *DB) Catalog() store.Catalog {
+	return store.Catalog{
+		Videos:  &table[store.Video]{db, "videos"},
+		Tasks:   &table[store.Task]{db, "tasks"},
+		Uploads: &table[store.Upload]{db, "uploads"},
+		Keys:    &table[store.Key]{db, "keys"},
+
+		Rules:    &table[store.Rule]{db, "rules"},
+		Sessions: &table[store.Session]{db, "sessions"},
+		Codes:    &table[store.Code]{db, "codes"},
+		SignOuts: &table[store.SignOut]{db, "sign_outs"},
+		Cursors:  &table[store.ChainCursor]{db, "chain_cursors"},
+
+		Webhooks:        &table[store.Webhook]{db, "webhooks"},
+		Deliveries:      &table[store.Delivery]{db, "deliveries"},
+		People:          &table[store.Person]{db, "people"},
+		SetupLinks:      &table[store.SetupLink]{db, "setup_links"},
+		ConsoleSessions: &table[store.ConsoleSession]{db, "console_sessions"},
+		Passkeys:        &table[store.Passkey]{db, "passkeys"},
+		Audit:           &table[store.AuditEntry]{db, "audit_entries"},
+		AuditHeads:      &table[store.AuditHead]{db, "audit_heads"},
+		Alerts:          &table[store.Alert]{db, "alerts"},
+
+		Plans:   &plans{db},
+		Secrets: &secrets{db},
+	}
+}

@@ -1,0 +1,46 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Merge is merge.
+func Merge(stored, before, after []byte) []byte { return merge(stored, before, after) }
+
+// Failure is failure.
+func Failure(ctx context.Context, err error) error { return failure(ctx, err) }
+
+// OpenForgetful opens a database whose sessions forget all that they know after
+// each use, as behind a pooler that hands them to others between transactions.
+func OpenForgetful(ctx context.Context, address string, opts Options) (*DB, error) {
+	config, err := pgxpool.ParseConfig(address)
+	if err != nil {
+		return nil, err
+	}
+	config.AfterRelease = func(conn *pgx.Conn) bool {
+		return conn.PgConn().Exec(context.Background(), "DISCARD ALL").Close() == nil
+	}
+	return open(ctx, config, opts)
+}
+
+// CheckOrder tells whether each job's place in order is what the job says.
+func (db *DB) CheckOrder(ctx context.Context) error {
+	jobs, _, err := db.readJobs(ctx, db.pool, `true`)
+	if err != nil {
+		return err
+	}
+	for _, job := range jobs {
+		var ord []byte
+		if err := db.pool.QueryRow(ctx, `SELECT ord FROM jobs WHERE id = $1`, text(job.ID)).Scan(&ord); err != nil {
+			return err
+		}
+		if want := keyOrder(&job); string(ord) != string(want) {
+			return fmt.Errorf("job %s is at %x, want %x", job.ID, ord, want)
+		}
+	}
+	return nil
+}
