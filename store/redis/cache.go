@@ -13,9 +13,6 @@ import (
 	"streamgate/store"
 )
 
-// ErrAway: the server cannot be reached, or does not answer.
-var ErrAway = errors.New("redis is away")
-
 const (
 	values         = "streamgate/value/" // what keys begin with
 	limits         = "streamgate/limit/"
@@ -114,7 +111,7 @@ func (c *Cache) Allow(ctx context.Context, key string, rate float64, burst int) 
 		return store.Allowance{}, fmt.Errorf("limit %s: %v tokens a second up to %d would never let anything pass", key, rate, burst)
 	}
 	got, err := c.run(ctx, allow, limits+key, rate, burst)
-	if errors.Is(err, ErrAway) && c.local != nil {
+	if errors.Is(err, store.ErrUnavailable) && c.local != nil {
 		return c.local.Allow(ctx, key, rate, burst)
 	}
 	if err != nil {
@@ -133,14 +130,14 @@ func number(v any) int64 {
 	return n
 }
 
-// run runs a script. An error that the server has not sent is ErrAway, and so
-// is one that says it cannot serve just now.
+// run runs a script. An error that the server has not sent is store.ErrUnavailable,
+// and so is one that says it cannot serve just now.
 func (c *Cache) run(ctx context.Context, script *redis.Script, key string, args ...any) (any, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	if time.Now().UnixNano() < c.away.Load() {
-		return nil, ErrAway
+		return nil, fmt.Errorf("redis: %w", store.ErrUnavailable)
 	}
 	var now int64 // the server's
 	if c.now != nil {
@@ -157,7 +154,7 @@ func (c *Cache) run(ctx context.Context, script *redis.Script, key string, args 
 		return nil, err
 	}
 	c.away.Store(time.Now().Add(awayFor).UnixNano())
-	return nil, fmt.Errorf("%w: %w", ErrAway, err)
+	return nil, fmt.Errorf("redis: %w: %w", store.ErrUnavailable, err)
 }
 
 // unable tells the answers of a server that cannot serve just now: it reads its

@@ -124,7 +124,7 @@ func TestAway(t *testing.T) {
 		"take": func() error { _, err := c.Take(t.Context(), "nonce"); return err },
 		"set":  func() error { return c.Set(t.Context(), "nonce", nil, time.Hour) },
 	} {
-		if err := call(); !errors.Is(err, redis.ErrAway) {
+		if err := call(); !errors.Is(err, store.ErrUnavailable) {
 			t.Errorf("%s without a server: %v", name, err)
 		}
 	}
@@ -142,7 +142,7 @@ func TestAway(t *testing.T) {
 		if err == nil {
 			break
 		}
-		if !errors.Is(err, redis.ErrAway) || time.Now().After(deadline) {
+		if !errors.Is(err, store.ErrUnavailable) || time.Now().After(deadline) {
 			t.Fatalf("after the server is back: %v", err)
 		}
 	}
@@ -161,7 +161,7 @@ func TestAddressThatIsNone(t *testing.T) {
 
 func TestAllowRefusesLimitsThatLetNothingPass(t *testing.T) {
 	c := open(t, socket, redis.Options{})
-	if _, err := c.Allow(t.Context(), "a", 0, 1); err == nil || errors.Is(err, redis.ErrAway) {
+	if _, err := c.Allow(t.Context(), "a", 0, 1); err == nil || errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("a rate of 0: %v", err)
 	}
 }

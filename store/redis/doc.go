@@ -23,7 +23,7 @@
 // "streamgate/"; all of them end by themselves.
 //
 // While the server is away, limits are those of Options.Local, each node's own;
-// values are neither kept nor found: every other call fails with ErrAway, within
+// values are neither kept nor found: every other call fails with store.ErrUnavailable, within
 // Options.Timeout, and at once for a second after one that did. So without Redis
 // no nonce is good, and nobody is admitted who should not be.
 //
