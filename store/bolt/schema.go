@@ -37,6 +37,7 @@ const (
 	bucketAudit    = "audit"
 	bucketHeads    = "auditheads"
 	bucketAlerts   = "alerts"
+	bucketDecide   = "decisions"
 	bucketPlans    = "plans"
 	bucketPlansDue = "plans.due"
 	bucketCells    = "cells"
@@ -53,7 +54,7 @@ func buckets() []string {
 	}
 	for _, table := range []string{
 		bucketVideos, bucketTasks, bucketUploads, bucketKeys,
-		bucketRules, bucketSessions, bucketCodes, bucketSignOuts, bucketCursors,
+		bucketRules, bucketSessions, bucketCodes, bucketSignOuts, bucketCursors, bucketDecide,
 		bucketWebhooks, bucketDelivery,
 		bucketPeople, bucketSetup, bucketConsole, bucketPasskeys, bucketAudit, bucketHeads, bucketAlerts,
 	} {

@@ -24,10 +24,11 @@ type Config struct {
 	Webhooks   rpc.WebhooksClient
 	Alerts     rpc.AlertsClient
 
-	People *console.Service
-	Audit  *console.Log
-	Bus    *nats.Conn
-	Assets *assets.Set
+	People    *console.Service
+	Audit     *console.Log
+	Decisions *console.Decisions // about viewers
+	Bus       *nats.Conn
+	Assets    *assets.Set
 
 	// Uploads serves tus at /api/v1/uploads, and PutSource takes a whole file
 	// for the video in its path value "id".
@@ -35,9 +36,6 @@ type Config struct {
 	PutSource http.HandlerFunc
 	// Still serves an image of a video whoever may watch it.
 	Still func(w http.ResponseWriter, r *http.Request, videoID, name string)
-
-	// Decisions are the last ones about who may watch, newest first.
-	Decisions func() []console.Decision
 
 	Profiles []string            // that a video may be made with
 	Settings func() []Setting    // what is in force
