@@ -184,8 +184,20 @@ install-node:
 install-protoc:
 	$(call packages,protoc:protobuf-compiler)
 
+# Of Debian's package, without the server that installing it would start.
+$(TOOLS)/promtool:
+	@mkdir -p $(TOOLS)
+	command -v promtool >/dev/null && { ln -sf "$$(command -v promtool)" $@; exit; }
+	command -v apt-get >/dev/null || { echo "please install: promtool (package prometheus)"; exit 1; }
+	tmp=$$(mktemp -d); trap 'rm -r $$tmp' EXIT
+	sudo=""; [ "$$(id -u)" = 0 ] || sudo=sudo
+	cd $$tmp
+	apt-get download -qq prometheus 2>/dev/null || { $$sudo apt-get update -qq; apt-get download -qq prometheus; }
+	dpkg-deb -x prometheus_*.deb .
+	mv usr/bin/promtool $(CURDIR)/$@
+
 .PHONY: install-test
-install-test:
+install-test: $(TOOLS)/promtool
 	$(call packages,ffmpeg:ffmpeg chromium:chromium gcc:gcc curl:curl jq:jq nginx:nginx caddy:caddy)
 
 .PHONY: install-bench
