@@ -68,6 +68,7 @@ type Console struct {
 	hints  *hints
 	shelf  memo[[]*rpc.Video]
 	counts memo[map[string]count]
+	zips   sync.Pool // of *gzip.Writer
 }
 
 // New returns the console. Close ends its event streams.
