@@ -202,4 +202,4 @@ install-test: $(TOOLS)/promtool
 
 .PHONY: install-bench
 install-bench:
-	$(call packages,nginx:nginx wrk:wrk redis-server:redis-server pg_ctlcluster:postgresql)
+	$(call packages,nginx:nginx wrk:wrk redis-server:redis-server pg_ctlcluster:postgresql chromium:chromium)
