@@ -21,7 +21,7 @@ func startConsole(t *testing.T, n *node) *plainBrowser {
 		t.Fatal(err)
 	}
 	b := &plainBrowser{t, &http.Client{Jar: jar, Timeout: time.Minute}, n.url}
-	link, err := url.Parse(n.setupLink())
+	link, err := url.Parse(strings.TrimSpace(n.ctl("setup-link")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,6 +99,24 @@ func TestDecisionsStay(t *testing.T) {
 			t.Fatalf("after the transfer:\n%s", said)
 		}
 	}
+	lookAtDecisions(t, n, p.VideoID, coins)
+}
+
+// lookAtDecisions looks at the pages of a dry run and of the decisions as people
+// see them.
+func lookAtDecisions(t *testing.T, n *node, video, rule string) {
+	b := openTabFor(t, n.url+"/console/sign-in?to=/console/access", 3*time.Minute)
+	b.fill("#name", adminName)
+	b.fill("#password", adminPassword)
+	b.follow("button.primary")
+	b.arrive("the decisions", `document.querySelector('#decisions')`)
+	b.look("decisions")
+	b.open(n.url + "/console/videos/" + video)
+	b.fill("#rule", rule)
+	b.follow("button[value=dry]")
+	b.arrive("the dry run", `document.body.textContent.includes('would come in')`)
+	b.look("dry-run")
+	b.expectQuiet()
 }
 
 // TestDryRunUnknown: of a chain that cannot be reached, a dry run says that it
