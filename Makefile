@@ -118,6 +118,10 @@ check: fresh lint ## everything that is known without running: fresh, formatted,
 test: install-run install-test assets ## install what the tests need and run them all, with the race detector
 	@go test -race -timeout 40m -p 1 ./... # one package at a time: some play films, in real time
 
+.PHONY: pictures
+pictures: install-run install-test assets ## make the README's pictures of the console again
+	@PICTURES=$(CURDIR)/packaging go test -count=1 -timeout 20m -run '^TestPictures$$' ./cmd/streamgate/e2e
+
 .PHONY: chaos
 chaos: install-run install-test assets ## kill -9 the node 20 times in one chunk, 20 at random, and 40 ffmpegs (CHAOS_KILLS=20)
 	@CHAOS_KILLS=$${CHAOS_KILLS:-20} go test -count=1 -timeout 40m -v -run 'TestChaos' ./cmd/streamgate/e2e
