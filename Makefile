@@ -118,6 +118,10 @@ check: fresh lint ## everything that is known without running: fresh, formatted,
 test: install-run install-test assets ## install what the tests need and run them all, with the race detector
 	@go test -race -timeout 40m -p 1 ./... # one package at a time: some play films, in real time
 
+.PHONY: pictures
+pictures: install-run install-test assets ## make the README's pictures of the console again
+	@PICTURES=$(CURDIR)/packaging go test -count=1 -timeout 20m -run '^TestPictures$$' ./cmd/streamgate/e2e
+
 .PHONY: chaos
 chaos: install-run install-test assets ## kill -9 the node 20 times in one chunk, 20 at random, and 40 ffmpegs (CHAOS_KILLS=20)
 	@CHAOS_KILLS=$${CHAOS_KILLS:-20} go test -count=1 -timeout 40m -v -run 'TestChaos' ./cmd/streamgate/e2e
@@ -184,10 +188,22 @@ install-node:
 install-protoc:
 	$(call packages,protoc:protobuf-compiler)
 
+# Of Debian's package, without the server that installing it would start.
+$(TOOLS)/promtool:
+	@mkdir -p $(TOOLS)
+	command -v promtool >/dev/null && { ln -sf "$$(command -v promtool)" $@; exit; }
+	command -v apt-get >/dev/null || { echo "please install: promtool (package prometheus)"; exit 1; }
+	tmp=$$(mktemp -d); trap 'rm -r $$tmp' EXIT
+	sudo=""; [ "$$(id -u)" = 0 ] || sudo=sudo
+	cd $$tmp
+	apt-get download -qq prometheus 2>/dev/null || { $$sudo apt-get update -qq; apt-get download -qq prometheus; }
+	dpkg-deb -x prometheus_*.deb .
+	mv usr/bin/promtool $(CURDIR)/$@
+
 .PHONY: install-test
-install-test:
+install-test: $(TOOLS)/promtool
 	$(call packages,ffmpeg:ffmpeg chromium:chromium gcc:gcc curl:curl jq:jq nginx:nginx caddy:caddy redis-server:redis-server pg_ctlcluster:postgresql)
 
 .PHONY: install-bench
 install-bench:
-	$(call packages,nginx:nginx wrk:wrk redis-server:redis-server pg_ctlcluster:postgresql)
+	$(call packages,nginx:nginx wrk:wrk redis-server:redis-server pg_ctlcluster:postgresql chromium:chromium)

@@ -145,7 +145,7 @@ func (s *Set) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Vary", "Accept-Encoding")
 	read := f.plain
-	if acceptsGzip(r.Header) {
+	if AcceptsGzip(r.Header) {
 		h.Set("Content-Encoding", "gzip")
 		read = f.packed
 	}
@@ -156,9 +156,9 @@ func (s *Set) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// acceptsGzip reads Accept-Encoding (RFC 9110 §12.5.3): gzip is taken if it is
+// AcceptsGzip reads Accept-Encoding (RFC 9110 §12.5.3): gzip is taken if it is
 // named with a weight other than zero.
-func acceptsGzip(h http.Header) bool {
+func AcceptsGzip(h http.Header) bool {
 	for coding := range strings.SplitSeq(strings.Join(h.Values("Accept-Encoding"), ","), ",") {
 		name, params, _ := strings.Cut(coding, ";")
 		if !strings.EqualFold(strings.TrimSpace(name), "gzip") {

@@ -20,14 +20,18 @@ import (
 )
 
 // auditing keeps the audit log, to which the services' changes go whoever makes
-// them, and remembers the last decisions: what serves callers takes the services
+// them, and the decisions about viewers: what serves callers takes the services
 // from recorded.
 type auditing struct{}
 
 func (auditing) Name() string { return "audit" }
 
 func (auditing) Start(_ context.Context, k *Kernel) error {
-	k.audit, k.decisions = console.NewLog(k.Stores.Catalog), &console.Decisions{}
+	k.audit = console.NewLog(k.Stores.Catalog)
+	k.decisions = console.NewDecisions(console.DecisionsConfig{
+		Catalog: k.Stores.Catalog, Cache: k.Stores.Cache, Log: k.Log.With("service", "decisions"),
+	})
+	k.Go("decisions", k.decisions.Run)
 	return nil
 }
 
@@ -108,7 +112,7 @@ func (c *consoling) startPages(ctx context.Context, k *Kernel, set *assets.Set) 
 		Deletions: k.audit.Deletions(deletions), UndoFor: library.UndoFor,
 		People: people, Audit: k.audit, Bus: k.Bus, Assets: set,
 		Uploads: k.Mounts["/api/v1/uploads/"], PutSource: k.Mounts["PUT /api/v1/videos/{id}/source"].ServeHTTP, Still: still,
-		Decisions: k.decisions.Last, Profiles: k.Config.Transcoder.profileNames(), Settings: k.Config.settings, Chains: k.chainStates,
+		Decisions: k.decisions, Profiles: k.Config.Transcoder.profileNames(), Settings: k.Config.settings, Chains: k.chainStates,
 		PublicURL: k.consolePublicURL(), SiteURL: k.siteURL, TrustedProxies: trusted, Log: log,
 	})
 	if err != nil {

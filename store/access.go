@@ -82,3 +82,34 @@ type ChainCursor struct {
 
 // Row implements Record.
 func (c ChainCursor) Row() Row { return Row{ID: c.ID} }
+
+// DecisionOutcome is how it went for somebody who asked to watch.
+type DecisionOutcome string
+
+// The outcomes of decisions.
+const (
+	DecisionAdmitted DecisionOutcome = "admitted"
+	DecisionRefused  DecisionOutcome = "refused"
+	// DecisionLeftOut stands for those that came too thick to be kept.
+	DecisionLeftOut DecisionOutcome = "left_out"
+)
+
+// Decision is whether somebody who asked to watch a video was let in. Equal ones
+// that follow each other within a minute are one record.
+type Decision struct {
+	ID      string          `json:"id"`
+	VideoID string          `json:"video_id,omitempty"` // "" if left out
+	Outcome DecisionOutcome `json:"outcome"`
+	Wallet  string          `json:"wallet,omitempty"`  // EIP-55
+	Vaults  []string        `json:"vaults,omitempty"`  // for which the wallet acts
+	Preview bool            `json:"preview,omitempty"` // a key or a person of the console asked
+	Client  string          `json:"client,omitempty"`  // the last who asked
+	Reason  string          `json:"reason,omitempty"`  // stable word, "" if admitted
+	Why     string          `json:"why,omitempty"`     // for people
+	Count   int             `json:"count"`             // times from First to Last
+	First   time.Time       `json:"first"`
+	Last    time.Time       `json:"last"`
+}
+
+// Row implements Record. Decisions are listed by video and by outcome.
+func (d Decision) Row() Row { return Row{ID: d.ID, Parent: d.VideoID, State: string(d.Outcome)} }

@@ -29,6 +29,7 @@ type Catalog struct {
 	Audit           Table[AuditEntry]
 	AuditHeads      Table[AuditHead]
 	Alerts          Table[Alert]
+	Decisions       Table[Decision]
 
 	Plans   Plans
 	Secrets Secrets

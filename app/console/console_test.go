@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"connectrpc.com/connect"
-
 	"streamgate/app/rpc"
 	"streamgate/store"
 	"streamgate/store/bolt"
@@ -275,34 +273,5 @@ func TestRecorded(t *testing.T) {
 	want(t, err, "")
 	if strings.Contains(string(data), "sg_") {
 		t.Errorf("a secret is kept: %s", data)
-	}
-}
-
-// door refuses who has no wallet.
-type door struct{ rpc.AccessClient }
-
-func (door) CreateSession(ctx context.Context, _ *rpc.CreateSessionRequest) (*rpc.Session, error) {
-	if rpc.Caller(ctx).Wallet == "" {
-		return nil, rpc.Errorf(connect.CodeUnauthenticated, "not_signed_in", "Sign in with a wallet.")
-	}
-	return &rpc.Session{Id: "s"}, nil
-}
-
-// TestDecisions: the last ones are remembered with their reasons, and no more.
-func TestDecisions(t *testing.T) {
-	d := &Decisions{}
-	gate := d.Access(door{})
-	for range keptDecisions {
-		_, err := gate.CreateSession(t.Context(), &rpc.CreateSessionRequest{VideoId: "film"})
-		want(t, err, "not_signed_in")
-	}
-	_, err := gate.CreateSession(rpc.WithIdentity(t.Context(), rpc.Identity{Wallet: "0x1"}), &rpc.CreateSessionRequest{VideoId: "film"})
-	want(t, err, "")
-	list := d.Last()
-	if len(list) != keptDecisions || !list[0].Admit || list[0].Wallet != "0x1" {
-		t.Fatalf("%d decisions, the newest %+v", len(list), list[0])
-	}
-	if got := list[1]; got.Admit || got.Reason != "not_signed_in" || got.Why != "Sign in with a wallet." {
-		t.Errorf("%+v", got)
 	}
 }

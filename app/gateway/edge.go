@@ -55,7 +55,9 @@ func (e *edge) begin(next http.Handler) http.Handler {
 func (e *edge) admit(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		who, err := e.identify(r)
-		who.Client = network(e.clientIP(r))
+		if ip := e.clientIP(r); ip.IsValid() { // else it came over the admin socket
+			who.Client = network(ip)
+		}
 		r = r.WithContext(rpc.WithLimits(r.Context(), w.Header()))
 		if wait, ok := e.limit.allow(r, who, e.clientIP(r)); !ok {
 			tooMany(w, r, wait)

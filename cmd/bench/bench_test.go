@@ -121,7 +121,7 @@ func TestReport(t *testing.T) {
 func TestParseStat(t *testing.T) {
 	line := "4242 (a (strange) name) S 17 4242 4242 0 -1 4194560 9 8 7 6 100 20 3 4 20 0 9 0 1 2 3"
 	got, err := parseStat(line)
-	if err != nil || got.parent != 17 || got.cpu != 1.27 {
+	if err != nil || got.parent != 17 || got.cpu != 1.27 || got.own != 1.2 {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	for _, bad := range []string{"", "1 (x) S 2", strings.Replace(line, " 17 ", " x ", 1), strings.Replace(line, " 100 ", " x ", 1)} {

@@ -44,10 +44,21 @@ func cpuSeconds(pids ...int) (float64, error) {
 	return total, nil
 }
 
+// ownSeconds is the user and system time of a process, without its children.
+func ownSeconds(pid int) (float64, error) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, err
+	}
+	s, err := parseStat(string(stat))
+	return s.own, err
+}
+
 // procStat is what the bench reads of /proc/PID/stat.
 type procStat struct {
 	parent int
 	cpu    float64 // seconds, waited-for children included
+	own    float64 // without them
 }
 
 // parseStat reads a line of /proc/PID/stat (proc_pid_stat(5)). The name in
@@ -62,15 +73,18 @@ func parseStat(line string) (procStat, error) {
 	if err != nil {
 		return procStat{}, fmt.Errorf("process state: parent %q", fields[1])
 	}
-	ticks := 0
-	for _, f := range fields[11:15] { // utime, stime, cutime, cstime
+	ticks, own := 0, 0
+	for i, f := range fields[11:15] { // utime, stime, cutime, cstime
 		n, err := strconv.Atoi(f)
 		if err != nil {
 			return procStat{}, fmt.Errorf("process state: time %q", f)
 		}
 		ticks += n
+		if i < 2 {
+			own += n
+		}
 	}
-	return procStat{parent, float64(ticks) / clockTicks}, nil
+	return procStat{parent, float64(ticks) / clockTicks, float64(own) / clockTicks}, nil
 }
 
 // withChildren returns a process and its children.

@@ -38,6 +38,9 @@ func rows() []row {
 		{"busy-memory", []string{"ffmpeg"}, benchBusyMemory},
 		{"borders", []string{"ffmpeg"}, benchBorders},
 		{"crash", []string{"ffmpeg"}, benchCrash},
+		{"console-pages", []string{"ffmpeg"}, benchConsolePages},
+		{"console-watched", []string{"ffmpeg"}, benchConsoleWatched},
+		{"console-paint", []string{"ffmpeg", "chromium"}, benchConsolePaint},
 	}
 }
 

@@ -139,6 +139,7 @@ func (db *DB) Catalog() store.Catalog {
 		Audit:           &table[store.AuditEntry]{db: db, name: bucketAudit},
 		AuditHeads:      &table[store.AuditHead]{db: db, name: bucketHeads},
 		Alerts:          &table[store.Alert]{db: db, name: bucketAlerts},
+		Decisions:       &table[store.Decision]{db: db, name: bucketDecide},
 
 		Plans:   &plans{db},
 		Secrets: &secrets{db},

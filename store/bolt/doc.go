@@ -43,7 +43,7 @@
 //	jobs.count    state → number of jobs
 //	<table>       id → record, JSON      videos, tasks, uploads, keys, rules,
 //	                                     sessions, codes, signouts, cursors,
-//	                                     webhooks, deliveries
+//	                                     decisions, webhooks, deliveries, …
 //	<table>.by    parent, id → state  and  state, id → parent
 //	plans         video → plan, JSON
 //	plans.due     video → when a retired rendition of its plan may be removed

@@ -38,6 +38,7 @@ const (
 	bucketAudit    = "audit"
 	bucketHeads    = "auditheads"
 	bucketAlerts   = "alerts"
+	bucketDecide   = "decisions"
 	bucketPlans    = "plans"
 	bucketPlansDue = "plans.due"
 	bucketCells    = "cells"
@@ -54,7 +55,7 @@ func buckets() []string {
 	}
 	for _, table := range []string{
 		bucketVideos, bucketTasks, bucketUploads, bucketKeys,
-		bucketRules, bucketSessions, bucketCodes, bucketSignOuts, bucketCursors,
+		bucketRules, bucketSessions, bucketCodes, bucketSignOuts, bucketCursors, bucketDecide,
 		bucketWebhooks, bucketDelivery,
 		bucketPeople, bucketSetup, bucketConsole, bucketPasskeys, bucketWallets, bucketAudit, bucketHeads, bucketAlerts,
 	} {

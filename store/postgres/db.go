@@ -116,6 +116,7 @@ func (db *DB) Catalog() store.Catalog {
 		Audit:           &table[store.AuditEntry]{db, "audit_entries"},
 		AuditHeads:      &table[store.AuditHead]{db, "audit_heads"},
 		Alerts:          &table[store.Alert]{db, "alerts"},
+		Decisions:       &table[store.Decision]{db, "decisions"},
 
 		Plans:   &plans{db},
 		Secrets: &secrets{db},

@@ -3,6 +3,7 @@ package storetest
 import (
 	"encoding/json"
 	"testing"
+	"time"
 
 	"streamgate/store"
 )
@@ -39,6 +40,10 @@ func testTables(t *testing.T, c store.Catalog) {
 	code := store.Code{ID: "x", Pool: "p", Used: 2, Created: now}
 	out := store.SignOut{ID: "x", Expires: now}
 	cursor := store.ChainCursor{ID: "x", Block: 1<<63 + 1, Hash: []byte{0, 0xff}}
+	decision := store.Decision{
+		ID: "x", VideoID: "x", Outcome: store.DecisionRefused, Wallet: "0x1", Vaults: []string{"0x2"}, Preview: true, Client: "::1",
+		Reason: "not_a_holder", Why: "W – ü", Count: 3, First: now, Last: now.Add(time.Second),
+	}
 
 	webhook := store.Webhook{
 		ID: "x", URL: "https://a.example/ü", Events: []string{"*"}, State: store.WebhookDisabled, Failure: failure,
@@ -78,6 +83,7 @@ func testTables(t *testing.T, c store.Catalog) {
 	check(t, c.Codes.Create(t.Context(), code))
 	check(t, c.SignOuts.Create(t.Context(), out))
 	check(t, c.Cursors.Create(t.Context(), cursor))
+	check(t, c.Decisions.Create(t.Context(), decision))
 	check(t, c.Videos.Create(t.Context(), video))
 	check(t, c.Tasks.Create(t.Context(), task))
 	check(t, c.Uploads.Create(t.Context(), upload("x", "x", store.UploadComplete)))
@@ -92,6 +98,7 @@ func testTables(t *testing.T, c store.Catalog) {
 	wantOnly(t, c.Codes, code)
 	wantOnly(t, c.SignOuts, out)
 	wantOnly(t, c.Cursors, cursor)
+	wantOnly(t, c.Decisions, decision)
 	wantOnly(t, c.Webhooks, webhook)
 	wantOnly(t, c.Deliveries, delivery)
 	wantOnly(t, c.People, person)

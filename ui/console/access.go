@@ -5,14 +5,13 @@ import (
 	"net/http"
 	"strings"
 
-	"streamgate/app/console"
 	"streamgate/app/rpc"
 )
 
 // accessView is who watches, who was ended and why, and the chains.
 type accessView struct {
 	Live, Ended []sessionRow
-	Decisions   []decisionRow
+	Decisions   decisionsView
 	More        bool
 	Chains      []chainRow
 }
@@ -23,37 +22,8 @@ type sessionRow struct {
 	Began, Until                                      stamp
 }
 
-// decisionRow is one decision.
-type decisionRow struct {
-	At                                                    stamp
-	VideoID, Title, Who, Wallet, Client, State, Why, Code string
-}
-
-func newDecisionRow(d console.Decision, videos map[string]*rpc.Video) decisionRow {
-	row := decisionRow{
-		At: ago(d.At), VideoID: d.VideoID, Title: shortID(d.VideoID), Wallet: d.Wallet, Client: d.Client,
-		State: "refused", Why: printable(d.Why), Code: d.Reason, Who: "no wallet",
-	}
-	if video := videos[d.VideoID]; video != nil {
-		row.Title = printable(video.Title)
-	}
-	switch {
-	case d.Wallet != "":
-		row.Who = wallet(d.Wallet)
-	case d.Key:
-		row.Who = "preview"
-	}
-	if d.Admit {
-		row.State = "admitted"
-	}
-	return row
-}
-
 // chainRow is one endpoint.
 type chainRow struct{ Chain, Endpoint, State, Requests, Mean, Errors string }
-
-// shownDecisions is how many of the last decisions the page shows.
-const shownDecisions = 50
 
 func (v *visit) access() {
 	view := accessView{}
@@ -76,9 +46,9 @@ func (v *visit) access() {
 			*list.into = append(*list.into, newSessionRow(s, videos))
 		}
 	}
-	decisions := v.Decisions()
-	for _, d := range decisions[:min(shownDecisions, len(decisions))] {
-		view.Decisions = append(view.Decisions, newDecisionRow(d, videos))
+	if view.Decisions, err = v.decisions(videos); err != nil {
+		v.fail(err)
+		return
 	}
 	for _, c := range v.Chains() {
 		row := chainRow{c.Chain, c.Endpoint, "up", fmt.Sprint(c.Requests), fmt.Sprintf("%.0f ms", 1000*c.MeanSeconds), fmt.Sprintf("%.0f", c.Errors)}

@@ -28,10 +28,11 @@ type Config struct {
 	Deletions console.Deletions
 	UndoFor   time.Duration
 
-	People *console.Service
-	Audit  *console.Log
-	Bus    *nats.Conn
-	Assets *assets.Set
+	People    *console.Service
+	Audit     *console.Log
+	Decisions *console.Decisions // about viewers
+	Bus       *nats.Conn
+	Assets    *assets.Set
 
 	// Uploads serves tus at /api/v1/uploads, and PutSource takes a whole file
 	// for the video in its path value "id".
@@ -39,9 +40,6 @@ type Config struct {
 	PutSource http.HandlerFunc
 	// Still serves an image of a video whoever may watch it.
 	Still func(w http.ResponseWriter, r *http.Request, videoID, name string)
-
-	// Decisions are the last ones about who may watch, newest first.
-	Decisions func() []console.Decision
 
 	Profiles []string            // that a video may be made with
 	Settings func() []Setting    // what is in force
@@ -75,6 +73,7 @@ type Console struct {
 	shelf  memo[[]*rpc.Video]
 	counts memo[map[string]count]
 	saving sync.Mutex // of a form that replaces what it was filled with
+	zips   sync.Pool  // of *gzip.Writer
 }
 
 // New returns the console. Close ends its event streams.

@@ -255,6 +255,7 @@ type site struct {
 	mux     *http.ServeMux
 	people  *console.Service
 	cache   store.Cache
+	catalog store.Catalog
 	cookies map[console.Role]*http.Cookie
 }
 
@@ -291,7 +292,7 @@ func newSite(t *testing.T) *site {
 	c, err := New(Config{
 		Library: s, Transcoder: s, Access: s, Monitor: s, Webhooks: s, Alerts: s, Deletions: bin{}, UndoFor: 30 * time.Second, People: people, Audit: audit, Bus: apptest.NewBus(t), Assets: set,
 		Uploads: none, PutSource: none, Still: func(http.ResponseWriter, *http.Request, string, string) {},
-		Decisions: func() []console.Decision { return []console.Decision{{VideoID: "film", Why: hostile}} },
+		Decisions: console.NewDecisions(console.DecisionsConfig{Catalog: db.Catalog()}),
 		Settings:  func() []Setting { return []Setting{{Key: "a", Value: "b"}} }, Chains: func() []ChainState { return nil }, Log: log,
 		SiteURL: func(*http.Request) string { return "https://site.example" },
 	})
@@ -299,7 +300,11 @@ func newSite(t *testing.T) *site {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	out := &site{Console: c, mux: http.NewServeMux(), people: people, cache: cache, cookies: map[console.Role]*http.Cookie{}}
+	decided := store.Decision{ID: "d", VideoID: "film", Outcome: store.DecisionRefused, Client: hostile, Why: hostile, Count: 2, Last: time.Now()}
+	if err := db.Catalog().Decisions.Create(t.Context(), decided); err != nil {
+		t.Fatal(err)
+	}
+	out := &site{catalog: db.Catalog(), cache: cache, Console: c, mux: http.NewServeMux(), people: people, cookies: map[console.Role]*http.Cookie{}}
 	c.Routes(out.mux)
 	for _, role := range console.Roles() {
 		out.cookies[role] = out.signedIn(t, role)

@@ -35,6 +35,7 @@ type videoView struct {
 	Sentence   []string
 	RuleError  string
 	Try        tryView
+	Dry        dryView
 	Tasks      []taskRow
 	Profiles   []string
 	Watching   []sessionRow
@@ -197,7 +198,8 @@ func (v *visit) changeRule() {
 	}
 	written := v.r.PostFormValue("rule")
 	rule, err := parseRule(written)
-	trying := v.r.PostFormValue("do") == "try"
+	do := v.r.PostFormValue("do")
+	trying := do == "try" || do == "dry"
 	if err == nil && !trying {
 		_, err = v.Access.SetVideoRule(v.ctx, &rpc.SetVideoRuleRequest{VideoId: id, Rule: rule})
 	}
@@ -211,7 +213,11 @@ func (v *visit) changeRule() {
 		return
 	}
 	view.Rule = written // what was typed stays
-	if err == nil {
+	switch {
+	case err != nil:
+	case do == "dry":
+		view.Dry, err = v.dryRun(id, rule)
+	default:
 		view.Try, err = v.tryRule(rule, v.r.PostFormValue("wallet"))
 	}
 	status := http.StatusOK

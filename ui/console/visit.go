@@ -168,12 +168,14 @@ func (v *visit) fail(err error) {
 }
 
 func (v *visit) render(status int, page templ.Component) {
+	w, done := v.packed()
+	defer done()
 	templ.Handler(page, templ.WithStatus(status), templ.WithErrorHandler(func(_ *http.Request, err error) http.Handler {
 		v.Log.Error("render a console page", "err", err)
-		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			http.Error(w, "The page cannot be shown; the node's log says why.", http.StatusInternalServerError)
+		return http.HandlerFunc(func(http.ResponseWriter, *http.Request) { // in plain text
+			http.Error(v.w, "The page cannot be shown; the node's log says why.", http.StatusInternalServerError)
 		})
-	})).ServeHTTP(v.w, v.r)
+	})).ServeHTTP(w, v.r)
 }
 
 // said is a sentence that the next page shows once.

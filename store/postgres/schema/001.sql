@@ -12,7 +12,7 @@ BEGIN
 		'videos', 'tasks', 'uploads', 'keys',
 		'rules', 'sessions', 'codes', 'sign_outs', 'chain_cursors',
 		'webhooks', 'deliveries', 'people', 'setup_links', 'console_sessions', 'passkeys',
-		'audit_entries', 'audit_heads', 'alerts'
+		'audit_entries', 'audit_heads', 'alerts', 'decisions'
 	] LOOP
 		EXECUTE format('CREATE TABLE %I (
 			id       text COLLATE "C" PRIMARY KEY,
