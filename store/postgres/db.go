@@ -113,6 +113,7 @@ func (db *DB) Catalog() store.Catalog {
 		SetupLinks:      &table[store.SetupLink]{db, "setup_links"},
 		ConsoleSessions: &table[store.ConsoleSession]{db, "console_sessions"},
 		Passkeys:        &table[store.Passkey]{db, "passkeys"},
+		Wallets:         &table[store.Wallet]{db, "wallets"},
 		Audit:           &table[store.AuditEntry]{db, "audit_entries"},
 		AuditHeads:      &table[store.AuditHead]{db, "audit_heads"},
 		Alerts:          &table[store.Alert]{db, "alerts"},

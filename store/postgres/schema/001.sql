@@ -11,7 +11,7 @@ BEGIN
 	FOREACH name IN ARRAY ARRAY[
 		'videos', 'tasks', 'uploads', 'keys',
 		'rules', 'sessions', 'codes', 'sign_outs', 'chain_cursors',
-		'webhooks', 'deliveries', 'people', 'setup_links', 'console_sessions', 'passkeys',
+		'webhooks', 'deliveries', 'people', 'setup_links', 'console_sessions', 'passkeys', 'wallets',
 		'audit_entries', 'audit_heads', 'alerts', 'decisions'
 	] LOOP
 		EXECUTE format('CREATE TABLE %I (
