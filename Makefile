@@ -186,7 +186,7 @@ install-protoc:
 
 .PHONY: install-test
 install-test:
-	$(call packages,ffmpeg:ffmpeg chromium:chromium gcc:gcc curl:curl jq:jq nginx:nginx caddy:caddy pg_ctlcluster:postgresql)
+	$(call packages,ffmpeg:ffmpeg chromium:chromium gcc:gcc curl:curl jq:jq nginx:nginx caddy:caddy pg_ctlcluster:postgresql pgbouncer:pgbouncer)
 
 .PHONY: install-bench
 install-bench:
