@@ -41,6 +41,9 @@ func startPooler(t *testing.T) (through func(address string) string) {
 	}
 	path, err := exec.LookPath("pgbouncer")
 	if err != nil {
+		path, err = exec.LookPath("/usr/sbin/pgbouncer") // which is in root's path only
+	}
+	if err != nil {
 		t.Skip("PgBouncer is not installed (Debian's package pgbouncer)")
 	}
 	dir := filepath.Join(server.dir, "pooler")
