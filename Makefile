@@ -202,7 +202,7 @@ $(TOOLS)/promtool:
 
 .PHONY: install-test
 install-test: $(TOOLS)/promtool
-	$(call packages,ffmpeg:ffmpeg chromium:chromium gcc:gcc curl:curl jq:jq nginx:nginx caddy:caddy redis-server:redis-server pg_ctlcluster:postgresql)
+	$(call packages,ffmpeg:ffmpeg chromium:chromium gcc:gcc curl:curl jq:jq nginx:nginx caddy:caddy redis-server:redis-server pg_ctlcluster:postgresql pgbouncer:pgbouncer)
 
 .PHONY: install-bench
 install-bench:

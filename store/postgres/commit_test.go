@@ -147,6 +147,61 @@ func TestAbandonedLeaseIsGivenBack(t *testing.T) {
 	}
 }
 
+// Cancel takes what a Finish adds that it had to wait for, and what a Finish of
+// that adds.
+func TestCancelTakesWhatIsBeingAdded(t *testing.T) {
+	address := database(t, migrated)
+	q, conn := open(t, address, postgres.Options{}).Queue(), connect(t, address)
+	check(t, q.Push(t.Context(), store.Job{ID: "a", TaskID: "t"}, store.Job{ID: "z", TaskID: "t"}))
+	// What a Finish does, in slow motion.
+	finish := func(id string) (add func(next string), commit func()) {
+		node := connect(t, address)
+		exec1(t, node, `BEGIN`)
+		exec1(t, node, `UPDATE jobs SET state = 'done' WHERE id = $1`, id)
+		add = func(next string) {
+			exec1(t, node, `INSERT INTO jobs SELECT (jsonb_populate_record(j, jsonb_build_object('id', $1::text, 'state', 'ready'))).* FROM jobs j WHERE id = 'a'`, next)
+		}
+		return add, func() { exec1(t, node, `COMMIT`) }
+	}
+	wait := func() {
+		waitFor(t, "the cancel waits", func() bool {
+			var blocked int
+			check(t, conn.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity
+				WHERE cardinality(pg_blocking_pids(pid)) > 0 AND datname = current_database()`).Scan(&blocked))
+			return blocked == 1
+		})
+	}
+	addB, commitA := finish("a")
+	_, commitZ := finish("z")
+	ended := make(chan outcome)
+	go func() {
+		n, err := q.Cancel(t.Context(), "t")
+		ended <- outcome{n, err}
+	}()
+	wait() // for a
+	addB("b")
+	commitA()
+	addC, commitB := finish("b")
+	commitZ()
+	wait() // for b
+	addC("c")
+	commitB()
+	if got := <-ended; got != (outcome{1, nil}) {
+		t.Errorf("cancelled %+v, want 1", got)
+	}
+	stats, err := q.Stats(t.Context())
+	check(t, err)
+	if stats != (store.QueueStats{}) {
+		t.Errorf("left: %+v", stats)
+	}
+}
+
+// outcome is what a call of the queue returned.
+type outcome struct {
+	n   int
+	err error
+}
+
 // Whatever happens to connections, what was acknowledged is there, and an error
 // says that the database could not be reached.
 func TestCutConnections(t *testing.T) {

@@ -47,7 +47,7 @@
 // # Testing
 //
 // The suites of store/storetest run on a real server, also over two nodes by
-// turns whose sessions forget all that they knew after each use, and with calls
-// that stall. Tests cut connections and kill transactions; without PostgreSQL's
+// turns whose sessions forget all that they knew after each use, with calls that
+// stall, and behind PgBouncer. Tests cut connections and kill transactions; without PostgreSQL's
 // programs on the machine all of them but those of pure functions are skipped.
 package postgres

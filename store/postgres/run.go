@@ -14,7 +14,7 @@ const maxRuns = 5
 
 // read runs fn, which changes nothing; again if its connection was lost.
 func (db *DB) read(ctx context.Context, fn func() error) error {
-	return db.run(ctx, fn, func(err error) bool { return lost(err) })
+	return db.run(ctx, fn, lost)
 }
 
 // write runs fn, which is one statement or transaction; again only if it is
