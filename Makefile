@@ -164,10 +164,10 @@ $(TOOLS)/%: go.mod
 	@mkdir -p $(TOOLS)
 	go build -o $@ $$(go list -f '{{.ImportPath}}' tool | grep -E '/$*$$')
 
-# $(call packages,COMMAND:PACKAGE …) installs the packages whose command is missing.
+# $(call packages,COMMAND:PACKAGE+PACKAGE …) installs the packages whose command is missing.
 define packages
 	@missing=""
-	for pair in $(1); do command -v "$${pair%%:*}" >/dev/null || missing="$$missing $${pair##*:}"; done
+	for pair in $(1); do command -v "$${pair%%:*}" >/dev/null || missing="$$missing $$(tr + ' ' <<<"$${pair##*:}")"; done
 	if [ -n "$$missing" ]; then
 		command -v apt-get >/dev/null || { echo "please install:$$missing"; exit 1; }
 		sudo=""; [ "$$(id -u)" = 0 ] || sudo=sudo
@@ -202,7 +202,9 @@ $(TOOLS)/promtool:
 
 .PHONY: install-test
 install-test: $(TOOLS)/promtool
-	$(call packages,ffmpeg:ffmpeg chromium:chromium gcc:gcc curl:curl jq:jq nginx:nginx caddy:caddy redis-server:redis-server pg_ctlcluster:postgresql pgbouncer:pgbouncer)
+	$(call packages,ffmpeg:ffmpeg chromium:chromium gcc:gcc curl:curl jq:jq nginx:nginx caddy:caddy \
+		redis-server:redis-server pg_ctlcluster:postgresql pgbouncer:pgbouncer firefox-esr:firefox-esr Xvfb:xvfb \
+		WebKitWebDriver:webkit2gtk-driver+gstreamer1.0-libav+gstreamer1.0-plugins-good+gstreamer1.0-plugins-bad)
 
 .PHONY: install-bench
 install-bench:

@@ -95,10 +95,11 @@ const (
 	VideoPlayable   VideoState = "playable"   // the first cells exist
 	VideoReady      VideoState = "ready"      // every cell exists
 	VideoFailed     VideoState = "failed"     // refused; see Failure
-	// VideoDeleted is under which the table lists a video that is deleted, whose
-	// record keeps the state that it had.
-	VideoDeleted VideoState = "deleted"
 )
+
+// DeletedVideos is the state under which the table lists the videos that are
+// deleted. It is in no record: that keeps the state which the video had.
+const DeletedVideos = "deleted"
 
 // Video is one video and its source.
 type Video struct {
@@ -148,7 +149,7 @@ func (v Video) Deleted() bool { return !v.DeleteAt.IsZero() }
 // Row implements Record.
 func (v Video) Row() Row {
 	if v.Deleted() {
-		return Row{ID: v.ID, State: string(VideoDeleted)}
+		return Row{ID: v.ID, State: DeletedVideos}
 	}
 	return Row{ID: v.ID, State: string(v.State)}
 }

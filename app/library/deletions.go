@@ -94,7 +94,7 @@ func (d *Deletions) announce(v store.Video) {
 }
 
 func deleted(ctx context.Context, videos store.Table[store.Video]) (out []store.Video, err error) {
-	for v, err := range store.All(ctx, videos, store.Query{State: string(store.VideoDeleted)}) {
+	for v, err := range store.All(ctx, videos, store.Query{State: store.DeletedVideos}) {
 		if err != nil {
 			return nil, fmt.Errorf("list the deleted videos: %w", err)
 		}

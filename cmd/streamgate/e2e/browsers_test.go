@@ -1,0 +1,189 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+
+	"streamgate/app/apptest"
+)
+
+// anyBrowser opens pages and runs scripts in them.
+type anyBrowser interface {
+	open(url string)
+	// run runs the body of an async function that returns text.
+	run(body string) string
+}
+
+// chromium is a tab as anyBrowser.
+type chromium struct{ *tab }
+
+func startChromium(t *testing.T) anyBrowser { return chromium{openTab(t, "about:blank")} }
+
+func (c chromium) open(url string) {
+	c.t.Helper()
+	if err := chromedp.Do(c.ctx, chromedp.Navigate(url)); err != nil {
+		c.t.Fatalf("open %s: %v", url, err)
+	}
+}
+
+func (c chromium) run(body string) string { return eval[string](c.tab, body) }
+
+// browserStart is how long a browser may take to start.
+const browserStart = time.Minute
+
+// needBrowser skips a test whose browser is neither installed nor to be had.
+func needBrowser(t *testing.T, program, debian string) {
+	t.Helper()
+	if _, err := exec.LookPath(program); err == nil {
+		return
+	}
+	if exec.Command("apt-cache", "show", debian).Run() == nil {
+		t.Fatalf("%s is not installed: make install-test", program)
+	}
+	t.Skipf("there is no %s: Debian has it in the package %s", program, debian)
+}
+
+// launch starts a program that ends with the test, and what it has started too.
+// What they say is shown if the test fails.
+func launch(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
+	said := &apptest.Log{}
+	cmd.Stdout, cmd.Stderr = said, said
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.WaitDelay = 10 * time.Second // for the last of the group to let go of its output
+	if err := cmd.Start(); err != nil {
+		t.Fatalf("start %s: %v", cmd.Path, err)
+	}
+	t.Cleanup(func() {
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // they may be gone
+		_ = cmd.Wait()
+		if t.Failed() {
+			t.Logf("%s said:\n%s", filepath.Base(cmd.Path), lastLines(said.String(), 40))
+		}
+	})
+}
+
+// retry does what a browser lets do once it has started.
+func retry(t *testing.T, what string, do func() error) {
+	t.Helper()
+	err := do()
+	for end := time.Now().Add(browserStart); err != nil; err = do() {
+		if time.Now().After(end) {
+			t.Fatalf("%s: %v", what, err)
+		}
+		<-time.After(50 * time.Millisecond)
+	}
+}
+
+// inPage runs the body of an async function and returns its value.
+func inPage[T any](t *testing.T, b anyBrowser, body string, args ...any) (value T) {
+	t.Helper()
+	text := b.run("const value = await (async () => {" + fmt.Sprintf(body, args...) + "})(); return JSON.stringify(value ?? null)")
+	if err := json.Unmarshal([]byte(text), &value); err != nil {
+		t.Fatalf("%s returned %q: %v", body, text, err)
+	}
+	return value
+}
+
+// watching is a script for the watch page.
+const watching = `
+	window.video = document.querySelector('video');
+	window.until = async (condition) => {
+		for (const end = performance.now() + 30000; performance.now() < end;) {
+			if (condition()) return true;
+			await new Promise((again) => setTimeout(again, 20));
+		}
+		return false;
+	};
+	// sought pauses at a time and returns the number of the picture there, as soon
+	// as it is one from first to last.
+	window.sought = async (at, first, last) => {
+		video.pause();
+		video.currentTime = at;
+		await until(() => !video.seeking && numberOf(video) >= first && numberOf(video) <= last);
+		return numberOf(video);
+	};`
+
+// shownAt are times, seconds, and the numbers of the pictures shown there: the
+// first and last ones of cells and others, forward and back.
+var shownAt = []struct {
+	at      float64
+	picture int
+}{{0.02, 0}, {5.5, 137}, {1.98, 49}, {11.9, 297}, {2.02, 50}, {3.98, 99}}
+
+// TestBrowsers plays the watch page in three browsers, seeks while it is paused,
+// where each must show the very picture of that time, and plays to the end; the
+// copy of the source, and what is encoded.
+func TestBrowsers(t *testing.T) {
+	n := startNode(t)
+	p := n.push(numberedClip(t, "854x480", 12, 50), "--public", "--wait", "ready")
+	for _, tc := range []struct {
+		name  string
+		start func(*testing.T) anyBrowser
+		late  int // pictures, at most
+	}{
+		{"Chromium", startChromium, 0},
+		{"Firefox", startFirefox, 0},
+		// It reads no edit lists in fragmented MP4: ARCHITECTURE.md, "The edit list stays".
+		{"WebKitGTK", startWebKit, 2},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			b := tc.start(t)
+			for _, height := range []int{480, 360} {
+				watchNumbers(t, b, p.WatchURL, height, tc.late)
+			}
+		})
+	}
+}
+
+// watchNumbers watches one rendition of a numbered clip, of which pictures may be
+// shown so many too late.
+func watchNumbers(t *testing.T, b anyBrowser, url string, height, late int) {
+	t.Helper()
+	numbers, err := os.ReadFile("testdata/numbers.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	load := func() {
+		b.open(url)
+		inPage[any](t, b, "%s", string(numbers)+watching)
+	}
+	expect := func(what, condition string) {
+		t.Helper()
+		if !inPage[bool](t, b, "return until(() => %s)", condition) {
+			t.Fatalf("%s: not within 30 s; it is %s", what, inPage[string](t, b, "return `at ${video.currentTime} of ${video.duration}, "+
+				"ready ${video.readyState}, error ${video.error && video.error.message}`"))
+		}
+	}
+
+	load()
+	expect("the qualities are there", "document.querySelectorAll('.quality option').length === 3")
+	inPage[any](t, b, `
+		const quality = document.querySelector('.quality');
+		quality.value = [...quality.options].find((option) => option.text.startsWith('%dp')).value;
+		quality.dispatchEvent(new Event('change'))`, height)
+	load() // what was chosen is remembered, and nothing of the other one is there
+	inPage[any](t, b, "video.muted = true; document.querySelector('.big-play').click()")
+	expect("it plays", "video.played.length > 0 && video.played.end(0) > video.played.start(0) + 0.3")
+	for _, s := range shownAt {
+		if got := inPage[int](t, b, "return sought(%g, %d, %d)", s.at, max(0, s.picture-late), s.picture); got > s.picture || got < max(0, s.picture-late) {
+			t.Errorf("%dp: at %g s the picture %d is shown, want %d", height, s.at, got, s.picture)
+		}
+	}
+	if got := inPage[int](t, b, "return video.videoHeight"); got != height {
+		t.Errorf("%d lines are shown, want %d", got, height)
+	}
+	inPage[any](t, b, "video.currentTime = 10.8; video.play()")
+	expect("it ends", "video.ended")
+	if failed := inPage[bool](t, b, "return video.error !== null"); failed {
+		t.Errorf("%dp ended with an error", height)
+	}
+}
