@@ -124,6 +124,13 @@ func (c *consoleNode) eventToPixel(ctx context.Context, page context.Context, ti
 	if err := chromedp.Do(page, chromedp.Navigate(c.url+"/console/queue?state=paused")); err != nil {
 		return nil, err
 	}
+	live, err := evaluate[bool](page, liveScript)
+	if err != nil {
+		return nil, err
+	}
+	if !live {
+		return nil, errors.New("the open page hears no events")
+	}
 	for i := range times {
 		id, do, there := "console-task-000003", "pause", true
 		if i%2 == 1 {
@@ -151,6 +158,13 @@ func (c *consoleNode) eventToPixel(ctx context.Context, page context.Context, ti
 	}
 	return took, nil
 }
+
+// liveScript waits until the page hears events.
+const liveScript = `(async () => {
+	const live = () => !!document.querySelector('.live-state.on');
+	for (const end = performance.now() + 20000; !live() && performance.now() < end;) await new Promise((r) => setTimeout(r, 20));
+	return live();
+})()`
 
 // pixelScript makes a promise of the time (ms since 1970) when a condition is
 // drawn: two frames after the document has it.

@@ -183,7 +183,7 @@ func (c *consoleNode) listen(ctx context.Context, client *http.Client) (<-chan s
 	if err != nil {
 		return nil, err
 	}
-	resp, err := client.Do(req)
+	resp, err := client.Do(req) //nolint:bodyclose // the goroutine that reads it closes it
 	if err != nil {
 		return nil, err
 	}
