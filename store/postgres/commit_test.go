@@ -202,6 +202,31 @@ type outcome struct {
 	err error
 }
 
+// The locks of a node that has gone silent within a transaction end with its
+// session.
+func TestSilentNode(t *testing.T) {
+	db := open(t, database(t, migrated), postgres.Options{MaxConns: 1})
+	limit := func(tx pgx.Tx) (limit string) {
+		check(t, tx.QueryRow(t.Context(), `SELECT current_setting('idle_in_transaction_session_timeout')`).Scan(&limit))
+		return limit
+	}
+	err := db.Transaction(t.Context(), func(tx pgx.Tx) error {
+		if got := limit(tx); got != "30s" {
+			t.Errorf("the limit is %s", got)
+		}
+		_, err := tx.Exec(t.Context(), `SET LOCAL idle_in_transaction_session_timeout = '1ms'`)
+		check(t, err)
+		waitFor(t, "the server ends the session", func() bool {
+			_, err = tx.Exec(t.Context(), `SELECT 1`)
+			return err != nil
+		})
+		return err
+	})
+	if !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("got %v, want ErrUnavailable", err)
+	}
+}
+
 // Whatever happens to connections, what was acknowledged is there, and an error
 // says that the database could not be reached.
 func TestCutConnections(t *testing.T) {

@@ -23,6 +23,7 @@ const (
 	codeDeadlock      = "40P01"
 	codeDiskFull      = "53100"
 	codeTooMany       = "53300" // connections
+	codeIdle          = "25P03" // for too long, within a transaction
 	classConnection   = "08"
 )
 
@@ -66,7 +67,7 @@ func rolledBack(err error) bool {
 func unreachable(err error) bool {
 	if c := code(err); c != "" {
 		// 57P01 to 57P03: it is stopping, has crashed, is starting.
-		return strings.HasPrefix(c, classConnection) || strings.HasPrefix(c, "57P") && c != "57P04" || c == codeTooMany || c == codeReadOnly
+		return strings.HasPrefix(c, classConnection) || strings.HasPrefix(c, "57P") && c != "57P04" || c == codeTooMany || c == codeReadOnly || c == codeIdle
 	}
 	_, network := errors.AsType[net.Error](err)
 	return network || neverConnected(err) || pgconn.Timeout(err) ||

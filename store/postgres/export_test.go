@@ -27,6 +27,11 @@ func OpenForgetful(ctx context.Context, address string, opts Options) (*DB, erro
 	return open(ctx, config, opts)
 }
 
+// Transaction is transaction.
+func (db *DB) Transaction(ctx context.Context, fn func(pgx.Tx) error) error {
+	return db.transaction(ctx, fn)
+}
+
 // CheckOrder tells whether each job's place in order is what the job says.
 func (db *DB) CheckOrder(ctx context.Context) error {
 	jobs, _, err := db.readJobs(ctx, db.pool, `true`)

@@ -36,10 +36,14 @@ func (db *DB) run(ctx context.Context, fn func() error, again func(error) bool) 
 	}
 }
 
+// begin bounds how long the server keeps the locks of a node that has gone silent
+// within a transaction.
+const begin = `begin; set local idle_in_transaction_session_timeout = '30s'`
+
 // transaction runs fn in one that is committed if fn returns nil. fn may run more
 // than once.
 func (db *DB) transaction(ctx context.Context, fn func(pgx.Tx) error) error {
-	return db.write(ctx, func() error { return pgx.BeginFunc(ctx, db.pool, fn) })
+	return db.write(ctx, func() error { return pgx.BeginTxFunc(ctx, db.pool, pgx.TxOptions{BeginQuery: begin}, fn) })
 }
 
 // exec runs a statement and tells how many rows it changed.
