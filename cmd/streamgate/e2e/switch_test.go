@@ -121,7 +121,7 @@ func (seen shownVideo) check(t *testing.T, plain shownVideo) {
 		t.Errorf("a picture stood for %.3f s, and %.3f s were jumped over", seen.Still, seen.Jump)
 	}
 	if seen.Ranges != 1 {
-		t.Errorf("the buffer had %d ranges", seen.Ranges)
+		t.Errorf("the buffer has %d ranges", seen.Ranges)
 	}
 }
 

@@ -58,7 +58,7 @@ const players = {
 //   wrong     numbers that are not those of their times
 //   still     how long one stood at most, seconds
 //   jump      how far they went ahead of the clock at once, seconds
-//   ranges    how many buffered ranges there were at most
+//   ranges    how many buffered ranges there are in the end
 function watch(video) {
   const seen = { heights: [], since: 0, pictures: 0, wrong: [], still: 0, jump: 0, ranges: 0 };
   let last = null;
@@ -81,7 +81,6 @@ function watch(video) {
       seen.jump = Math.max(seen.jump, mediaTime - last.mediaTime - took);
     }
     last = picture;
-    seen.ranges = Math.max(seen.ranges, video.buffered.length);
   });
   return seen;
 }
@@ -91,9 +90,11 @@ async function until(condition) {
 }
 
 // change plays a video and asks for the other rendition and for the first again,
-// each a second after the one before was there.
+// each a second after the one before was there, with nothing missing in the buffer:
+// for a moment hls.js may have more than one range there, ahead.
 async function change(video, seen, choose, heights) {
-  const settled = (changes) => until(() => video.ended || (seen.heights.length > changes && video.currentTime > seen.since + 1));
+  const settled = (changes) => until(() => video.ended
+    || (seen.heights.length > changes && video.currentTime > seen.since + 1 && video.buffered.length === 1));
   await video.play();
   await settled(0);
   const [first] = seen.heights;
@@ -102,6 +103,7 @@ async function change(video, seen, choose, heights) {
   choose(first);
   await settled(2);
   video.pause();
+  seen.ranges = video.buffered.length;
 }
 
 // show adds a video to the page and notes what it shows under a name.
