@@ -15,8 +15,11 @@ import (
 // openConsole signs in as the first admin, made with a link of the command's.
 func (n *node) openConsole() *tab {
 	n.t.Helper()
-	link := strings.TrimSpace(n.ctl("setup-link"))
-	b := openTabFor(n.t, link[strings.Index(link, "http"):], 4*time.Minute)
+	_, link, found := strings.Cut(strings.TrimSpace(n.ctl("setup-link")), "http")
+	if !found {
+		n.t.Fatal("setup-link prints no link")
+	}
+	b := openTabFor(n.t, "http"+link, 4*time.Minute)
 	b.setUp()
 	return b
 }
