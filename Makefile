@@ -116,7 +116,7 @@ check: fresh lint ## everything that is known without running: fresh, formatted,
 
 .PHONY: test
 test: install-run install-test assets ## install what the tests need and run them all, with the race detector
-	@go test -race -timeout 40m -p 1 ./... # one package at a time: some play films, in real time
+	@go test -race -timeout 60m -p 1 ./... # one package at a time: some play films, in real time
 
 .PHONY: pictures
 pictures: install-run install-test assets ## make the README's pictures of the console again

@@ -87,13 +87,7 @@ func TestChaos(t *testing.T) {
 	}
 	note()
 	for _, f := range films {
-		var task struct {
-			State string `json:"state"`
-		}
-		n.api(&task, "tasks/"+f.TaskID)
-		if task.State != "succeeded" {
-			t.Errorf("task %s is %s", f.TaskID, task.State)
-		}
+		n.waitTask(f.TaskID, "succeeded") // a moment after its video is ready
 		expectDecodes(t, "after all that", f.HLSURL, 0, true, sourceTimes(t, f.clip))
 	}
 	if len(seen) < 3*10 {
