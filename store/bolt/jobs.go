@@ -13,6 +13,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"streamgate/store"
+	"streamgate/store/internal/backend"
 )
 
 // load reads a job; nil if there is none.
@@ -105,17 +106,17 @@ func keyedID(key []byte, taskID string) string { return string(key[len(keyName(n
 func place(j *store.Job) (bucket string, key []byte) {
 	switch j.State {
 	case store.JobBacklog:
-		return bucketBacklog, keyOrder(j)
+		return bucketBacklog, backend.KeyOrder(j)
 	case store.JobSuspect:
-		return bucketSuspect, keyOrder(j)
+		return bucketSuspect, backend.KeyOrder(j)
 	case store.JobPaused:
 		return bucketPaused, []byte(j.ID)
 	case store.JobLater:
-		return bucketLater, append(keyTime(nil, j.RunAt), j.ID...)
+		return bucketLater, append(backend.KeyTime(nil, j.RunAt), j.ID...)
 	case store.JobReady:
-		return bucketReady, keyOrder(j)
+		return bucketReady, backend.KeyOrder(j)
 	case store.JobLeased:
-		return bucketLeased, append(keyTime(nil, j.Lease.Expires), j.ID...)
+		return bucketLeased, append(backend.KeyTime(nil, j.Lease.Expires), j.ID...)
 	default:
 		return bucketDone, []byte(j.ID)
 	}
@@ -179,75 +180,12 @@ func fresh(c *change, jobs []store.Job) (fresh []store.Job, taken string, err er
 func add(c *change, jobs []store.Job, now time.Time) error {
 	for _, job := range jobs {
 		job.Lease = store.Lease{}
-		renewed(&job, now)
+		backend.Renew(&job, now)
 		if err := save(c, nil, &job); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// renewed makes a job one that was just pushed.
-func renewed(job *store.Job, now time.Time) {
-	job.Created = job.Created.UTC()
-	job.Leases, job.Failures, job.Kills, job.Deaths, job.LoneDeaths, job.Suspect = 0, 0, 0, 0, 0, false
-	job.Failure, job.Attempts, job.Lease = nil, nil, store.Lease{Token: job.Lease.Token}
-	var at time.Time
-	if job.Delay > 0 {
-		at = now.Add(job.Delay)
-	}
-	job.Delay = 0
-	wait(job, at, now)
-}
-
-// wait puts a job back in line, not to be leased before at.
-func wait(job *store.Job, at, now time.Time) {
-	job.RunAt = at.UTC()
-	job.Progress = 0
-	job.Lease = store.Lease{Token: job.Lease.Token}
-	switch {
-	case job.Backlog:
-		job.State = store.JobBacklog
-	case at.After(now):
-		job.State = store.JobLater
-	default:
-		job.State = due(job)
-	}
-}
-
-// due is the state of a waiting job whose time has come.
-func due(job *store.Job) store.JobState {
-	if job.Suspect {
-		return store.JobSuspect
-	}
-	return store.JobReady
-}
-
-func waiting(j *store.Job) bool {
-	switch j.State {
-	case store.JobBacklog, store.JobLater, store.JobReady, store.JobSuspect:
-		return true
-	}
-	return false
-}
-
-// asOf is the job as the clock has it: a later job that is due is ready, even
-// if no Lease has moved it yet.
-func asOf(job store.Job, now time.Time) store.Job {
-	if job.State == store.JobLater && !job.RunAt.After(now) {
-		job.State = due(&job)
-	}
-	return job
-}
-
-// note remembers how an attempt ended that did not end well.
-func note(job *store.Job, now time.Time, failure store.Failure, log string) {
-	job.Attempts = append(job.Attempts, store.Attempt{
-		Owner: job.Lease.Owner, Started: job.Lease.Started, Ended: now.UTC(), Failure: failure, Log: log,
-	})
-	if over := len(job.Attempts) - store.MaxAttempts; over > 0 {
-		job.Attempts = slices.Delete(job.Attempts, 0, over)
-	}
 }
 
 // promote makes the jobs ready that have come due. All of them, or the first
@@ -259,7 +197,7 @@ func promote(c *change, now time.Time) error {
 			return err
 		}
 		was := *job
-		job.State = due(job)
+		job.State = backend.Due(job)
 		if err := save(c, &was, job); err != nil {
 			return err
 		}
@@ -275,9 +213,9 @@ func dueIDs(tx *bbolt.Tx, now time.Time) iter.Seq[string] {
 // idsUntil yields the ids of a by-time index up to now, included.
 func idsUntil(b *bbolt.Bucket, now time.Time) iter.Seq[string] {
 	return func(yield func(string) bool) {
-		last := keyTime(nil, now)
+		last := backend.KeyTime(nil, now)
 		for key, id := range ascend(b, nil) {
-			if bytes.Compare(key[:timeSize], last) > 0 || !yield(string(id)) {
+			if bytes.Compare(key[:backend.TimeSize], last) > 0 || !yield(string(id)) {
 				return
 			}
 		}
@@ -333,7 +271,7 @@ func deadLeases(c *change, req store.ReapRequest, now time.Time) (dead []*store.
 			return nil, nil, err
 		}
 		owner := job.Lease.Owner
-		held[boot(owner)]++
+		held[backend.Boot(owner)]++
 		if !job.Lease.Expires.After(now) || isDead(owner, req.Dead) {
 			dead = append(dead, job)
 		}
@@ -341,33 +279,10 @@ func deadLeases(c *change, req store.ReapRequest, now time.Time) (dead []*store.
 	return dead, held, nil
 }
 
-// boot is an owner without its worker.
-func boot(o store.Owner) store.Owner { return store.Owner{Node: o.Node, Boot: o.Boot} }
-
 func isDead(o store.Owner, dead []store.Dead) bool {
 	return slices.ContainsFunc(dead, func(d store.Dead) bool {
 		return d.Node != "" && o.Node == d.Node && o.Boot != d.Boot
 	})
-}
-
-// died takes a job from a worker that has gone without a word.
-func died(job *store.Job, alone bool, req store.ReapRequest, now time.Time) {
-	note(job, now, store.Failure{Code: store.CodeNodeDied, Message: "The node that ran this part died or was cut off."}, "")
-	switch {
-	case job.Progress > 0:
-		job.Deaths, job.LoneDeaths, job.Suspect = 0, 0, false
-	case alone:
-		job.Deaths++
-		job.LoneDeaths++
-	default:
-		job.Deaths++
-	}
-	job.Suspect = req.SuspectAfter > 0 && job.Deaths >= req.SuspectAfter
-	var at time.Time
-	if pause := min(time.Duration(job.LoneDeaths)*req.Delay, req.MaxDelay); pause > 0 {
-		at = now.Add(pause)
-	}
-	wait(job, at, now)
 }
 
 // ofTask reads the jobs of a task, as stored, in order of id.
@@ -385,15 +300,6 @@ func ofTask(tx *bbolt.Tx, taskID string) ([]store.Job, error) {
 
 func sortJobs(jobs []store.Job) {
 	slices.SortFunc(jobs, func(a, b store.Job) int {
-		return bytes.Compare(keyOrder(&a), keyOrder(&b))
+		return bytes.Compare(backend.KeyOrder(&a), backend.KeyOrder(&b))
 	})
-}
-
-// fraction clamps progress to what a job may hold; a worker that divides by
-// zero reports none.
-func fraction(p float64) float64 {
-	if p >= 0 {
-		return min(p, 1)
-	}
-	return 0 // negative, or not a number
 }

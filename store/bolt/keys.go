@@ -13,45 +13,21 @@ import (
 
 // Index keys are binary: compared as bytes, they sort as the values do.
 
-// keyInt appends v so that smaller values sort first, negative ones included.
-func keyInt(key []byte, v int64) []byte {
-	return binary.BigEndian.AppendUint64(key, uint64(v)^1<<63)
-}
-
-// keyTime appends t so that earlier times sort first. Any time.Time fits, the
-// zero one included, which a count of nanoseconds could not hold.
-func keyTime(key []byte, t time.Time) []byte {
-	return binary.BigEndian.AppendUint32(keyInt(key, t.Unix()), uint32(t.Nanosecond()))
-}
-
-// timeSize is the number of bytes keyTime appends.
-const timeSize = 12
-
 // keyName appends a name with its length, so that no name is another's prefix.
 func keyName(key []byte, name string) []byte {
 	return append(binary.AppendUvarint(key, uint64(len(name))), name...)
 }
 
-// keyOrder is a job's place in the order in which jobs are leased.
-func keyOrder(j *store.Job) []byte {
-	key := make([]byte, 0, 3*8+timeSize+len(j.ID))
-	key = keyInt(key, int64(j.Rank))
-	key = keyInt(key, -int64(j.Priority))
-	key = keyTime(key, j.Created)
-	key = keyInt(key, int64(j.Ordinal))
-	return append(key, j.ID...)
-}
-
-// orderGroup is the length of the part of keyOrder before Created.
+// orderGroup is the length of the part of backend.KeyOrder before Created.
 const orderGroup = 2 * 8
 
-// orderCreated reads Created back from a key of keyOrder.
+// orderCreated reads Created back from a key of backend.KeyOrder.
 func orderCreated(key []byte) time.Time {
 	seconds := binary.BigEndian.Uint64(key[orderGroup:]) ^ 1<<63
 	return time.Unix(int64(seconds), int64(binary.BigEndian.Uint32(key[orderGroup+8:]))).UTC()
 }
 
-// orderRank reads the rank back from a key of keyOrder.
+// orderRank reads the rank back from a key of backend.KeyOrder.
 func orderRank(key []byte) store.Rank {
 	return store.Rank(binary.BigEndian.Uint64(key) ^ 1<<63)
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"streamgate/store"
+	"streamgate/store/internal/backend"
 )
 
 // FuzzKeyOrder: keys compare as bytes as jobs compare by the contract.
@@ -23,10 +24,10 @@ func FuzzKeyOrder(f *testing.F) {
 			a.Created.Compare(b.Created),
 			cmp.Compare(a.Ordinal, b.Ordinal),
 			cmp.Compare(a.ID, b.ID))
-		if got := bytes.Compare(keyOrder(&a), keyOrder(&b)); got != want {
+		if got := bytes.Compare(backend.KeyOrder(&a), backend.KeyOrder(&b)); got != want {
 			t.Errorf("got %d, want %d for\n%+v\n%+v", got, want, a, b)
 		}
-		if got := orderRank(keyOrder(&a)); got != a.Rank {
+		if got := orderRank(backend.KeyOrder(&a)); got != a.Rank {
 			t.Errorf("rank %d read back as %d", a.Rank, got)
 		}
 	})
@@ -57,13 +58,13 @@ func TestSuccessor(t *testing.T) {
 func FuzzCursor(f *testing.F) {
 	f.Add("")
 	f.Add("!")
-	f.Add(formatCursor("0abc"))
+	f.Add(backend.FormatCursor("0abc"))
 	f.Fuzz(func(t *testing.T, cursor string) {
-		id, err := parseCursor(cursor)
+		id, err := backend.ParseCursor(cursor)
 		if err != nil || cursor == "" {
 			return
 		}
-		if again, err := parseCursor(formatCursor(id)); err != nil || again != id {
+		if again, err := backend.ParseCursor(backend.FormatCursor(id)); err != nil || again != id {
 			t.Errorf("%q became %q, %v", id, again, err)
 		}
 	})

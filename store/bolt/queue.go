@@ -9,6 +9,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"streamgate/store"
+	"streamgate/store/internal/backend"
 )
 
 // queue implements store.Queue. What it keeps and how a job moves between the
@@ -101,7 +102,7 @@ func (q *queue) Renew(ctx context.Context, id string, token uint64, ttl time.Dur
 		}
 		was := *job
 		job.Lease.Expires = expires
-		job.Progress = fraction(progress)
+		job.Progress = backend.Fraction(progress)
 		return save(c, &was, job)
 	})
 }
@@ -119,36 +120,12 @@ func (q *queue) Finish(ctx context.Context, id string, token uint64, out store.O
 			return err
 		}
 		was := *job
-		end(job, out, now)
+		backend.End(job, out, now)
 		if err := save(c, &was, job); err != nil {
 			return err
 		}
 		return add(c, fresh, now)
 	})
-}
-
-// end moves a leased job to where its outcome puts it.
-func end(job *store.Job, out store.Outcome, now time.Time) {
-	job.Failure = out.Failure
-	if out.Failure != nil {
-		if out.Killed {
-			job.Kills++
-		} else {
-			job.Failures++
-		}
-		note(job, now, *out.Failure, out.Log)
-	}
-	if !out.Retry {
-		job.State = store.JobDone
-		job.Lease = store.Lease{Token: job.Lease.Token}
-	}
-	if out.Failure != nil || !out.Retry {
-		// Its node lived to tell: it is no suspect.
-		job.Deaths, job.LoneDeaths, job.Suspect = 0, 0, false
-	}
-	if out.Retry {
-		wait(job, now.Add(out.After), now)
-	}
 }
 
 // Admit implements store.Queue.
@@ -164,7 +141,7 @@ func (q *queue) Admit(ctx context.Context, n int) ([]store.Job, error) {
 		for _, job := range jobs {
 			was := *job
 			job.Backlog = false
-			wait(job, job.RunAt, now)
+			backend.Wait(job, job.RunAt, now)
 			if err := save(c, &was, job); err != nil {
 				return err
 			}
@@ -183,7 +160,7 @@ const anyRank = store.Rank(math.MaxInt)
 // Boost implements store.Queue.
 func (q *queue) Boost(ctx context.Context, rank store.Rank, ids ...string) (int, error) {
 	n, err := q.changeEach(ctx, ids, func(_ *change, job *store.Job) (bool, error) {
-		if !waiting(job) || job.Rank <= rank {
+		if !backend.Waiting(job) || job.Rank <= rank {
 			return false, nil
 		}
 		job.Rank = rank
@@ -203,7 +180,7 @@ func (q *queue) Redo(ctx context.Context, ids ...string) (int, error) {
 			return false, nil
 		}
 		attempts := job.Attempts
-		renewed(job, now)
+		backend.Renew(job, now)
 		job.Attempts = attempts
 		return true, nil
 	})
@@ -253,7 +230,7 @@ func (q *queue) ResumeTask(ctx context.Context, taskID string) (int, error) {
 		if job.State != store.JobPaused {
 			return false, nil
 		}
-		wait(job, job.RunAt, now)
+		backend.Wait(job, job.RunAt, now)
 		return true, nil
 	})
 	if err != nil {
@@ -363,7 +340,7 @@ func (q *queue) Reap(ctx context.Context, req store.ReapRequest) ([]store.Job, e
 		}
 		for _, job := range dead {
 			was := *job
-			died(job, held[boot(was.Lease.Owner)] == 1, req, now)
+			backend.Died(job, held[backend.Boot(was.Lease.Owner)] == 1, req, now)
 			if job.Lease.Token, err = c.sequence(bucketJobs); err != nil {
 				return err
 			}
@@ -393,7 +370,7 @@ func (q *queue) Job(ctx context.Context, id string) (store.Job, error) {
 	case job == nil:
 		return store.Job{}, fmt.Errorf("job %s: %w", id, store.ErrNotFound)
 	}
-	return asOf(*job, q.db.now()), nil
+	return backend.AsOf(*job, q.db.now()), nil
 }
 
 // Jobs implements store.Queue.
@@ -408,7 +385,7 @@ func (q *queue) Jobs(ctx context.Context, taskID string) ([]store.Job, error) {
 	}
 	now := q.db.now()
 	for i := range jobs {
-		jobs[i] = asOf(jobs[i], now)
+		jobs[i] = backend.AsOf(jobs[i], now)
 	}
 	sortJobs(jobs)
 	return jobs, nil

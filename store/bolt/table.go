@@ -2,16 +2,15 @@ package bolt
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
-	"strings"
 
 	"go.etcd.io/bbolt"
 
 	"streamgate/store"
+	"streamgate/store/internal/backend"
 )
 
 // table implements store.Table on a bucket of records and one index bucket.
@@ -87,15 +86,15 @@ func (t *table[T]) Delete(ctx context.Context, id string) error {
 
 // List implements store.Table.
 func (t *table[T]) List(ctx context.Context, q store.Query) (recs []T, next string, err error) {
-	before, err := parseCursor(q.Cursor)
+	before, err := backend.ParseCursor(q.Cursor)
 	if err != nil {
 		return nil, "", err
 	}
-	limit := pageSize(q.Limit)
+	limit := backend.PageSize(q.Limit)
 	err = t.db.view(ctx, func(tx *bbolt.Tx) error {
 		for id := range t.ids(tx, q, before) {
 			if len(recs) == limit {
-				next = formatCursor(recs[limit-1].Row().ID)
+				next = backend.FormatCursor(recs[limit-1].Row().ID)
 				return nil
 			}
 			rec, err := t.load(tx, id)
@@ -185,29 +184,3 @@ func (t *table[T]) unindex(c *change, row store.Row) error {
 func parentKey(parent, id string) []byte { return append(keyName([]byte{'p'}, parent), id...) }
 
 func stateKey(state, id string) []byte { return append(keyName([]byte{'s'}, state), id...) }
-
-func pageSize(limit int) int {
-	if limit <= 0 {
-		return store.DefaultLimit
-	}
-	return min(limit, store.MaxLimit)
-}
-
-// A cursor is the last id of a page, wrapped so that nobody builds on its form.
-const cursorMark = "after:"
-
-func formatCursor(id string) string {
-	return base64.RawURLEncoding.EncodeToString([]byte(cursorMark + id))
-}
-
-func parseCursor(cursor string) (id string, err error) {
-	if cursor == "" {
-		return "", nil
-	}
-	data, err := base64.RawURLEncoding.DecodeString(cursor)
-	id, ok := strings.CutPrefix(string(data), cursorMark)
-	if err != nil || !ok || id == "" {
-		return "", store.ErrCursor
-	}
-	return id, nil
-}

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"streamgate/store"
+	"streamgate/store/internal/backend"
 )
 
 // Admit implements store.Queue.
@@ -25,7 +26,7 @@ func (q *queue) Admit(ctx context.Context, n int) ([]store.Job, error) {
 		for i := range admitted {
 			job := &admitted[i]
 			job.Backlog = false
-			wait(job, job.RunAt, now)
+			backend.Wait(job, job.RunAt, now)
 			changes[i].job = job
 		}
 		return save(ctx, tx, changes, nil, nil)
@@ -37,13 +38,13 @@ func (q *queue) Admit(ctx context.Context, n int) ([]store.Job, error) {
 }
 
 // Boost implements store.Queue. A player waits for it, so it is one statement:
-// the rank is what the place in order begins with (see keyOrder).
+// the rank is what the place in order begins with (see backend.KeyOrder).
 func (q *queue) Boost(ctx context.Context, rank store.Rank, ids ...string) (int, error) {
 	n, err := q.db.exec(ctx, `WITH these AS MATERIALIZED (
 			SELECT id FROM jobs WHERE id = ANY($1::text[]) AND rank > $2 AND state IN ('backlog', 'later', 'ready', 'suspect')
 			ORDER BY id FOR UPDATE)
 		UPDATE jobs j SET rank = $2, ord = $3::bytea || substring(j.ord FROM 9) FROM these WHERE j.id = these.id`,
-		texts(ids), int64(rank), keyInt(nil, int64(rank)))
+		texts(ids), int64(rank), backend.KeyInt(nil, int64(rank)))
 	if err != nil {
 		return 0, fmt.Errorf("boost jobs: %w", err)
 	}
@@ -60,7 +61,7 @@ func (q *queue) Redo(ctx context.Context, ids ...string) (n int, err error) {
 		changes := make([]change, len(jobs))
 		for i := range jobs {
 			attempts := jobs[i].Attempts
-			renewed(&jobs[i], now)
+			backend.Renew(&jobs[i], now)
 			jobs[i].Attempts = attempts
 			changes[i].job = &jobs[i]
 		}
@@ -108,7 +109,7 @@ func (q *queue) ResumeTask(ctx context.Context, taskID string) (int, error) {
 		if job.State != store.JobPaused {
 			return false, false
 		}
-		wait(job, job.RunAt, now)
+		backend.Wait(job, job.RunAt, now)
 		return true, false
 	})
 	if err != nil {
@@ -206,7 +207,7 @@ func (q *queue) Reap(ctx context.Context, req store.ReapRequest) (reaped []store
 		})
 		changes := make([]change, len(dead))
 		for i := range dead {
-			died(&dead[i], held[boot(dead[i].Lease.Owner)] == 1, req, now)
+			backend.Died(&dead[i], held[backend.Boot(dead[i].Lease.Owner)] == 1, req, now)
 			changes[i] = change{&dead[i], true}
 		}
 		reaped = dead

@@ -6,6 +6,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"streamgate/store/internal/backend"
 )
 
 // Merge is merge.
@@ -43,7 +45,7 @@ func (db *DB) CheckOrder(ctx context.Context) error {
 		if err := db.pool.QueryRow(ctx, `SELECT ord FROM jobs WHERE id = $1`, text(job.ID)).Scan(&ord); err != nil {
 			return err
 		}
-		if want := keyOrder(&job); string(ord) != string(want) {
+		if want := backend.KeyOrder(&job); string(ord) != string(want) {
 			return fmt.Errorf("job %s is at %x, want %x", job.ID, ord, want)
 		}
 	}

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"bytes"
-	"encoding/binary"
 	"encoding/hex"
 	"math"
 	"strings"
@@ -10,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"streamgate/store"
+	"streamgate/store/internal/backend"
 )
 
 // text is a name as a column keeps it. PostgreSQL's text takes neither what is
@@ -32,47 +32,13 @@ func texts(names []string) []string {
 
 // Keys are binary: compared as bytes, they sort as the values do.
 
-// keyInt appends v so that smaller values sort first, negative ones included.
-func keyInt(key []byte, v int64) []byte {
-	return binary.BigEndian.AppendUint64(key, uint64(v)^1<<63)
-}
-
-// keyTime appends t so that earlier times sort first. Any time.Time fits, the
-// zero one included, which a count of nanoseconds could not hold.
-func keyTime(key []byte, t time.Time) []byte {
-	return binary.BigEndian.AppendUint32(keyInt(key, t.Unix()), uint32(t.Nanosecond()))
-}
-
-// readTime reads back what keyTime wrote.
-func readTime(key []byte) time.Time {
-	if len(key) != timeSize {
-		return time.Time{}
-	}
-	seconds := binary.BigEndian.Uint64(key) ^ 1<<63
-	return time.Unix(int64(seconds), int64(binary.BigEndian.Uint32(key[8:]))).UTC()
-}
-
-// timeSize is the number of bytes keyTime appends.
-const timeSize = 12
-
-// keyOrder is a job's place in the order in which jobs are leased: rank (bytes 1
-// to 8), falling priority (9 to 16), created (17 to 28), ordinal, id.
-func keyOrder(j *store.Job) []byte {
-	key := make([]byte, 0, 3*8+timeSize+len(j.ID))
-	key = keyInt(key, int64(j.Rank))
-	key = keyInt(key, -int64(j.Priority))
-	key = keyTime(key, j.Created)
-	key = keyInt(key, int64(j.Ordinal))
-	return append(key, j.ID...)
-}
-
 // keyBeyond sorts after all jobs that are no less urgent than a rank, and before
 // the others.
 func keyBeyond(rank store.Rank) []byte {
 	if rank == math.MaxInt {
 		return bytes.Repeat([]byte{0xff}, 9)
 	}
-	return keyInt(nil, int64(rank)+1)
+	return backend.KeyInt(nil, int64(rank)+1)
 }
 
 // maxDuration is the longest time that the queue reckons with; longer ones are

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"streamgate/store"
+	"streamgate/store/internal/backend"
 )
 
 // plans implements store.Plans.
@@ -42,7 +43,7 @@ func dueKey(t time.Time) []byte {
 	if t.IsZero() {
 		return nil
 	}
-	return keyTime(nil, t)
+	return backend.KeyTime(nil, t)
 }
 
 // UpdatePlan implements store.Plans. fn runs between reading and writing, as in
@@ -89,7 +90,7 @@ func changePlan(plan *store.Plan, stored []byte, fn func(*store.Plan) error) ([]
 // RemovalsDue implements store.Plans.
 func (p *plans) RemovalsDue(ctx context.Context, at time.Time) (videoIDs []string, err error) {
 	err = p.db.read(ctx, func() error {
-		rows, err := p.db.pool.Query(ctx, `SELECT video FROM plans WHERE due <= $1`, keyTime(nil, at))
+		rows, err := p.db.pool.Query(ctx, `SELECT video FROM plans WHERE due <= $1`, backend.KeyTime(nil, at))
 		if err != nil {
 			return err
 		}

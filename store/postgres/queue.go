@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"streamgate/store"
+	"streamgate/store/internal/backend"
 )
 
 // queue implements store.Queue. What workers call often goes through the
@@ -64,7 +65,7 @@ func (q *queue) Lease(ctx context.Context, req store.LeaseRequest) ([]store.Job,
 
 // Renew implements store.Queue.
 func (q *queue) Renew(ctx context.Context, id string, token uint64, ttl time.Duration, progress float64) error {
-	err := q.db.leases.do(ctx, &call{kind: renew, id: id, token: token, ttl: ttl, progress: fraction(progress)})
+	err := q.db.leases.do(ctx, &call{kind: renew, id: id, token: token, ttl: ttl, progress: backend.Fraction(progress)})
 	if err != nil {
 		return fmt.Errorf("renew the lease: %w", err)
 	}
@@ -98,7 +99,8 @@ func (q *queue) endBadly(ctx context.Context, id string, token uint64, out store
 		if len(jobs) == 0 {
 			return fmt.Errorf("job %s: %w", id, store.ErrLeaseLost)
 		}
-		end(&jobs[0], out, now)
+		out.After = time.Duration(nanos(out.After))
+		backend.End(&jobs[0], out, now)
 		return save(ctx, tx, []change{{job: &jobs[0]}}, rows, q.db.clock())
 	})
 }
@@ -121,7 +123,7 @@ func (q *queue) Jobs(ctx context.Context, taskID string) ([]store.Job, error) {
 	if err != nil {
 		return nil, fmt.Errorf("jobs of task %.100s: %w", taskID, err)
 	}
-	slices.SortFunc(jobs, func(a, b store.Job) int { return bytes.Compare(keyOrder(&a), keyOrder(&b)) })
+	slices.SortFunc(jobs, func(a, b store.Job) int { return bytes.Compare(backend.KeyOrder(&a), backend.KeyOrder(&b)) })
 	return jobs, nil
 }
 
@@ -133,7 +135,7 @@ func (q *queue) jobs(ctx context.Context, condition string, arg string) (jobs []
 		return err
 	})
 	for i := range jobs {
-		jobs[i] = asOf(jobs[i], now)
+		jobs[i] = backend.AsOf(jobs[i], now)
 	}
 	return jobs, err
 }
@@ -162,7 +164,7 @@ const statsSQL = `
 	UNION ALL
 	SELECT 'queue paused', 1, NULL FROM queue WHERE paused`
 
-// sqlOldest is the earliest time of creation (see keyOrder); there is no min of
+// sqlOldest is the earliest time of creation (see backend.KeyOrder); there is no min of
 // bytea before version 18.
 const sqlOldest = `decode(min(encode(substring(ord FROM 17 FOR 12), 'hex') COLLATE "C"), 'hex')`
 
@@ -178,7 +180,7 @@ func (q *queue) Stats(ctx context.Context) (s store.QueueStats, err error) {
 		var n int
 		var oldest []byte
 		_, err = pgx.ForEachRow(rows, []any{&state, &n, &oldest}, func() error {
-			count(&s, state, n, readTime(oldest))
+			count(&s, state, n, backend.ReadTime(oldest))
 			return nil
 		})
 		return err

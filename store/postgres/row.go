@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"streamgate/store"
+	"streamgate/store/internal/backend"
 )
 
 // newRow is a job that is pushed, as a row.
@@ -46,7 +47,7 @@ func newRows(jobs []store.Job) (rows []newRow, twice string, err error) {
 func rowOf(job store.Job) (newRow, error) {
 	job.Created = job.Created.UTC()
 	row := newRow{
-		id: text(job.ID), task: text(job.TaskID), ord: keyOrder(&job), rank: int64(job.Rank), priority: int64(job.Priority),
+		id: text(job.ID), task: text(job.TaskID), ord: backend.KeyOrder(&job), rank: int64(job.Rank), priority: int64(job.Priority),
 		backlog: job.Backlog, delay: nanos(max(0, job.Delay)),
 	}
 	job.State, job.Rank, job.Priority, job.Backlog, job.RunAt = "", 0, 0, false, time.Time{}
@@ -192,7 +193,7 @@ func queueChange(b *pgx.Batch, c change) error {
 	if err := errors.Join(err1, err2); err != nil {
 		return err
 	}
-	b.Queue(changeSQL, text(j.ID), string(j.State), keyOrder(j), int64(j.Rank), int64(j.Priority), j.Backlog, stamp(j.RunAt),
+	b.Queue(changeSQL, text(j.ID), string(j.State), backend.KeyOrder(j), int64(j.Rank), int64(j.Priority), j.Backlog, stamp(j.RunAt),
 		j.Leases, j.Failures, j.Kills, j.Deaths, j.LoneDeaths, j.Suspect, j.Progress,
 		c.fresh,
 		text(j.Lease.Owner.Node), text(j.Lease.Owner.Boot), text(j.Lease.Owner.Worker), stamp(j.Lease.Started), stamp(j.Lease.Expires),

@@ -3,7 +3,6 @@ package postgres
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"streamgate/store"
+	"streamgate/store/internal/backend"
 )
 
 // table implements store.Table on one table of the database.
@@ -131,11 +131,11 @@ func (t *table[T]) Delete(ctx context.Context, id string) error {
 
 // List implements store.Table.
 func (t *table[T]) List(ctx context.Context, q store.Query) (recs []T, next string, err error) {
-	before, err := parseCursor(q.Cursor)
+	before, err := backend.ParseCursor(q.Cursor)
 	if err != nil {
 		return nil, "", err
 	}
-	limit := pageSize(q.Limit)
+	limit := backend.PageSize(q.Limit)
 	sql, args := t.page(q, before, limit+1)
 	docs, err := t.docs(ctx, sql, args)
 	if err != nil {
@@ -150,7 +150,7 @@ func (t *table[T]) List(ctx context.Context, q store.Query) (recs []T, next stri
 		recs = append(recs, rec)
 	}
 	if more {
-		next = formatCursor(recs[limit-1].Row().ID)
+		next = backend.FormatCursor(recs[limit-1].Row().ID)
 	}
 	return recs, next, nil
 }
@@ -190,30 +190,4 @@ func (t *table[T]) docs(ctx context.Context, sql string, args []any) (docs [][]b
 		return err
 	})
 	return docs, err
-}
-
-func pageSize(limit int) int {
-	if limit <= 0 {
-		return store.DefaultLimit
-	}
-	return min(limit, store.MaxLimit)
-}
-
-// A cursor is the last id of a page, wrapped so that nobody builds on its form.
-const cursorMark = "after:"
-
-func formatCursor(id string) string {
-	return base64.RawURLEncoding.EncodeToString([]byte(cursorMark + id))
-}
-
-func parseCursor(cursor string) (id string, err error) {
-	if cursor == "" {
-		return "", nil
-	}
-	data, err := base64.RawURLEncoding.DecodeString(cursor)
-	id, ok := strings.CutPrefix(string(data), cursorMark)
-	if err != nil || !ok || id == "" {
-		return "", store.ErrCursor
-	}
-	return id, nil
 }
