@@ -234,6 +234,3 @@ func leasesByBoot(ctx context.Context, tx pgx.Tx) (map[store.Owner]int, error) {
 	})
 	return held, err
 }
-
-// boot is an owner without its worker.
-func boot(o store.Owner) store.Owner { return store.Owner{Node: o.Node, Boot: o.Boot} }
