@@ -348,7 +348,7 @@ func (b *tab) look(name string) {
 			b.shape(scheme, width)
 			if over := eval[int](b, `return document.documentElement.scrollWidth - innerWidth`); over > 0 {
 				b.t.Errorf("%s at %d px is %d px too wide: %s", name, width, over, eval[string](b, `
-					return [...document.querySelectorAll('main *')].filter(e => e.getBoundingClientRect().right > innerWidth + 1)
+					return [...document.querySelectorAll('main *')].filter(e => !e.parentElement.closest('.scroll') && e.getBoundingClientRect().right > innerWidth + 1)
 						.slice(0, 5).map(e => e.tagName + '.' + e.className).join(', ')`))
 			}
 			b.picture(fmt.Sprintf("%s-%s-%d", name, scheme, width))
