@@ -152,6 +152,9 @@ func (db *DB) view(ctx context.Context, fn func(*bbolt.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	if err := db.w.reading(ctx); err != nil {
+		return err
+	}
 	err := db.bolt.View(fn)
 	db.trim.used()
 	if errors.Is(err, berrors.ErrDatabaseNotOpen) {

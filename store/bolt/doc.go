@@ -23,8 +23,9 @@
 //
 // Concurrent writers share one sync: see writer for how, and for why one
 // caller's failure does not touch the others. That sync is of a redo log in two
-// files beside the database (see durability): a copy of the database is whole
-// only with them, or after Close.
+// files beside the database (see durability), and the database's own pages may
+// wait until somebody reads (see ahead): a copy of the database is whole only
+// with the log, or after Close.
 //
 // # Layout
 //
@@ -54,6 +55,7 @@
 // # Testing
 //
 // The suites of store/storetest run on a real file. writer_test.go covers
-// isolation within a commit, power_test.go what a power cut leaves; the
+// isolation within a commit, power_test.go what a power cut leaves,
+// ahead_test.go the pages that wait; the
 // benchmarks measure the queue.
 package bolt

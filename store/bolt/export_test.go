@@ -2,6 +2,7 @@ package bolt
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 
 	"go.etcd.io/bbolt"
@@ -12,7 +13,7 @@ import (
 // CheckIndexes tells what is wrong with the queue's indexes: each job must be
 // in exactly the place its record says, and the counts must agree.
 func (db *DB) CheckIndexes() error {
-	return db.bolt.View(func(tx *bbolt.Tx) error {
+	return db.view(context.Background(), func(tx *bbolt.Tx) error {
 		counts := make(map[store.JobState]int)
 		err := tx.Bucket([]byte(bucketJobs)).ForEach(func(id, _ []byte) error {
 			job, err := load(tx, string(id))

@@ -39,6 +39,10 @@ type writer struct {
 	disk   *durability
 	record []byte // the writes of the commit under way, for the log
 	served int    // callers of the last commit
+	ahead  ahead
+
+	reads  atomic.Uint64 // since the open
+	behind atomic.Bool   // the file's pages have not all that was acknowledged
 
 	mu      sync.Mutex
 	idle    sync.Cond // signalled when leading becomes false
@@ -64,6 +68,9 @@ func (w *writer) close() error {
 	w.mu.Unlock()
 	if again {
 		return nil
+	}
+	if err := w.catchUp(); err != nil {
+		w.disk.fail(err) // the log has it, and must stay
 	}
 	return w.disk.close()
 }
@@ -179,12 +186,15 @@ func (w *writer) pass() {
 // commit runs the batch in one transaction. It returns what is to be run
 // again: nothing, or the others if one failed after writing.
 func (w *writer) commit(batch []*pending) []*pending {
-	if err := w.disk.before(); err != nil {
-		return settle(batch, err)
+	later := w.mayWait()
+	if !later {
+		if err := w.catchUp(); err != nil {
+			return settle(batch, err)
+		}
 	}
-	tx, err := w.db.Begin(true)
+	tx, err := w.begin()
 	if err != nil {
-		return settle(batch, fmt.Errorf("begin: %w", store.Full(err)))
+		return settle(batch, err)
 	}
 	all := &commit{record: append(w.record[:0], make([]byte, recordHeader)...)}
 	wrote := false
@@ -192,19 +202,16 @@ func (w *writer) commit(batch []*pending) []*pending {
 		c := &change{tx: tx, commit: all}
 		p.run(c)
 		if c.wrote && p.failed() {
-			err := tx.Rollback()
-			p.err = errors.Join(p.err, err)
+			p.err = errors.Join(p.err, w.rollback())
 			p.wake <- served
 			return slices.Delete(batch, i, i+1)
 		}
 		wrote = wrote || c.wrote
 	}
-	if !wrote {
-		err = tx.Rollback() // no page changed, no sync to pay
-	} else if err = writeCounts(&change{tx: tx, commit: all}); err != nil {
-		err = errors.Join(err, tx.Rollback())
-	} else {
-		err = w.disk.commit(tx, all.record)
+	if wrote {
+		err = w.end(tx, all, later)
+	} else if len(w.ahead.records) == 0 {
+		err = w.rollback() // no page changed, no sync to pay
 	}
 	if w.record = all.record; cap(w.record) > maxRecordKept {
 		w.record = nil
@@ -213,6 +220,18 @@ func (w *writer) commit(batch []*pending) []*pending {
 		return settle(batch, fmt.Errorf("commit: %w", store.Full(err)))
 	}
 	return settle(batch, nil)
+}
+
+// end makes what was written durable, and writes its pages or lets them wait.
+func (w *writer) end(tx *bbolt.Tx, all *commit, later bool) error {
+	if err := writeCounts(&change{tx: tx, commit: all}); err != nil {
+		return errors.Join(err, w.rollback())
+	}
+	if later {
+		return w.log(all.record)
+	}
+	w.ahead.tx = nil
+	return w.disk.commit(tx, all.record)
 }
 
 // settle ends every change of the batch. With an error it is everyone's: a
