@@ -256,7 +256,7 @@ func (n *node) wait(id string, limit time.Duration, what string, ok func(video) 
 
 func (n *node) waitState(id, state string) video {
 	n.t.Helper()
-	return n.wait(id, 2*time.Minute, state, func(v video) bool {
+	return n.wait(id, 5*time.Minute, state, func(v video) bool {
 		if v.State == "failed" && state != "failed" {
 			n.t.Fatalf("the video has failed: %+v", v.Error)
 		}
