@@ -69,7 +69,7 @@ func TestChaos(t *testing.T) {
 		die()
 	}
 	killed := 0
-	for end := time.Now().Add(4 * time.Minute); killed < 2*times && time.Now().Before(end) && !n.allOver(films); {
+	for end := time.Now().Add(10 * time.Minute); killed < 2*times && time.Now().Before(end) && !n.allOver(films); {
 		<-time.After(time.Duration(random.IntN(300)) * time.Millisecond)
 		if pids := encoders(t, n.data); len(pids) > 0 {
 			pid, err := strconv.Atoi(filepath.Base(filepath.Dir(pids[random.IntN(len(pids))])))
@@ -83,7 +83,7 @@ func TestChaos(t *testing.T) {
 		t.Errorf("only %d encoders could be killed", killed)
 	}
 	for _, f := range films {
-		n.wait(f.VideoID, 3*time.Minute, "ready", func(v video) bool { return v.State == "ready" })
+		n.wait(f.VideoID, 10*time.Minute, "ready", func(v video) bool { return v.State == "ready" })
 	}
 	note()
 	for _, f := range films {
