@@ -105,7 +105,7 @@ func (c *consoling) startPages(ctx context.Context, k *Kernel, set *assets.Set) 
 		return err
 	}
 	peers := k.recorded()
-	deletions := &library.Deletions{Videos: k.Stores.Catalog.Videos, Bus: k.Bus, Log: log}
+	deletions := &library.Deletions{Videos: k.Stores.Catalog.Videos, Transcoder: k.Peers.Transcoder, Bus: k.Bus, Log: log}
 	c.pages, err = pages.New(pages.Config{
 		Library: peers.Library, Transcoder: peers.Transcoder, Access: peers.Access, Monitor: peers.Monitor,
 		Webhooks: peers.Webhooks, Alerts: peers.Alerts,

@@ -139,6 +139,8 @@ type Video struct {
 	// DeleteAt is when a deleted video goes for good, and zero of any other: until
 	// its removal has begun, the deletion can be undone.
 	DeleteAt time.Time `json:"delete_at,omitzero"`
+	// HeldTask is the task that the deletion has paused: an undo resumes it.
+	HeldTask string `json:"held_task,omitempty"`
 	// Removing: what belongs to it is being removed, and nothing brings it back.
 	Removing bool `json:"removing,omitempty"`
 }

@@ -126,6 +126,10 @@ func TestScopes(t *testing.T) {
 			_, err := s.CreateCodes(ctx, &rpc.CreateCodesRequest{Pool: "x"})
 			return err
 		}},
+		"ListCodes": {rpc.ScopeOperator, func(ctx context.Context) error {
+			_, err := s.ListCodes(ctx, &rpc.ListCodesRequest{})
+			return err
+		}},
 		"DeleteCodes": {rpc.ScopeOperator, func(ctx context.Context) error {
 			_, err := s.DeleteCodes(ctx, &rpc.DeleteCodesRequest{Pool: "x"})
 			return err

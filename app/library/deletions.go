@@ -23,13 +23,15 @@ const (
 )
 
 // Deletions are deletions that can be undone for a while. A video that is deleted
-// is shown to nobody from then on, its sessions end, and its tasks go on; when it
-// is due, Service.RunDeletions removes it. Who keeps the time is the record: any
-// node can begin, undo and end a deletion, whatever becomes of the others.
+// is shown to nobody from then on, its sessions end, and its task is paused; when
+// it is due, Service.RunDeletions removes it. Who keeps the time is the record: any
+// node can begin, undo and end a deletion, whatever becomes of the others. If the
+// transcoder cannot be asked, the task goes on until the video is removed.
 type Deletions struct {
-	Videos store.Table[store.Video] // the deleted ones too
-	Bus    *nats.Conn
-	Log    *slog.Logger
+	Videos     store.Table[store.Video] // the deleted ones too
+	Transcoder rpc.TranscoderClient
+	Bus        *nats.Conn
+	Log        *slog.Logger
 }
 
 // Delete deletes a video, for good at the DeleteAt of what it returns:
@@ -38,15 +40,50 @@ func (d *Deletions) Delete(ctx context.Context, id string) (store.Video, error) 
 	if err := rpc.Require(ctx, rpc.ScopeOperator); err != nil {
 		return store.Video{}, err
 	}
-	v, err := store.Shown(d.Videos).Update(ctx, id, func(v *store.Video) error {
-		v.DeleteAt = now().Add(UndoFor)
+	shown := store.Shown(d.Videos)
+	v, err := shown.Get(ctx, id)
+	if err != nil {
+		return v, rpc.NotFound(err, "video", id)
+	}
+	held := d.underWay(ctx, v)
+	v, err = shown.Update(ctx, id, func(v *store.Video) error {
+		v.DeleteAt, v.HeldTask = now().Add(UndoFor), held
 		return nil
 	})
 	if err != nil {
 		return v, rpc.NotFound(err, "video", id)
 	}
+	if held != "" {
+		_, err := d.Transcoder.PauseTask(ctx, &rpc.PauseTaskRequest{Id: held})
+		d.warn("the task of a deleted video goes on until the video is removed", v, err)
+	}
 	d.announce(v)
 	return v, nil
+}
+
+// underWay is the video's task if it runs or waits to: not one that somebody has
+// paused, which an undo is to leave so.
+func (d *Deletions) underWay(ctx context.Context, v store.Video) string {
+	if v.TaskID == "" {
+		return ""
+	}
+	task, err := d.Transcoder.GetTask(ctx, &rpc.GetTaskRequest{Id: v.TaskID})
+	d.warn("the task of a deleted video is not known and goes on until the video is removed", v, err)
+	switch store.TaskState(task.GetState()) {
+	case store.TaskQueued, store.TaskProcessing:
+		return v.TaskID
+	}
+	return ""
+}
+
+// warn logs why a task could not be changed, unless it has ended meanwhile or is
+// as it should be.
+func (d *Deletions) warn(what string, v store.Video, err error) {
+	switch code := connect.CodeOf(err); {
+	case err == nil, code == connect.CodeFailedPrecondition, code == connect.CodeNotFound:
+	default:
+		d.Log.Warn(what, "video", v.ID, "err", err)
+	}
 }
 
 // errRemoving and errNotDeleted come out of updates, and no further.
@@ -55,17 +92,19 @@ var (
 	errNotDeleted = errors.New("it is not deleted")
 )
 
-// Undo brings a deleted video back, and leaves one that is there as it is:
-// deletion_over. Scope: operator.
+// Undo brings a deleted video back with the task that the deletion has paused,
+// and leaves one that is there as it is: deletion_over. Scope: operator.
 func (d *Deletions) Undo(ctx context.Context, id string) (store.Video, error) {
 	if err := rpc.Require(ctx, rpc.ScopeOperator); err != nil {
 		return store.Video{}, err
 	}
+	held := ""
 	v, err := d.Videos.Update(ctx, id, func(v *store.Video) error {
 		if v.Removing {
 			return errRemoving
 		}
-		v.DeleteAt = time.Time{}
+		held = v.HeldTask
+		v.DeleteAt, v.HeldTask = time.Time{}, ""
 		return nil
 	})
 	if errors.Is(err, errRemoving) || errors.Is(err, store.ErrNotFound) {
@@ -74,6 +113,10 @@ func (d *Deletions) Undo(ctx context.Context, id string) (store.Video, error) {
 	}
 	if err != nil {
 		return v, fmt.Errorf("undo the deletion of %s: %w", id, err)
+	}
+	if held != "" {
+		_, err := d.Transcoder.ResumeTask(ctx, &rpc.ResumeTaskRequest{Id: held})
+		d.warn("the task of a video that is back stays paused: resume it", v, err)
 	}
 	d.announce(v)
 	return v, nil

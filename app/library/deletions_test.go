@@ -1,6 +1,7 @@
 package library
 
 import (
+	"errors"
 	"log/slog"
 	"strings"
 	"testing"
@@ -14,14 +15,14 @@ import (
 func deleting(t *testing.T) (fixture, *Deletions) {
 	t.Helper()
 	f := setup(t)
-	v := store.Video{ID: "film", Title: "Film", State: store.VideoReady, Created: now()}
+	v := store.Video{ID: "film", Title: "Film", State: store.VideoReady, TaskID: "task", Created: now()}
 	if err := f.Catalog.Videos.Create(t.Context(), v); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := f.Objects.Put(t.Context(), store.SourceKey("film"), strings.NewReader("source")); err != nil {
 		t.Fatal(err)
 	}
-	return f, &Deletions{Videos: f.Catalog.Videos, Log: slog.New(slog.DiscardHandler)}
+	return f, &Deletions{Videos: f.Catalog.Videos, Transcoder: f.transcoder, Log: slog.New(slog.DiscardHandler)}
 }
 
 // files is how many files the video has.
@@ -134,5 +135,41 @@ func TestDeletionMeetsUndo(t *testing.T) {
 	wantReason(t, err, "deletion_over")
 	if err := f.removeDue(ctx, v.DeleteAt); err != nil || f.files(t) != 0 {
 		t.Errorf("one that was cut short: %v, %d files", err, f.files(t))
+	}
+}
+
+// TestDeletionHoldsTask: the task of a deleted video is paused at once and goes on
+// after the undo; one that somebody had paused stays paused, and one that is over
+// or cannot be asked for keeps nobody from deleting the video.
+func TestDeletionHoldsTask(t *testing.T) {
+	for _, tc := range []struct{ name, before, deleted, undone string }{
+		{"under way", "processing", "paused", "processing"},
+		{"waits", "queued", "paused", "processing"},
+		{"paused by somebody", "paused", "paused", "paused"},
+		{"over", "succeeded", "succeeded", "succeeded"},
+		{"forgotten", "", "", ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			f, d := deleting(t)
+			ctx := as(t, rpc.ScopeOperator)
+			f.transcoder.state = tc.before
+			if _, err := d.Delete(ctx, "film"); err != nil || f.transcoder.state != tc.deleted {
+				t.Errorf("deleted, the task is %q, want %q: %v", f.transcoder.state, tc.deleted, err)
+			}
+			if _, err := d.Undo(ctx, "film"); err != nil || f.transcoder.state != tc.undone {
+				t.Errorf("undone, the task is %q, want %q: %v", f.transcoder.state, tc.undone, err)
+			}
+			if v, err := f.Catalog.Videos.Get(ctx, "film"); err != nil || v.HeldTask != "" {
+				t.Errorf("the video still holds %q: %v", v.HeldTask, err)
+			}
+			if _, err := d.Undo(ctx, "film"); err != nil || f.transcoder.state != tc.undone {
+				t.Errorf("undone again, the task is %q, want %q: %v", f.transcoder.state, tc.undone, err)
+			}
+		})
+	}
+	f, d := deleting(t)
+	f.transcoder.err = errors.New("nobody answers")
+	if _, err := d.Delete(as(t, rpc.ScopeOperator), "film"); err != nil {
+		t.Errorf("without a transcoder: %v", err)
 	}
 }

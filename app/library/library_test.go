@@ -34,6 +34,28 @@ type transcoder struct {
 	rpc.UnimplementedTranscoderHandler
 	err       error
 	cancelled []string
+	state     string // of every task; "" is of none
+}
+
+func (tr *transcoder) GetTask(_ context.Context, req *rpc.GetTaskRequest) (*rpc.Task, error) {
+	return tr.task(req.Id)
+}
+
+func (tr *transcoder) PauseTask(_ context.Context, req *rpc.PauseTaskRequest) (*rpc.Task, error) {
+	tr.state = "paused"
+	return tr.task(req.Id)
+}
+
+func (tr *transcoder) ResumeTask(_ context.Context, req *rpc.ResumeTaskRequest) (*rpc.Task, error) {
+	tr.state = "processing"
+	return tr.task(req.Id)
+}
+
+func (tr *transcoder) task(id string) (*rpc.Task, error) {
+	if tr.state == "" && tr.err == nil {
+		return nil, rpc.NotFound(store.ErrNotFound, "task", id)
+	}
+	return &rpc.Task{Id: id, State: tr.state}, tr.err
 }
 
 func (tr *transcoder) CancelTask(_ context.Context, req *rpc.CancelTaskRequest) (*rpc.Task, error) {

@@ -163,6 +163,8 @@ const (
 	AccessEndSessionProcedure = "/streamgate.Access/EndSession"
 	// AccessCreateCodesProcedure is the fully-qualified name of the Access's CreateCodes RPC.
 	AccessCreateCodesProcedure = "/streamgate.Access/CreateCodes"
+	// AccessListCodesProcedure is the fully-qualified name of the Access's ListCodes RPC.
+	AccessListCodesProcedure = "/streamgate.Access/ListCodes"
 	// AccessDeleteCodesProcedure is the fully-qualified name of the Access's DeleteCodes RPC.
 	AccessDeleteCodesProcedure = "/streamgate.Access/DeleteCodes"
 	// AccessCreateKeyProcedure is the fully-qualified name of the Access's CreateKey RPC.
@@ -1593,6 +1595,9 @@ type AccessClient interface {
 	// be used is said by the rule that asks for the pool. Scope: operator.
 	// Answers 201.
 	CreateCodes(context.Context, *CreateCodesRequest) (*Codes, error)
+	// ListCodes counts the ticket codes of each pool; the codes themselves are
+	// kept nowhere. Scope: operator.
+	ListCodes(context.Context, *ListCodesRequest) (*ListCodesResponse, error)
 	// DeleteCodes ends every code of a pool. Scope: operator. Answers 204.
 	DeleteCodes(context.Context, *DeleteCodesRequest) (*DeleteCodesResponse, error)
 	// CreateKey makes an API key; its secret is in this answer and nowhere
@@ -1735,6 +1740,13 @@ func NewAccessClient(httpClient connect.HTTPClient, baseURL string, opts ...conn
 			connect.WithSchema(accessMethods.ByName("CreateCodes")),
 			connect.WithClientOptions(opts...),
 		),
+		listCodes: connect.NewClient[ListCodesRequest, ListCodesResponse](
+			httpClient,
+			baseURL+AccessListCodesProcedure,
+			connect.WithSchema(accessMethods.ByName("ListCodes")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
 		deleteCodes: connect.NewClient[DeleteCodesRequest, DeleteCodesResponse](
 			httpClient,
 			baseURL+AccessDeleteCodesProcedure,
@@ -1784,6 +1796,7 @@ type accessClient struct {
 	listSessions    *connect.Client[ListSessionsRequest, ListSessionsResponse]
 	endSession      *connect.Client[EndSessionRequest, EndSessionResponse]
 	createCodes     *connect.Client[CreateCodesRequest, Codes]
+	listCodes       *connect.Client[ListCodesRequest, ListCodesResponse]
 	deleteCodes     *connect.Client[DeleteCodesRequest, DeleteCodesResponse]
 	createKey       *connect.Client[CreateKeyRequest, Key]
 	listKeys        *connect.Client[ListKeysRequest, ListKeysResponse]
@@ -1961,6 +1974,15 @@ func (c *accessClient) CreateCodes(ctx context.Context, req *CreateCodesRequest)
 	return nil, err
 }
 
+// ListCodes calls streamgate.Access.ListCodes.
+func (c *accessClient) ListCodes(ctx context.Context, req *ListCodesRequest) (*ListCodesResponse, error) {
+	response, err := c.listCodes.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // DeleteCodes calls streamgate.Access.DeleteCodes.
 func (c *accessClient) DeleteCodes(ctx context.Context, req *DeleteCodesRequest) (*DeleteCodesResponse, error) {
 	response, err := c.deleteCodes.CallUnary(ctx, connect.NewRequest(req))
@@ -2052,6 +2074,9 @@ type AccessHandler interface {
 	// be used is said by the rule that asks for the pool. Scope: operator.
 	// Answers 201.
 	CreateCodes(context.Context, *CreateCodesRequest) (*Codes, error)
+	// ListCodes counts the ticket codes of each pool; the codes themselves are
+	// kept nowhere. Scope: operator.
+	ListCodes(context.Context, *ListCodesRequest) (*ListCodesResponse, error)
 	// DeleteCodes ends every code of a pool. Scope: operator. Answers 204.
 	DeleteCodes(context.Context, *DeleteCodesRequest) (*DeleteCodesResponse, error)
 	// CreateKey makes an API key; its secret is in this answer and nowhere
@@ -2190,6 +2215,13 @@ func NewAccessHandler(svc AccessHandler, opts ...connect.HandlerOption) (string,
 		connect.WithSchema(accessMethods.ByName("CreateCodes")),
 		connect.WithHandlerOptions(opts...),
 	)
+	accessListCodesHandler := connect.NewUnaryHandlerSimple(
+		AccessListCodesProcedure,
+		svc.ListCodes,
+		connect.WithSchema(accessMethods.ByName("ListCodes")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
 	accessDeleteCodesHandler := connect.NewUnaryHandlerSimple(
 		AccessDeleteCodesProcedure,
 		svc.DeleteCodes,
@@ -2255,6 +2287,8 @@ func NewAccessHandler(svc AccessHandler, opts ...connect.HandlerOption) (string,
 			accessEndSessionHandler.ServeHTTP(w, r)
 		case AccessCreateCodesProcedure:
 			accessCreateCodesHandler.ServeHTTP(w, r)
+		case AccessListCodesProcedure:
+			accessListCodesHandler.ServeHTTP(w, r)
 		case AccessDeleteCodesProcedure:
 			accessDeleteCodesHandler.ServeHTTP(w, r)
 		case AccessCreateKeyProcedure:
@@ -2346,6 +2380,10 @@ func (UnimplementedAccessHandler) EndSession(context.Context, *EndSessionRequest
 
 func (UnimplementedAccessHandler) CreateCodes(context.Context, *CreateCodesRequest) (*Codes, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("streamgate.Access.CreateCodes is not implemented"))
+}
+
+func (UnimplementedAccessHandler) ListCodes(context.Context, *ListCodesRequest) (*ListCodesResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("streamgate.Access.ListCodes is not implemented"))
 }
 
 func (UnimplementedAccessHandler) DeleteCodes(context.Context, *DeleteCodesRequest) (*DeleteCodesResponse, error) {

@@ -5748,6 +5748,167 @@ func (x *Codes) GetCodes() []string {
 	return nil
 }
 
+type ListCodesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListCodesRequest) Reset() {
+	*x = ListCodesRequest{}
+	mi := &file_streamgate_proto_msgTypes[91]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListCodesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListCodesRequest) ProtoMessage() {}
+
+func (x *ListCodesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[91]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListCodesRequest.ProtoReflect.Descriptor instead.
+func (*ListCodesRequest) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{91}
+}
+
+type ListCodesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// By name.
+	Pools []*CodePool `protobuf:"bytes,1,rep,name=pools,proto3" json:"pools,omitempty"`
+	// Whether there are codes that were not counted: 20,000 are.
+	More          bool `protobuf:"varint,2,opt,name=more,proto3" json:"more,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListCodesResponse) Reset() {
+	*x = ListCodesResponse{}
+	mi := &file_streamgate_proto_msgTypes[92]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListCodesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListCodesResponse) ProtoMessage() {}
+
+func (x *ListCodesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[92]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListCodesResponse.ProtoReflect.Descriptor instead.
+func (*ListCodesResponse) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{92}
+}
+
+func (x *ListCodesResponse) GetPools() []*CodePool {
+	if x != nil {
+		return x.Pools
+	}
+	return nil
+}
+
+func (x *ListCodesResponse) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
+// CodePool is the ticket codes of a pool.
+type CodePool struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Pool  string                 `protobuf:"bytes,1,opt,name=pool,proto3" json:"pool,omitempty"`
+	Codes int32                  `protobuf:"varint,2,opt,name=codes,proto3" json:"codes,omitempty"`
+	// Those that have been used, once or more.
+	Used int32 `protobuf:"varint,3,opt,name=used,proto3" json:"used,omitempty"`
+	// When the newest was made.
+	CreatedAt     *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=created_at,proto3" json:"created_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CodePool) Reset() {
+	*x = CodePool{}
+	mi := &file_streamgate_proto_msgTypes[93]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CodePool) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CodePool) ProtoMessage() {}
+
+func (x *CodePool) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[93]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CodePool.ProtoReflect.Descriptor instead.
+func (*CodePool) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{93}
+}
+
+func (x *CodePool) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *CodePool) GetCodes() int32 {
+	if x != nil {
+		return x.Codes
+	}
+	return 0
+}
+
+func (x *CodePool) GetUsed() int32 {
+	if x != nil {
+		return x.Used
+	}
+	return 0
+}
+
+func (x *CodePool) GetCreatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return nil
+}
+
 type DeleteCodesRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Pool          string                 `protobuf:"bytes,1,opt,name=pool,proto3" json:"pool,omitempty"`
@@ -5757,7 +5918,7 @@ type DeleteCodesRequest struct {
 
 func (x *DeleteCodesRequest) Reset() {
 	*x = DeleteCodesRequest{}
-	mi := &file_streamgate_proto_msgTypes[91]
+	mi := &file_streamgate_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5769,7 +5930,7 @@ func (x *DeleteCodesRequest) String() string {
 func (*DeleteCodesRequest) ProtoMessage() {}
 
 func (x *DeleteCodesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[91]
+	mi := &file_streamgate_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5782,7 +5943,7 @@ func (x *DeleteCodesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteCodesRequest.ProtoReflect.Descriptor instead.
 func (*DeleteCodesRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{91}
+	return file_streamgate_proto_rawDescGZIP(), []int{94}
 }
 
 func (x *DeleteCodesRequest) GetPool() string {
@@ -5800,7 +5961,7 @@ type DeleteCodesResponse struct {
 
 func (x *DeleteCodesResponse) Reset() {
 	*x = DeleteCodesResponse{}
-	mi := &file_streamgate_proto_msgTypes[92]
+	mi := &file_streamgate_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5812,7 +5973,7 @@ func (x *DeleteCodesResponse) String() string {
 func (*DeleteCodesResponse) ProtoMessage() {}
 
 func (x *DeleteCodesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[92]
+	mi := &file_streamgate_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5825,7 +5986,7 @@ func (x *DeleteCodesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteCodesResponse.ProtoReflect.Descriptor instead.
 func (*DeleteCodesResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{92}
+	return file_streamgate_proto_rawDescGZIP(), []int{95}
 }
 
 type Key struct {
@@ -5843,7 +6004,7 @@ type Key struct {
 
 func (x *Key) Reset() {
 	*x = Key{}
-	mi := &file_streamgate_proto_msgTypes[93]
+	mi := &file_streamgate_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5855,7 +6016,7 @@ func (x *Key) String() string {
 func (*Key) ProtoMessage() {}
 
 func (x *Key) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[93]
+	mi := &file_streamgate_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5868,7 +6029,7 @@ func (x *Key) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Key.ProtoReflect.Descriptor instead.
 func (*Key) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{93}
+	return file_streamgate_proto_rawDescGZIP(), []int{96}
 }
 
 func (x *Key) GetId() string {
@@ -5917,7 +6078,7 @@ type CreateKeyRequest struct {
 
 func (x *CreateKeyRequest) Reset() {
 	*x = CreateKeyRequest{}
-	mi := &file_streamgate_proto_msgTypes[94]
+	mi := &file_streamgate_proto_msgTypes[97]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5929,7 +6090,7 @@ func (x *CreateKeyRequest) String() string {
 func (*CreateKeyRequest) ProtoMessage() {}
 
 func (x *CreateKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[94]
+	mi := &file_streamgate_proto_msgTypes[97]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5942,7 +6103,7 @@ func (x *CreateKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateKeyRequest.ProtoReflect.Descriptor instead.
 func (*CreateKeyRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{94}
+	return file_streamgate_proto_rawDescGZIP(), []int{97}
 }
 
 func (x *CreateKeyRequest) GetName() string {
@@ -5967,7 +6128,7 @@ type ListKeysRequest struct {
 
 func (x *ListKeysRequest) Reset() {
 	*x = ListKeysRequest{}
-	mi := &file_streamgate_proto_msgTypes[95]
+	mi := &file_streamgate_proto_msgTypes[98]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5979,7 +6140,7 @@ func (x *ListKeysRequest) String() string {
 func (*ListKeysRequest) ProtoMessage() {}
 
 func (x *ListKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[95]
+	mi := &file_streamgate_proto_msgTypes[98]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5992,7 +6153,7 @@ func (x *ListKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeysRequest.ProtoReflect.Descriptor instead.
 func (*ListKeysRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{95}
+	return file_streamgate_proto_rawDescGZIP(), []int{98}
 }
 
 type ListKeysResponse struct {
@@ -6004,7 +6165,7 @@ type ListKeysResponse struct {
 
 func (x *ListKeysResponse) Reset() {
 	*x = ListKeysResponse{}
-	mi := &file_streamgate_proto_msgTypes[96]
+	mi := &file_streamgate_proto_msgTypes[99]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6016,7 +6177,7 @@ func (x *ListKeysResponse) String() string {
 func (*ListKeysResponse) ProtoMessage() {}
 
 func (x *ListKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[96]
+	mi := &file_streamgate_proto_msgTypes[99]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6029,7 +6190,7 @@ func (x *ListKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeysResponse.ProtoReflect.Descriptor instead.
 func (*ListKeysResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{96}
+	return file_streamgate_proto_rawDescGZIP(), []int{99}
 }
 
 func (x *ListKeysResponse) GetKeys() []*Key {
@@ -6048,7 +6209,7 @@ type RevokeKeyRequest struct {
 
 func (x *RevokeKeyRequest) Reset() {
 	*x = RevokeKeyRequest{}
-	mi := &file_streamgate_proto_msgTypes[97]
+	mi := &file_streamgate_proto_msgTypes[100]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6060,7 +6221,7 @@ func (x *RevokeKeyRequest) String() string {
 func (*RevokeKeyRequest) ProtoMessage() {}
 
 func (x *RevokeKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[97]
+	mi := &file_streamgate_proto_msgTypes[100]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6073,7 +6234,7 @@ func (x *RevokeKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeKeyRequest.ProtoReflect.Descriptor instead.
 func (*RevokeKeyRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{97}
+	return file_streamgate_proto_rawDescGZIP(), []int{100}
 }
 
 func (x *RevokeKeyRequest) GetId() string {
@@ -6091,7 +6252,7 @@ type RevokeKeyResponse struct {
 
 func (x *RevokeKeyResponse) Reset() {
 	*x = RevokeKeyResponse{}
-	mi := &file_streamgate_proto_msgTypes[98]
+	mi := &file_streamgate_proto_msgTypes[101]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6103,7 +6264,7 @@ func (x *RevokeKeyResponse) String() string {
 func (*RevokeKeyResponse) ProtoMessage() {}
 
 func (x *RevokeKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[98]
+	mi := &file_streamgate_proto_msgTypes[101]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6116,7 +6277,7 @@ func (x *RevokeKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeKeyResponse.ProtoReflect.Descriptor instead.
 func (*RevokeKeyResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{98}
+	return file_streamgate_proto_rawDescGZIP(), []int{101}
 }
 
 type Webhook struct {
@@ -6148,7 +6309,7 @@ type Webhook struct {
 
 func (x *Webhook) Reset() {
 	*x = Webhook{}
-	mi := &file_streamgate_proto_msgTypes[99]
+	mi := &file_streamgate_proto_msgTypes[102]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6160,7 +6321,7 @@ func (x *Webhook) String() string {
 func (*Webhook) ProtoMessage() {}
 
 func (x *Webhook) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[99]
+	mi := &file_streamgate_proto_msgTypes[102]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6173,7 +6334,7 @@ func (x *Webhook) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Webhook.ProtoReflect.Descriptor instead.
 func (*Webhook) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{99}
+	return file_streamgate_proto_rawDescGZIP(), []int{102}
 }
 
 func (x *Webhook) GetId() string {
@@ -6262,7 +6423,7 @@ type CreateWebhookRequest struct {
 
 func (x *CreateWebhookRequest) Reset() {
 	*x = CreateWebhookRequest{}
-	mi := &file_streamgate_proto_msgTypes[100]
+	mi := &file_streamgate_proto_msgTypes[103]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6274,7 +6435,7 @@ func (x *CreateWebhookRequest) String() string {
 func (*CreateWebhookRequest) ProtoMessage() {}
 
 func (x *CreateWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[100]
+	mi := &file_streamgate_proto_msgTypes[103]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6287,7 +6448,7 @@ func (x *CreateWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateWebhookRequest.ProtoReflect.Descriptor instead.
 func (*CreateWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{100}
+	return file_streamgate_proto_rawDescGZIP(), []int{103}
 }
 
 func (x *CreateWebhookRequest) GetUrl() string {
@@ -6327,7 +6488,7 @@ type GetWebhookRequest struct {
 
 func (x *GetWebhookRequest) Reset() {
 	*x = GetWebhookRequest{}
-	mi := &file_streamgate_proto_msgTypes[101]
+	mi := &file_streamgate_proto_msgTypes[104]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6339,7 +6500,7 @@ func (x *GetWebhookRequest) String() string {
 func (*GetWebhookRequest) ProtoMessage() {}
 
 func (x *GetWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[101]
+	mi := &file_streamgate_proto_msgTypes[104]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6352,7 +6513,7 @@ func (x *GetWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetWebhookRequest.ProtoReflect.Descriptor instead.
 func (*GetWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{101}
+	return file_streamgate_proto_rawDescGZIP(), []int{104}
 }
 
 func (x *GetWebhookRequest) GetId() string {
@@ -6370,7 +6531,7 @@ type ListWebhooksRequest struct {
 
 func (x *ListWebhooksRequest) Reset() {
 	*x = ListWebhooksRequest{}
-	mi := &file_streamgate_proto_msgTypes[102]
+	mi := &file_streamgate_proto_msgTypes[105]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6382,7 +6543,7 @@ func (x *ListWebhooksRequest) String() string {
 func (*ListWebhooksRequest) ProtoMessage() {}
 
 func (x *ListWebhooksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[102]
+	mi := &file_streamgate_proto_msgTypes[105]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6395,7 +6556,7 @@ func (x *ListWebhooksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWebhooksRequest.ProtoReflect.Descriptor instead.
 func (*ListWebhooksRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{102}
+	return file_streamgate_proto_rawDescGZIP(), []int{105}
 }
 
 type ListWebhooksResponse struct {
@@ -6407,7 +6568,7 @@ type ListWebhooksResponse struct {
 
 func (x *ListWebhooksResponse) Reset() {
 	*x = ListWebhooksResponse{}
-	mi := &file_streamgate_proto_msgTypes[103]
+	mi := &file_streamgate_proto_msgTypes[106]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6419,7 +6580,7 @@ func (x *ListWebhooksResponse) String() string {
 func (*ListWebhooksResponse) ProtoMessage() {}
 
 func (x *ListWebhooksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[103]
+	mi := &file_streamgate_proto_msgTypes[106]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6432,7 +6593,7 @@ func (x *ListWebhooksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWebhooksResponse.ProtoReflect.Descriptor instead.
 func (*ListWebhooksResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{103}
+	return file_streamgate_proto_rawDescGZIP(), []int{106}
 }
 
 func (x *ListWebhooksResponse) GetWebhooks() []*Webhook {
@@ -6457,7 +6618,7 @@ type UpdateWebhookRequest struct {
 
 func (x *UpdateWebhookRequest) Reset() {
 	*x = UpdateWebhookRequest{}
-	mi := &file_streamgate_proto_msgTypes[104]
+	mi := &file_streamgate_proto_msgTypes[107]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6469,7 +6630,7 @@ func (x *UpdateWebhookRequest) String() string {
 func (*UpdateWebhookRequest) ProtoMessage() {}
 
 func (x *UpdateWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[104]
+	mi := &file_streamgate_proto_msgTypes[107]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6482,7 +6643,7 @@ func (x *UpdateWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateWebhookRequest.ProtoReflect.Descriptor instead.
 func (*UpdateWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{104}
+	return file_streamgate_proto_rawDescGZIP(), []int{107}
 }
 
 func (x *UpdateWebhookRequest) GetId() string {
@@ -6529,7 +6690,7 @@ type DeleteWebhookRequest struct {
 
 func (x *DeleteWebhookRequest) Reset() {
 	*x = DeleteWebhookRequest{}
-	mi := &file_streamgate_proto_msgTypes[105]
+	mi := &file_streamgate_proto_msgTypes[108]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6541,7 +6702,7 @@ func (x *DeleteWebhookRequest) String() string {
 func (*DeleteWebhookRequest) ProtoMessage() {}
 
 func (x *DeleteWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[105]
+	mi := &file_streamgate_proto_msgTypes[108]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6554,7 +6715,7 @@ func (x *DeleteWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteWebhookRequest.ProtoReflect.Descriptor instead.
 func (*DeleteWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{105}
+	return file_streamgate_proto_rawDescGZIP(), []int{108}
 }
 
 func (x *DeleteWebhookRequest) GetId() string {
@@ -6572,7 +6733,7 @@ type DeleteWebhookResponse struct {
 
 func (x *DeleteWebhookResponse) Reset() {
 	*x = DeleteWebhookResponse{}
-	mi := &file_streamgate_proto_msgTypes[106]
+	mi := &file_streamgate_proto_msgTypes[109]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6584,7 +6745,7 @@ func (x *DeleteWebhookResponse) String() string {
 func (*DeleteWebhookResponse) ProtoMessage() {}
 
 func (x *DeleteWebhookResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[106]
+	mi := &file_streamgate_proto_msgTypes[109]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6597,7 +6758,7 @@ func (x *DeleteWebhookResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteWebhookResponse.ProtoReflect.Descriptor instead.
 func (*DeleteWebhookResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{106}
+	return file_streamgate_proto_rawDescGZIP(), []int{109}
 }
 
 type RotateWebhookRequest struct {
@@ -6609,7 +6770,7 @@ type RotateWebhookRequest struct {
 
 func (x *RotateWebhookRequest) Reset() {
 	*x = RotateWebhookRequest{}
-	mi := &file_streamgate_proto_msgTypes[107]
+	mi := &file_streamgate_proto_msgTypes[110]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6621,7 +6782,7 @@ func (x *RotateWebhookRequest) String() string {
 func (*RotateWebhookRequest) ProtoMessage() {}
 
 func (x *RotateWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[107]
+	mi := &file_streamgate_proto_msgTypes[110]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6634,7 +6795,7 @@ func (x *RotateWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateWebhookRequest.ProtoReflect.Descriptor instead.
 func (*RotateWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{107}
+	return file_streamgate_proto_rawDescGZIP(), []int{110}
 }
 
 func (x *RotateWebhookRequest) GetId() string {
@@ -6653,7 +6814,7 @@ type TestWebhookRequest struct {
 
 func (x *TestWebhookRequest) Reset() {
 	*x = TestWebhookRequest{}
-	mi := &file_streamgate_proto_msgTypes[108]
+	mi := &file_streamgate_proto_msgTypes[111]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6665,7 +6826,7 @@ func (x *TestWebhookRequest) String() string {
 func (*TestWebhookRequest) ProtoMessage() {}
 
 func (x *TestWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[108]
+	mi := &file_streamgate_proto_msgTypes[111]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6678,7 +6839,7 @@ func (x *TestWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestWebhookRequest.ProtoReflect.Descriptor instead.
 func (*TestWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{108}
+	return file_streamgate_proto_rawDescGZIP(), []int{111}
 }
 
 func (x *TestWebhookRequest) GetId() string {
@@ -6720,7 +6881,7 @@ type Delivery struct {
 
 func (x *Delivery) Reset() {
 	*x = Delivery{}
-	mi := &file_streamgate_proto_msgTypes[109]
+	mi := &file_streamgate_proto_msgTypes[112]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6732,7 +6893,7 @@ func (x *Delivery) String() string {
 func (*Delivery) ProtoMessage() {}
 
 func (x *Delivery) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[109]
+	mi := &file_streamgate_proto_msgTypes[112]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6745,7 +6906,7 @@ func (x *Delivery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delivery.ProtoReflect.Descriptor instead.
 func (*Delivery) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{109}
+	return file_streamgate_proto_rawDescGZIP(), []int{112}
 }
 
 func (x *Delivery) GetId() string {
@@ -6853,7 +7014,7 @@ type ListDeliveriesRequest struct {
 
 func (x *ListDeliveriesRequest) Reset() {
 	*x = ListDeliveriesRequest{}
-	mi := &file_streamgate_proto_msgTypes[110]
+	mi := &file_streamgate_proto_msgTypes[113]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6865,7 +7026,7 @@ func (x *ListDeliveriesRequest) String() string {
 func (*ListDeliveriesRequest) ProtoMessage() {}
 
 func (x *ListDeliveriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[110]
+	mi := &file_streamgate_proto_msgTypes[113]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6878,7 +7039,7 @@ func (x *ListDeliveriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeliveriesRequest.ProtoReflect.Descriptor instead.
 func (*ListDeliveriesRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{110}
+	return file_streamgate_proto_rawDescGZIP(), []int{113}
 }
 
 func (x *ListDeliveriesRequest) GetWebhookId() string {
@@ -6919,7 +7080,7 @@ type ListDeliveriesResponse struct {
 
 func (x *ListDeliveriesResponse) Reset() {
 	*x = ListDeliveriesResponse{}
-	mi := &file_streamgate_proto_msgTypes[111]
+	mi := &file_streamgate_proto_msgTypes[114]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6931,7 +7092,7 @@ func (x *ListDeliveriesResponse) String() string {
 func (*ListDeliveriesResponse) ProtoMessage() {}
 
 func (x *ListDeliveriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[111]
+	mi := &file_streamgate_proto_msgTypes[114]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6944,7 +7105,7 @@ func (x *ListDeliveriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeliveriesResponse.ProtoReflect.Descriptor instead.
 func (*ListDeliveriesResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{111}
+	return file_streamgate_proto_rawDescGZIP(), []int{114}
 }
 
 func (x *ListDeliveriesResponse) GetDeliveries() []*Delivery {
@@ -6971,7 +7132,7 @@ type RedeliverRequest struct {
 
 func (x *RedeliverRequest) Reset() {
 	*x = RedeliverRequest{}
-	mi := &file_streamgate_proto_msgTypes[112]
+	mi := &file_streamgate_proto_msgTypes[115]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6983,7 +7144,7 @@ func (x *RedeliverRequest) String() string {
 func (*RedeliverRequest) ProtoMessage() {}
 
 func (x *RedeliverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[112]
+	mi := &file_streamgate_proto_msgTypes[115]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6996,7 +7157,7 @@ func (x *RedeliverRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedeliverRequest.ProtoReflect.Descriptor instead.
 func (*RedeliverRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{112}
+	return file_streamgate_proto_rawDescGZIP(), []int{115}
 }
 
 func (x *RedeliverRequest) GetWebhookId() string {
@@ -7021,7 +7182,7 @@ type GetNodeRequest struct {
 
 func (x *GetNodeRequest) Reset() {
 	*x = GetNodeRequest{}
-	mi := &file_streamgate_proto_msgTypes[113]
+	mi := &file_streamgate_proto_msgTypes[116]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7033,7 +7194,7 @@ func (x *GetNodeRequest) String() string {
 func (*GetNodeRequest) ProtoMessage() {}
 
 func (x *GetNodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[113]
+	mi := &file_streamgate_proto_msgTypes[116]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7046,7 +7207,7 @@ func (x *GetNodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetNodeRequest.ProtoReflect.Descriptor instead.
 func (*GetNodeRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{113}
+	return file_streamgate_proto_rawDescGZIP(), []int{116}
 }
 
 type Node struct {
@@ -7083,7 +7244,7 @@ type Node struct {
 
 func (x *Node) Reset() {
 	*x = Node{}
-	mi := &file_streamgate_proto_msgTypes[114]
+	mi := &file_streamgate_proto_msgTypes[117]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7095,7 +7256,7 @@ func (x *Node) String() string {
 func (*Node) ProtoMessage() {}
 
 func (x *Node) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[114]
+	mi := &file_streamgate_proto_msgTypes[117]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7108,7 +7269,7 @@ func (x *Node) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Node.ProtoReflect.Descriptor instead.
 func (*Node) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{114}
+	return file_streamgate_proto_rawDescGZIP(), []int{117}
 }
 
 func (x *Node) GetId() string {
@@ -7243,7 +7404,7 @@ type NodePart struct {
 
 func (x *NodePart) Reset() {
 	*x = NodePart{}
-	mi := &file_streamgate_proto_msgTypes[115]
+	mi := &file_streamgate_proto_msgTypes[118]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7255,7 +7416,7 @@ func (x *NodePart) String() string {
 func (*NodePart) ProtoMessage() {}
 
 func (x *NodePart) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[115]
+	mi := &file_streamgate_proto_msgTypes[118]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7268,7 +7429,7 @@ func (x *NodePart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodePart.ProtoReflect.Descriptor instead.
 func (*NodePart) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{115}
+	return file_streamgate_proto_rawDescGZIP(), []int{118}
 }
 
 func (x *NodePart) GetName() string {
@@ -7302,7 +7463,7 @@ type NodeListener struct {
 
 func (x *NodeListener) Reset() {
 	*x = NodeListener{}
-	mi := &file_streamgate_proto_msgTypes[116]
+	mi := &file_streamgate_proto_msgTypes[119]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7314,7 +7475,7 @@ func (x *NodeListener) String() string {
 func (*NodeListener) ProtoMessage() {}
 
 func (x *NodeListener) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[116]
+	mi := &file_streamgate_proto_msgTypes[119]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7327,7 +7488,7 @@ func (x *NodeListener) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeListener.ProtoReflect.Descriptor instead.
 func (*NodeListener) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{116}
+	return file_streamgate_proto_rawDescGZIP(), []int{119}
 }
 
 func (x *NodeListener) GetName() string {
@@ -7357,7 +7518,7 @@ type NodeCheck struct {
 
 func (x *NodeCheck) Reset() {
 	*x = NodeCheck{}
-	mi := &file_streamgate_proto_msgTypes[117]
+	mi := &file_streamgate_proto_msgTypes[120]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7369,7 +7530,7 @@ func (x *NodeCheck) String() string {
 func (*NodeCheck) ProtoMessage() {}
 
 func (x *NodeCheck) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[117]
+	mi := &file_streamgate_proto_msgTypes[120]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7382,7 +7543,7 @@ func (x *NodeCheck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeCheck.ProtoReflect.Descriptor instead.
 func (*NodeCheck) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{117}
+	return file_streamgate_proto_rawDescGZIP(), []int{120}
 }
 
 func (x *NodeCheck) GetName() string {
@@ -7414,7 +7575,7 @@ type ListNodesRequest struct {
 
 func (x *ListNodesRequest) Reset() {
 	*x = ListNodesRequest{}
-	mi := &file_streamgate_proto_msgTypes[118]
+	mi := &file_streamgate_proto_msgTypes[121]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7426,7 +7587,7 @@ func (x *ListNodesRequest) String() string {
 func (*ListNodesRequest) ProtoMessage() {}
 
 func (x *ListNodesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[118]
+	mi := &file_streamgate_proto_msgTypes[121]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7439,7 +7600,7 @@ func (x *ListNodesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNodesRequest.ProtoReflect.Descriptor instead.
 func (*ListNodesRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{118}
+	return file_streamgate_proto_rawDescGZIP(), []int{121}
 }
 
 type ListNodesResponse struct {
@@ -7451,7 +7612,7 @@ type ListNodesResponse struct {
 
 func (x *ListNodesResponse) Reset() {
 	*x = ListNodesResponse{}
-	mi := &file_streamgate_proto_msgTypes[119]
+	mi := &file_streamgate_proto_msgTypes[122]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7463,7 +7624,7 @@ func (x *ListNodesResponse) String() string {
 func (*ListNodesResponse) ProtoMessage() {}
 
 func (x *ListNodesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[119]
+	mi := &file_streamgate_proto_msgTypes[122]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7476,7 +7637,7 @@ func (x *ListNodesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNodesResponse.ProtoReflect.Descriptor instead.
 func (*ListNodesResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{119}
+	return file_streamgate_proto_rawDescGZIP(), []int{122}
 }
 
 func (x *ListNodesResponse) GetNodes() []*Node {
@@ -7502,7 +7663,7 @@ type GetMetricsHistoryRequest struct {
 
 func (x *GetMetricsHistoryRequest) Reset() {
 	*x = GetMetricsHistoryRequest{}
-	mi := &file_streamgate_proto_msgTypes[120]
+	mi := &file_streamgate_proto_msgTypes[123]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7514,7 +7675,7 @@ func (x *GetMetricsHistoryRequest) String() string {
 func (*GetMetricsHistoryRequest) ProtoMessage() {}
 
 func (x *GetMetricsHistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[120]
+	mi := &file_streamgate_proto_msgTypes[123]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7527,7 +7688,7 @@ func (x *GetMetricsHistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMetricsHistoryRequest.ProtoReflect.Descriptor instead.
 func (*GetMetricsHistoryRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{120}
+	return file_streamgate_proto_rawDescGZIP(), []int{123}
 }
 
 func (x *GetMetricsHistoryRequest) GetName() []string {
@@ -7571,7 +7732,7 @@ type MetricsHistory struct {
 
 func (x *MetricsHistory) Reset() {
 	*x = MetricsHistory{}
-	mi := &file_streamgate_proto_msgTypes[121]
+	mi := &file_streamgate_proto_msgTypes[124]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7583,7 +7744,7 @@ func (x *MetricsHistory) String() string {
 func (*MetricsHistory) ProtoMessage() {}
 
 func (x *MetricsHistory) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[121]
+	mi := &file_streamgate_proto_msgTypes[124]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7596,7 +7757,7 @@ func (x *MetricsHistory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetricsHistory.ProtoReflect.Descriptor instead.
 func (*MetricsHistory) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{121}
+	return file_streamgate_proto_rawDescGZIP(), []int{124}
 }
 
 func (x *MetricsHistory) GetFrom() *timestamppb.Timestamp {
@@ -7645,7 +7806,7 @@ type MetricSeries struct {
 
 func (x *MetricSeries) Reset() {
 	*x = MetricSeries{}
-	mi := &file_streamgate_proto_msgTypes[122]
+	mi := &file_streamgate_proto_msgTypes[125]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7657,7 +7818,7 @@ func (x *MetricSeries) String() string {
 func (*MetricSeries) ProtoMessage() {}
 
 func (x *MetricSeries) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[122]
+	mi := &file_streamgate_proto_msgTypes[125]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7670,7 +7831,7 @@ func (x *MetricSeries) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetricSeries.ProtoReflect.Descriptor instead.
 func (*MetricSeries) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{122}
+	return file_streamgate_proto_rawDescGZIP(), []int{125}
 }
 
 func (x *MetricSeries) GetName() string {
@@ -7728,7 +7889,7 @@ type MetricPoint struct {
 
 func (x *MetricPoint) Reset() {
 	*x = MetricPoint{}
-	mi := &file_streamgate_proto_msgTypes[123]
+	mi := &file_streamgate_proto_msgTypes[126]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7740,7 +7901,7 @@ func (x *MetricPoint) String() string {
 func (*MetricPoint) ProtoMessage() {}
 
 func (x *MetricPoint) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[123]
+	mi := &file_streamgate_proto_msgTypes[126]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7753,7 +7914,7 @@ func (x *MetricPoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetricPoint.ProtoReflect.Descriptor instead.
 func (*MetricPoint) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{123}
+	return file_streamgate_proto_rawDescGZIP(), []int{126}
 }
 
 func (x *MetricPoint) GetAt() float64 {
@@ -7813,7 +7974,7 @@ type Alert struct {
 
 func (x *Alert) Reset() {
 	*x = Alert{}
-	mi := &file_streamgate_proto_msgTypes[124]
+	mi := &file_streamgate_proto_msgTypes[127]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7825,7 +7986,7 @@ func (x *Alert) String() string {
 func (*Alert) ProtoMessage() {}
 
 func (x *Alert) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[124]
+	mi := &file_streamgate_proto_msgTypes[127]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7838,7 +7999,7 @@ func (x *Alert) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Alert.ProtoReflect.Descriptor instead.
 func (*Alert) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{124}
+	return file_streamgate_proto_rawDescGZIP(), []int{127}
 }
 
 func (x *Alert) GetId() string {
@@ -7965,7 +8126,7 @@ type Silence struct {
 
 func (x *Silence) Reset() {
 	*x = Silence{}
-	mi := &file_streamgate_proto_msgTypes[125]
+	mi := &file_streamgate_proto_msgTypes[128]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7977,7 +8138,7 @@ func (x *Silence) String() string {
 func (*Silence) ProtoMessage() {}
 
 func (x *Silence) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[125]
+	mi := &file_streamgate_proto_msgTypes[128]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7990,7 +8151,7 @@ func (x *Silence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Silence.ProtoReflect.Descriptor instead.
 func (*Silence) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{125}
+	return file_streamgate_proto_rawDescGZIP(), []int{128}
 }
 
 func (x *Silence) GetUntil() *timestamppb.Timestamp {
@@ -8024,7 +8185,7 @@ type ListAlertsRequest struct {
 
 func (x *ListAlertsRequest) Reset() {
 	*x = ListAlertsRequest{}
-	mi := &file_streamgate_proto_msgTypes[126]
+	mi := &file_streamgate_proto_msgTypes[129]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8036,7 +8197,7 @@ func (x *ListAlertsRequest) String() string {
 func (*ListAlertsRequest) ProtoMessage() {}
 
 func (x *ListAlertsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[126]
+	mi := &file_streamgate_proto_msgTypes[129]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8049,7 +8210,7 @@ func (x *ListAlertsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAlertsRequest.ProtoReflect.Descriptor instead.
 func (*ListAlertsRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{126}
+	return file_streamgate_proto_rawDescGZIP(), []int{129}
 }
 
 func (x *ListAlertsRequest) GetState() string {
@@ -8068,7 +8229,7 @@ type ListAlertsResponse struct {
 
 func (x *ListAlertsResponse) Reset() {
 	*x = ListAlertsResponse{}
-	mi := &file_streamgate_proto_msgTypes[127]
+	mi := &file_streamgate_proto_msgTypes[130]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8080,7 +8241,7 @@ func (x *ListAlertsResponse) String() string {
 func (*ListAlertsResponse) ProtoMessage() {}
 
 func (x *ListAlertsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[127]
+	mi := &file_streamgate_proto_msgTypes[130]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8093,7 +8254,7 @@ func (x *ListAlertsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAlertsResponse.ProtoReflect.Descriptor instead.
 func (*ListAlertsResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{127}
+	return file_streamgate_proto_rawDescGZIP(), []int{130}
 }
 
 func (x *ListAlertsResponse) GetAlerts() []*Alert {
@@ -8116,7 +8277,7 @@ type SilenceAlertRequest struct {
 
 func (x *SilenceAlertRequest) Reset() {
 	*x = SilenceAlertRequest{}
-	mi := &file_streamgate_proto_msgTypes[128]
+	mi := &file_streamgate_proto_msgTypes[131]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8128,7 +8289,7 @@ func (x *SilenceAlertRequest) String() string {
 func (*SilenceAlertRequest) ProtoMessage() {}
 
 func (x *SilenceAlertRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[128]
+	mi := &file_streamgate_proto_msgTypes[131]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8141,7 +8302,7 @@ func (x *SilenceAlertRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SilenceAlertRequest.ProtoReflect.Descriptor instead.
 func (*SilenceAlertRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{128}
+	return file_streamgate_proto_rawDescGZIP(), []int{131}
 }
 
 func (x *SilenceAlertRequest) GetId() string {
@@ -8174,7 +8335,7 @@ type UnsilenceAlertRequest struct {
 
 func (x *UnsilenceAlertRequest) Reset() {
 	*x = UnsilenceAlertRequest{}
-	mi := &file_streamgate_proto_msgTypes[129]
+	mi := &file_streamgate_proto_msgTypes[132]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8186,7 +8347,7 @@ func (x *UnsilenceAlertRequest) String() string {
 func (*UnsilenceAlertRequest) ProtoMessage() {}
 
 func (x *UnsilenceAlertRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[129]
+	mi := &file_streamgate_proto_msgTypes[132]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8199,7 +8360,7 @@ func (x *UnsilenceAlertRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnsilenceAlertRequest.ProtoReflect.Descriptor instead.
 func (*UnsilenceAlertRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{129}
+	return file_streamgate_proto_rawDescGZIP(), []int{132}
 }
 
 func (x *UnsilenceAlertRequest) GetId() string {
@@ -8678,7 +8839,18 @@ const file_streamgate_proto_rawDesc = "" +
 	"\x05count\x18\x02 \x01(\x05R\x05count\"1\n" +
 	"\x05Codes\x12\x12\n" +
 	"\x04pool\x18\x01 \x01(\tR\x04pool\x12\x14\n" +
-	"\x05codes\x18\x02 \x03(\tR\x05codes\"(\n" +
+	"\x05codes\x18\x02 \x03(\tR\x05codes\"\x12\n" +
+	"\x10ListCodesRequest\"S\n" +
+	"\x11ListCodesResponse\x12*\n" +
+	"\x05pools\x18\x01 \x03(\v2\x14.streamgate.CodePoolR\x05pools\x12\x12\n" +
+	"\x04more\x18\x02 \x01(\bR\x04more\"\x84\x01\n" +
+	"\bCodePool\x12\x12\n" +
+	"\x04pool\x18\x01 \x01(\tR\x04pool\x12\x14\n" +
+	"\x05codes\x18\x02 \x01(\x05R\x05codes\x12\x12\n" +
+	"\x04used\x18\x03 \x01(\x05R\x04used\x12:\n" +
+	"\n" +
+	"created_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"created_at\"(\n" +
 	"\x12DeleteCodesRequest\x12\x12\n" +
 	"\x04pool\x18\x01 \x01(\tR\x04pool\"\x15\n" +
 	"\x13DeleteCodesResponse\"\x93\x01\n" +
@@ -8921,7 +9093,7 @@ const file_streamgate_proto_rawDesc = "" +
 	"\x10ResumeTranscoder\x12#.streamgate.ResumeTranscoderRequest\x1a\x1f.streamgate.ListWorkersResponse\"$\x82\xd3\xe4\x93\x02\x1e:\x01*\"\x19/api/v1/transcoder:resume\x12r\n" +
 	"\n" +
 	"GetMetrics\x12\x1d.streamgate.GetMetricsRequest\x1a\x1e.streamgate.GetMetricsResponse\"%\x82\xd3\xe4\x93\x02\x1c\x12\x1a/api/v1/transcoder/metrics\x90\x02\x01\x12?\n" +
-	"\x06Demand\x12\x19.streamgate.DemandRequest\x1a\x1a.streamgate.DemandResponse2\xe2\x12\n" +
+	"\x06Demand\x12\x19.streamgate.DemandRequest\x1a\x1a.streamgate.DemandResponse2\xc6\x13\n" +
 	"\x06Access\x12_\n" +
 	"\vCreateNonce\x12\x1e.streamgate.CreateNonceRequest\x1a\x11.streamgate.Nonce\"\x1d\x82\xd3\xe4\x93\x02\x17:\x01*\"\x12/api/v1/auth/nonce\x12V\n" +
 	"\x06SignIn\x12\x19.streamgate.SignInRequest\x1a\x11.streamgate.Login\"\x1e\x82\xd3\xe4\x93\x02\x18:\x01*\"\x13/api/v1/auth/verify\x12d\n" +
@@ -8943,7 +9115,8 @@ const file_streamgate_proto_rawDesc = "" +
 	"\fListSessions\x12\x1f.streamgate.ListSessionsRequest\x1a .streamgate.ListSessionsResponse\"\x1b\x82\xd3\xe4\x93\x02\x12\x12\x10/api/v1/sessions\x90\x02\x01\x12j\n" +
 	"\n" +
 	"EndSession\x12\x1d.streamgate.EndSessionRequest\x1a\x1e.streamgate.EndSessionResponse\"\x1d\x82\xd3\xe4\x93\x02\x17*\x15/api/v1/sessions/{id}\x12Z\n" +
-	"\vCreateCodes\x12\x1e.streamgate.CreateCodesRequest\x1a\x11.streamgate.Codes\"\x18\x82\xd3\xe4\x93\x02\x12:\x01*\"\r/api/v1/codes\x12l\n" +
+	"\vCreateCodes\x12\x1e.streamgate.CreateCodesRequest\x1a\x11.streamgate.Codes\"\x18\x82\xd3\xe4\x93\x02\x12:\x01*\"\r/api/v1/codes\x12b\n" +
+	"\tListCodes\x12\x1c.streamgate.ListCodesRequest\x1a\x1d.streamgate.ListCodesResponse\"\x18\x82\xd3\xe4\x93\x02\x0f\x12\r/api/v1/codes\x90\x02\x01\x12l\n" +
 	"\vDeleteCodes\x12\x1e.streamgate.DeleteCodesRequest\x1a\x1f.streamgate.DeleteCodesResponse\"\x1c\x82\xd3\xe4\x93\x02\x16*\x14/api/v1/codes/{pool}\x12S\n" +
 	"\tCreateKey\x12\x1c.streamgate.CreateKeyRequest\x1a\x0f.streamgate.Key\"\x17\x82\xd3\xe4\x93\x02\x11:\x01*\"\f/api/v1/keys\x12^\n" +
 	"\bListKeys\x12\x1b.streamgate.ListKeysRequest\x1a\x1c.streamgate.ListKeysResponse\"\x17\x82\xd3\xe4\x93\x02\x0e\x12\f/api/v1/keys\x90\x02\x01\x12c\n" +
@@ -8981,7 +9154,7 @@ func file_streamgate_proto_rawDescGZIP() []byte {
 	return file_streamgate_proto_rawDescData
 }
 
-var file_streamgate_proto_msgTypes = make([]protoimpl.MessageInfo, 130)
+var file_streamgate_proto_msgTypes = make([]protoimpl.MessageInfo, 133)
 var file_streamgate_proto_goTypes = []any{
 	(*Failure)(nil),                  // 0: streamgate.Failure
 	(*Warning)(nil),                  // 1: streamgate.Warning
@@ -9074,51 +9247,54 @@ var file_streamgate_proto_goTypes = []any{
 	(*EndSessionResponse)(nil),       // 88: streamgate.EndSessionResponse
 	(*CreateCodesRequest)(nil),       // 89: streamgate.CreateCodesRequest
 	(*Codes)(nil),                    // 90: streamgate.Codes
-	(*DeleteCodesRequest)(nil),       // 91: streamgate.DeleteCodesRequest
-	(*DeleteCodesResponse)(nil),      // 92: streamgate.DeleteCodesResponse
-	(*Key)(nil),                      // 93: streamgate.Key
-	(*CreateKeyRequest)(nil),         // 94: streamgate.CreateKeyRequest
-	(*ListKeysRequest)(nil),          // 95: streamgate.ListKeysRequest
-	(*ListKeysResponse)(nil),         // 96: streamgate.ListKeysResponse
-	(*RevokeKeyRequest)(nil),         // 97: streamgate.RevokeKeyRequest
-	(*RevokeKeyResponse)(nil),        // 98: streamgate.RevokeKeyResponse
-	(*Webhook)(nil),                  // 99: streamgate.Webhook
-	(*CreateWebhookRequest)(nil),     // 100: streamgate.CreateWebhookRequest
-	(*GetWebhookRequest)(nil),        // 101: streamgate.GetWebhookRequest
-	(*ListWebhooksRequest)(nil),      // 102: streamgate.ListWebhooksRequest
-	(*ListWebhooksResponse)(nil),     // 103: streamgate.ListWebhooksResponse
-	(*UpdateWebhookRequest)(nil),     // 104: streamgate.UpdateWebhookRequest
-	(*DeleteWebhookRequest)(nil),     // 105: streamgate.DeleteWebhookRequest
-	(*DeleteWebhookResponse)(nil),    // 106: streamgate.DeleteWebhookResponse
-	(*RotateWebhookRequest)(nil),     // 107: streamgate.RotateWebhookRequest
-	(*TestWebhookRequest)(nil),       // 108: streamgate.TestWebhookRequest
-	(*Delivery)(nil),                 // 109: streamgate.Delivery
-	(*ListDeliveriesRequest)(nil),    // 110: streamgate.ListDeliveriesRequest
-	(*ListDeliveriesResponse)(nil),   // 111: streamgate.ListDeliveriesResponse
-	(*RedeliverRequest)(nil),         // 112: streamgate.RedeliverRequest
-	(*GetNodeRequest)(nil),           // 113: streamgate.GetNodeRequest
-	(*Node)(nil),                     // 114: streamgate.Node
-	(*NodePart)(nil),                 // 115: streamgate.NodePart
-	(*NodeListener)(nil),             // 116: streamgate.NodeListener
-	(*NodeCheck)(nil),                // 117: streamgate.NodeCheck
-	(*ListNodesRequest)(nil),         // 118: streamgate.ListNodesRequest
-	(*ListNodesResponse)(nil),        // 119: streamgate.ListNodesResponse
-	(*GetMetricsHistoryRequest)(nil), // 120: streamgate.GetMetricsHistoryRequest
-	(*MetricsHistory)(nil),           // 121: streamgate.MetricsHistory
-	(*MetricSeries)(nil),             // 122: streamgate.MetricSeries
-	(*MetricPoint)(nil),              // 123: streamgate.MetricPoint
-	(*Alert)(nil),                    // 124: streamgate.Alert
-	(*Silence)(nil),                  // 125: streamgate.Silence
-	(*ListAlertsRequest)(nil),        // 126: streamgate.ListAlertsRequest
-	(*ListAlertsResponse)(nil),       // 127: streamgate.ListAlertsResponse
-	(*SilenceAlertRequest)(nil),      // 128: streamgate.SilenceAlertRequest
-	(*UnsilenceAlertRequest)(nil),    // 129: streamgate.UnsilenceAlertRequest
-	(*timestamppb.Timestamp)(nil),    // 130: google.protobuf.Timestamp
-	(*structpb.Struct)(nil),          // 131: google.protobuf.Struct
+	(*ListCodesRequest)(nil),         // 91: streamgate.ListCodesRequest
+	(*ListCodesResponse)(nil),        // 92: streamgate.ListCodesResponse
+	(*CodePool)(nil),                 // 93: streamgate.CodePool
+	(*DeleteCodesRequest)(nil),       // 94: streamgate.DeleteCodesRequest
+	(*DeleteCodesResponse)(nil),      // 95: streamgate.DeleteCodesResponse
+	(*Key)(nil),                      // 96: streamgate.Key
+	(*CreateKeyRequest)(nil),         // 97: streamgate.CreateKeyRequest
+	(*ListKeysRequest)(nil),          // 98: streamgate.ListKeysRequest
+	(*ListKeysResponse)(nil),         // 99: streamgate.ListKeysResponse
+	(*RevokeKeyRequest)(nil),         // 100: streamgate.RevokeKeyRequest
+	(*RevokeKeyResponse)(nil),        // 101: streamgate.RevokeKeyResponse
+	(*Webhook)(nil),                  // 102: streamgate.Webhook
+	(*CreateWebhookRequest)(nil),     // 103: streamgate.CreateWebhookRequest
+	(*GetWebhookRequest)(nil),        // 104: streamgate.GetWebhookRequest
+	(*ListWebhooksRequest)(nil),      // 105: streamgate.ListWebhooksRequest
+	(*ListWebhooksResponse)(nil),     // 106: streamgate.ListWebhooksResponse
+	(*UpdateWebhookRequest)(nil),     // 107: streamgate.UpdateWebhookRequest
+	(*DeleteWebhookRequest)(nil),     // 108: streamgate.DeleteWebhookRequest
+	(*DeleteWebhookResponse)(nil),    // 109: streamgate.DeleteWebhookResponse
+	(*RotateWebhookRequest)(nil),     // 110: streamgate.RotateWebhookRequest
+	(*TestWebhookRequest)(nil),       // 111: streamgate.TestWebhookRequest
+	(*Delivery)(nil),                 // 112: streamgate.Delivery
+	(*ListDeliveriesRequest)(nil),    // 113: streamgate.ListDeliveriesRequest
+	(*ListDeliveriesResponse)(nil),   // 114: streamgate.ListDeliveriesResponse
+	(*RedeliverRequest)(nil),         // 115: streamgate.RedeliverRequest
+	(*GetNodeRequest)(nil),           // 116: streamgate.GetNodeRequest
+	(*Node)(nil),                     // 117: streamgate.Node
+	(*NodePart)(nil),                 // 118: streamgate.NodePart
+	(*NodeListener)(nil),             // 119: streamgate.NodeListener
+	(*NodeCheck)(nil),                // 120: streamgate.NodeCheck
+	(*ListNodesRequest)(nil),         // 121: streamgate.ListNodesRequest
+	(*ListNodesResponse)(nil),        // 122: streamgate.ListNodesResponse
+	(*GetMetricsHistoryRequest)(nil), // 123: streamgate.GetMetricsHistoryRequest
+	(*MetricsHistory)(nil),           // 124: streamgate.MetricsHistory
+	(*MetricSeries)(nil),             // 125: streamgate.MetricSeries
+	(*MetricPoint)(nil),              // 126: streamgate.MetricPoint
+	(*Alert)(nil),                    // 127: streamgate.Alert
+	(*Silence)(nil),                  // 128: streamgate.Silence
+	(*ListAlertsRequest)(nil),        // 129: streamgate.ListAlertsRequest
+	(*ListAlertsResponse)(nil),       // 130: streamgate.ListAlertsResponse
+	(*SilenceAlertRequest)(nil),      // 131: streamgate.SilenceAlertRequest
+	(*UnsilenceAlertRequest)(nil),    // 132: streamgate.UnsilenceAlertRequest
+	(*timestamppb.Timestamp)(nil),    // 133: google.protobuf.Timestamp
+	(*structpb.Struct)(nil),          // 134: google.protobuf.Struct
 }
 var file_streamgate_proto_depIdxs = []int32{
-	130, // 0: streamgate.Video.created_at:type_name -> google.protobuf.Timestamp
-	130, // 1: streamgate.Video.updated_at:type_name -> google.protobuf.Timestamp
+	133, // 0: streamgate.Video.created_at:type_name -> google.protobuf.Timestamp
+	133, // 1: streamgate.Video.updated_at:type_name -> google.protobuf.Timestamp
 	4,   // 2: streamgate.Video.renditions:type_name -> streamgate.Rendition
 	0,   // 3: streamgate.Video.error:type_name -> streamgate.Failure
 	3,   // 4: streamgate.Video.made:type_name -> streamgate.Span
@@ -9126,224 +9302,228 @@ var file_streamgate_proto_depIdxs = []int32{
 	7,   // 6: streamgate.Cells.renditions:type_name -> streamgate.RenditionCells
 	8,   // 7: streamgate.RenditionCells.ready:type_name -> streamgate.SegmentRun
 	2,   // 8: streamgate.ListVideosResponse.videos:type_name -> streamgate.Video
-	130, // 9: streamgate.Upload.created_at:type_name -> google.protobuf.Timestamp
-	130, // 10: streamgate.Upload.expires_at:type_name -> google.protobuf.Timestamp
+	133, // 9: streamgate.Upload.created_at:type_name -> google.protobuf.Timestamp
+	133, // 10: streamgate.Upload.expires_at:type_name -> google.protobuf.Timestamp
 	0,   // 11: streamgate.Upload.error:type_name -> streamgate.Failure
 	16,  // 12: streamgate.ListUploadsResponse.uploads:type_name -> streamgate.Upload
 	0,   // 13: streamgate.Task.error:type_name -> streamgate.Failure
-	130, // 14: streamgate.Task.created_at:type_name -> google.protobuf.Timestamp
-	130, // 15: streamgate.Task.started_at:type_name -> google.protobuf.Timestamp
-	130, // 16: streamgate.Task.finished_at:type_name -> google.protobuf.Timestamp
+	133, // 14: streamgate.Task.created_at:type_name -> google.protobuf.Timestamp
+	133, // 15: streamgate.Task.started_at:type_name -> google.protobuf.Timestamp
+	133, // 16: streamgate.Task.finished_at:type_name -> google.protobuf.Timestamp
 	33,  // 17: streamgate.ListJobsResponse.jobs:type_name -> streamgate.Job
 	0,   // 18: streamgate.Job.error:type_name -> streamgate.Failure
 	34,  // 19: streamgate.Job.attempts:type_name -> streamgate.Attempt
-	130, // 20: streamgate.Attempt.started_at:type_name -> google.protobuf.Timestamp
-	130, // 21: streamgate.Attempt.finished_at:type_name -> google.protobuf.Timestamp
+	133, // 20: streamgate.Attempt.started_at:type_name -> google.protobuf.Timestamp
+	133, // 21: streamgate.Attempt.finished_at:type_name -> google.protobuf.Timestamp
 	0,   // 22: streamgate.Attempt.error:type_name -> streamgate.Failure
 	37,  // 23: streamgate.ChangeTasksResponse.refused:type_name -> streamgate.RefusedChange
 	0,   // 24: streamgate.RefusedChange.error:type_name -> streamgate.Failure
 	48,  // 25: streamgate.ListWorkersResponse.workers:type_name -> streamgate.Worker
-	130, // 26: streamgate.Worker.started_at:type_name -> google.protobuf.Timestamp
+	133, // 26: streamgate.Worker.started_at:type_name -> google.protobuf.Timestamp
 	24,  // 27: streamgate.ListTasksResponse.tasks:type_name -> streamgate.Task
-	130, // 28: streamgate.Nonce.expires_at:type_name -> google.protobuf.Timestamp
+	133, // 28: streamgate.Nonce.expires_at:type_name -> google.protobuf.Timestamp
 	58,  // 29: streamgate.Nonce.chains:type_name -> streamgate.Chain
-	130, // 30: streamgate.Login.expires_at:type_name -> google.protobuf.Timestamp
-	131, // 31: streamgate.VideoRule.rule:type_name -> google.protobuf.Struct
-	131, // 32: streamgate.SetVideoRuleRequest.rule:type_name -> google.protobuf.Struct
-	131, // 33: streamgate.Rule.rule:type_name -> google.protobuf.Struct
-	130, // 34: streamgate.Rule.created_at:type_name -> google.protobuf.Timestamp
-	130, // 35: streamgate.Rule.updated_at:type_name -> google.protobuf.Timestamp
-	131, // 36: streamgate.PutRuleRequest.rule:type_name -> google.protobuf.Struct
+	133, // 30: streamgate.Login.expires_at:type_name -> google.protobuf.Timestamp
+	134, // 31: streamgate.VideoRule.rule:type_name -> google.protobuf.Struct
+	134, // 32: streamgate.SetVideoRuleRequest.rule:type_name -> google.protobuf.Struct
+	134, // 33: streamgate.Rule.rule:type_name -> google.protobuf.Struct
+	133, // 34: streamgate.Rule.created_at:type_name -> google.protobuf.Timestamp
+	133, // 35: streamgate.Rule.updated_at:type_name -> google.protobuf.Timestamp
+	134, // 36: streamgate.PutRuleRequest.rule:type_name -> google.protobuf.Struct
 	69,  // 37: streamgate.ListRulesResponse.rules:type_name -> streamgate.Rule
-	131, // 38: streamgate.SimulateRuleRequest.rule:type_name -> google.protobuf.Struct
+	134, // 38: streamgate.SimulateRuleRequest.rule:type_name -> google.protobuf.Struct
 	79,  // 39: streamgate.Decision.tree:type_name -> streamgate.RuleResult
-	130, // 40: streamgate.RuleResult.read_at:type_name -> google.protobuf.Timestamp
+	133, // 40: streamgate.RuleResult.read_at:type_name -> google.protobuf.Timestamp
 	79,  // 41: streamgate.RuleResult.parts:type_name -> streamgate.RuleResult
-	130, // 42: streamgate.Session.expires_at:type_name -> google.protobuf.Timestamp
-	130, // 43: streamgate.Session.ends_at:type_name -> google.protobuf.Timestamp
+	133, // 42: streamgate.Session.expires_at:type_name -> google.protobuf.Timestamp
+	133, // 43: streamgate.Session.ends_at:type_name -> google.protobuf.Timestamp
 	0,   // 44: streamgate.Session.error:type_name -> streamgate.Failure
-	130, // 45: streamgate.Session.created_at:type_name -> google.protobuf.Timestamp
+	133, // 45: streamgate.Session.created_at:type_name -> google.protobuf.Timestamp
 	81,  // 46: streamgate.ListSessionsResponse.sessions:type_name -> streamgate.Session
-	130, // 47: streamgate.Key.created_at:type_name -> google.protobuf.Timestamp
-	93,  // 48: streamgate.ListKeysResponse.keys:type_name -> streamgate.Key
-	0,   // 49: streamgate.Webhook.failure:type_name -> streamgate.Failure
-	130, // 50: streamgate.Webhook.created_at:type_name -> google.protobuf.Timestamp
-	130, // 51: streamgate.Webhook.updated_at:type_name -> google.protobuf.Timestamp
-	130, // 52: streamgate.Webhook.failing_since:type_name -> google.protobuf.Timestamp
-	99,  // 53: streamgate.ListWebhooksResponse.webhooks:type_name -> streamgate.Webhook
-	130, // 54: streamgate.Delivery.next_attempt_at:type_name -> google.protobuf.Timestamp
-	130, // 55: streamgate.Delivery.created_at:type_name -> google.protobuf.Timestamp
-	130, // 56: streamgate.Delivery.finished_at:type_name -> google.protobuf.Timestamp
-	131, // 57: streamgate.Delivery.payload:type_name -> google.protobuf.Struct
-	109, // 58: streamgate.ListDeliveriesResponse.deliveries:type_name -> streamgate.Delivery
-	130, // 59: streamgate.Node.started_at:type_name -> google.protobuf.Timestamp
-	115, // 60: streamgate.Node.parts:type_name -> streamgate.NodePart
-	116, // 61: streamgate.Node.listeners:type_name -> streamgate.NodeListener
-	117, // 62: streamgate.Node.checks:type_name -> streamgate.NodeCheck
-	114, // 63: streamgate.ListNodesResponse.nodes:type_name -> streamgate.Node
-	130, // 64: streamgate.GetMetricsHistoryRequest.from:type_name -> google.protobuf.Timestamp
-	130, // 65: streamgate.GetMetricsHistoryRequest.to:type_name -> google.protobuf.Timestamp
-	130, // 66: streamgate.MetricsHistory.from:type_name -> google.protobuf.Timestamp
-	130, // 67: streamgate.MetricsHistory.to:type_name -> google.protobuf.Timestamp
-	122, // 68: streamgate.MetricsHistory.series:type_name -> streamgate.MetricSeries
-	123, // 69: streamgate.MetricSeries.points:type_name -> streamgate.MetricPoint
-	130, // 70: streamgate.Alert.pending_since:type_name -> google.protobuf.Timestamp
-	130, // 71: streamgate.Alert.fired_at:type_name -> google.protobuf.Timestamp
-	130, // 72: streamgate.Alert.resolved_at:type_name -> google.protobuf.Timestamp
-	125, // 73: streamgate.Alert.silence:type_name -> streamgate.Silence
-	130, // 74: streamgate.Silence.until:type_name -> google.protobuf.Timestamp
-	124, // 75: streamgate.ListAlertsResponse.alerts:type_name -> streamgate.Alert
-	9,   // 76: streamgate.Library.CreateVideo:input_type -> streamgate.CreateVideoRequest
-	10,  // 77: streamgate.Library.GetVideo:input_type -> streamgate.GetVideoRequest
-	5,   // 78: streamgate.Library.GetCells:input_type -> streamgate.GetCellsRequest
-	11,  // 79: streamgate.Library.ListVideos:input_type -> streamgate.ListVideosRequest
-	13,  // 80: streamgate.Library.UpdateVideo:input_type -> streamgate.UpdateVideoRequest
-	14,  // 81: streamgate.Library.DeleteVideo:input_type -> streamgate.DeleteVideoRequest
-	20,  // 82: streamgate.Uploads.CreateUpload:input_type -> streamgate.CreateUploadRequest
-	21,  // 83: streamgate.Uploads.GetUpload:input_type -> streamgate.GetUploadRequest
-	17,  // 84: streamgate.Uploads.FetchUpload:input_type -> streamgate.FetchUploadRequest
-	18,  // 85: streamgate.Uploads.DeleteUpload:input_type -> streamgate.DeleteUploadRequest
-	22,  // 86: streamgate.Uploads.ListUploads:input_type -> streamgate.ListUploadsRequest
-	25,  // 87: streamgate.Transcoder.CreateTask:input_type -> streamgate.CreateTaskRequest
-	26,  // 88: streamgate.Transcoder.GetTask:input_type -> streamgate.GetTaskRequest
-	49,  // 89: streamgate.Transcoder.ListTasks:input_type -> streamgate.ListTasksRequest
-	51,  // 90: streamgate.Transcoder.CancelTask:input_type -> streamgate.CancelTaskRequest
-	27,  // 91: streamgate.Transcoder.PauseTask:input_type -> streamgate.PauseTaskRequest
-	28,  // 92: streamgate.Transcoder.ResumeTask:input_type -> streamgate.ResumeTaskRequest
-	29,  // 93: streamgate.Transcoder.RetryTask:input_type -> streamgate.RetryTaskRequest
-	30,  // 94: streamgate.Transcoder.UpdateTask:input_type -> streamgate.UpdateTaskRequest
-	31,  // 95: streamgate.Transcoder.ListJobs:input_type -> streamgate.ListJobsRequest
-	35,  // 96: streamgate.Transcoder.CancelTasks:input_type -> streamgate.ChangeTasksRequest
-	35,  // 97: streamgate.Transcoder.PauseTasks:input_type -> streamgate.ChangeTasksRequest
-	35,  // 98: streamgate.Transcoder.ResumeTasks:input_type -> streamgate.ChangeTasksRequest
-	35,  // 99: streamgate.Transcoder.RetryTasks:input_type -> streamgate.ChangeTasksRequest
-	35,  // 100: streamgate.Transcoder.PrioritiseTasks:input_type -> streamgate.ChangeTasksRequest
-	38,  // 101: streamgate.Transcoder.GetQueue:input_type -> streamgate.GetQueueRequest
-	39,  // 102: streamgate.Transcoder.PauseQueue:input_type -> streamgate.PauseQueueRequest
-	40,  // 103: streamgate.Transcoder.ResumeQueue:input_type -> streamgate.ResumeQueueRequest
-	42,  // 104: streamgate.Transcoder.ListWorkers:input_type -> streamgate.ListWorkersRequest
-	44,  // 105: streamgate.Transcoder.DrainWorker:input_type -> streamgate.DrainWorkerRequest
-	45,  // 106: streamgate.Transcoder.ResumeWorker:input_type -> streamgate.ResumeWorkerRequest
-	46,  // 107: streamgate.Transcoder.DrainTranscoder:input_type -> streamgate.DrainTranscoderRequest
-	47,  // 108: streamgate.Transcoder.ResumeTranscoder:input_type -> streamgate.ResumeTranscoderRequest
-	52,  // 109: streamgate.Transcoder.GetMetrics:input_type -> streamgate.GetMetricsRequest
-	54,  // 110: streamgate.Transcoder.Demand:input_type -> streamgate.DemandRequest
-	56,  // 111: streamgate.Access.CreateNonce:input_type -> streamgate.CreateNonceRequest
-	59,  // 112: streamgate.Access.SignIn:input_type -> streamgate.SignInRequest
-	61,  // 113: streamgate.Access.SignOut:input_type -> streamgate.SignOutRequest
-	63,  // 114: streamgate.Access.GetLogin:input_type -> streamgate.GetLoginRequest
-	65,  // 115: streamgate.Access.SetVideoRule:input_type -> streamgate.SetVideoRuleRequest
-	66,  // 116: streamgate.Access.GetVideoRule:input_type -> streamgate.GetVideoRuleRequest
-	67,  // 117: streamgate.Access.DeleteVideoRule:input_type -> streamgate.DeleteVideoRuleRequest
-	70,  // 118: streamgate.Access.PutRule:input_type -> streamgate.PutRuleRequest
-	71,  // 119: streamgate.Access.GetRule:input_type -> streamgate.GetRuleRequest
-	72,  // 120: streamgate.Access.ListRules:input_type -> streamgate.ListRulesRequest
-	74,  // 121: streamgate.Access.DeleteRule:input_type -> streamgate.DeleteRuleRequest
-	76,  // 122: streamgate.Access.SimulateRule:input_type -> streamgate.SimulateRuleRequest
-	77,  // 123: streamgate.Access.CheckAccess:input_type -> streamgate.CheckAccessRequest
-	80,  // 124: streamgate.Access.CreateSession:input_type -> streamgate.CreateSessionRequest
-	82,  // 125: streamgate.Access.RenewSession:input_type -> streamgate.RenewSessionRequest
-	83,  // 126: streamgate.Access.LeaveSession:input_type -> streamgate.LeaveSessionRequest
-	85,  // 127: streamgate.Access.ListSessions:input_type -> streamgate.ListSessionsRequest
-	87,  // 128: streamgate.Access.EndSession:input_type -> streamgate.EndSessionRequest
-	89,  // 129: streamgate.Access.CreateCodes:input_type -> streamgate.CreateCodesRequest
-	91,  // 130: streamgate.Access.DeleteCodes:input_type -> streamgate.DeleteCodesRequest
-	94,  // 131: streamgate.Access.CreateKey:input_type -> streamgate.CreateKeyRequest
-	95,  // 132: streamgate.Access.ListKeys:input_type -> streamgate.ListKeysRequest
-	97,  // 133: streamgate.Access.RevokeKey:input_type -> streamgate.RevokeKeyRequest
-	100, // 134: streamgate.Webhooks.CreateWebhook:input_type -> streamgate.CreateWebhookRequest
-	101, // 135: streamgate.Webhooks.GetWebhook:input_type -> streamgate.GetWebhookRequest
-	102, // 136: streamgate.Webhooks.ListWebhooks:input_type -> streamgate.ListWebhooksRequest
-	104, // 137: streamgate.Webhooks.UpdateWebhook:input_type -> streamgate.UpdateWebhookRequest
-	105, // 138: streamgate.Webhooks.DeleteWebhook:input_type -> streamgate.DeleteWebhookRequest
-	107, // 139: streamgate.Webhooks.RotateWebhook:input_type -> streamgate.RotateWebhookRequest
-	108, // 140: streamgate.Webhooks.TestWebhook:input_type -> streamgate.TestWebhookRequest
-	110, // 141: streamgate.Webhooks.ListDeliveries:input_type -> streamgate.ListDeliveriesRequest
-	112, // 142: streamgate.Webhooks.Redeliver:input_type -> streamgate.RedeliverRequest
-	113, // 143: streamgate.Monitor.GetNode:input_type -> streamgate.GetNodeRequest
-	118, // 144: streamgate.Monitor.ListNodes:input_type -> streamgate.ListNodesRequest
-	120, // 145: streamgate.Monitor.GetMetricsHistory:input_type -> streamgate.GetMetricsHistoryRequest
-	126, // 146: streamgate.Alerts.ListAlerts:input_type -> streamgate.ListAlertsRequest
-	128, // 147: streamgate.Alerts.SilenceAlert:input_type -> streamgate.SilenceAlertRequest
-	129, // 148: streamgate.Alerts.UnsilenceAlert:input_type -> streamgate.UnsilenceAlertRequest
-	2,   // 149: streamgate.Library.CreateVideo:output_type -> streamgate.Video
-	2,   // 150: streamgate.Library.GetVideo:output_type -> streamgate.Video
-	6,   // 151: streamgate.Library.GetCells:output_type -> streamgate.Cells
-	12,  // 152: streamgate.Library.ListVideos:output_type -> streamgate.ListVideosResponse
-	2,   // 153: streamgate.Library.UpdateVideo:output_type -> streamgate.Video
-	15,  // 154: streamgate.Library.DeleteVideo:output_type -> streamgate.DeleteVideoResponse
-	16,  // 155: streamgate.Uploads.CreateUpload:output_type -> streamgate.Upload
-	16,  // 156: streamgate.Uploads.GetUpload:output_type -> streamgate.Upload
-	16,  // 157: streamgate.Uploads.FetchUpload:output_type -> streamgate.Upload
-	19,  // 158: streamgate.Uploads.DeleteUpload:output_type -> streamgate.DeleteUploadResponse
-	23,  // 159: streamgate.Uploads.ListUploads:output_type -> streamgate.ListUploadsResponse
-	24,  // 160: streamgate.Transcoder.CreateTask:output_type -> streamgate.Task
-	24,  // 161: streamgate.Transcoder.GetTask:output_type -> streamgate.Task
-	50,  // 162: streamgate.Transcoder.ListTasks:output_type -> streamgate.ListTasksResponse
-	24,  // 163: streamgate.Transcoder.CancelTask:output_type -> streamgate.Task
-	24,  // 164: streamgate.Transcoder.PauseTask:output_type -> streamgate.Task
-	24,  // 165: streamgate.Transcoder.ResumeTask:output_type -> streamgate.Task
-	24,  // 166: streamgate.Transcoder.RetryTask:output_type -> streamgate.Task
-	24,  // 167: streamgate.Transcoder.UpdateTask:output_type -> streamgate.Task
-	32,  // 168: streamgate.Transcoder.ListJobs:output_type -> streamgate.ListJobsResponse
-	36,  // 169: streamgate.Transcoder.CancelTasks:output_type -> streamgate.ChangeTasksResponse
-	36,  // 170: streamgate.Transcoder.PauseTasks:output_type -> streamgate.ChangeTasksResponse
-	36,  // 171: streamgate.Transcoder.ResumeTasks:output_type -> streamgate.ChangeTasksResponse
-	36,  // 172: streamgate.Transcoder.RetryTasks:output_type -> streamgate.ChangeTasksResponse
-	36,  // 173: streamgate.Transcoder.PrioritiseTasks:output_type -> streamgate.ChangeTasksResponse
-	41,  // 174: streamgate.Transcoder.GetQueue:output_type -> streamgate.QueueState
-	41,  // 175: streamgate.Transcoder.PauseQueue:output_type -> streamgate.QueueState
-	41,  // 176: streamgate.Transcoder.ResumeQueue:output_type -> streamgate.QueueState
-	43,  // 177: streamgate.Transcoder.ListWorkers:output_type -> streamgate.ListWorkersResponse
-	48,  // 178: streamgate.Transcoder.DrainWorker:output_type -> streamgate.Worker
-	48,  // 179: streamgate.Transcoder.ResumeWorker:output_type -> streamgate.Worker
-	43,  // 180: streamgate.Transcoder.DrainTranscoder:output_type -> streamgate.ListWorkersResponse
-	43,  // 181: streamgate.Transcoder.ResumeTranscoder:output_type -> streamgate.ListWorkersResponse
-	53,  // 182: streamgate.Transcoder.GetMetrics:output_type -> streamgate.GetMetricsResponse
-	55,  // 183: streamgate.Transcoder.Demand:output_type -> streamgate.DemandResponse
-	57,  // 184: streamgate.Access.CreateNonce:output_type -> streamgate.Nonce
-	60,  // 185: streamgate.Access.SignIn:output_type -> streamgate.Login
-	62,  // 186: streamgate.Access.SignOut:output_type -> streamgate.SignOutResponse
-	60,  // 187: streamgate.Access.GetLogin:output_type -> streamgate.Login
-	64,  // 188: streamgate.Access.SetVideoRule:output_type -> streamgate.VideoRule
-	64,  // 189: streamgate.Access.GetVideoRule:output_type -> streamgate.VideoRule
-	68,  // 190: streamgate.Access.DeleteVideoRule:output_type -> streamgate.DeleteVideoRuleResponse
-	69,  // 191: streamgate.Access.PutRule:output_type -> streamgate.Rule
-	69,  // 192: streamgate.Access.GetRule:output_type -> streamgate.Rule
-	73,  // 193: streamgate.Access.ListRules:output_type -> streamgate.ListRulesResponse
-	75,  // 194: streamgate.Access.DeleteRule:output_type -> streamgate.DeleteRuleResponse
-	78,  // 195: streamgate.Access.SimulateRule:output_type -> streamgate.Decision
-	78,  // 196: streamgate.Access.CheckAccess:output_type -> streamgate.Decision
-	81,  // 197: streamgate.Access.CreateSession:output_type -> streamgate.Session
-	81,  // 198: streamgate.Access.RenewSession:output_type -> streamgate.Session
-	84,  // 199: streamgate.Access.LeaveSession:output_type -> streamgate.LeaveSessionResponse
-	86,  // 200: streamgate.Access.ListSessions:output_type -> streamgate.ListSessionsResponse
-	88,  // 201: streamgate.Access.EndSession:output_type -> streamgate.EndSessionResponse
-	90,  // 202: streamgate.Access.CreateCodes:output_type -> streamgate.Codes
-	92,  // 203: streamgate.Access.DeleteCodes:output_type -> streamgate.DeleteCodesResponse
-	93,  // 204: streamgate.Access.CreateKey:output_type -> streamgate.Key
-	96,  // 205: streamgate.Access.ListKeys:output_type -> streamgate.ListKeysResponse
-	98,  // 206: streamgate.Access.RevokeKey:output_type -> streamgate.RevokeKeyResponse
-	99,  // 207: streamgate.Webhooks.CreateWebhook:output_type -> streamgate.Webhook
-	99,  // 208: streamgate.Webhooks.GetWebhook:output_type -> streamgate.Webhook
-	103, // 209: streamgate.Webhooks.ListWebhooks:output_type -> streamgate.ListWebhooksResponse
-	99,  // 210: streamgate.Webhooks.UpdateWebhook:output_type -> streamgate.Webhook
-	106, // 211: streamgate.Webhooks.DeleteWebhook:output_type -> streamgate.DeleteWebhookResponse
-	99,  // 212: streamgate.Webhooks.RotateWebhook:output_type -> streamgate.Webhook
-	109, // 213: streamgate.Webhooks.TestWebhook:output_type -> streamgate.Delivery
-	111, // 214: streamgate.Webhooks.ListDeliveries:output_type -> streamgate.ListDeliveriesResponse
-	109, // 215: streamgate.Webhooks.Redeliver:output_type -> streamgate.Delivery
-	114, // 216: streamgate.Monitor.GetNode:output_type -> streamgate.Node
-	119, // 217: streamgate.Monitor.ListNodes:output_type -> streamgate.ListNodesResponse
-	121, // 218: streamgate.Monitor.GetMetricsHistory:output_type -> streamgate.MetricsHistory
-	127, // 219: streamgate.Alerts.ListAlerts:output_type -> streamgate.ListAlertsResponse
-	124, // 220: streamgate.Alerts.SilenceAlert:output_type -> streamgate.Alert
-	124, // 221: streamgate.Alerts.UnsilenceAlert:output_type -> streamgate.Alert
-	149, // [149:222] is the sub-list for method output_type
-	76,  // [76:149] is the sub-list for method input_type
-	76,  // [76:76] is the sub-list for extension type_name
-	76,  // [76:76] is the sub-list for extension extendee
-	0,   // [0:76] is the sub-list for field type_name
+	93,  // 47: streamgate.ListCodesResponse.pools:type_name -> streamgate.CodePool
+	133, // 48: streamgate.CodePool.created_at:type_name -> google.protobuf.Timestamp
+	133, // 49: streamgate.Key.created_at:type_name -> google.protobuf.Timestamp
+	96,  // 50: streamgate.ListKeysResponse.keys:type_name -> streamgate.Key
+	0,   // 51: streamgate.Webhook.failure:type_name -> streamgate.Failure
+	133, // 52: streamgate.Webhook.created_at:type_name -> google.protobuf.Timestamp
+	133, // 53: streamgate.Webhook.updated_at:type_name -> google.protobuf.Timestamp
+	133, // 54: streamgate.Webhook.failing_since:type_name -> google.protobuf.Timestamp
+	102, // 55: streamgate.ListWebhooksResponse.webhooks:type_name -> streamgate.Webhook
+	133, // 56: streamgate.Delivery.next_attempt_at:type_name -> google.protobuf.Timestamp
+	133, // 57: streamgate.Delivery.created_at:type_name -> google.protobuf.Timestamp
+	133, // 58: streamgate.Delivery.finished_at:type_name -> google.protobuf.Timestamp
+	134, // 59: streamgate.Delivery.payload:type_name -> google.protobuf.Struct
+	112, // 60: streamgate.ListDeliveriesResponse.deliveries:type_name -> streamgate.Delivery
+	133, // 61: streamgate.Node.started_at:type_name -> google.protobuf.Timestamp
+	118, // 62: streamgate.Node.parts:type_name -> streamgate.NodePart
+	119, // 63: streamgate.Node.listeners:type_name -> streamgate.NodeListener
+	120, // 64: streamgate.Node.checks:type_name -> streamgate.NodeCheck
+	117, // 65: streamgate.ListNodesResponse.nodes:type_name -> streamgate.Node
+	133, // 66: streamgate.GetMetricsHistoryRequest.from:type_name -> google.protobuf.Timestamp
+	133, // 67: streamgate.GetMetricsHistoryRequest.to:type_name -> google.protobuf.Timestamp
+	133, // 68: streamgate.MetricsHistory.from:type_name -> google.protobuf.Timestamp
+	133, // 69: streamgate.MetricsHistory.to:type_name -> google.protobuf.Timestamp
+	125, // 70: streamgate.MetricsHistory.series:type_name -> streamgate.MetricSeries
+	126, // 71: streamgate.MetricSeries.points:type_name -> streamgate.MetricPoint
+	133, // 72: streamgate.Alert.pending_since:type_name -> google.protobuf.Timestamp
+	133, // 73: streamgate.Alert.fired_at:type_name -> google.protobuf.Timestamp
+	133, // 74: streamgate.Alert.resolved_at:type_name -> google.protobuf.Timestamp
+	128, // 75: streamgate.Alert.silence:type_name -> streamgate.Silence
+	133, // 76: streamgate.Silence.until:type_name -> google.protobuf.Timestamp
+	127, // 77: streamgate.ListAlertsResponse.alerts:type_name -> streamgate.Alert
+	9,   // 78: streamgate.Library.CreateVideo:input_type -> streamgate.CreateVideoRequest
+	10,  // 79: streamgate.Library.GetVideo:input_type -> streamgate.GetVideoRequest
+	5,   // 80: streamgate.Library.GetCells:input_type -> streamgate.GetCellsRequest
+	11,  // 81: streamgate.Library.ListVideos:input_type -> streamgate.ListVideosRequest
+	13,  // 82: streamgate.Library.UpdateVideo:input_type -> streamgate.UpdateVideoRequest
+	14,  // 83: streamgate.Library.DeleteVideo:input_type -> streamgate.DeleteVideoRequest
+	20,  // 84: streamgate.Uploads.CreateUpload:input_type -> streamgate.CreateUploadRequest
+	21,  // 85: streamgate.Uploads.GetUpload:input_type -> streamgate.GetUploadRequest
+	17,  // 86: streamgate.Uploads.FetchUpload:input_type -> streamgate.FetchUploadRequest
+	18,  // 87: streamgate.Uploads.DeleteUpload:input_type -> streamgate.DeleteUploadRequest
+	22,  // 88: streamgate.Uploads.ListUploads:input_type -> streamgate.ListUploadsRequest
+	25,  // 89: streamgate.Transcoder.CreateTask:input_type -> streamgate.CreateTaskRequest
+	26,  // 90: streamgate.Transcoder.GetTask:input_type -> streamgate.GetTaskRequest
+	49,  // 91: streamgate.Transcoder.ListTasks:input_type -> streamgate.ListTasksRequest
+	51,  // 92: streamgate.Transcoder.CancelTask:input_type -> streamgate.CancelTaskRequest
+	27,  // 93: streamgate.Transcoder.PauseTask:input_type -> streamgate.PauseTaskRequest
+	28,  // 94: streamgate.Transcoder.ResumeTask:input_type -> streamgate.ResumeTaskRequest
+	29,  // 95: streamgate.Transcoder.RetryTask:input_type -> streamgate.RetryTaskRequest
+	30,  // 96: streamgate.Transcoder.UpdateTask:input_type -> streamgate.UpdateTaskRequest
+	31,  // 97: streamgate.Transcoder.ListJobs:input_type -> streamgate.ListJobsRequest
+	35,  // 98: streamgate.Transcoder.CancelTasks:input_type -> streamgate.ChangeTasksRequest
+	35,  // 99: streamgate.Transcoder.PauseTasks:input_type -> streamgate.ChangeTasksRequest
+	35,  // 100: streamgate.Transcoder.ResumeTasks:input_type -> streamgate.ChangeTasksRequest
+	35,  // 101: streamgate.Transcoder.RetryTasks:input_type -> streamgate.ChangeTasksRequest
+	35,  // 102: streamgate.Transcoder.PrioritiseTasks:input_type -> streamgate.ChangeTasksRequest
+	38,  // 103: streamgate.Transcoder.GetQueue:input_type -> streamgate.GetQueueRequest
+	39,  // 104: streamgate.Transcoder.PauseQueue:input_type -> streamgate.PauseQueueRequest
+	40,  // 105: streamgate.Transcoder.ResumeQueue:input_type -> streamgate.ResumeQueueRequest
+	42,  // 106: streamgate.Transcoder.ListWorkers:input_type -> streamgate.ListWorkersRequest
+	44,  // 107: streamgate.Transcoder.DrainWorker:input_type -> streamgate.DrainWorkerRequest
+	45,  // 108: streamgate.Transcoder.ResumeWorker:input_type -> streamgate.ResumeWorkerRequest
+	46,  // 109: streamgate.Transcoder.DrainTranscoder:input_type -> streamgate.DrainTranscoderRequest
+	47,  // 110: streamgate.Transcoder.ResumeTranscoder:input_type -> streamgate.ResumeTranscoderRequest
+	52,  // 111: streamgate.Transcoder.GetMetrics:input_type -> streamgate.GetMetricsRequest
+	54,  // 112: streamgate.Transcoder.Demand:input_type -> streamgate.DemandRequest
+	56,  // 113: streamgate.Access.CreateNonce:input_type -> streamgate.CreateNonceRequest
+	59,  // 114: streamgate.Access.SignIn:input_type -> streamgate.SignInRequest
+	61,  // 115: streamgate.Access.SignOut:input_type -> streamgate.SignOutRequest
+	63,  // 116: streamgate.Access.GetLogin:input_type -> streamgate.GetLoginRequest
+	65,  // 117: streamgate.Access.SetVideoRule:input_type -> streamgate.SetVideoRuleRequest
+	66,  // 118: streamgate.Access.GetVideoRule:input_type -> streamgate.GetVideoRuleRequest
+	67,  // 119: streamgate.Access.DeleteVideoRule:input_type -> streamgate.DeleteVideoRuleRequest
+	70,  // 120: streamgate.Access.PutRule:input_type -> streamgate.PutRuleRequest
+	71,  // 121: streamgate.Access.GetRule:input_type -> streamgate.GetRuleRequest
+	72,  // 122: streamgate.Access.ListRules:input_type -> streamgate.ListRulesRequest
+	74,  // 123: streamgate.Access.DeleteRule:input_type -> streamgate.DeleteRuleRequest
+	76,  // 124: streamgate.Access.SimulateRule:input_type -> streamgate.SimulateRuleRequest
+	77,  // 125: streamgate.Access.CheckAccess:input_type -> streamgate.CheckAccessRequest
+	80,  // 126: streamgate.Access.CreateSession:input_type -> streamgate.CreateSessionRequest
+	82,  // 127: streamgate.Access.RenewSession:input_type -> streamgate.RenewSessionRequest
+	83,  // 128: streamgate.Access.LeaveSession:input_type -> streamgate.LeaveSessionRequest
+	85,  // 129: streamgate.Access.ListSessions:input_type -> streamgate.ListSessionsRequest
+	87,  // 130: streamgate.Access.EndSession:input_type -> streamgate.EndSessionRequest
+	89,  // 131: streamgate.Access.CreateCodes:input_type -> streamgate.CreateCodesRequest
+	91,  // 132: streamgate.Access.ListCodes:input_type -> streamgate.ListCodesRequest
+	94,  // 133: streamgate.Access.DeleteCodes:input_type -> streamgate.DeleteCodesRequest
+	97,  // 134: streamgate.Access.CreateKey:input_type -> streamgate.CreateKeyRequest
+	98,  // 135: streamgate.Access.ListKeys:input_type -> streamgate.ListKeysRequest
+	100, // 136: streamgate.Access.RevokeKey:input_type -> streamgate.RevokeKeyRequest
+	103, // 137: streamgate.Webhooks.CreateWebhook:input_type -> streamgate.CreateWebhookRequest
+	104, // 138: streamgate.Webhooks.GetWebhook:input_type -> streamgate.GetWebhookRequest
+	105, // 139: streamgate.Webhooks.ListWebhooks:input_type -> streamgate.ListWebhooksRequest
+	107, // 140: streamgate.Webhooks.UpdateWebhook:input_type -> streamgate.UpdateWebhookRequest
+	108, // 141: streamgate.Webhooks.DeleteWebhook:input_type -> streamgate.DeleteWebhookRequest
+	110, // 142: streamgate.Webhooks.RotateWebhook:input_type -> streamgate.RotateWebhookRequest
+	111, // 143: streamgate.Webhooks.TestWebhook:input_type -> streamgate.TestWebhookRequest
+	113, // 144: streamgate.Webhooks.ListDeliveries:input_type -> streamgate.ListDeliveriesRequest
+	115, // 145: streamgate.Webhooks.Redeliver:input_type -> streamgate.RedeliverRequest
+	116, // 146: streamgate.Monitor.GetNode:input_type -> streamgate.GetNodeRequest
+	121, // 147: streamgate.Monitor.ListNodes:input_type -> streamgate.ListNodesRequest
+	123, // 148: streamgate.Monitor.GetMetricsHistory:input_type -> streamgate.GetMetricsHistoryRequest
+	129, // 149: streamgate.Alerts.ListAlerts:input_type -> streamgate.ListAlertsRequest
+	131, // 150: streamgate.Alerts.SilenceAlert:input_type -> streamgate.SilenceAlertRequest
+	132, // 151: streamgate.Alerts.UnsilenceAlert:input_type -> streamgate.UnsilenceAlertRequest
+	2,   // 152: streamgate.Library.CreateVideo:output_type -> streamgate.Video
+	2,   // 153: streamgate.Library.GetVideo:output_type -> streamgate.Video
+	6,   // 154: streamgate.Library.GetCells:output_type -> streamgate.Cells
+	12,  // 155: streamgate.Library.ListVideos:output_type -> streamgate.ListVideosResponse
+	2,   // 156: streamgate.Library.UpdateVideo:output_type -> streamgate.Video
+	15,  // 157: streamgate.Library.DeleteVideo:output_type -> streamgate.DeleteVideoResponse
+	16,  // 158: streamgate.Uploads.CreateUpload:output_type -> streamgate.Upload
+	16,  // 159: streamgate.Uploads.GetUpload:output_type -> streamgate.Upload
+	16,  // 160: streamgate.Uploads.FetchUpload:output_type -> streamgate.Upload
+	19,  // 161: streamgate.Uploads.DeleteUpload:output_type -> streamgate.DeleteUploadResponse
+	23,  // 162: streamgate.Uploads.ListUploads:output_type -> streamgate.ListUploadsResponse
+	24,  // 163: streamgate.Transcoder.CreateTask:output_type -> streamgate.Task
+	24,  // 164: streamgate.Transcoder.GetTask:output_type -> streamgate.Task
+	50,  // 165: streamgate.Transcoder.ListTasks:output_type -> streamgate.ListTasksResponse
+	24,  // 166: streamgate.Transcoder.CancelTask:output_type -> streamgate.Task
+	24,  // 167: streamgate.Transcoder.PauseTask:output_type -> streamgate.Task
+	24,  // 168: streamgate.Transcoder.ResumeTask:output_type -> streamgate.Task
+	24,  // 169: streamgate.Transcoder.RetryTask:output_type -> streamgate.Task
+	24,  // 170: streamgate.Transcoder.UpdateTask:output_type -> streamgate.Task
+	32,  // 171: streamgate.Transcoder.ListJobs:output_type -> streamgate.ListJobsResponse
+	36,  // 172: streamgate.Transcoder.CancelTasks:output_type -> streamgate.ChangeTasksResponse
+	36,  // 173: streamgate.Transcoder.PauseTasks:output_type -> streamgate.ChangeTasksResponse
+	36,  // 174: streamgate.Transcoder.ResumeTasks:output_type -> streamgate.ChangeTasksResponse
+	36,  // 175: streamgate.Transcoder.RetryTasks:output_type -> streamgate.ChangeTasksResponse
+	36,  // 176: streamgate.Transcoder.PrioritiseTasks:output_type -> streamgate.ChangeTasksResponse
+	41,  // 177: streamgate.Transcoder.GetQueue:output_type -> streamgate.QueueState
+	41,  // 178: streamgate.Transcoder.PauseQueue:output_type -> streamgate.QueueState
+	41,  // 179: streamgate.Transcoder.ResumeQueue:output_type -> streamgate.QueueState
+	43,  // 180: streamgate.Transcoder.ListWorkers:output_type -> streamgate.ListWorkersResponse
+	48,  // 181: streamgate.Transcoder.DrainWorker:output_type -> streamgate.Worker
+	48,  // 182: streamgate.Transcoder.ResumeWorker:output_type -> streamgate.Worker
+	43,  // 183: streamgate.Transcoder.DrainTranscoder:output_type -> streamgate.ListWorkersResponse
+	43,  // 184: streamgate.Transcoder.ResumeTranscoder:output_type -> streamgate.ListWorkersResponse
+	53,  // 185: streamgate.Transcoder.GetMetrics:output_type -> streamgate.GetMetricsResponse
+	55,  // 186: streamgate.Transcoder.Demand:output_type -> streamgate.DemandResponse
+	57,  // 187: streamgate.Access.CreateNonce:output_type -> streamgate.Nonce
+	60,  // 188: streamgate.Access.SignIn:output_type -> streamgate.Login
+	62,  // 189: streamgate.Access.SignOut:output_type -> streamgate.SignOutResponse
+	60,  // 190: streamgate.Access.GetLogin:output_type -> streamgate.Login
+	64,  // 191: streamgate.Access.SetVideoRule:output_type -> streamgate.VideoRule
+	64,  // 192: streamgate.Access.GetVideoRule:output_type -> streamgate.VideoRule
+	68,  // 193: streamgate.Access.DeleteVideoRule:output_type -> streamgate.DeleteVideoRuleResponse
+	69,  // 194: streamgate.Access.PutRule:output_type -> streamgate.Rule
+	69,  // 195: streamgate.Access.GetRule:output_type -> streamgate.Rule
+	73,  // 196: streamgate.Access.ListRules:output_type -> streamgate.ListRulesResponse
+	75,  // 197: streamgate.Access.DeleteRule:output_type -> streamgate.DeleteRuleResponse
+	78,  // 198: streamgate.Access.SimulateRule:output_type -> streamgate.Decision
+	78,  // 199: streamgate.Access.CheckAccess:output_type -> streamgate.Decision
+	81,  // 200: streamgate.Access.CreateSession:output_type -> streamgate.Session
+	81,  // 201: streamgate.Access.RenewSession:output_type -> streamgate.Session
+	84,  // 202: streamgate.Access.LeaveSession:output_type -> streamgate.LeaveSessionResponse
+	86,  // 203: streamgate.Access.ListSessions:output_type -> streamgate.ListSessionsResponse
+	88,  // 204: streamgate.Access.EndSession:output_type -> streamgate.EndSessionResponse
+	90,  // 205: streamgate.Access.CreateCodes:output_type -> streamgate.Codes
+	92,  // 206: streamgate.Access.ListCodes:output_type -> streamgate.ListCodesResponse
+	95,  // 207: streamgate.Access.DeleteCodes:output_type -> streamgate.DeleteCodesResponse
+	96,  // 208: streamgate.Access.CreateKey:output_type -> streamgate.Key
+	99,  // 209: streamgate.Access.ListKeys:output_type -> streamgate.ListKeysResponse
+	101, // 210: streamgate.Access.RevokeKey:output_type -> streamgate.RevokeKeyResponse
+	102, // 211: streamgate.Webhooks.CreateWebhook:output_type -> streamgate.Webhook
+	102, // 212: streamgate.Webhooks.GetWebhook:output_type -> streamgate.Webhook
+	106, // 213: streamgate.Webhooks.ListWebhooks:output_type -> streamgate.ListWebhooksResponse
+	102, // 214: streamgate.Webhooks.UpdateWebhook:output_type -> streamgate.Webhook
+	109, // 215: streamgate.Webhooks.DeleteWebhook:output_type -> streamgate.DeleteWebhookResponse
+	102, // 216: streamgate.Webhooks.RotateWebhook:output_type -> streamgate.Webhook
+	112, // 217: streamgate.Webhooks.TestWebhook:output_type -> streamgate.Delivery
+	114, // 218: streamgate.Webhooks.ListDeliveries:output_type -> streamgate.ListDeliveriesResponse
+	112, // 219: streamgate.Webhooks.Redeliver:output_type -> streamgate.Delivery
+	117, // 220: streamgate.Monitor.GetNode:output_type -> streamgate.Node
+	122, // 221: streamgate.Monitor.ListNodes:output_type -> streamgate.ListNodesResponse
+	124, // 222: streamgate.Monitor.GetMetricsHistory:output_type -> streamgate.MetricsHistory
+	130, // 223: streamgate.Alerts.ListAlerts:output_type -> streamgate.ListAlertsResponse
+	127, // 224: streamgate.Alerts.SilenceAlert:output_type -> streamgate.Alert
+	127, // 225: streamgate.Alerts.UnsilenceAlert:output_type -> streamgate.Alert
+	152, // [152:226] is the sub-list for method output_type
+	78,  // [78:152] is the sub-list for method input_type
+	78,  // [78:78] is the sub-list for extension type_name
+	78,  // [78:78] is the sub-list for extension extendee
+	0,   // [0:78] is the sub-list for field type_name
 }
 
 func init() { file_streamgate_proto_init() }
@@ -9361,17 +9541,17 @@ func file_streamgate_proto_init() {
 	file_streamgate_proto_msgTypes[41].OneofWrappers = []any{}
 	file_streamgate_proto_msgTypes[48].OneofWrappers = []any{}
 	file_streamgate_proto_msgTypes[53].OneofWrappers = []any{}
-	file_streamgate_proto_msgTypes[100].OneofWrappers = []any{}
-	file_streamgate_proto_msgTypes[104].OneofWrappers = []any{}
-	file_streamgate_proto_msgTypes[114].OneofWrappers = []any{}
-	file_streamgate_proto_msgTypes[124].OneofWrappers = []any{}
+	file_streamgate_proto_msgTypes[103].OneofWrappers = []any{}
+	file_streamgate_proto_msgTypes[107].OneofWrappers = []any{}
+	file_streamgate_proto_msgTypes[117].OneofWrappers = []any{}
+	file_streamgate_proto_msgTypes[127].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_streamgate_proto_rawDesc), len(file_streamgate_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   130,
+			NumMessages:   133,
 			NumExtensions: 0,
 			NumServices:   7,
 		},

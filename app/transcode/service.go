@@ -221,9 +221,12 @@ func (s *Service) GetMetrics(ctx context.Context, _ *rpc.GetMetricsRequest) (*rp
 }
 
 // describe adds what needs the video: an ETA. Without it the task is shown
-// all the same.
+// all the same. Of most tasks in a list there is none, and no video is read.
 func (s *Service) describe(ctx context.Context, task store.Task) *rpc.Task {
-	video, _ := s.Catalog.Videos.Get(ctx, task.VideoID)
+	var video store.Video
+	if task.State == store.TaskProcessing && task.Speed > 0 {
+		video, _ = s.Catalog.Videos.Get(ctx, task.VideoID)
+	}
 	return encodeTask(task, video)
 }
 

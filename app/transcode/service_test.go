@@ -210,6 +210,12 @@ func TestListTasks(t *testing.T) {
 	if page, err = n.ListTasks(ctx, &rpc.ListTasksRequest{VideoId: "v2"}); err != nil || len(page.Tasks) != 0 {
 		t.Errorf("of another video %v, %v", page, err)
 	}
+
+	r.ok(r.catalog.Videos.Create(t.Context(), store.Video{ID: "v3", DurationSeconds: 80}))
+	r.ok(r.catalog.Tasks.Create(t.Context(), store.Task{ID: "t3", VideoID: "v3", State: store.TaskProcessing, Progress: 75, Speed: 2}))
+	if page, err = n.ListTasks(ctx, &rpc.ListTasksRequest{VideoId: "v3"}); err != nil || len(page.Tasks) != 1 || page.Tasks[0].GetEta() != 10 {
+		t.Errorf("one under way %v, %v", page, err)
+	}
 }
 
 func TestEncodeTaskTellsTheETA(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 const maxCodes = 1000
 
 func codesCommand(p *cli) *cobra.Command {
-	return group("codes", "make and end ticket codes", codesCreate(p), codesDelete(p))
+	return group("codes", "make, count and end ticket codes", codesCreate(p), codesList(p), codesDelete(p))
 }
 
 // codesCreate prints the codes alone on stdout, for scripts.
@@ -29,6 +29,22 @@ func codesCreate(p *cli) *cobra.Command {
 	}, func(w io.Writer, codes *rpc.Codes, _ []string) {
 		for _, code := range codes.GetCodes() {
 			fmt.Fprintln(w, code)
+		}
+	})
+}
+
+func codesList(p *cli) *cobra.Command {
+	cmd := &cobra.Command{Use: "list", Short: "count the ticket codes of each pool", Example: "streamgate codes list"}
+	return ask(p, cmd, func(ctx context.Context, c *client, _ []string) (*rpc.ListCodesResponse, error) {
+		return c.access.ListCodes(ctx, &rpc.ListCodesRequest{})
+	}, func(w io.Writer, r *rpc.ListCodesResponse, _ []string) {
+		rows := [][]string{{"POOL", "CODES", "USED", "CREATED"}}
+		for _, pool := range r.GetPools() {
+			rows = append(rows, []string{pool.GetPool(), fmt.Sprint(pool.GetCodes()), fmt.Sprint(pool.GetUsed()), when(pool.GetCreatedAt())})
+		}
+		printRows(w, rows)
+		if r.GetMore() {
+			fmt.Fprintln(w, "There are more codes than were counted.")
 		}
 	})
 }

@@ -8,6 +8,15 @@ import (
 	"streamgate/app/rpc"
 )
 
+const (
+	accessPath = "/console/access"
+	rulesPath  = accessPath + "/rules"
+	codesPath  = accessPath + "/codes"
+)
+
+// accessPages are the tabs of the access page.
+var accessPages = []filterTab{{Href: accessPath, Name: "Sessions"}, {Href: rulesPath, Name: "Named rules"}, {Href: codesPath, Name: "Ticket codes"}}
+
 // accessView is who watches, who was ended and why, and the chains.
 type accessView struct {
 	Live, Ended []sessionRow
@@ -57,7 +66,7 @@ func (v *visit) access() {
 		}
 		view.Chains = append(view.Chains, row)
 	}
-	v.page(http.StatusOK, "Access: "+many(len(view.Live), "session", "sessions"), "/console/access", accessPage(view))
+	v.page(http.StatusOK, "Access: "+many(len(view.Live), "session", "sessions"), accessPath, accessPage(view))
 }
 
 func newSessionRow(s *rpc.Session, videos map[string]*rpc.Video) sessionRow {
@@ -81,7 +90,7 @@ func newSessionRow(s *rpc.Session, videos map[string]*rpc.Video) sessionRow {
 
 // endSessions ends one session, or all of a wallet.
 func (v *visit) endSessions() {
-	const to = "/console/access"
+	const to = accessPath
 	if id := v.r.PostFormValue("id"); id != "" {
 		_, err := v.Access.EndSession(v.ctx, &rpc.EndSessionRequest{Id: id})
 		v.back(to, "The session is ended; its player stops with the next segment.", err)

@@ -37,7 +37,7 @@ type services struct {
 }
 
 func (services) ListVideos(ctx context.Context, _ *rpc.ListVideosRequest) (*rpc.ListVideosResponse, error) {
-	return &rpc.ListVideosResponse{Videos: []*rpc.Video{{Id: "film", Title: hostile, State: "ready"}}}, rpc.Require(ctx, rpc.ScopeRead)
+	return &rpc.ListVideosResponse{Videos: []*rpc.Video{{Id: "film", Title: hostile, State: "ready", Gated: true}}}, rpc.Require(ctx, rpc.ScopeRead)
 }
 
 func (services) GetVideo(ctx context.Context, req *rpc.GetVideoRequest) (*rpc.Video, error) {
@@ -231,6 +231,62 @@ func (services) CreateSession(ctx context.Context, _ *rpc.CreateSessionRequest) 
 
 func (services) DeleteVideoRule(ctx context.Context, _ *rpc.DeleteVideoRuleRequest) (*rpc.DeleteVideoRuleResponse, error) {
 	return &rpc.DeleteVideoRuleResponse{}, rpc.Require(ctx, rpc.ScopeOperator)
+}
+
+// named is a rule of somebody who means no good.
+func named() *rpc.Rule {
+	rule, err := structpb.NewStruct(map[string]any{"any": []any{map[string]any{"note": "<script>alert(1)</script>"}, map[string]any{"rule": "film"}}})
+	if err != nil {
+		panic(err)
+	}
+	return &rpc.Rule{Name: "film", Rule: rule}
+}
+
+func (services) ListRules(ctx context.Context, _ *rpc.ListRulesRequest) (*rpc.ListRulesResponse, error) {
+	return &rpc.ListRulesResponse{Rules: []*rpc.Rule{named(), {Name: hostile, Rule: named().Rule}}, NextCursor: "next"}, rpc.Require(ctx, rpc.ScopeRead)
+}
+
+func (services) GetRule(ctx context.Context, req *rpc.GetRuleRequest) (*rpc.Rule, error) {
+	if req.Name != "film" {
+		return nil, rpc.NotFound(store.ErrNotFound, "rule", req.Name)
+	}
+	return named(), rpc.Require(ctx, rpc.ScopeRead)
+}
+
+func (services) PutRule(ctx context.Context, req *rpc.PutRuleRequest) (*rpc.Rule, error) {
+	if err := rpc.Require(ctx, rpc.ScopeOperator); err != nil {
+		return nil, err
+	}
+	if req.Name == "" {
+		return nil, rpc.Invalid("invalid_name", "Write a name.")
+	}
+	return &rpc.Rule{Name: req.Name, Rule: req.Rule}, nil
+}
+
+func (services) DeleteRule(ctx context.Context, _ *rpc.DeleteRuleRequest) (*rpc.DeleteRuleResponse, error) {
+	return &rpc.DeleteRuleResponse{}, rpc.Require(ctx, rpc.ScopeOperator)
+}
+
+func (services) GetVideoRule(ctx context.Context, req *rpc.GetVideoRuleRequest) (*rpc.VideoRule, error) {
+	return &rpc.VideoRule{VideoId: req.VideoId, Rule: named().Rule}, rpc.Require(ctx, rpc.ScopeRead)
+}
+
+func (services) ListCodes(ctx context.Context, _ *rpc.ListCodesRequest) (*rpc.ListCodesResponse, error) {
+	return &rpc.ListCodesResponse{Pools: []*rpc.CodePool{{Pool: hostile, Codes: 3, Used: 1}}, More: true}, rpc.Require(ctx, rpc.ScopeOperator)
+}
+
+func (services) CreateCodes(ctx context.Context, req *rpc.CreateCodesRequest) (*rpc.Codes, error) {
+	if err := rpc.Require(ctx, rpc.ScopeOperator); err != nil {
+		return nil, err
+	}
+	if req.Pool == "" {
+		return nil, rpc.Invalid("invalid_pool", "Write a pool.")
+	}
+	return &rpc.Codes{Pool: req.Pool, Codes: []string{"AAAA-BBBB", "CCCC-DDDD"}}, nil
+}
+
+func (services) DeleteCodes(ctx context.Context, _ *rpc.DeleteCodesRequest) (*rpc.DeleteCodesResponse, error) {
+	return &rpc.DeleteCodesResponse{}, rpc.Require(ctx, rpc.ScopeOperator)
 }
 
 func (services) ListKeys(ctx context.Context, _ *rpc.ListKeysRequest) (*rpc.ListKeysResponse, error) {

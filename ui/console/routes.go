@@ -68,6 +68,13 @@ func (c *Console) routes() []route {
 
 		{pattern: "GET /console/access", need: operate, serve: (*visit).access},
 		{pattern: "POST /console/access/end", need: operate, serve: (*visit).endSessions},
+		{pattern: "GET /console/access/rules", need: operate, serve: (*visit).rules},
+		{pattern: "POST /console/access/rules", need: operate, serve: (*visit).addRule},
+		{pattern: "GET /console/access/rules/{name}", need: operate, serve: (*visit).rule},
+		{pattern: "POST /console/access/rules/{name}", need: operate, serve: (*visit).changeNamedRule},
+		{pattern: "GET /console/access/codes", need: operate, serve: (*visit).codes},
+		{pattern: "POST /console/access/codes", need: operate, serve: (*visit).createCodes},
+		{pattern: "POST /console/access/codes/{pool}/delete", need: operate, serve: (*visit).deleteCodes},
 
 		{pattern: "GET /console/metrics", need: look, serve: (*visit).metrics},
 		{pattern: "GET /console/alerts", need: look, serve: (*visit).alerts},

@@ -7,8 +7,11 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"streamgate/app/access/rules"
 	"streamgate/app/rpc"
@@ -18,6 +21,8 @@ import (
 const (
 	maxCodes = 1000 // of one CreateCodes
 	codeLen  = 16   // letters and digits: 80 random bits
+
+	maxCounted = 20000 // codes that ListCodes looks at
 )
 
 // CreateCodes implements rpc.AccessHandler.
@@ -42,6 +47,45 @@ func (m *Manager) CreateCodes(ctx context.Context, req *rpc.CreateCodesRequest) 
 	}
 	m.Log.InfoContext(ctx, "codes created", "pool", req.Pool, "count", len(out.Codes))
 	return out, nil
+}
+
+// ListCodes implements rpc.AccessHandler.
+func (m *Manager) ListCodes(ctx context.Context, _ *rpc.ListCodesRequest) (*rpc.ListCodesResponse, error) {
+	if err := rpc.Require(ctx, rpc.ScopeOperator); err != nil {
+		return nil, err
+	}
+	out := &rpc.ListCodesResponse{}
+	pools := map[string]*rpc.CodePool{}
+	counted := 0
+	for code, err := range store.All(ctx, m.Catalog.Codes, store.Query{}) {
+		if err != nil {
+			return nil, fmt.Errorf("list the codes: %w", err)
+		}
+		if counted++; counted > maxCounted {
+			out.More = true
+			break
+		}
+		pool := pools[code.Pool]
+		if pool == nil {
+			pool = &rpc.CodePool{Pool: code.Pool}
+			pools[code.Pool] = pool
+			out.Pools = append(out.Pools, pool)
+		}
+		count(pool, code)
+	}
+	slices.SortFunc(out.Pools, func(a, b *rpc.CodePool) int { return strings.Compare(a.Pool, b.Pool) })
+	return out, nil
+}
+
+// count adds a code to its pool.
+func count(pool *rpc.CodePool, code store.Code) {
+	pool.Codes++
+	if code.Used > 0 {
+		pool.Used++
+	}
+	if pool.CreatedAt == nil || code.Created.After(pool.CreatedAt.AsTime()) {
+		pool.CreatedAt = timestamppb.New(code.Created)
+	}
 }
 
 // DeleteCodes implements rpc.AccessHandler.

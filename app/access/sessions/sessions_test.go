@@ -3,6 +3,7 @@ package sessions
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -149,7 +150,7 @@ func TestResumeIsTheViewersOwn(t *testing.T) {
 	g.wantState(again.Id, "live")
 }
 
-// TestOneCodeAdmitsOne: of many who enter it at the same time.
+// TestOneCodeAdmitsOne: of many who enter it at the same time; and its pool counts it.
 func TestOneCodeAdmitsOne(t *testing.T) {
 	g := newSessionTest(t)
 	g.video("gala", `{"ticket_code":{"pool":"gala"}}`)
@@ -177,6 +178,17 @@ func TestOneCodeAdmitsOne(t *testing.T) {
 	}
 	if n := g.live.count(); n != 1 {
 		t.Errorf("%d sessions are among the live sessions", n)
+	}
+	_, err = g.CreateCodes(rpc.System(t.Context()), &rpc.CreateCodesRequest{Pool: "encore", Count: 2})
+	g.ok(err)
+	list, err := g.ListCodes(rpc.System(t.Context()), &rpc.ListCodesRequest{})
+	g.ok(err)
+	counts := ""
+	for _, p := range list.Pools {
+		counts += fmt.Sprintf("%s %d %d;", p.Pool, p.Codes, p.Used)
+	}
+	if counts != "encore 2 0;gala 1 1;" || list.More {
+		t.Errorf("the codes are counted as %s, more %v", counts, list.More)
 	}
 	if _, err := g.DeleteCodes(rpc.System(t.Context()), &rpc.DeleteCodesRequest{Pool: "gala"}); err != nil {
 		t.Error(err)

@@ -18,8 +18,9 @@ import (
 // anyBrowser opens pages and runs scripts in them.
 type anyBrowser interface {
 	open(url string)
-	// run runs the body of an async function that returns text.
-	run(body string) string
+	// try runs the body of an async function that returns text. It fails also when
+	// the page goes meanwhile.
+	try(body string) (string, error)
 }
 
 // chromium is a tab as anyBrowser.
@@ -34,7 +35,9 @@ func (c chromium) open(url string) {
 	}
 }
 
-func (c chromium) run(body string) string { return eval[string](c.tab, body) }
+func (c chromium) try(body string) (string, error) {
+	return chromedp.Run(c.ctx, chromedp.Evaluate[string]("(async () => {"+body+"})()", chromedp.EvalAwaitPromise))
+}
 
 // browserStart is how long a browser may take to start.
 const browserStart = time.Minute
@@ -86,7 +89,10 @@ func retry(t *testing.T, what string, do func() error) {
 // inPage runs the body of an async function and returns its value.
 func inPage[T any](t *testing.T, b anyBrowser, body string, args ...any) (value T) {
 	t.Helper()
-	text := b.run("const value = await (async () => {" + fmt.Sprintf(body, args...) + "})(); return JSON.stringify(value ?? null)")
+	text, err := b.try("const value = await (async () => {" + fmt.Sprintf(body, args...) + "})(); return JSON.stringify(value ?? null)")
+	if err != nil {
+		t.Fatalf("%s: %v", body, err)
+	}
 	if err := json.Unmarshal([]byte(text), &value); err != nil {
 		t.Fatalf("%s returned %q: %v", body, text, err)
 	}
@@ -121,24 +127,29 @@ var shownAt = []struct {
 
 // TestBrowsers plays the watch page in three browsers, seeks while it is paused,
 // where each must show the very picture of that time, and plays to the end; the
-// copy of the source, and what is encoded.
+// copy of the source, and what is encoded. Then comes the first story of the
+// console, which Chromium has in tests of its own.
 func TestBrowsers(t *testing.T) {
 	n := startNode(t)
 	p := n.push(numberedClip(t, "854x480", 12, 50), "--public", "--wait", "ready")
 	for _, tc := range []struct {
-		name  string
-		start func(*testing.T) anyBrowser
-		late  int // pictures, at most
+		name    string
+		start   func(*testing.T) anyBrowser
+		late    int // pictures, at most
+		console bool
 	}{
-		{"Chromium", startChromium, 0},
-		{"Firefox", startFirefox, 0},
+		{"Chromium", startChromium, 0, false},
+		{"Firefox", startFirefox, 0, true},
 		// It reads no edit lists in fragmented MP4: ARCHITECTURE.md, "The edit list stays".
-		{"WebKitGTK", startWebKit, 2},
+		{"WebKitGTK", startWebKit, 2, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			b := tc.start(t)
 			for _, height := range []int{480, 360} {
 				watchNumbers(t, b, p.WatchURL, height, tc.late)
+			}
+			if tc.console {
+				firstStory(t, b)
 			}
 		})
 	}

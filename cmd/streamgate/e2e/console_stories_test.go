@@ -180,3 +180,35 @@ func TestConsoleRule(t *testing.T) {
 	b.expectQuiet()
 	viewer.expectOnlyRefusals()
 }
+
+// retryInConsole opens a failed task, one chunk of which is given up, and retries
+// it once ffmpeg is mended: its cells go from failed to ready before one's eyes.
+func (n *node) retryInConsole(task, mended string) {
+	n.t.Helper()
+	b := n.openConsole()
+	b.open(n.url + "/console/queue?state=failed")
+	b.follow("a[href$='" + task + "']")
+	b.arrive("the task", `document.querySelector('h1 + .state.failed')`)
+	const failed = `document.querySelectorAll('.map .cell.failed').length`
+	before := eval[int](b, `return document.querySelectorAll('.map .cell.ready').length`)
+	if got := eval[int](b, `return `+failed); got != 2 {
+		n.t.Errorf("%d cells of the map have failed, want two segments of one rendition", got)
+	}
+	for _, want := range []string{"out of luck", "The picture from 0:08 to 0:16 could not be made"} {
+		if said := eval[string](b, `return document.querySelector('#task').textContent`); !strings.Contains(said, want) {
+			n.t.Errorf("the page does not say %q:\n%s", want, said)
+		}
+	}
+	b.look("task-failed")
+	if err := os.WriteFile(mended, nil, 0o600); err != nil {
+		n.t.Fatal(err)
+	}
+	b.follow("button[value=retry]")
+	b.until("what had failed is ready, without a reload", failed+` === 0 && document.querySelectorAll('.map .cell.ready').length === `+fmt.Sprint(before+2), time.Minute)
+	b.until("the task is done", `document.querySelector('h1 + .state.succeeded')`, 30*time.Second)
+	b.open(n.url + "/console/audit")
+	if said := eval[string](b, `return document.querySelector('table').textContent`); !strings.Contains(said, "task.retry") || !strings.Contains(said, "person ada") {
+		n.t.Errorf("the audit log does not tell of the retry:\n%s", said)
+	}
+	b.expectQuiet()
+}

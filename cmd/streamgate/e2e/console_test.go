@@ -162,6 +162,7 @@ func TestConsoleStory(t *testing.T) {
 	b.follow("form.filters button")
 	b.until("it plays to the wallet on the list", `document.querySelector('.seen') && document.querySelector('iframe')?.contentDocument?.querySelector('video')`, 30*time.Second)
 	b.look("video-as")
+	b.nameRule(n, listed)
 	b.open(n.url + video)
 	b.fill("#new-title", `Harbour <b>at</b> night`)
 	b.follow("#rename button")
@@ -182,7 +183,7 @@ func TestConsoleStory(t *testing.T) {
 
 	b.open(n.url + "/console/audit")
 	said := eval[string](b, `return document.querySelector('table').textContent`)
-	for _, want := range []string{"person ada", "video.update", "Harbour", "video.delete", "video.undelete", "person.create", "upload.create"} {
+	for _, want := range []string{"person ada", "video.update", "Harbour", "video.delete", "video.undelete", "person.create", "upload.create", "rule.put", "codes.create"} {
 		if !strings.Contains(said, want) {
 			t.Errorf("the audit log does not tell of %s:\n%s", want, said)
 		}
@@ -196,6 +197,43 @@ func TestConsoleStory(t *testing.T) {
 	}
 	b.forgive("status of 404") // the page of what is deleted
 	b.expectQuiet()
+}
+
+// nameRule makes a named rule, after a slip of the pen, has the video's refer to
+// it, and makes ticket codes.
+func (b *tab) nameRule(n *node, listed string) {
+	b.t.Helper()
+	video := eval[string](b, `return location.pathname`)
+	b.open(n.url + "/console/access/rules")
+	b.fill("#rule-name", "Friends!")
+	b.fill("#rule", `{"wallets": ["`+listed+`"]}`)
+	b.follow("form.stack button.primary")
+	b.arrive("a wrong name is refused beside it", `document.querySelector('#rule-name-error') && document.querySelector('#rule').value.includes('wallets')`)
+	b.look("rules-wrong")
+	b.fill("#rule-name", "friends")
+	b.fill("#try-wallet", listed)
+	b.follow("button[value=try]")
+	b.arrive("the wallet would be admitted", `document.querySelector('[role=status] .state.admitted')`)
+	b.follow("form.stack button.primary")
+	b.arrive("the rule is made", `location.pathname === '/console/access/rules/friends'`)
+	b.open(n.url + video)
+	b.fill("#rule", `{"any": [{"rule": "friends"}, {"ticket_code": {"pool": "premiere"}}]}`)
+	b.follow("form[action$='/rule'] button.primary")
+	b.open(n.url + "/console/access/rules")
+	b.look("rules")
+	b.follow("td.name a")
+	b.arrive("the video refers to it", `document.querySelector('main').textContent.includes('Used by 1 video and 0 named rules')`)
+	eval[any](b, `document.querySelector('main details').open = true; return null`)
+	b.look("rule")
+
+	b.open(n.url + "/console/access/codes")
+	b.fill("#pool", "premiere")
+	b.fill("#count", "3")
+	b.follow("form.stack button.primary")
+	b.arrive("the codes are shown", `/^(\w{4}-\w{4}-\w{4}-\w{4}\n?){3}$/.test(document.querySelector('.made pre')?.textContent)`)
+	eval[any](b, `document.querySelector('td details').open = true; return null`)
+	b.look("codes")
+	b.forgive("status of 422") // the name that was wrong
 }
 
 // forgive drops complaints that are as they should be.
@@ -310,6 +348,7 @@ func TestConsoleWithoutScripts(t *testing.T) {
 	b.send("/console/tasks/"+task[1], url.Values{"do": {"retry"}})
 	b.send("/console/queue/resume", nil)
 	b.until("/console/tasks/"+task[1], "everything is made")
+	b.nameRule()
 	said = b.send("/console/videos/"+video[1]+"/delete", nil)
 	if !strings.Contains(said, "is deleted") {
 		t.Errorf("after the deletion: %s", said)
@@ -320,7 +359,7 @@ func TestConsoleWithoutScripts(t *testing.T) {
 	}
 	b.send("/console/videos/"+video[1]+"/delete", nil)
 	log := b.read("/console/audit")
-	for _, want := range []string{"queue.pause", "video.create", "upload.create", "tasks.prioritise", "task.cancel", "task.retry", "video.delete", "video.undelete"} {
+	for _, want := range []string{"queue.pause", "video.create", "upload.create", "tasks.prioritise", "task.cancel", "task.retry", "video.delete", "video.undelete", "rule.put", "rule.delete", "codes.create", "codes.delete"} {
 		if !strings.Contains(log, want) {
 			t.Errorf("the audit log lacks %s", want)
 		}
@@ -328,6 +367,30 @@ func TestConsoleWithoutScripts(t *testing.T) {
 	if said := b.send("/console/audit/verify", nil); !strings.Contains(said, "The chain is whole") {
 		t.Error("the chain is not whole")
 	}
+}
+
+// nameRule makes, changes and deletes a named rule and ticket codes.
+func (b *plainBrowser) nameRule() {
+	b.t.Helper()
+	expect := func(page, text string) {
+		b.t.Helper()
+		if !strings.Contains(page, text) {
+			b.t.Errorf("the page does not show %q:\n%s", text, page)
+		}
+	}
+	made := b.send("/console/access/rules", url.Values{"name": {"everybody"}, "rule": {`{"public": true}`}})
+	expect(made, "The rule is saved")
+	version := regexp.MustCompile(`name="version" value="([^"]+)"`).FindStringSubmatch(made)
+	if version == nil {
+		b.t.Fatalf("the rule's form has no version:\n%s", made)
+	}
+	expect(b.send("/console/access/rules/everybody", url.Values{"do": {"save"}, "version": {version[1]}, "rule": {`{"all": [{"public": true}]}`}}), "has been asked again")
+	expect(b.read("/console/access/rules"), "everybody</a>")
+	expect(b.send("/console/access/rules/everybody", url.Values{"do": {"delete"}}), "No named rule yet")
+
+	expect(b.send("/console/access/codes", url.Values{"pool": {"gala"}, "count": {"2"}}), "2 new codes of gala")
+	expect(b.read("/console/access/codes"), `<td class="num" data-label="codes">2</td>`)
+	expect(b.send("/console/access/codes/gala/delete", nil), "No ticket code yet")
 }
 
 // choose puts a file into a field.

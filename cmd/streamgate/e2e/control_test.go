@@ -407,7 +407,7 @@ func failOne(t *testing.T, from string) (program, mended string) {
 }
 
 // TestRetry: one chunk fails until it is given up; push and the video say so
-// alike; the retry makes that chunk and nothing else.
+// alike; the retry, pressed in the console, makes that chunk and nothing else.
 func TestRetry(t *testing.T) {
 	program, mended := failOne(t, "[78]??????us") // the chunk from 8 to 16 s; the source does not begin at 0
 	n := startNode(t, "--set", "transcoder.ffmpeg="+program, "--set", "transcoder.confine=false")
@@ -433,12 +433,7 @@ func TestRetry(t *testing.T) {
 		t.Errorf("tasks jobs printed\n%s", out)
 	}
 	before := n.cells(v.ID)
-	if err := os.WriteFile(mended, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if out := n.ctl("tasks", "retry", "--state", "failed"); out != "1 of 1 tasks retried.\n" {
-		t.Errorf("tasks retry printed %q", out)
-	}
+	n.retryInConsole(v.TaskID, mended)
 	n.waitState(v.ID, "ready")
 	n.wantKept(v.ID, before)
 	if now := n.waitTask(v.TaskID, "succeeded"); now.Error != nil {

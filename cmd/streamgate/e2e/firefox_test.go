@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -47,13 +48,13 @@ func startFirefox(t *testing.T) anyBrowser {
 		return err
 	})
 	t.Cleanup(func() { _ = f.conn.Close() })
-	f.call("session.new", map[string]any{"capabilities": map[string]any{}}, nil)
+	f.must("session.new", map[string]any{"capabilities": map[string]any{}}, nil)
 	var tree struct {
 		Contexts []struct {
 			Context string `json:"context"`
 		} `json:"contexts"`
 	}
-	f.call("browsingContext.getTree", map[string]any{}, &tree)
+	f.must("browsingContext.getTree", map[string]any{}, &tree)
 	if len(tree.Contexts) == 0 {
 		t.Fatal("Firefox has no window")
 	}
@@ -63,14 +64,13 @@ func startFirefox(t *testing.T) anyBrowser {
 
 // call sends a command and reads its answer: there are no events, for none were
 // asked for.
-func (f *firefox) call(method string, params, result any) {
-	f.t.Helper()
+func (f *firefox) call(method string, params, result any) error {
 	f.last++
 	if err := f.conn.WriteJSON(map[string]any{"id": f.last, "method": method, "params": params}); err != nil {
-		f.t.Fatalf("%s: %v", method, err)
+		return err
 	}
 	if err := f.conn.SetReadDeadline(time.Now().Add(2 * time.Minute)); err != nil {
-		f.t.Fatal(err)
+		return err
 	}
 	var answer struct {
 		ID      int             `json:"id"`
@@ -79,38 +79,42 @@ func (f *firefox) call(method string, params, result any) {
 		Result  json.RawMessage `json:"result"`
 	}
 	if err := f.conn.ReadJSON(&answer); err != nil {
-		f.t.Fatalf("%s: %v", method, err)
+		return err
 	}
 	if answer.ID != f.last || answer.Error != "" {
-		f.t.Fatalf("%s: %s: %s", method, answer.Error, answer.Message)
+		return fmt.Errorf("%s: %s", answer.Error, answer.Message)
 	}
 	if result == nil {
-		return
+		return nil
 	}
-	if err := json.Unmarshal(answer.Result, result); err != nil {
-		f.t.Fatalf("%s answered %s: %v", method, answer.Result, err)
+	return json.Unmarshal(answer.Result, result)
+}
+
+func (f *firefox) must(method string, params, result any) {
+	f.t.Helper()
+	if err := f.call(method, params, result); err != nil {
+		f.t.Fatalf("%s: %v", method, err)
 	}
 }
 
 func (f *firefox) open(url string) {
 	f.t.Helper()
-	f.call("browsingContext.navigate", map[string]any{"context": f.context, "url": url, "wait": "complete"}, nil)
+	f.must("browsingContext.navigate", map[string]any{"context": f.context, "url": url, "wait": "complete"}, nil)
 }
 
-func (f *firefox) run(body string) string {
-	f.t.Helper()
+func (f *firefox) try(body string) (string, error) {
 	var answer struct {
 		Result struct {
 			Value string `json:"value"`
 		} `json:"result"`
 		ExceptionDetails json.RawMessage `json:"exceptionDetails"`
 	}
-	f.call("script.evaluate", map[string]any{
+	err := f.call("script.evaluate", map[string]any{
 		"expression": "(async () => {" + body + "})()", "awaitPromise": true,
 		"target": map[string]any{"context": f.context},
 	}, &answer)
-	if answer.ExceptionDetails != nil {
-		f.t.Fatalf("%s: %s", body, answer.ExceptionDetails)
+	if err == nil && answer.ExceptionDetails != nil {
+		err = fmt.Errorf("%s", answer.ExceptionDetails)
 	}
-	return answer.Result.Value
+	return answer.Result.Value, err
 }

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -110,8 +111,7 @@ func (w *webKit) open(url string) {
 	}
 }
 
-func (w *webKit) run(body string) string {
-	w.t.Helper()
+func (w *webKit) try(body string) (string, error) {
 	var answer struct {
 		Value string `json:"value"`
 		Error string `json:"error"`
@@ -119,8 +119,8 @@ func (w *webKit) run(body string) string {
 	script := "const done = arguments[arguments.length - 1];" +
 		"(async () => {" + body + "})().then((value) => done({value}), (thrown) => done({error: String(thrown)}))"
 	err := w.call(http.MethodPost, "/execute/async", map[string]any{"script": script, "args": []any{}}, &answer)
-	if err != nil || answer.Error != "" {
-		w.t.Fatalf("%s: %v %s", body, err, answer.Error)
+	if err == nil && answer.Error != "" {
+		err = errors.New(answer.Error)
 	}
-	return answer.Value
+	return answer.Value, err
 }
