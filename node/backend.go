@@ -65,7 +65,7 @@ func (b *backend) look(ctx context.Context, k *Kernel) {
 	before, lasted := b.note(err, time.Now())
 	switch {
 	case err != nil && before == nil:
-		k.Log.Error(b.name+" does not serve the node", "key", b.key, "err", err, "until_then", b.without)
+		k.Log.Error(b.name+" does not serve the node", "key", b.key, "err", oneLine(err), "until_then", b.without)
 	case err == nil && before != nil:
 		k.Log.Info(b.name+" serves the node again", "after", lasted.Round(time.Millisecond))
 	}

@@ -148,8 +148,8 @@ func (n *Node) startPart(ctx context.Context, p part) error {
 		if !errors.Is(err, store.ErrUnavailable) || ctx.Err() != nil {
 			return err
 		}
-		n.kernel.Log.Warn("the node waits for a store", "part", name, "err", err, "next_try", pause)
-		n.kernel.state.setWait(name, fmt.Errorf("waiting, and trying again: %w", err))
+		n.kernel.Log.Warn("the node waits for a store", "part", name, "err", oneLine(err), "next_try", pause)
+		n.kernel.state.setWait(name, errors.New("waiting, and trying again: "+oneLine(err)))
 		n.notify.waiting(err, pause)
 		select {
 		case <-ctx.Done():

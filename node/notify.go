@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -33,7 +32,7 @@ func (n notifier) ready(url string) { n.send("READY=1\nSTATUS=Serving at " + url
 // least another pause.
 func (n notifier) waiting(why error, pause time.Duration) {
 	most := pause + time.Minute
-	n.send(fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d\nSTATUS=Waiting: %s", most.Microseconds(), strings.ReplaceAll(why.Error(), "\n", " ")))
+	n.send(fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d\nSTATUS=Waiting: %s", most.Microseconds(), oneLine(why)))
 }
 
 // beat sends the signs of life that the manager asked for, until ctx is done.

@@ -84,10 +84,6 @@ func (s *stores) openBolt(k *Kernel) error {
 	return nil
 }
 
-// maxSkew is how far this machine's clock may be from the database's: what
-// expires is compared with either.
-const maxSkew = 30 * time.Second
-
 // playsWithoutRecords is for how long what plays goes on while the records cannot
 // be read: app/stream and app/access/sessions keep to the same.
 const playsWithoutRecords = time.Minute
@@ -107,10 +103,10 @@ func (s *stores) openPostgres(ctx context.Context, k *Kernel) error {
 		without: "nothing can be changed, and what plays goes on for a minute from what is known",
 		ask: func(ctx context.Context) error {
 			by, err := db.Ahead(ctx)
-			if err == nil && by.Abs() > maxSkew {
-				err = fmt.Errorf("the clock of PostgreSQL's machine is %v off this one's; set both by NTP", by.Round(time.Second))
+			if err != nil {
+				return err
 			}
-			return err
+			return skewed(by)
 		},
 	})
 	return nil

@@ -206,3 +206,11 @@ func TestBackendState(t *testing.T) {
 		}
 	}
 }
+
+func TestSkewed(t *testing.T) {
+	for by, want := range map[time.Duration]string{0: "", 29 * time.Second: "", -30 * time.Second: "", 5 * time.Minute: "5m0s off", -31 * time.Second: "31s off"} {
+		if err := skewed(by); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: %v", by, err)
+		}
+	}
+}
