@@ -147,7 +147,7 @@ func TestBackends(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			chain := startChain(t)
-			tellStory(t, chain, startOn(t, on(t), "--config", gatedConfig(t, chain)))
+			tellStory(t, chain, startOn(t, on(t), "--config", gatedConfig(t, chain), "--set", "access.ticket_ttl=2m"))
 		})
 	}
 }
@@ -161,7 +161,8 @@ func tellStory(t *testing.T, chain *devnet.Net, n *node) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := n.push(busyClip(t, 40), "--rule", writeFile(t, "rule.json", holders(chain)), "--wait", "playable")
+	clip := ffmpeg(t, "story.mkv", "-f lavfi -i testsrc2=size=640x360:rate=25:duration=40 -f lavfi -i sine=frequency=330:sample_rate=48000:duration=40 -c:v mpeg4 -q:v 6 -c:a aac")
+	p := n.push(clip, "--rule", writeFile(t, "rule.json", holders(chain)), "--wait", "playable")
 	sessions := "/api/v1/videos/" + p.VideoID + "/sessions"
 	n.call("POST", sessions, "", map[string]any{}).want(t, "a session for nobody", http.StatusUnauthorized)
 	n.call("POST", sessions, n.signIn(chain, chain.Stranger), map[string]any{}).want(t, "a session for a stranger", http.StatusForbidden)
@@ -182,6 +183,7 @@ func tellStory(t *testing.T, chain *devnet.Net, n *node) {
 	before := n.cells(p.VideoID)
 	n.ctl("tasks", "retry", p.TaskID)
 
+	session = n.call("POST", sessions, holder, map[string]any{}).want(t, "another session for a holder", http.StatusCreated)
 	if err := chain.Transfer721(ctx, chain.Holder, chain.Buyer.Address, token); err != nil {
 		t.Fatal(err)
 	}
@@ -189,7 +191,7 @@ func tellStory(t *testing.T, chain *devnet.Net, n *node) {
 	n.call("POST", sessions, holder, map[string]any{}).want(t, "a session for who has sold", http.StatusForbidden)
 	n.call("POST", sessions, n.signIn(chain, chain.Buyer), map[string]any{}).want(t, "a session for the buyer", http.StatusCreated)
 
-	n.waitState(p.VideoID, "ready")
+	n.wait(p.VideoID, 5*time.Minute, "ready", func(v video) bool { return v.State == "ready" })
 	n.wantKept(p.VideoID, before)
 	n.waitTask(p.TaskID, "succeeded")
 	n.ctl("videos", "delete", p.VideoID)
@@ -326,7 +328,7 @@ func TestPostgresRestarts(t *testing.T) {
 	if now := n.task(p.TaskID); now.State != "processing" {
 		t.Errorf("the encode was over before the outages were: %s", now.State)
 	}
-	n.waitState(p.VideoID, "ready")
+	n.wait(p.VideoID, 5*time.Minute, "ready", func(v video) bool { return v.State == "ready" })
 	n.wantKept(p.VideoID, before)
 	if now := n.waitTask(p.TaskID, "succeeded"); now.Attempt != 1 {
 		t.Errorf("task %+v", now)
@@ -345,7 +347,7 @@ func TestPostgresRestarts(t *testing.T) {
 // nobody is let in who should not be; who plays goes on.
 func TestRedisGone(t *testing.T) {
 	s, chain := startServers(t), startChain(t)
-	n := startOn(t, s, "--config", gatedConfig(t, chain), "--set", "api_gateway.rate_limit.requests_per_second=0.5", "--set", "api_gateway.rate_limit.burst=20")
+	n := startOn(t, s, "--config", gatedConfig(t, chain), "--set", "access.ticket_ttl=10m", "--set", "api_gateway.rate_limit.requests_per_second=0.5", "--set", "api_gateway.rate_limit.burst=20")
 	if _, err := chain.Mint721(t.Context(), chain.Holder.Address); err != nil {
 		t.Fatal(err)
 	}
