@@ -62,7 +62,7 @@ func (b *backend) look(ctx context.Context, k *Kernel) {
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = fmt.Errorf("%w: no answer within %v", store.ErrUnavailable, askLimit)
 	}
-	before, lasted := b.note(err, time.Now())
+	lasted, before := b.note(err, time.Now())
 	switch {
 	case err != nil && before == nil:
 		k.Log.Error(b.name+" does not serve the node", "key", b.key, "err", oneLine(err), "until_then", b.without)
@@ -72,14 +72,14 @@ func (b *backend) look(ctx context.Context, k *Kernel) {
 }
 
 // note takes an answer down, and tells what was before and for how long.
-func (b *backend) note(err error, now time.Time) (before error, lasted time.Duration) {
+func (b *backend) note(err error, now time.Time) (lasted time.Duration, before error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	before, lasted = b.fault, now.Sub(b.since)
+	lasted, before = now.Sub(b.since), b.fault
 	if b.fault = err; err != nil && before == nil {
 		b.since = now
 	}
-	return before, lasted
+	return lasted, before
 }
 
 // state is what /readyz says of the server. While it is away for no longer than

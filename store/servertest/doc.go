@@ -19,5 +19,5 @@ package servertest
 
 import "errors"
 
-// ErrMissing: the server's programs are not on this machine.
+// ErrMissing means that the server's programs are not on this machine.
 var ErrMissing = errors.New("not installed")

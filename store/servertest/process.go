@@ -70,8 +70,12 @@ func (p *process) end(signal syscall.Signal) error {
 		return err
 	}
 	select {
-	case <-p.ended:
-		return nil
+	case ended := <-p.ended:
+		var exit *exec.ExitError
+		if ended == nil || errors.As(ended, &exit) {
+			return nil
+		}
+		return ended
 	case <-time.After(patience):
 		return errors.Join(errors.New("it did not stop"), syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL))
 	}

@@ -161,8 +161,7 @@ func tellStory(t *testing.T, chain *devnet.Net, n *node) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	clip := ffmpeg(t, "story.mkv", "-f lavfi -i testsrc2=size=640x360:rate=25:duration=40 -f lavfi -i sine=frequency=330:sample_rate=48000:duration=40 -c:v mpeg4 -q:v 6 -c:a aac")
-	p := n.push(clip, "--rule", writeFile(t, "rule.json", holders(chain)), "--wait", "playable")
+	p := n.push(smallClip(t, 40), "--rule", writeFile(t, "rule.json", holders(chain)), "--wait", "playable")
 	sessions := "/api/v1/videos/" + p.VideoID + "/sessions"
 	n.call("POST", sessions, "", map[string]any{}).want(t, "a session for nobody", http.StatusUnauthorized)
 	n.call("POST", sessions, n.signIn(chain, chain.Stranger), map[string]any{}).want(t, "a session for a stranger", http.StatusForbidden)
@@ -189,13 +188,14 @@ func tellStory(t *testing.T, chain *devnet.Net, n *node) {
 	}
 	n.refused(session.Token, time.Now())
 	n.call("POST", sessions, holder, map[string]any{}).want(t, "a session for who has sold", http.StatusForbidden)
-	n.call("POST", sessions, n.signIn(chain, chain.Buyer), map[string]any{}).want(t, "a session for the buyer", http.StatusCreated)
+	buyer := n.call("POST", sessions, n.signIn(chain, chain.Buyer), map[string]any{}).want(t, "a session for the buyer", http.StatusCreated)
 
 	n.wait(p.VideoID, 5*time.Minute, "ready", func(v video) bool { return v.State == "ready" })
 	n.wantKept(p.VideoID, before)
 	n.waitTask(p.TaskID, "succeeded")
 	n.ctl("videos", "delete", p.VideoID)
-	n.settles("videos/"+p.VideoID, http.StatusNotFound)
+	n.call("GET", "/api/v1/videos/"+p.VideoID, n.key, nil).want(t, "the video that was deleted", http.StatusNotFound)
+	n.poll("the buyer's link to end", func() bool { return n.status("/s/"+buyer.Token+"/master.m3u8") >= http.StatusBadRequest })
 
 	tellPut(t, n)
 }
@@ -233,6 +233,13 @@ func tellPut(t *testing.T, n *node) {
 	get(t, lastCell(t, n.url+"/v/"+video.ID+"/master.m3u8"))
 	n.ctl("keys", "revoke", made.ID)
 	n.call("GET", "/api/v1/videos", made.Secret, nil).want(t, "with a key that was revoked", http.StatusUnauthorized)
+}
+
+// smallClip lasts so many seconds and must be encoded: one rendition.
+func smallClip(t *testing.T, seconds int) string {
+	t.Helper()
+	return ffmpeg(t, "small.mkv", fmt.Sprintf("-f lavfi -i testsrc2=size=640x360:rate=25:duration=%d "+
+		"-f lavfi -i sine=frequency=330:sample_rate=48000:duration=%[1]d -c:v mpeg4 -q:v 6 -c:a aac", seconds))
 }
 
 // player asks for the same addresses again and again, and keeps what was not 200.
@@ -280,7 +287,7 @@ func (p *player) ended(t *testing.T) {
 func TestPostgresRestarts(t *testing.T) {
 	s := startServers(t)
 	n := startOn(t, s)
-	p := n.push(busyClip(t, 60), "--public", "--wait", "playable")
+	p := n.push(smallClip(t, 120), "--public", "--wait", "playable")
 	n.waitBusy(p)
 	session := n.call("POST", "/api/v1/videos/"+p.VideoID+"/sessions", n.key, map[string]any{}).want(t, "a link", http.StatusCreated)
 	public, gated := n.url+"/v/"+p.VideoID+"/", n.url+"/s/"+session.Token+"/"
