@@ -70,8 +70,8 @@ func asAdmin(next http.Handler, base func() string) http.Handler {
 	})
 }
 
-// listenAdmin binds the socket. The caller holds the database's lock, so that
-// a socket that is already there is a dead node's.
+// listenAdmin binds the socket. The caller holds the data directory's lock, so
+// that a socket that is already there is a dead node's.
 func listenAdmin(dataDir, runtimeDir string) (net.Listener, error) {
 	run := filepath.Join(dataDir, runDir)
 	if err := privateDir(run); err != nil {

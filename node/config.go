@@ -19,6 +19,8 @@ import (
 // names it. Durations need a unit (30s, 5m, 1h30m); sizes may have one (10GiB).
 type Config struct {
 	Deployment Deployment `yaml:"deployment"`
+	Records    Records    `yaml:"records"`
+	Cache      Cache      `yaml:"cache"`
 	APIGateway APIGateway `yaml:"api_gateway"`
 	CORS       CORS       `yaml:"cors"`
 	Transcoder Transcoder `yaml:"transcoder"`
@@ -36,8 +38,8 @@ type Config struct {
 	Alerts   Alerts   `yaml:"alerts"`
 	Log      Log      `yaml:"log"`
 
-	// DataDir holds everything the node keeps: records, media, uploads, the
-	// admin socket. Default: $STATE_DIRECTORY (systemd), else
+	// DataDir holds everything the node keeps: records (unless records.url names
+	// a database), media, uploads, the admin socket. One node has it to itself. Default: $STATE_DIRECTORY (systemd), else
 	// /var/lib/streamgate if run by root and present, else
 	// $XDG_DATA_HOME/streamgate (~/.local/share/streamgate).
 	DataDir string `yaml:"data_dir"`
@@ -49,6 +51,29 @@ type Deployment struct {
 	// cluster (alias microservice: nodes of one role each on shared backends;
 	// not available yet). Default: monolith.
 	Mode string `yaml:"mode"`
+}
+
+// Records are what the node remembers (videos, tasks, keys, rules, sessions …)
+// and its queue of jobs.
+type Records struct {
+	// URL is the PostgreSQL database that keeps them, version 14 or newer, as
+	// libpq takes it: postgres://streamgate@db.example/streamgate?sslmode=verify-full,
+	// or key=value words. It is the program's alone, which makes its tables at
+	// the first start; for now it serves one node. Default: empty, a file in
+	// data_dir.
+	URL string `yaml:"url" secret:"true"`
+	// MaxConnections is how many connections to it the node opens at most.
+	// Default: 8.
+	MaxConnections int `yaml:"max_connections"`
+}
+
+// Cache is what may be forgotten: limits of requests, nonces of sign-ins, answers
+// to repeated requests.
+type Cache struct {
+	// URL is the Redis server that keeps it: redis://HOST:6379/0, rediss:// with
+	// TLS, or unix:///SOCKET, with user and password if it has any. Its
+	// maxmemory-policy must be noeviction. Default: empty, the node's memory.
+	URL string `yaml:"url" secret:"true"`
 }
 
 // APIGateway is the public edge.
@@ -352,6 +377,7 @@ const (
 func Default() *Config {
 	return &Config{
 		Deployment: Deployment{Mode: ModeMonolith},
+		Records:    Records{MaxConnections: 8},
 		APIGateway: APIGateway{
 			Host: "127.0.0.1", Port: 8080, GRPCPort: 9090, Timeout: 30 * time.Second,
 			RateLimit: RateLimit{RequestsPerSecond: 1000, Burst: 100},

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"streamgate/app/media"
+	"streamgate/store/postgres"
+	"streamgate/store/redis"
 )
 
 // Validate checks every value and what values exclude each other. The error
@@ -21,6 +23,8 @@ import (
 func (c *Config) Validate() error {
 	v := &checker{}
 	v.oneOf("deployment.mode", c.Deployment.Mode, ModeMonolith, ModeCluster)
+	c.Records.check(v)
+	c.Cache.check(v)
 	c.APIGateway.check(v)
 	for _, o := range c.CORS.AllowedOrigins {
 		v.origin("cors.allowed_origins", o)
@@ -47,6 +51,19 @@ func (c *Config) Validate() error {
 	v.oneOf("log.format", c.Log.Format, "auto", "text", "json")
 	c.checkPorts(v)
 	return errors.Join(v.faults...)
+}
+
+func (r *Records) check(v *checker) {
+	if r.URL != "" && !postgres.ValidAddress(r.URL) {
+		v.fault("records.url", "(secret)", "write the address of a PostgreSQL database, like postgres://USER:PASSWORD@HOST:5432/DATABASE?sslmode=verify-full, or leave it empty")
+	}
+	v.count("records.max_connections", r.MaxConnections, 4, 1000)
+}
+
+func (c *Cache) check(v *checker) {
+	if c.URL != "" && !redis.ValidURL(c.URL) {
+		v.fault("cache.url", "(secret)", "write the address of a Redis server, like redis://USER:PASSWORD@HOST:6379/0 or rediss:// for TLS, or leave it empty")
+	}
 }
 
 func (g *APIGateway) check(v *checker) {

@@ -114,6 +114,11 @@ func TestLoadErrors(t *testing.T) {
 		{name: "bad flag", set: Setting{"api_gateway.prot", "1"}, want: []string{"api_gateway.prot", "did you mean api_gateway.port?"}},
 
 		{name: "mode", yaml: "deployment: {mode: single}", want: []string{"deployment.mode", `"single"`, "monolith or cluster"}},
+		{name: "records", yaml: "records: {url: 'mysql://streamgate:hunter2@db'}", want: []string{"records.url", "(secret)", "postgres://USER:PASSWORD@HOST"}},
+		{name: "records, no address", yaml: "records: {url: 'postgres://db:hunter2@h:port/x'}", want: []string{"records.url", "(secret)"}},
+		{name: "connections", yaml: "records: {max_connections: 1}", want: []string{"records.max_connections", "from 4 to 1000"}},
+		{name: "cache", yaml: "cache: {url: 'http://:hunter2@cache:6379'}", want: []string{"cache.url", "(secret)", "redis://USER:PASSWORD@HOST"}},
+		{name: "cache, no address", yaml: "cache: {url: 'redis://:hunter2@cache:6379/x'}", want: []string{"cache.url", "(secret)"}},
 		{name: "port", yaml: "api_gateway: {port: 70000}", want: []string{"api_gateway.port", "70000", "65535"}},
 		{name: "host with port", yaml: "api_gateway: {host: '127.0.0.1:80'}", want: []string{"api_gateway.host", "without a port"}},
 		{name: "same port", yaml: "api_gateway: {port: 9090}", want: []string{"api_gateway.grpc_port", "9090", "api_gateway.port has that port"}},

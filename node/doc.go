@@ -19,7 +19,10 @@
 //
 // # Guarantees
 //
-// If Start fails, whatever had started is stopped again. Run returns nil after
+// If Start fails, whatever had started is stopped again. A store that cannot be
+// reached is no failure: Start tries again until it can be, and so does a loop that
+// the store has ended; /readyz says what is waited for. The data directory is this
+// node's alone, by a lock that ends with the process. Run returns nil after
 // an orderly stop and an error otherwise; the service manager then restarts
 // the node clean.
 //
@@ -41,6 +44,7 @@
 // # Testing
 //
 // The kernel's order is tested with plugins that fail and stall; the node
-// itself runs on port 0 with real backends. laws_test.go holds the laws of the
+// itself runs on port 0 with real backends, PostgreSQL and Redis among them
+// (store/servertest). laws_test.go holds the laws of the
 // whole module: which package may import which.
 package node

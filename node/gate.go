@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"time"
@@ -121,6 +122,9 @@ func (g *ticketGate) Verify(token string, now time.Time) (string, error) {
 	}
 	if why := g.ended.Why(ticket.SessionID); why != nil {
 		return "", &stream.EndedError{Code: why.Code, Sentence: why.Message, Admits: why.Admits}
+	}
+	if g.ended.Stale(now) {
+		return "", fmt.Errorf("whether session %s goes on: %w", ticket.SessionID, store.ErrUnavailable)
 	}
 	return ticket.VideoID, nil
 }

@@ -132,7 +132,34 @@ func (n *Node) inviteFirst(ctx context.Context) {
 	}
 }
 
+// How long a start, or a loop, that a store failed waits before the next try.
+const (
+	firstRetry = 250 * time.Millisecond
+	mostRetry  = 5 * time.Second
+)
+
+// startPart starts a part. One that needs a store which cannot be reached is tried
+// again until it can be: the node is not ready, and /readyz says why.
 func (n *Node) startPart(ctx context.Context, p part) error {
+	name := p.plugin.Name()
+	defer n.kernel.state.setWait(name, nil)
+	for pause := firstRetry; ; pause = min(2*pause, mostRetry) {
+		err := n.tryPart(ctx, p)
+		if !errors.Is(err, store.ErrUnavailable) || ctx.Err() != nil {
+			return err
+		}
+		n.kernel.Log.Warn("the node waits for a store", "part", name, "err", oneLine(err), "next_try", pause)
+		n.kernel.state.setWait(name, errors.New("waiting, and trying again: "+oneLine(err)))
+		n.notify.waiting(err, pause)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+}
+
+func (n *Node) tryPart(ctx context.Context, p part) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"strconv"
 	"time"
@@ -26,6 +27,13 @@ func newNotifier(env []string) notifier {
 
 // ready tells that the node serves.
 func (n notifier) ready(url string) { n.send("READY=1\nSTATUS=Serving at " + url) }
+
+// waiting tells what keeps the node from being ready, and that its start takes at
+// least another pause.
+func (n notifier) waiting(why error, pause time.Duration) {
+	most := pause + time.Minute
+	n.send(fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d\nSTATUS=Waiting: %s", most.Microseconds(), oneLine(why)))
+}
 
 // beat sends the signs of life that the manager asked for, until ctx is done.
 func (n notifier) beat(ctx context.Context) {

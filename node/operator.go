@@ -48,12 +48,12 @@ func (k *Kernel) operatorMux() *http.ServeMux {
 // ReadyPath is where a node says whether it is ready, as a Readiness.
 const ReadyPath = "/readyz"
 
-// writeReadiness answers 200 when the node is ready, else 503, and says what is
-// not.
+// writeReadiness answers 200 when the node is ready or degraded, else 503, and
+// says what is not.
 func writeReadiness(w http.ResponseWriter, ready Readiness) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
-	if ready.Status != phaseReady {
+	if ready.Status != phaseReady && ready.Status != phaseDegraded {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
 	_ = json.NewEncoder(w).Encode(ready) // the client is gone if it fails

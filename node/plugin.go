@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -97,14 +98,27 @@ type Peers struct {
 
 // Go runs fn as a supervised loop until the part that is being started stops:
 // its context, which carries the node's own identity, is then done, and fn
-// must return soon. An error or panic of fn stops the node. Call it from Start
-// only.
+// must return soon. An error or panic of fn stops the node; but a loop that a
+// store has ended which cannot be reached now (store.ErrUnavailable) begins again
+// after a pause. Call it from Start only.
 func (k *Kernel) Go(name string, fn func(context.Context) error) {
 	scope, fail := k.scope, k.fail
 	scope.wg.Go(func() {
-		err := guard(scope.ctx, fn)
-		if err != nil && scope.ctx.Err() == nil {
-			fail(fmt.Errorf("%s: %w", name, err))
+		for pause := firstRetry; ; pause = min(2*pause, mostRetry) {
+			err := guard(scope.ctx, fn)
+			switch {
+			case err == nil || scope.ctx.Err() != nil:
+				return
+			case !errors.Is(err, store.ErrUnavailable):
+				fail(fmt.Errorf("%s: %w", name, err))
+				return
+			}
+			k.Log.Warn("a loop waits for a store and begins again", "loop", name, "err", err, "next_try", pause)
+			select {
+			case <-scope.ctx.Done():
+				return
+			case <-time.After(pause):
+			}
 		}
 	})
 }

@@ -64,6 +64,7 @@ func table() []part {
 	all := every()
 	return []part{
 		{operator{}, all, brief},      // first and last: start and stop can be watched
+		{&dataDir{}, all, brief},      // before anything is written there
 		{&tracing{}, all, brief},      // spans: sent when all that makes them has ended
 		{&tools{}, all, brief},        // ffmpeg
 		{&bus{}, all, brief},          // events

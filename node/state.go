@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"sync"
 	"time"
@@ -13,6 +14,7 @@ const (
 	phaseReady    = "ready"
 	phaseStopping = "stopping"
 	notReady      = "not ready"
+	phaseDegraded = "degraded"
 )
 
 // checkTimeout bounds all checks of one /readyz together.
@@ -24,6 +26,7 @@ type state struct {
 	mu     sync.Mutex
 	phase  string
 	checks map[string]func(context.Context) error
+	waits  map[string]error // what parts wait for that do not start yet
 	addrs  map[string]string
 }
 
@@ -31,6 +34,7 @@ func newState() *state {
 	return &state{
 		phase:  phaseStarting,
 		checks: map[string]func(context.Context) error{},
+		waits:  map[string]error{},
 		addrs:  map[string]string{},
 	}
 }
@@ -47,6 +51,15 @@ func (s *state) addCheck(name string, check func(context.Context) error) {
 	s.checks[name] = check
 }
 
+// setWait notes what a part waits for that cannot start yet; nil for nothing.
+func (s *state) setWait(part string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.waits[part] = err; err == nil {
+		delete(s.waits, part)
+	}
+}
+
 func (s *state) setAddr(server, addr string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -61,7 +74,9 @@ func (s *state) addr(server string) string {
 
 // Readiness is the answer of /readyz.
 type Readiness struct {
-	// Status is ready, starting, stopping, or "not ready" when a check fails.
+	// Status is ready; degraded, when something is wrong with which the node
+	// still does most of its work; "not ready" when a check fails otherwise;
+	// starting or stopping.
 	Status string `json:"status"`
 	// Checks holds "ok" or what is wrong, by the name of the part.
 	Checks map[string]string `json:"checks"`
@@ -77,22 +92,43 @@ func (s *state) listeners() map[string]string {
 	return maps.Clone(s.addrs)
 }
 
-// readiness runs every check.
+// readiness runs every check, all at once.
 func (s *state) readiness(ctx context.Context) Readiness {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	s.mu.Lock()
 	out := Readiness{Status: s.phase, Checks: make(map[string]string, len(s.checks))}
-	checks := maps.Clone(s.checks)
+	checks, waits := maps.Clone(s.checks), maps.Clone(s.waits)
 	s.mu.Unlock()
+	var mu sync.Mutex
+	var running sync.WaitGroup
 	for name, check := range checks {
-		out.Checks[name] = "ok"
-		if err := check(ctx); err != nil {
-			out.Checks[name] = err.Error()
-			if out.Status == phaseReady {
-				out.Status = notReady
-			}
-		}
+		running.Go(func() {
+			err := check(ctx)
+			mu.Lock()
+			defer mu.Unlock()
+			out.note(name, err)
+		})
+	}
+	running.Wait()
+	for part, err := range waits {
+		out.note(part, err)
 	}
 	return out
+}
+
+// note takes in the outcome of one check.
+func (r *Readiness) note(name string, err error) {
+	if r.Checks[name] = "ok"; err == nil {
+		return
+	}
+	r.Checks[name] = err.Error()
+	var tolerable degraded
+	switch {
+	case r.Status != phaseReady && r.Status != phaseDegraded:
+	case errors.As(err, &tolerable):
+		r.Status = phaseDegraded
+	default:
+		r.Status = notReady
+	}
 }

@@ -5,48 +5,146 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"time"
 
 	"streamgate/store"
 	"streamgate/store/bolt"
 	"streamgate/store/files"
 	"streamgate/store/memory"
+	"streamgate/store/postgres"
+	"streamgate/store/redis"
 )
 
-// stores opens the embedded backends in the data directory: bbolt for records
-// and queue (streamgate.db, whose lock makes this the only node on it), files
-// for media (media/), memory for the cache.
+// stores opens the backends that the configuration names: records and queue in
+// streamgate.db of the data directory (bbolt) or in PostgreSQL, media in files,
+// the cache in memory or in Redis.
 type stores struct {
-	db *bolt.DB
+	closers []func() error // in the order of opening
 }
 
 func (s *stores) Name() string { return "stores" }
 
-func (s *stores) Start(_ context.Context, k *Kernel) error {
-	db, err := bolt.Open(filepath.Join(k.DataDir, "streamgate.db"), bolt.Options{})
-	if err != nil {
-		return fmt.Errorf("data_dir %s: %w", k.DataDir, err)
+func (s *stores) Start(ctx context.Context, k *Kernel) (err error) {
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close())
+		}
+	}()
+	if err := s.openMedia(k); err != nil {
+		return err
 	}
+	if err := s.openCache(k); err != nil {
+		return err
+	}
+	if k.Config.Records.URL == "" {
+		return s.openBolt(k)
+	}
+	return s.openPostgres(ctx, k)
+}
+
+// Stop closes the stores; writes under way end first.
+func (s *stores) Stop(context.Context) error { return s.close() }
+
+func (s *stores) close() error {
+	var errs []error
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		errs = append(errs, s.closers[i]())
+	}
+	s.closers = nil
+	return errors.Join(errs...)
+}
+
+func (s *stores) openMedia(k *Kernel) error {
 	objects, err := files.Open(filepath.Join(k.DataDir, "media"))
 	if err != nil {
-		return fmt.Errorf("data_dir %s: %w", k.DataDir, errors.Join(err, db.Close()))
+		return fmt.Errorf("data_dir %s: %w", k.DataDir, err)
 	}
 	// Uploads leave min_free_disk; cells may use half of that, no more, so
 	// that records can still be written when the disk fills up.
 	objects.Reserve = int64(k.Config.Upload.MinFreeDisk) / 2
-	s.db = db
-	k.Stores = Stores{
-		Queue: db.Queue(), Catalog: db.Catalog(), Objects: objects, Cache: memory.NewCache(memory.Options{}),
-	}
-	k.Check("records", func(ctx context.Context) error {
-		_, _, err := k.Stores.Catalog.Keys.List(ctx, store.Query{Limit: 1})
-		return err
-	})
+	k.Stores.Objects = objects
 	k.Check("media", func(ctx context.Context) error {
-		_, _, err := k.Stores.Objects.Space(ctx) // a full disk still plays: not unready
+		_, _, err := objects.Space(ctx) // a full disk still plays: not unready
 		return err
 	})
 	return nil
 }
 
-// Stop closes the database; writes under way end first.
-func (s *stores) Stop(context.Context) error { return s.db.Close() }
+func (s *stores) openBolt(k *Kernel) error {
+	db, err := bolt.Open(filepath.Join(k.DataDir, "streamgate.db"), bolt.Options{})
+	if err != nil {
+		return fmt.Errorf("data_dir %s: %w", k.DataDir, err)
+	}
+	s.closers = append(s.closers, db.Close)
+	k.Stores.Queue, k.Stores.Catalog = db.Queue(), db.Catalog()
+	k.Check("records", func(ctx context.Context) error {
+		_, _, err := k.Stores.Catalog.Keys.List(ctx, store.Query{Limit: 1})
+		return err
+	})
+	return nil
+}
+
+// playsWithoutRecords is for how long what plays goes on while the records cannot
+// be read: app/stream and app/access/sessions keep to the same.
+const playsWithoutRecords = time.Minute
+
+func (s *stores) openPostgres(ctx context.Context, k *Kernel) error {
+	db, err := postgres.Open(ctx, k.Config.Records.URL, postgres.Options{MaxConns: k.Config.Records.MaxConnections})
+	if err != nil {
+		return fmt.Errorf("records.url: %w", err)
+	}
+	s.closers = append(s.closers, func() error { db.Close(); return nil })
+	if err := claim(ctx, db.Catalog().Secrets, k.NodeID); err != nil {
+		return fmt.Errorf("records.url: %w", err)
+	}
+	k.Stores.Queue, k.Stores.Catalog = db.Queue(), db.Catalog()
+	k.watch(&backend{
+		check: "records", name: "PostgreSQL", key: "records.url", ready: playsWithoutRecords,
+		without: "nothing can be changed, and what plays goes on for a minute from what is known",
+		ask: func(ctx context.Context) error {
+			by, err := db.Ahead(ctx)
+			if err != nil {
+				return err
+			}
+			return skewed(by)
+		},
+	})
+	return nil
+}
+
+// claimName is the secret that says whose a database is.
+const claimName = "node-id"
+
+// claim makes a database this node's, for good. Several nodes on one database
+// would expire each other's uploads and have half of the media each.
+func claim(ctx context.Context, secrets store.Secrets, nodeID string) error {
+	owner, err := secrets.Secret(ctx, claimName, func() []byte { return []byte(nodeID) })
+	if err != nil {
+		return err
+	}
+	if string(owner) != nodeID {
+		return fmt.Errorf("the database is that of node %s, and this is node %s; a database serves one node: "+
+			"name another one, or run the node on the data directory whose file node-id says so", owner, nodeID)
+	}
+	return nil
+}
+
+func (s *stores) openCache(k *Kernel) error {
+	local := memory.NewCache(memory.Options{})
+	if k.Config.Cache.URL == "" {
+		k.Stores.Cache = local
+		return nil
+	}
+	cache, err := redis.NewCache(redis.Options{URL: k.Config.Cache.URL, Local: local})
+	if err != nil {
+		return fmt.Errorf("cache.url: %w", err)
+	}
+	s.closers = append(s.closers, cache.Close)
+	k.Stores.Cache = cache
+	k.watch(&backend{
+		check: "cache", name: "Redis", key: "cache.url", ready: always,
+		without: "limits are counted by this node alone, and nobody can sign in with a wallet",
+		ask:     cache.Ping,
+	})
+	return nil
+}

@@ -2,6 +2,7 @@ package ui
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 
 	"streamgate/app/rpc"
@@ -19,8 +20,7 @@ type homeView struct{ Videos []*rpc.Video }
 func (u *UI) home(w http.ResponseWriter, r *http.Request) {
 	videos, err := u.watchable(system(r))
 	if err != nil {
-		u.Log.Error("list videos for the home page", "err", err)
-		u.refuse(w, r, http.StatusInternalServerError, "Something went wrong", "The videos cannot be listed just now.")
+		u.cannot(w, r, fmt.Errorf("list the videos: %w", err), "The videos cannot be listed just now.")
 		return
 	}
 	u.render(w, r, http.StatusOK, layout(u.Assets, "Videos", homePage(u.Assets, homeView{videos})))

@@ -2,21 +2,25 @@ package ui
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"time"
 
+	"connectrpc.com/connect"
 	"github.com/a-h/templ"
 
 	"streamgate/app/rpc"
 	"streamgate/assets"
+	"streamgate/store"
 )
 
 // Config is what the pages need.
 type Config struct {
 	Library rpc.LibraryClient
 	// Ticket checks a playback ticket and returns its video's id. A
-	// *stream.EndedError is told to the viewer.
+	// *stream.EndedError is told to the viewer; store.ErrUnavailable: it cannot be
+	// known now.
 	Ticket func(token string, now time.Time) (videoID string, err error)
 	Assets *assets.Set
 	// BaseURL is what absolute links in the answer to a request begin with;
@@ -78,6 +82,21 @@ func (u *UI) render(w http.ResponseWriter, r *http.Request, status int, page tem
 func (u *UI) refuse(w http.ResponseWriter, r *http.Request, status int, title, detail string) {
 	u.render(w, r, status, layout(u.Assets, title, notice(title, detail)))
 }
+
+// cannot answers a page that could not be made: 503 if a store cannot be reached
+// now, else 500.
+func (u *UI) cannot(w http.ResponseWriter, r *http.Request, err error, detail string) {
+	if errors.Is(err, store.ErrUnavailable) || connect.CodeOf(err) == connect.CodeUnavailable {
+		rpc.RetryAfter(w.Header(), retryPage)
+		u.refuse(w, r, http.StatusServiceUnavailable, "Not just now", detail+" Try again in a moment.")
+		return
+	}
+	u.Log.Error("make a page", "path", r.Pattern, "err", err)
+	u.refuse(w, r, http.StatusInternalServerError, "Something went wrong", detail)
+}
+
+// retryPage is after how long a page is worth another try.
+const retryPage = 2 * time.Second
 
 // system is the context in which a page reads for everybody: what may be
 // shown is decided by the page's own gate.

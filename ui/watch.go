@@ -12,6 +12,7 @@ import (
 
 	"streamgate/app/rpc"
 	"streamgate/app/stream"
+	"streamgate/store"
 )
 
 // watchView is what the watch page shows.
@@ -82,6 +83,10 @@ func (u *UI) watchSession(w http.ResponseWriter, r *http.Request) {
 		u.refuse(w, r, http.StatusForbidden, "This session has ended", ended.Sentence)
 		return
 	}
+	if errors.Is(err, store.ErrUnavailable) {
+		u.cannot(w, r, err, "The video cannot be shown just now.")
+		return
+	}
 	if err != nil {
 		u.refuse(w, r, http.StatusUnauthorized, "This link has ended", "The link is not valid, or no longer. Ask the video's owner for a new one.")
 		return
@@ -97,8 +102,7 @@ func (u *UI) video(w http.ResponseWriter, r *http.Request, id string) (*rpc.Vide
 	case connect.CodeOf(err) == connect.CodeNotFound:
 		u.refuse(w, r, http.StatusNotFound, "There is no such video", "It may have been removed, or the link is not complete.")
 	case err != nil:
-		u.Log.Error("read a video for its page", "err", err)
-		u.refuse(w, r, http.StatusInternalServerError, "Something went wrong", "The video cannot be shown just now.")
+		u.cannot(w, r, fmt.Errorf("read a video: %w", err), "The video cannot be shown just now.")
 	}
 	return video, err == nil
 }

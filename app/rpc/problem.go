@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+
+	"streamgate/store"
 )
 
 // Problem is the body of every error under /api (RFC 9457). Type is always
@@ -156,9 +158,12 @@ func HTTPStatus(code connect.Code) int {
 	}
 }
 
+// storeRetry is after how long what a store could not do is worth another try.
+const storeRetry = 2 * time.Second
+
 // Outward returns the error that may be shown for err: err itself if it is
-// coded, the code for an ended context, else "internal", after one log line
-// with the trace id.
+// coded, the code for an ended context, store_unavailable for a store that cannot
+// be reached, else "internal", the latter two after one log line with the trace id.
 func Outward(ctx context.Context, err error) error {
 	var coded *connect.Error
 	isCoded := errors.As(err, &coded)
@@ -166,6 +171,10 @@ func Outward(ctx context.Context, err error) error {
 		return coded // without what was wrapped around it
 	}
 	switch {
+	case errors.Is(err, store.ErrUnavailable):
+		logError(ctx, "store unavailable", err)
+		return RetryErrorf(storeRetry, connect.CodeUnavailable, "store_unavailable",
+			"The node cannot reach a store that this needs; try again in a moment.")
 	case errors.Is(err, context.Canceled):
 		return Errorf(connect.CodeCanceled, "canceled", "The request was given up.")
 	case errors.Is(err, context.DeadlineExceeded):

@@ -37,6 +37,7 @@ func TestWriteProblem(t *testing.T) {
 		{"plain", errors.New("secret"), 500, "internal", true},
 		{"coded by another", connect.NewError(connect.CodeNotFound, errors.New("secret")), 500, "internal", true},
 		{"peer away", connect.NewError(connect.CodeUnavailable, errors.New("secret")), 503, "unavailable", true},
+		{"store away", fmt.Errorf("read: %w: secret: %w", store.ErrUnavailable, context.DeadlineExceeded), 503, "store_unavailable", true},
 		{"not offered", connect.NewError(connect.CodeUnimplemented, errors.New("secret")), 501, "unimplemented", false},
 		{"too slow", fmt.Errorf("secret: %w", context.DeadlineExceeded), 504, "timeout", false},
 		{"given up", gone.Err(), 499, "canceled", false},

@@ -7221,7 +7221,8 @@ type Node struct {
 	DiskTotalBytes float64 `protobuf:"fixed64,6,opt,name=disk_total_bytes,proto3" json:"disk_total_bytes,omitempty"`
 	// The machine's own name.
 	Host string `protobuf:"bytes,7,opt,name=host,proto3" json:"host,omitempty"`
-	// starting, ready, not ready (a part fails) or stopping.
+	// starting, ready, degraded (a part fails, and most work goes on), not ready (a
+	// part fails) or stopping.
 	State string      `protobuf:"bytes,8,opt,name=state,proto3" json:"state,omitempty"`
 	Parts []*NodePart `protobuf:"bytes,9,rep,name=parts,proto3" json:"parts,omitempty"`
 	// Where it listens. Unset without scope operator.

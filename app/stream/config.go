@@ -57,7 +57,7 @@ func (c Config) withDefaults() Config {
 // Verifier checks playback tickets by computation alone: no I/O.
 type Verifier interface {
 	// Verify returns the video that the ticket opens; ErrTicketExpired, an
-	// *EndedError, else ErrTicketInvalid. Its errors do not contain the token.
+	// *EndedError, store.ErrUnavailable if it cannot be known, else ErrTicketInvalid. Its errors do not contain the token.
 	Verify(token string, now time.Time) (videoID string, err error)
 }
 

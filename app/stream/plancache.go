@@ -13,8 +13,15 @@ import (
 	"streamgate/store"
 )
 
-// loadTimeout bounds one reading of a video from the store.
-const loadTimeout = 5 * time.Second
+const (
+	// loadTimeout bounds one reading of a video from the store.
+	loadTimeout = 5 * time.Second
+	// patience is how long a request waits for a reading, if what is known will do.
+	patience = time.Second
+	// keptWithoutStore is for how long a video is served as it was last read while
+	// the store cannot be reached.
+	keptWithoutStore = time.Minute
+)
 
 // video is what is known of one video at one moment. Only the documents and
 // the bookkeeping change.
@@ -52,33 +59,65 @@ func newPlanCache(c Config) *planCache {
 	return &planCache{plans: c.Plans, videos: c.Videos, fresh: c.Fresh, max: c.Known, known: map[string]*video{}}
 }
 
-// get returns a video, from memory if it is known; store.ErrNotFound.
+// get returns a video, from memory if it is known; store.ErrNotFound. While the
+// store cannot be reached, or takes its time, a video that was read less than
+// keptWithoutStore ago is good enough, unless it is known to have changed.
 func (s *planCache) get(ctx context.Context, id string, now time.Time) (*video, error) {
 	s.mu.RLock()
 	v := s.known[id]
 	s.mu.RUnlock()
-	if v != nil && !v.stale.Load() && now.Sub(v.loaded) < s.fresh {
-		v.used.Store(now.UnixNano())
+	if v == nil || v.stale.Load() || now.Sub(v.loaded) >= keptWithoutStore {
+		return s.load(ctx, id)
+	}
+	v.used.Store(now.UnixNano())
+	if now.Sub(v.loaded) < s.fresh {
 		return v, nil
 	}
-	return s.load(ctx, id)
+	return s.loadOr(ctx, v)
 }
 
 // load reads a video from the store; concurrent calls share one reading,
 // which no caller's departure interrupts.
 func (s *planCache) load(ctx context.Context, id string) (*video, error) {
-	done := s.flight.DoChan(id, func() (any, error) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadTimeout)
-		defer cancel()
-		return s.read(ctx, id)
-	})
 	select {
-	case r := <-done:
+	case r := <-s.start(ctx, id):
 		v, _ := r.Val.(*video)
 		return v, r.Err
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+}
+
+// loadOr is load, with old for what the store cannot say now.
+func (s *planCache) loadOr(ctx context.Context, old *video) (*video, error) {
+	slow := time.NewTimer(patience)
+	defer slow.Stop()
+	var err error
+	select {
+	case r := <-s.start(ctx, old.id):
+		if v, ok := r.Val.(*video); ok && r.Err == nil {
+			return v, nil
+		}
+		err = r.Err
+	case <-slow.C:
+		err = store.ErrUnavailable
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	away := errors.Is(err, store.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded)
+	if away && !old.stale.Load() {
+		return old, nil
+	}
+	return nil, err
+}
+
+// start begins a reading, or joins the one that is under way.
+func (s *planCache) start(ctx context.Context, id string) <-chan singleflight.Result {
+	return s.flight.DoChan(id, func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadTimeout)
+		defer cancel()
+		return s.read(ctx, id)
+	})
 }
 
 func (s *planCache) read(ctx context.Context, id string) (*video, error) {

@@ -100,6 +100,8 @@ func fromTicket(err error) error {
 		return ended
 	case errors.Is(err, ErrTicketExpired):
 		return errExpired
+	case errors.Is(err, store.ErrUnavailable):
+		return err
 	}
 	return errInvalid
 }

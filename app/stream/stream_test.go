@@ -71,11 +71,20 @@ func (tc *transcoder) Demand(ctx context.Context, req *rpc.DemandRequest) (*rpc.
 // countingTable counts the reads of video records.
 type countingTable struct {
 	store.Table[store.Video]
-	gets atomic.Int32
+	gets  atomic.Int32
+	fault atomic.Pointer[error] // of every Get
+	stall atomic.Bool           // Get waits until it is given up
 }
 
 func (c *countingTable) Get(ctx context.Context, id string) (store.Video, error) {
 	c.gets.Add(1)
+	if c.stall.Load() {
+		<-ctx.Done()
+		return store.Video{}, ctx.Err()
+	}
+	if fault := c.fault.Load(); fault != nil {
+		return store.Video{}, *fault
+	}
 	return c.Table.Get(ctx, id)
 }
 
@@ -675,6 +684,49 @@ func TestLostEventCostsFresh(t *testing.T) {
 	if got := b.get("/v/pub/master.m3u8"); got.status != 401 {
 		t.Errorf("%d", got.status)
 	}
+}
+
+// While the store is away, what was known goes on; what is not known, or is known
+// to have changed, is 503.
+func TestStoreAway(t *testing.T) {
+	away := fmt.Errorf("read: %w", store.ErrUnavailable)
+	b := newBench(t, func(c *stream.Config) { c.Fresh = time.Nanosecond })
+	for _, id := range []string{"known", "other", "changed"} {
+		b.addFilm(id, true)
+		b.put(store.CellKey(id, "720p", 0), "cell")
+	}
+	for _, path := range []string{"/v/known/master.m3u8", "/v/changed/master.m3u8"} {
+		if got := b.get(path); got.status != 200 {
+			t.Fatal(got.status)
+		}
+	}
+	must(t, events.VideoChanged.Publish(b.bus, events.Video{VideoID: "changed"}))
+	b.until(func() bool {
+		before := b.videos.gets.Load()
+		b.get("/v/changed/720p/0.m4s")
+		return b.videos.gets.Load() > before
+	})
+	must(t, events.VideoChanged.Publish(b.bus, events.Video{VideoID: "changed"}))
+	must(t, b.bus.Flush())
+	b.videos.fault.Store(&away)
+	b.until(func() bool { return b.get("/v/changed/720p/0.m4s").status == 503 })
+	for path, want := range map[string]int{
+		"/v/known/master.m3u8": 200, "/v/known/720p/index.m3u8": 200, "/v/known/manifest.mpd": 200, "/v/known/720p/0.m4s": 200,
+		"/s/ok-known/720p/0.m4s": 200, "/s/ok-known/session": 204, "/v/other/720p/0.m4s": 503, "/v/changed/720p/0.m4s": 503,
+	} {
+		got := b.get(path)
+		if got.status != want || want == 503 && (got.code(t) != "store_unavailable" || got.header.Get("Retry-After") == "") {
+			t.Errorf("%s: %d %s", path, got.status, got.body)
+		}
+	}
+	b.videos.fault.Store(nil)
+	b.videos.stall.Store(true)
+	begun := time.Now()
+	if got := b.get("/v/known/720p/0.m4s"); got.status != 200 || time.Since(begun) > 4*time.Second {
+		t.Errorf("a store that does not answer: %d after %v", got.status, time.Since(begun))
+	}
+	b.videos.stall.Store(false)
+	b.until(func() bool { return b.get("/v/changed/720p/0.m4s").status == 200 })
 }
 
 // The measured rate replaces the estimate once a rendition is complete.

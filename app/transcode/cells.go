@@ -169,7 +169,10 @@ func (s *Service) commit(ctx context.Context, job store.Job, rendition string, s
 	if err != nil {
 		return fmt.Errorf("store cell %s: %w", key, err)
 	}
-	if err := s.Catalog.Plans.MarkCells(ctx, job.VideoID, store.Cell{Rendition: rendition, Segment: segment, Bytes: obj.Size}); err != nil {
+	mark := func() error {
+		return s.Catalog.Plans.MarkCells(ctx, job.VideoID, store.Cell{Rendition: rendition, Segment: segment, Bytes: obj.Size})
+	}
+	if err := patiently(ctx, mark); err != nil { // ffmpeg waits, for as long as the lease lasts
 		return fmt.Errorf("mark cell %s: %w", key, err)
 	}
 	events.CellsReady.Announce(s.Bus, s.Log, events.Cells{

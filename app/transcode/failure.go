@@ -149,6 +149,8 @@ func outcomeOf(job store.Job, err error) (out store.Outcome, givenUp bool) {
 	case errors.Is(store.Full(err), store.ErrFull):
 		// Nothing is wrong with the job: it waits for room.
 		return store.Outcome{Retry: true, After: fullPause}, false
+	case errors.Is(err, store.ErrUnavailable):
+		return store.Outcome{Retry: true, After: awayPause}, false // nor here: it waits for the store
 	}
 	out.Failure, out.Log, out.Killed = failureOf(err), logOf(err), killed(err)
 	givenUp = permanent(job, err)

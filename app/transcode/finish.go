@@ -20,7 +20,10 @@ func (s *Service) finish(ctx context.Context, job store.Job, push []store.Job, e
 		s.Log.Warn("job failed", "job", job.ID, "failures", job.Failures, "err", err)
 		out, givenUp = outcomeOf(job, err)
 	}
-	if qerr := s.Queue.Finish(ctx, job.ID, job.Lease.Token, out); qerr != nil {
+	held, cancel := context.WithTimeout(ctx, s.LeaseTTL) // nobody renews the lease any more
+	defer cancel()
+	qerr := patiently(held, func() error { return s.Queue.Finish(held, job.ID, job.Lease.Token, out) })
+	if qerr != nil {
 		if !errors.Is(qerr, store.ErrLeaseLost) {
 			s.Log.Error("finish a job", "job", job.ID, "err", qerr)
 		}

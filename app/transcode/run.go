@@ -31,7 +31,7 @@ func (s *Service) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.resume(ctx); err != nil {
+	if err := patiently(ctx, func() error { return s.resume(ctx) }); err != nil {
 		return err
 	}
 	hard, kill := context.WithCancelCause(context.WithoutCancel(ctx))

@@ -43,7 +43,11 @@ func (s *Service) leaseAndRun(ctx, hard context.Context, w *worker, req store.Le
 	req.Owner.Worker = w.name
 	jobs, err := s.Queue.Lease(ctx, req)
 	if err != nil {
-		if !errors.Is(err, store.ErrEmpty) && ctx.Err() == nil {
+		switch {
+		case errors.Is(err, store.ErrEmpty), ctx.Err() != nil:
+		case errors.Is(err, store.ErrUnavailable):
+			s.Log.Debug("lease a job", "err", err) // all workers meet it, each second
+		default:
 			s.Log.Error("lease a job", "err", err)
 		}
 		return false
@@ -135,23 +139,30 @@ func (s *Service) wanted(ctx context.Context, job store.Job) error {
 }
 
 // heartbeat renews the lease until ctx is done, at once when a task was
-// cancelled or paused somewhere. A lost lease stops the job.
+// cancelled or paused somewhere. A lost lease stops the job, and so does one that
+// by this node's own clock must be over, because the queue could not be reached.
 func (s *Service) heartbeat(ctx context.Context, run *running, renewNow <-chan struct{}, stop context.CancelCauseFunc) {
+	held, pause := time.Now(), s.LeaseTTL/3
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-renewNow:
-		case <-time.After(s.LeaseTTL / 3):
+		case <-time.After(pause):
 		}
 		renewNow = s.renewals.next() // before the renewal, which may be just too early
+		asked := time.Now()
 		err := s.Queue.Renew(ctx, run.ID, run.Lease.Token, s.LeaseTTL, run.progress.get())
 		switch {
-		case errors.Is(err, store.ErrLeaseLost):
+		case err == nil:
+			held, pause = asked, s.LeaseTTL/3
+			continue
+		case errors.Is(err, store.ErrLeaseLost), time.Since(held) >= s.LeaseTTL:
 			stop(store.ErrLeaseLost)
 			return
-		case err != nil && ctx.Err() == nil:
+		case ctx.Err() == nil:
 			s.Log.Warn("renew a lease", "job", run.ID, "err", err)
 		}
+		pause = min(s.LeaseTTL/15, s.LeaseTTL-time.Since(held))
 	}
 }

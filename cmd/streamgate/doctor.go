@@ -53,6 +53,9 @@ func doctorCommand(p *cli) *cobra.Command {
 		findings = append(findings, checkDataDir(cfg.DataDir)...)
 		findings = append(findings, checkPorts(ctx, cfg)...)
 		findings = append(findings, checkFiles())
+		for _, f := range node.CheckServers(ctx, cfg) {
+			findings = append(findings, finding(f))
+		}
 		chains, err := checkChains(ctx, cfg)
 		if err != nil {
 			return err

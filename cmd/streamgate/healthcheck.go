@@ -23,7 +23,7 @@ const maxReadiness = 1 << 20
 // healthcheckCommand asks /readyz of the operator's listener.
 func healthcheckCommand(p *cli) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "healthcheck", Short: "exit with 0 if the node is ready, for containers",
+		Use: "healthcheck", Short: "exit with 0 if the node is ready or degraded, for containers",
 		Example: "streamgate healthcheck --config streamgate.yaml", Args: operands,
 	}
 	p.allowSet(cmd)
@@ -45,10 +45,10 @@ func healthcheckCommand(p *cli) *cobra.Command {
 			}
 		}
 		switch {
-		case ready.Status != "ready":
+		case ready.Status != "ready" && ready.Status != "degraded":
 			return fmt.Errorf("the node is %s%s", ready.Status, faults(ready))
 		case !*asJSON:
-			fmt.Fprintln(p.stdout, "ready")
+			fmt.Fprintln(p.stdout, ready.Status+faults(ready))
 		}
 		return nil
 	}

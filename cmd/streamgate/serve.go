@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -49,7 +50,11 @@ func (p *cli) serve(ctx context.Context, role string) error {
 	if err != nil {
 		return err
 	}
-	if err := n.Start(ctx); err != nil {
+	err = n.Start(ctx)
+	switch {
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		return nil // stopped while it waited for its stores: an orderly stop
+	case err != nil:
 		return err
 	}
 	if p.terminal {

@@ -46,15 +46,15 @@ func startPooler(t *testing.T) (through func(address string) string) {
 	if err != nil {
 		t.Skip("PgBouncer is not installed (Debian's package pgbouncer)")
 	}
-	dir := filepath.Join(server.dir, "pooler")
-	cmd, err := server.command(path, filepath.Join(dir, "ini"))
+	dir := filepath.Join(server.Dir(), "pooler")
+	cmd, err := server.Command(path, filepath.Join(dir, "ini"))
 	check(t, err)
 	check(t, os.Mkdir(dir, 0o700))
 	if who := cmd.SysProcAttr.Credential; who != nil {
 		check(t, os.Chown(dir, int(who.Uid), int(who.Gid)))
 	}
 	config := fmt.Sprintf("[databases]\n* = host=%s user=test\n[pgbouncer]\nlisten_addr =\nunix_socket_dir = %s\nauth_type = any\n"+
-		"pool_mode = transaction\ndefault_pool_size = 3\n", server.dir, dir)
+		"pool_mode = transaction\ndefault_pool_size = 3\n", server.Dir(), dir)
 	check(t, os.WriteFile(filepath.Join(dir, "ini"), []byte(config), 0o644))
 	out := new(strings.Builder)
 	cmd.Stdout, cmd.Stderr = out, out
@@ -79,6 +79,6 @@ func startPooler(t *testing.T) (through func(address string) string) {
 		return err == nil
 	})
 	return func(address string) string {
-		return strings.Replace(address, "host="+server.dir, "host="+dir+" port=6432", 1)
+		return strings.Replace(address, "host="+server.Dir(), "host="+dir+" port=6432", 1)
 	}
 }

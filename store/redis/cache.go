@@ -144,17 +144,13 @@ func (c *Cache) run(ctx context.Context, script *redis.Script, key string, args 
 		now = c.now().UnixMicro()
 	}
 	got, err := script.Run(ctx, c.client, []string{key}, append([]any{now}, args...)...).Result()
-	var said redis.Error
-	switch {
-	case err == nil || errors.Is(err, redis.Nil):
+	if err == nil || errors.Is(err, redis.Nil) {
 		return got, err
-	case ctx.Err() != nil:
-		return nil, ctx.Err()
-	case errors.As(err, &said) && !unable(err):
-		return nil, err
 	}
-	c.away.Store(time.Now().Add(awayFor).UnixNano())
-	return nil, fmt.Errorf("redis: %w: %w", store.ErrUnavailable, err)
+	if err = failure(ctx, err); errors.Is(err, store.ErrUnavailable) {
+		c.away.Store(time.Now().Add(awayFor).UnixNano())
+	}
+	return nil, err
 }
 
 // unable tells the answers of a server that cannot serve just now: it reads its

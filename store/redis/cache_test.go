@@ -3,71 +3,38 @@ package redis_test
 import (
 	"errors"
 	"fmt"
-	"net"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"streamgate/store"
 	"streamgate/store/memory"
 	"streamgate/store/redis"
+	"streamgate/store/servertest"
 	"streamgate/store/storetest"
 )
 
-// socket is where the server of all tests listens.
-var socket string
+// server is the Redis of all tests.
+var server *servertest.Redis
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
-		dir, err := os.MkdirTemp("", "streamgate-redis-")
-		if err != nil {
-			panic(err)
-		}
-		defer os.RemoveAll(dir)
-		socket = filepath.Join(dir, "socket")
-		if _, err := exec.LookPath("redis-server"); err != nil {
-			fmt.Fprintln(os.Stderr, "redis-server is not installed: apt-get install redis-server; these tests are skipped")
-			return 0
-		}
-		stop, err := serve(socket)
-		if err != nil {
+		var err error
+		if server, err = servertest.StartRedis(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
+			if errors.Is(err, servertest.ErrMissing) {
+				return 0 // these tests are skipped
+			}
 			return 1
 		}
-		defer stop()
+		defer server.Close()
 		return m.Run()
 	}())
 }
 
-// serve starts a server at a socket, with nothing in it.
-func serve(socket string) (stop func(), err error) {
-	server := exec.Command("redis-server", "--port", "0", "--unixsocket", socket, "--save", "", "--appendonly", "no",
-		"--dir", filepath.Dir(socket), "--maxmemory-policy", "noeviction")
-	if err := server.Start(); err != nil {
-		return nil, fmt.Errorf("start redis-server: %w", err)
-	}
-	stop = func() {
-		_ = server.Process.Kill()
-		_ = server.Wait()
-		_ = os.Remove(socket)
-	}
-	for deadline := time.Now().Add(30 * time.Second); ; {
-		conn, err := net.Dial("unix", socket)
-		if err == nil {
-			return stop, conn.Close()
-		}
-		if time.Now().After(deadline) {
-			stop()
-			return nil, fmt.Errorf("redis-server does not listen: %w", err)
-		}
-	}
-}
-
-func open(t *testing.T, socket string, opts redis.Options) *redis.Cache {
+func open(t *testing.T, url string, opts redis.Options) *redis.Cache {
 	t.Helper()
-	opts.URL = "unix://" + socket
+	opts.URL = url
 	c, err := redis.NewCache(opts)
 	if err != nil {
 		t.Fatal(err)
@@ -80,13 +47,13 @@ func TestCache(t *testing.T) {
 	n := 0
 	storetest.TestCache(t, func(t *testing.T, clock *storetest.Clock) store.Cache {
 		n++
-		return open(t, fmt.Sprintf("%s?db=%d", socket, n), redis.Options{Now: clock.Now})
+		return open(t, fmt.Sprintf("%s?db=%d", server.URL(), n), redis.Options{Now: clock.Now})
 	})
 }
 
 // TestServersClock: without a clock of its own the cache goes by the server's.
 func TestServersClock(t *testing.T) {
-	c := open(t, socket, redis.Options{})
+	c := open(t, server.URL(), redis.Options{})
 	if err := c.Set(t.Context(), "short", []byte("x"), time.Nanosecond); err != nil {
 		t.Fatal(err)
 	}
@@ -109,16 +76,18 @@ func TestServersClock(t *testing.T) {
 // TestAway: without the server limits are the node's own, values are refused,
 // and nobody waits long; once it is back it counts again.
 func TestAway(t *testing.T) {
-	at := filepath.Join(t.TempDir(), "s")
-	stop, err := serve(at)
+	own, err := servertest.StartRedis()
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := open(t, at, redis.Options{Local: memory.NewCache(memory.Options{})})
+	defer own.Close()
+	c := open(t, own.URL(), redis.Options{Local: memory.NewCache(memory.Options{})})
 	if err := c.Set(t.Context(), "nonce", []byte("1"), time.Hour); err != nil {
 		t.Fatal(err)
 	}
-	stop()
+	if err := own.Kill(); err != nil {
+		t.Fatal(err)
+	}
 	for name, call := range map[string]func() error{
 		"get":  func() error { _, err := c.Get(t.Context(), "nonce"); return err },
 		"take": func() error { _, err := c.Take(t.Context(), "nonce"); return err },
@@ -133,10 +102,12 @@ func TestAway(t *testing.T) {
 			t.Errorf("call %d without a server: %+v, %v", i, got, err)
 		}
 	}
-	if stop, err = serve(at); err != nil {
+	if err := c.Ping(t.Context()); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("ping without a server: %v", err)
+	}
+	if err := own.Start(); err != nil {
 		t.Fatal(err)
 	}
-	defer stop()
 	for deadline := time.Now().Add(30 * time.Second); ; {
 		err := c.Set(t.Context(), "nonce", []byte("2"), time.Hour)
 		if err == nil {
@@ -160,8 +131,28 @@ func TestAddressThatIsNone(t *testing.T) {
 }
 
 func TestAllowRefusesLimitsThatLetNothingPass(t *testing.T) {
-	c := open(t, socket, redis.Options{})
+	c := open(t, server.URL(), redis.Options{})
 	if _, err := c.Allow(t.Context(), "a", 0, 1); err == nil || errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("a rate of 0: %v", err)
+	}
+}
+
+// TestLook: what streamgate doctor tells of a server.
+func TestLook(t *testing.T) {
+	evicts, err := servertest.StartRedisWith("allkeys-lru")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer evicts.Close()
+	for url, policy := range map[string]string{server.URL(): "noeviction", evicts.URL(): "allkeys-lru"} {
+		if got, err := redis.Look(t.Context(), url); err != nil || got.Policy != policy || got.Server == "" {
+			t.Errorf("%+v, %v; want %s", got, err, policy)
+		}
+	}
+	if _, err := redis.Look(t.Context(), "unix:///none"); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("where no server is: %v", err)
+	}
+	if !redis.ValidURL("rediss://u:p@h:1/2") || redis.ValidURL("http://h") || redis.ValidURL("h:6379") {
+		t.Error("ValidURL is wrong")
 	}
 }

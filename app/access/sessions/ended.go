@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -14,9 +15,14 @@ import (
 	"streamgate/store"
 )
 
-// endedPoll is how often the store is read for sessions whose end was not
-// heard of.
-const endedPoll = 5 * time.Second
+const (
+	// endedPoll is how often the store is read for sessions whose end was not
+	// heard of.
+	endedPoll = 5 * time.Second
+	// endedStale is for how long it is believed that no other sessions have ended
+	// while the store cannot be read.
+	endedStale = time.Minute
+)
 
 // Ended knows the sessions that ended before their tickets did. It answers from
 // memory: streaming nodes ask it for each request. What it hears by events it
@@ -26,6 +32,8 @@ type Ended struct {
 	sessions store.Table[store.Session]
 	bus      *nats.Conn
 	log      *slog.Logger
+
+	asOf atomic.Int64 // when what is known was last read whole, Unix nanoseconds
 
 	mu  sync.RWMutex
 	why map[string]ending
@@ -49,6 +57,12 @@ func (e *Ended) Why(sessionID string) *store.Failure {
 	return e.why[sessionID].failure
 }
 
+// Stale tells that the store could not be read for so long that a session may have
+// ended without this node knowing: no ticket is to be believed then.
+func (e *Ended) Stale(now time.Time) bool {
+	return now.Sub(time.Unix(0, e.asOf.Load())) >= endedStale
+}
+
 // Run listens and polls until ctx ends.
 func (e *Ended) Run(ctx context.Context) error {
 	sub, err := events.SessionEnded.Listen(e.bus, func(ev events.Session) { e.hear(ctx, ev.SessionID) })
@@ -59,7 +73,7 @@ func (e *Ended) Run(ctx context.Context) error {
 	poll := time.NewTicker(endedPoll)
 	defer poll.Stop()
 	for {
-		if err := e.read(ctx); err != nil && ctx.Err() == nil {
+		if err := e.readSoon(ctx); err != nil && ctx.Err() == nil {
 			e.log.Warn("the sessions that ended cannot be read", "err", err)
 		}
 		select {
@@ -84,9 +98,17 @@ func (e *Ended) hear(ctx context.Context, id string) {
 	}
 }
 
+// readSoon is read, which a store that does not answer must not hold up.
+func (e *Ended) readSoon(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, endedStale/4)
+	defer cancel()
+	return e.read(ctx)
+}
+
 // read takes in every ended session of the store, and forgets those of which
 // no ticket is good any more.
 func (e *Ended) read(ctx context.Context) error {
+	asked := time.Now()
 	var found []store.Session
 	for rec, err := range store.All(ctx, e.sessions, store.Query{State: string(store.SessionEnded)}) {
 		if err != nil {
@@ -105,6 +127,7 @@ func (e *Ended) read(ctx context.Context) error {
 			delete(e.why, id)
 		}
 	}
+	e.asOf.Store(asked.UnixNano())
 	return nil
 }
 

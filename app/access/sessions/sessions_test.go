@@ -299,6 +299,15 @@ func TestEndedIsHeard(t *testing.T) {
 	if misses.Why(a.Id) != nil {
 		t.Error("what no ticket can open any more is remembered")
 	}
+	if now := time.Now(); misses.Stale(now) || !misses.Stale(now.Add(endedStale)) {
+		t.Error("what was just read is stale, or what was read a minute ago is not")
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	before := misses.asOf.Load()
+	if misses.read(gone) == nil || misses.asOf.Load() != before {
+		t.Error("a reading that failed counts")
+	}
 	stop()
 	g.ok(<-done)
 }

@@ -44,6 +44,12 @@ func startChain(t *testing.T) *devnet.Net {
 // shortest time that is allowed.
 func startGated(t *testing.T, chain *devnet.Net) *node {
 	t.Helper()
+	return startNode(t, "--config", gatedConfig(t, chain))
+}
+
+// gatedConfig is the file of such a node.
+func gatedConfig(t *testing.T, chain *devnet.Net) string {
+	t.Helper()
 	config := fmt.Sprintf(`
 chains:
   - id: %d
@@ -55,7 +61,7 @@ chains:
 access:
   ticket_ttl: 10s
 `, chain.ChainID, chain.URL, chainPoll, chain.Registry, chain.Multicall)
-	return startNode(t, "--config", writeFile(t, "streamgate.yaml", config))
+	return writeFile(t, "streamgate.yaml", config)
 }
 
 func writeFile(t *testing.T, name, text string) string {

@@ -47,6 +47,7 @@ type node struct {
 	t    *testing.T
 	data string
 	args []string
+	env  []string // further variables
 
 	url, grpc, transcoder, operator string
 
@@ -93,7 +94,7 @@ func newNode(t *testing.T, args ...string) *node {
 func (n *node) start() {
 	n.t.Helper()
 	n.cmd = exec.Command(program, n.args...)
-	n.cmd.Env = append(os.Environ(), "XDG_STATE_HOME="+n.data+"/state")
+	n.cmd.Env = n.environ()
 	stderr, err := n.cmd.StderrPipe()
 	if err != nil {
 		n.t.Fatal(err)
@@ -179,8 +180,12 @@ func (n *node) try(args ...string) (stdout, stderr string, err error) {
 
 func (n *node) command(args ...string) *exec.Cmd {
 	cmd := exec.Command(program, append(args, "--data", n.data)...)
-	cmd.Env = append(os.Environ(), "XDG_STATE_HOME="+n.data+"/state")
+	cmd.Env = n.environ()
 	return cmd
+}
+
+func (n *node) environ() []string {
+	return append(append(os.Environ(), "XDG_STATE_HOME="+n.data+"/state"), n.env...)
 }
 
 // pushed is what tests look at of the video that push --json prints.

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"streamgate/store/servertest"
+)
+
+// TestDoctorServers: what is told of PostgreSQL and Redis, well and not.
+func TestDoctorServers(t *testing.T) {
+	pg, err := servertest.StartPostgres(servertest.PostgresOptions{})
+	if errors.Is(err, servertest.ErrMissing) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pg.Close()
+	keeps, err := servertest.StartRedis()
+	if errors.Is(err, servertest.ErrMissing) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer keeps.Close()
+	evicts, err := servertest.StartRedisWith("volatile-lru")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer evicts.Close()
+	ctx := t.Context()
+	conn, err := pgx.Connect(ctx, pg.Address("postgres"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, sql := range []string{
+		`CREATE DATABASE later`, `CREATE DATABASE latin ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0`,
+	} {
+		if _, err := conn.Exec(ctx, sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	conn.Close(ctx)
+	later, err := pgx.Connect(ctx, pg.Address("later"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := later.Exec(ctx, `CREATE TABLE schema_versions (version integer); INSERT INTO schema_versions VALUES (99)`); err != nil {
+		t.Fatal(err)
+	}
+	later.Close(context.WithoutCancel(ctx))
+	for _, c := range []struct {
+		name, records, cache string
+		want                 []string
+	}{
+		{"well", pg.Address("postgres"), keeps.URL(), []string{"ok   PostgreSQL", "a database in UTF8", "ok   its tables       none yet", "ok   its clock", "ok   Redis", "ok   its eviction     maxmemory-policy noeviction"}},
+		{"migrated by a newer program", pg.Address("later"), evicts.URL(), []string{"BAD  its tables       version 99", "a newer one", "BAD  its eviction     maxmemory-policy volatile-lru", "config set maxmemory-policy noeviction"}},
+		{"another encoding", pg.Address("latin"), "", []string{"BAD  PostgreSQL", "LATIN1", "ENCODING 'UTF8'"}},
+		{"not there", "host=/none user=u password=hunter2 dbname=d", "redis://:hunter2@127.0.0.1:1/0", []string{"BAD  PostgreSQL", "psql with the same address", "BAD  Redis", "redis-cli -u"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			env := []string{"STREAMGATE_RECORDS_URL=" + c.records, "STREAMGATE_CACHE_URL=" + c.cache}
+			got := runCommand(t, env, "doctor", "--data", t.TempDir())
+			for _, want := range c.want {
+				if !strings.Contains(got.out, want) {
+					t.Errorf("lacks %q:\n%s%s", want, got.out, got.stderr)
+				}
+			}
+			if strings.Contains(got.out+got.stderr, "hunter2") {
+				t.Errorf("a password is told:\n%s", got.out)
+			}
+		})
+	}
+}

@@ -1,0 +1,23 @@
+// Package servertest runs the servers that StreamGate's backends need, for tests:
+// PostgreSQL and Redis as Debian installs them, each on a socket in a scratch
+// directory of its own, where nobody else finds it.
+//
+// # Usage
+//
+//	pg, err := servertest.StartPostgres(servertest.PostgresOptions{})
+//	if errors.Is(err, servertest.ErrMissing) … // not installed
+//	defer pg.Close()
+//	db, err := postgres.Open(ctx, pg.Address("postgres"), postgres.Options{})
+//
+// Stop and Start, Kill and Start, are an outage: the address stays, and so does what
+// a server has on its disk.
+//
+// # Guarantees
+//
+// A server ends with the process that started it.
+package servertest
+
+import "errors"
+
+// ErrMissing means that the server's programs are not on this machine.
+var ErrMissing = errors.New("not installed")
