@@ -41,10 +41,7 @@ func (s *stores) Start(_ context.Context, k *Kernel) error {
 		_, _, err := k.Stores.Catalog.Keys.List(ctx, store.Query{Limit: 1})
 		return err
 	})
-	k.Check("media", func(ctx context.Context) error {
-		_, _, err := k.Stores.Objects.Space(ctx) // a full disk still plays: not unready
-		return err
-	})
+	k.Check("media", k.Stores.Objects.Ping) // a full disk still plays: not unready
 	return nil
 }
 

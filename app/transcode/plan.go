@@ -1,7 +1,6 @@
 package transcode
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -82,7 +81,7 @@ func (s *Service) newPlan(ctx context.Context, task store.Task, tools media.Tool
 			attribute.Int("streamgate.plan.renditions", len(plan.Renditions)))
 		endSpan(ctx, span, err)
 	}()
-	source, release, err := s.Objects.Local(ctx, store.SourceKey(task.VideoID))
+	source, release, err := s.Objects.Input(ctx, store.SourceKey(task.VideoID))
 	if err != nil {
 		return store.Plan{}, nil, err
 	}
@@ -94,7 +93,7 @@ func (s *Service) newPlan(ctx context.Context, task store.Task, tools media.Tool
 	defer os.RemoveAll(dir)
 
 	planned, err := tools.Plan(ctx, media.PlanInput{
-		VideoID: task.VideoID, Path: source, Dir: dir, Profile: s.Profiles[task.Profile],
+		VideoID: task.VideoID, Path: source.Path, Dir: dir, Profile: s.Profiles[task.Profile],
 	})
 	if err != nil {
 		return store.Plan{}, nil, err
@@ -105,7 +104,7 @@ func (s *Service) newPlan(ctx context.Context, task store.Task, tools media.Tool
 		}
 	}
 	if key := planned.Plan.Source.FrameIndex; key != "" {
-		if _, err := s.Objects.Put(ctx, key, bytes.NewReader(planned.Frames.Marshal())); err != nil {
+		if _, err := store.PutBytes(ctx, s.Objects, key, planned.Frames.Marshal(), store.Replace); err != nil {
 			return store.Plan{}, nil, err
 		}
 	}
