@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"io"
 	"iter"
@@ -41,6 +42,9 @@ type Input struct {
 	Path string // of a local file
 	URL  string // http, on a loopback address, with ranges; whoever knows it may read
 }
+
+// Location is the path or the URL.
+func (in Input) Location() string { return cmp.Or(in.Path, in.URL) }
 
 // Objects keeps immutable files under slash-separated keys of lower-case
 // letters, digits, '-', '_' and '.' (no empty, "." or ".." part; at most 256

@@ -53,7 +53,7 @@ func (s *Service) makeCells(ctx context.Context, run *running) error {
 	}
 	for _, b := range todo {
 		err := s.encode(ctx, s.Tools.Watched(&run.watch), media.EncodeInput{
-			Source: source.Path, Plan: &plan, Frames: frames, From: b.from, To: b.to, Renditions: b.renditions,
+			Source: source.Location(), Plan: &plan, Frames: frames, From: b.from, To: b.to, Renditions: b.renditions,
 			Background: job.Rank == store.RankOrdinary, Threads: s.threads(job),
 		}, emit)
 		if err != nil {

@@ -78,7 +78,7 @@ func (s *Service) planEdition(ctx context.Context, task store.Task, plan *store.
 		return nil, fmt.Errorf("open source: %w", err)
 	}
 	defer release()
-	return tools.Edition(ctx, media.EditionInput{Path: source.Path, Plan: plan, Frames: frames, Profile: profile})
+	return tools.Edition(ctx, media.EditionInput{Source: source.Location(), Plan: plan, Frames: frames, Profile: profile})
 }
 
 // decided tells whether it is known which renditions a task makes: its plan job

@@ -30,7 +30,7 @@ func (s *Service) stills(ctx context.Context, run *running) error {
 	defer os.RemoveAll(dir)
 
 	poster := filepath.Join(dir, "poster.jpg")
-	if err := tools.Poster(ctx, source.Path, &plan, poster); err != nil {
+	if err := tools.Poster(ctx, source.Location(), &plan, poster); err != nil {
 		return fmt.Errorf("make poster: %w", err)
 	}
 	if err := s.putStills(ctx, job.VideoID, dir, "poster.jpg"); err != nil {
@@ -39,7 +39,7 @@ func (s *Service) stills(ctx context.Context, run *running) error {
 	if err := s.showStills(ctx, job.VideoID, func(v *store.Video) { v.Poster = true }); err != nil {
 		return err
 	}
-	sheets, vtt, err := tools.Storyboard(ctx, source.Path, &plan, dir)
+	sheets, vtt, err := tools.Storyboard(ctx, source.Location(), &plan, dir)
 	if err != nil {
 		return fmt.Errorf("make storyboard: %w", err)
 	}
