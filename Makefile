@@ -135,12 +135,20 @@ pictures: install-run install-test assets ## make the README's pictures of the c
 chaos: install-run install-test assets ## kill -9 the node 20 times in one chunk, 20 at random, and 40 ffmpegs (CHAOS_KILLS=20)
 	@CHAOS_KILLS=$${CHAOS_KILLS:-20} go test -count=1 -timeout 40m -v -run 'TestChaos' $(E2E)
 
+.PHONY: test-s3
+test-s3: assets bin/minio ## build a MinIO (ten minutes, once) and run the suites of objects on it
+	@go test -race -count=1 -timeout 20m ./store/s3
+
 .PHONY: test-jaeger
 test-jaeger: install-run assets bin/jaeger ## build a Jaeger (some minutes, once) and read a video's trace back from it
 	@JAEGER=$(CURDIR)/bin/jaeger go test -count=1 -v -run TestJaeger ./node
 
 bin/jaeger: cmd/backends/jaeger/go.mod # a module of its own: the product's go.mod knows nothing of it
 	@cd cmd/backends/jaeger && CGO_ENABLED=0 go build -trimpath -o ../../../$@ github.com/jaegertracing/jaeger/cmd/all-in-one
+
+bin/minio: cmd/backends/minio/go.mod # a module of its own too; hashicorp's are in no checksum database
+	@echo 'building MinIO, which takes some minutes once'
+	cd cmd/backends/minio && CGO_ENABLED=0 GONOSUMDB='github.com/hashicorp/*' nice -n 10 go build -trimpath -o ../../../$@ github.com/minio/minio
 
 .PHONY: fuzz
 fuzz: assets ## fuzz each parser for FUZZTIME (default 20s)

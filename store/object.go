@@ -1,71 +1,115 @@
 package store
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"io"
+	"iter"
+	"math"
 	"strconv"
-	"time"
 )
 
 // Object describes a stored file.
 type Object struct {
-	Key      string
-	Size     int64 // bytes
-	Modified time.Time
-	ETag     string // strong validator without quotes; changes when the bytes do
+	Key  string
+	Size int64  // bytes
+	ETag string // strong validator without quotes; changes when the bytes do
 }
+
+// PutMode says what becomes of an object that has the key already.
+type PutMode int
+
+// What Put may do.
+const (
+	// Replace puts the new bytes in its place.
+	Replace PutMode = iota
+	// IfAbsent keeps it: Put describes what is there, may leave its reader
+	// unread, and nothing changes. So bytes under a URL that caches keep for ever
+	// are never swapped, whoever else makes them too.
+	IfAbsent
+)
+
+// UnknownSize is the size of a Put whose reader's end alone tells it. Tell the
+// size wherever it is known.
+const UnknownSize int64 = -1
+
+// Unlimited is what Space tells of a medium that knows no limit.
+const Unlimited int64 = math.MaxInt64
+
+// Input is an object as ffmpeg reads it: one of the two is set.
+type Input struct {
+	Path string // of a local file
+	URL  string // http, on a loopback address, with ranges; whoever knows it may read
+}
+
+// Location is the path or the URL.
+func (in Input) Location() string { return cmp.Or(in.Path, in.URL) }
 
 // Objects keeps immutable files under slash-separated keys of lower-case
 // letters, digits, '-', '_' and '.' (no empty, "." or ".." part; at most 256
-// bytes); another key is an error in the program.
+// bytes); another key is an error in the program. A prefix is a whole key, or
+// leading parts of keys and a '/': "videos/ab/" has nothing to do with
+// "videos/abc/".
+//
+// Where the medium is another machine, every method may answer ErrUnavailable.
 type Objects interface {
-	// Put stores r under key, whole or not at all, replacing what was there.
-	// When it returns nil the bytes are durable. ErrFull.
-	Put(ctx context.Context, key string, r io.Reader) (Object, error)
-	// Adopt stores the finished local file at path under key and removes the
-	// file; on the same disk no byte is copied. The bytes must be synced
-	// already. ErrFull.
+	// Put stores r under key, whole or not at all. size is r's, in bytes, or
+	// UnknownSize; a reader of another size is an error. When it returns nil the
+	// bytes are durable. ErrFull.
+	Put(ctx context.Context, key string, r io.Reader, size int64, mode PutMode) (Object, error)
+	// Adopt stores the finished local file at path under key, replacing what was
+	// there, and removes the file; on the same disk no byte is copied. The bytes
+	// must be synced already. After an error the file is still there, unless the
+	// object is; then the same call may go on where the last one stopped. ErrFull.
 	Adopt(ctx context.Context, key, path string) (Object, error)
-	// Get opens an object; ErrNotFound. The caller closes it. On local disks
-	// the reader is an *os.File, so that the kernel can send it.
+	// Get opens an object; ErrNotFound. The caller closes it. Where the bytes are
+	// on a local disk the reader is an *os.File, so that the kernel can send it.
 	Get(ctx context.Context, key string) (io.ReadSeekCloser, Object, error)
 	// Stat describes an object; ErrNotFound.
 	Stat(ctx context.Context, key string) (Object, error)
-	// Local gives a path at which ffmpeg can read the object until release is
-	// called; ErrNotFound.
-	Local(ctx context.Context, key string) (path string, release func(), err error)
-	// Delete removes the objects under a prefix (a whole key, or whole
-	// leading parts of keys); nil if there are none.
+	// Input lets ffmpeg read the object until release is called; ErrNotFound.
+	Input(ctx context.Context, key string) (in Input, release func(), err error)
+	// Delete removes the objects under a prefix; nil if there are none. Another
+	// than an empty one is required. An error may leave some of them: do it again.
 	Delete(ctx context.Context, prefix string) error
-	// List returns the objects under a prefix in key order.
-	List(ctx context.Context, prefix string) ([]Object, error)
-	// Space tells the bytes free and in all.
+	// List yields the objects under a prefix, "" for all, in key order. An error
+	// ends it.
+	List(ctx context.Context, prefix string) iter.Seq2[Object, error]
+	// Space tells the bytes free and in all; both may be Unlimited.
 	Space(ctx context.Context) (free, total int64, err error)
+	// Ping tells whether objects can be reached. A full medium is well.
+	Ping(ctx context.Context) error
+}
+
+// PutBytes is Put of what is in memory.
+func PutBytes(ctx context.Context, objects Objects, key string, data []byte, mode PutMode) (Object, error) {
+	return objects.Put(ctx, key, bytes.NewReader(data), int64(len(data)), mode)
 }
 
 // The keys of a video's objects.
 
 // VideoPrefix is the prefix of all objects of a video.
-func VideoPrefix(videoID string) string { return "videos/" + videoID }
+func VideoPrefix(videoID string) string { return "videos/" + videoID + "/" }
 
 // SourceKey is the uploaded file.
-func SourceKey(videoID string) string { return VideoPrefix(videoID) + "/source" }
+func SourceKey(videoID string) string { return VideoPrefix(videoID) + "source" }
 
 // NormalKey is the normalised copy of a source that cannot be read exactly.
-func NormalKey(videoID string) string { return VideoPrefix(videoID) + "/normal.mkv" }
+func NormalKey(videoID string) string { return VideoPrefix(videoID) + "normal.mkv" }
 
 // FramesKey is the index of frame times.
-func FramesKey(videoID string) string { return VideoPrefix(videoID) + "/frames" }
+func FramesKey(videoID string) string { return VideoPrefix(videoID) + "frames" }
 
 // CellsPrefix is the prefix of the cells of a rendition.
 func CellsPrefix(videoID, rendition string) string {
-	return VideoPrefix(videoID) + "/cells/" + rendition
+	return VideoPrefix(videoID) + "cells/" + rendition + "/"
 }
 
 // CellKey is one cell.
 func CellKey(videoID, rendition string, segment int) string {
-	return CellsPrefix(videoID, rendition) + "/" + strconv.Itoa(segment) + ".m4s"
+	return CellsPrefix(videoID, rendition) + strconv.Itoa(segment) + ".m4s"
 }
 
 // StillKey is a poster, storyboard sheet or storyboard index by file name.
-func StillKey(videoID, name string) string { return VideoPrefix(videoID) + "/stills/" + name }
+func StillKey(videoID, name string) string { return VideoPrefix(videoID) + "stills/" + name }

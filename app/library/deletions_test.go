@@ -3,12 +3,12 @@ package library
 import (
 	"errors"
 	"log/slog"
-	"strings"
 	"testing"
 	"time"
 
 	"streamgate/app/rpc"
 	"streamgate/store"
+	"streamgate/store/storetest"
 )
 
 // deleting is a library of one video with a file, and its deletions.
@@ -19,7 +19,7 @@ func deleting(t *testing.T) (fixture, *Deletions) {
 	if err := f.Catalog.Videos.Create(t.Context(), v); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.Objects.Put(t.Context(), store.SourceKey("film"), strings.NewReader("source")); err != nil {
+	if _, err := store.PutBytes(t.Context(), f.Objects, store.SourceKey("film"), []byte("source"), store.Replace); err != nil {
 		t.Fatal(err)
 	}
 	return f, &Deletions{Videos: f.Catalog.Videos, Transcoder: f.transcoder, Log: slog.New(slog.DiscardHandler)}
@@ -28,7 +28,7 @@ func deleting(t *testing.T) (fixture, *Deletions) {
 // files is how many files the video has.
 func (f fixture) files(t *testing.T) int {
 	t.Helper()
-	list, err := f.Objects.List(t.Context(), store.VideoPrefix("film"))
+	list, err := storetest.List(t.Context(), f.Objects, store.VideoPrefix("film"))
 	if err != nil {
 		t.Fatal(err)
 	}

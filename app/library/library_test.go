@@ -16,6 +16,7 @@ import (
 	"streamgate/store"
 	"streamgate/store/bolt"
 	"streamgate/store/files"
+	"streamgate/store/storetest"
 )
 
 // uploads and transcoder are the two peers.
@@ -282,7 +283,7 @@ func TestUpdateVideo(t *testing.T) {
 func TestDeleteVideo(t *testing.T) {
 	f := setup(t)
 	c := f.Catalog
-	_, err := f.Objects.Put(t.Context(), store.CellKey("v1", "360p", 0), strings.NewReader("x"))
+	_, err := store.PutBytes(t.Context(), f.Objects, store.CellKey("v1", "360p", 0), []byte("x"), store.Replace)
 	err = errors.Join(err,
 		c.Videos.Create(t.Context(), store.Video{ID: "v1", State: store.VideoPlayable}),
 		c.Plans.SavePlan(t.Context(), "v1", plan()),
@@ -305,7 +306,7 @@ func TestDeleteVideo(t *testing.T) {
 	if !slices.Equal(f.transcoder.cancelled, []string{"t2", "t2"}) {
 		t.Errorf("cancelled %v", f.transcoder.cancelled)
 	}
-	objects, err := f.Objects.List(t.Context(), store.VideoPrefix("v1"))
+	objects, err := storetest.List(t.Context(), f.Objects, store.VideoPrefix("v1"))
 	if err != nil || len(objects) != 0 {
 		t.Errorf("objects left: %v, %v", objects, err)
 	}
@@ -319,11 +320,11 @@ func TestDeleteVideo(t *testing.T) {
 // What a worker writes after its task was cancelled is swept as well.
 func TestSweepLate(t *testing.T) {
 	f := setup(t)
-	if _, err := f.Objects.Put(t.Context(), store.CellKey("v1", "360p", 0), strings.NewReader("x")); err != nil {
+	if _, err := store.PutBytes(t.Context(), f.Objects, store.CellKey("v1", "360p", 0), []byte("x"), store.Replace); err != nil {
 		t.Fatal(err)
 	}
 	f.sweepLate("v1")
-	if objects, err := f.Objects.List(t.Context(), store.VideoPrefix("v1")); err != nil || len(objects) != 0 {
+	if objects, err := storetest.List(t.Context(), f.Objects, store.VideoPrefix("v1")); err != nil || len(objects) != 0 {
 		t.Errorf("objects left: %v, %v", objects, err)
 	}
 }

@@ -50,8 +50,8 @@ func (c *command) open(seek string) {
 	if seek != "" {
 		c.add("-noaccurate_seek", "-seek_timestamp", "1", "-ss", seek)
 	}
-	c.add("-protocol_whitelist", "file,pipe", "-format_whitelist", Formats)
-	c.add("-copyts", "-i", "file:"+c.in.Source)
+	c.add("-copyts")
+	c.add(inputOf(c.in.Source, c.in.Plan)...)
 }
 
 // threads bounds the threads of the decoder or encoder that comes next.

@@ -10,7 +10,7 @@ import (
 
 // EditionInput says what to plan on a timeline that there is.
 type EditionInput struct {
-	Path    string // the local source that the plan names
+	Source  string // the source that the plan names, as in EncodeInput
 	Plan    *store.Plan
 	Frames  Frames // empty without video
 	Profile Profile
@@ -38,11 +38,11 @@ func (t Tools) Edition(ctx context.Context, in EditionInput) ([]store.Rendition,
 	if len(fresh.Renditions) == 0 {
 		return wanted, nil
 	}
-	t, err := t.reading(in.Path)
+	t, err := t.reading(in.Source)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := t.freeze(ctx, in.Path, &fresh, in.Frames); err != nil {
+	if _, err := t.freeze(ctx, in.Source, &fresh, in.Frames); err != nil {
 		return nil, fmt.Errorf("freeze the renditions: %w", refuseDecode(err))
 	}
 	for k, i := range at {

@@ -80,7 +80,7 @@ func TestEditionPlansIFrames(t *testing.T) {
 
 func (f *film) edition(t *testing.T, profile Profile) []store.Rendition {
 	t.Helper()
-	rs, err := f.tools.Edition(t.Context(), EditionInput{Path: f.source, Plan: &f.Plan, Frames: f.Frames, Profile: profile})
+	rs, err := f.tools.Edition(t.Context(), EditionInput{Source: f.source, Plan: &f.Plan, Frames: f.Frames, Profile: profile})
 	if err != nil {
 		t.Fatal(err)
 	}

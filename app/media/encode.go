@@ -14,7 +14,9 @@ import (
 
 // EncodeInput says which cells to make.
 type EncodeInput struct {
-	Source string // path of the local source (or of its normalised copy)
+	// Source is the path of the source (or of its normalised copy), or an http URL
+	// on loopback that answers ranges.
+	Source string
 	Plan   *store.Plan
 	Frames Frames // may be empty for audio
 	// From and To are segments: [From, To).

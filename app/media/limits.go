@@ -2,7 +2,6 @@ package media
 
 import (
 	"fmt"
-	"os"
 	"time"
 )
 
@@ -50,11 +49,10 @@ type limits struct {
 
 // reading returns tools whose runs may cost what the file's size explains.
 func (t Tools) reading(path string) (Tools, error) {
-	info, err := os.Stat(path)
+	size, err := sizeOf(path)
 	if err != nil {
 		return t, fmt.Errorf("open the source: %w", err)
 	}
-	size := info.Size()
 	t.limits = limits{size: size, work: workAlways + time.Duration(size>>20)*workPerMB, copy: copyAlways + copyTimes*size}
 	return t, nil
 }

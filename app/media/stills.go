@@ -38,14 +38,15 @@ const (
 // stillsArgs are the options before a source. With keys, only key frames are
 // decoded: twenty times cheaper than all frames.
 func stillsArgs(source string, p *store.Plan, seek float64, keys bool) []string {
-	args := append(inputArgs(), "-nostdin", "-y")
+	args := []string{"-v", "error", "-nostdin", "-y"}
 	if keys {
 		args = append(args, "-skip_frame", "nokey", "-discard:v", "nokey")
 	}
 	if seek > 0 {
 		args = append(args, "-noaccurate_seek", "-ss", decimal(seek))
 	}
-	return append(args, "-i", "file:"+source, "-map", "0:"+strconv.Itoa(p.Source.VideoStream), "-an", "-sn")
+	args = append(args, inputOf(source, p)...)
+	return append(args, "-map", "0:"+strconv.Itoa(p.Source.VideoStream), "-an", "-sn")
 }
 
 func decimal(seconds float64) string { return strconv.FormatFloat(seconds, 'f', 6, 64) }

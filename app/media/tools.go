@@ -127,7 +127,7 @@ func (r run) do(ctx context.Context) error {
 	return nil
 }
 
-// policy is what the run needs: the files that its arguments name.
+// policy is what the run needs: the files and the address that its arguments name.
 func (r run) policy() confine.Policy {
 	p := confine.Policy{
 		AddressSpace: addressSpace + 4*r.tools.memory(), FileSize: r.tools.limits.copy, CPU: 2 * r.tools.limits.work,
@@ -136,6 +136,9 @@ func (r run) policy() confine.Policy {
 		p.Nice = niceBackground
 	}
 	for i, arg := range r.args {
+		if i > 0 && r.args[i-1] == "-i" && isURL(arg) {
+			p.Connect = portOf(arg)
+		}
 		path, ok := strings.CutPrefix(arg, "file:")
 		switch {
 		case !ok:

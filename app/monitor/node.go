@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"streamgate/app/rpc"
+	"streamgate/store"
 )
 
 // GetNode implements rpc.MonitorHandler.
@@ -22,6 +23,9 @@ func (s *Service) GetNode(ctx context.Context, _ *rpc.GetNodeRequest) (*rpc.Node
 	free, total, err := s.Space(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("disk space: %w", err)
+	}
+	if free == store.Unlimited {
+		free, total = 0, 0 // no disk to tell of
 	}
 	n := &rpc.Node{
 		Id: s.NodeID, Version: s.Version, Roles: s.Roles, StartedAt: timestamppb.New(s.Started),

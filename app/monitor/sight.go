@@ -45,7 +45,7 @@ func (s *Service) look(ctx context.Context, at time.Time, before counters) *sigh
 	for _, f := range families {
 		v.families[f.GetName()] = f
 	}
-	if free, total, err := s.Space(ctx); err == nil {
+	if free, total, err := s.Space(ctx); err == nil && free != store.Unlimited {
 		v.diskFree, v.diskTotal = float64(free), float64(total)
 	}
 	return v

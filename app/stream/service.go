@@ -141,7 +141,7 @@ func (s *Service) admit(ctx context.Context, t target, now time.Time) (*video, e
 	return v, err
 }
 
-func planKey(videoID string) string { return store.VideoPrefix(videoID) + "/plan" }
+func planKey(videoID string) string { return store.VideoPrefix(videoID) + "plan" }
 
 // planned returns v, held until it has a plan.
 func (s *Service) planned(ctx context.Context, v *video) (*video, error) {

@@ -191,7 +191,7 @@ func (b *bench) addFilm(id string, public bool) {
 
 func (b *bench) put(key, body string) {
 	b.t.Helper()
-	_, err := b.objects.Put(b.t.Context(), key, strings.NewReader(body))
+	_, err := store.PutBytes(b.t.Context(), b.objects, key, []byte(body), store.Replace)
 	must(b.t, err)
 }
 

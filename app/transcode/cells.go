@@ -1,7 +1,6 @@
 package transcode
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -33,7 +32,7 @@ func (s *Service) makeCells(ctx context.Context, run *running) error {
 	if err != nil {
 		return err
 	}
-	source, release, err := s.Objects.Local(ctx, plan.Source.Object)
+	source, release, err := s.Objects.Input(ctx, plan.Source.Object)
 	if err != nil {
 		return fmt.Errorf("open source: %w", err)
 	}
@@ -54,7 +53,7 @@ func (s *Service) makeCells(ctx context.Context, run *running) error {
 	}
 	for _, b := range todo {
 		err := s.encode(ctx, s.Tools.Watched(&run.watch), media.EncodeInput{
-			Source: source, Plan: &plan, Frames: frames, From: b.from, To: b.to, Renditions: b.renditions,
+			Source: source.Location(), Plan: &plan, Frames: frames, From: b.from, To: b.to, Renditions: b.renditions,
 			Background: job.Rank == store.RankOrdinary, Threads: s.threads(job),
 		}, emit)
 		if err != nil {
@@ -162,10 +161,7 @@ func (s *Service) commit(ctx context.Context, job store.Job, rendition string, s
 	))
 	defer func() { endSpan(ctx, span, err) }()
 	key := store.CellKey(job.VideoID, rendition, segment)
-	obj, err := s.Objects.Stat(ctx, key)
-	if errors.Is(err, store.ErrNotFound) {
-		obj, err = s.Objects.Put(ctx, key, bytes.NewReader(cell))
-	}
+	obj, err := store.PutBytes(ctx, s.Objects, key, cell, store.IfAbsent)
 	if err != nil {
 		return fmt.Errorf("store cell %s: %w", key, err)
 	}

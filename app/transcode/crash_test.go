@@ -4,7 +4,6 @@ import (
 	"errors"
 	"maps"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -16,7 +15,7 @@ import (
 // etags reads the validators of a video's cells.
 func (r *rig) etags(video string) map[string]string {
 	r.Helper()
-	objects, err := r.objects.List(r.Context(), store.VideoPrefix(video)+"/cells")
+	objects, err := storetest.List(r.Context(), r.objects, store.VideoPrefix(video)+"cells/")
 	r.ok(err)
 	out := map[string]string{}
 	for _, o := range objects {
@@ -84,7 +83,7 @@ func TestAStoredCellIsOnlyMarked(t *testing.T) {
 	n := r.node("b1")
 	task, job := r.leased(n, &plan, store.JobChunk)
 	key := store.CellKey("v1", "180p", 0)
-	_, err := r.objects.Put(t.Context(), key, strings.NewReader("as the dead worker left it"))
+	_, err := store.PutBytes(t.Context(), r.objects, key, []byte("as the dead worker left it"), store.Replace)
 	r.ok(err)
 	job.Leases = 2
 	todo, err := n.todo(t.Context(), job, &plan)
@@ -364,7 +363,7 @@ func TestOneBadTaskDoesNotKeepTheOthers(t *testing.T) {
 	if got := r.task("t9").State; got != store.TaskCancelled {
 		t.Errorf("the task of a deleted video is %s", got)
 	}
-	if objects, err := r.objects.List(t.Context(), store.VideoPrefix("v2")); err != nil || len(objects) != 0 {
+	if objects, err := storetest.List(t.Context(), r.objects, store.VideoPrefix("v2")); err != nil || len(objects) != 0 {
 		t.Errorf("media of a deleted video: %v, %v", objects, err)
 	}
 }

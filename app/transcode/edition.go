@@ -73,12 +73,12 @@ func (s *Service) planEdition(ctx context.Context, task store.Task, plan *store.
 	if err != nil {
 		return nil, err
 	}
-	source, release, err := s.Objects.Local(ctx, plan.Source.Object)
+	source, release, err := s.Objects.Input(ctx, plan.Source.Object)
 	if err != nil {
 		return nil, fmt.Errorf("open source: %w", err)
 	}
 	defer release()
-	return tools.Edition(ctx, media.EditionInput{Path: source, Plan: plan, Frames: frames, Profile: profile})
+	return tools.Edition(ctx, media.EditionInput{Source: source.Location(), Plan: plan, Frames: frames, Profile: profile})
 }
 
 // decided tells whether it is known which renditions a task makes: its plan job

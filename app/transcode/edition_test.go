@@ -130,7 +130,7 @@ func TestAnotherProfile(t *testing.T) {
 	}
 	r.retireNow("v1")
 	r.ok(n.removeRetired(t.Context()))
-	objects, err := r.objects.List(t.Context(), store.CellsPrefix("v1", "180p"))
+	objects, err := storetest.List(t.Context(), r.objects, store.CellsPrefix("v1", "180p"))
 	r.ok(err)
 	if _, marked := r.cells("v1")["180p"]; marked || len(objects) > 0 || len(r.plan("v1").Retired) > 0 {
 		t.Errorf("left of the retired: %d objects, marks %v, %+v", len(objects), marked, r.plan("v1").Retired)

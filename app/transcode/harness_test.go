@@ -1,7 +1,6 @@
 package transcode
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -47,12 +46,12 @@ type rig struct {
 
 	mu     sync.Mutex
 	events []*nats.Msg
-	puts   map[string]int // by object key, successful ones
+	puts   map[string]map[string]bool // the ETags that each object has had, by key
 }
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	r := &rig{T: t, dir: t.TempDir(), moved: newWake(), puts: map[string]int{}}
+	r := &rig{T: t, dir: t.TempDir(), moved: newWake(), puts: map[string]map[string]bool{}}
 	now := func() time.Time { return time.Now().Add(time.Duration(r.ahead.Load())) }
 	var err error
 	r.db, err = bolt.Open(filepath.Join(r.dir, "db"), bolt.Options{Now: now})
@@ -133,7 +132,7 @@ func (r *rig) seen(subject string) (out []*nats.Msg) {
 func (r *rig) putCount(key string) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.puts[key]
+	return len(r.puts[key])
 }
 
 func (r *rig) task(id string) store.Task {
@@ -178,7 +177,7 @@ func (r *rig) upload(id string, source []byte) store.Video {
 		SizeBytes: int64(len(source)), Created: time.Now().UTC(),
 	}
 	r.ok(r.catalog.Videos.Create(r.Context(), v))
-	_, err := r.objects.Put(r.Context(), store.SourceKey(id), bytes.NewReader(source))
+	_, err := store.PutBytes(r.Context(), r.objects, store.SourceKey(id), source, store.Replace)
 	r.ok(err)
 	return v
 }
@@ -191,7 +190,7 @@ func (r *rig) uploadPlanned(id string) store.Plan {
 	planned := clipPlan(r.T)
 	plan := planned.Plan
 	plan.Source.Object, plan.Source.FrameIndex = store.SourceKey(id), store.FramesKey(id)
-	_, err := r.objects.Put(r.Context(), store.FramesKey(id), bytes.NewReader(planned.Frames.Marshal()))
+	_, err := store.PutBytes(r.Context(), r.objects, store.FramesKey(id), planned.Frames.Marshal(), store.Replace)
 	r.ok(err)
 	r.ok(r.catalog.Plans.SavePlan(r.Context(), v.ID, plan))
 	return plan
@@ -361,17 +360,20 @@ func (q *fatalQueue) Cancel(ctx context.Context, task string) (int, error) {
 	return q.Queue.Cancel(ctx, task)
 }
 
-// countedObjects counts what is really stored.
+// countedObjects notes what is really stored.
 type countedObjects struct {
 	store.Objects
 	r *rig
 }
 
-func (c *countedObjects) Put(ctx context.Context, key string, data io.Reader) (store.Object, error) {
-	obj, err := c.Objects.Put(ctx, key, data)
+func (c *countedObjects) Put(ctx context.Context, key string, data io.Reader, size int64, mode store.PutMode) (store.Object, error) {
+	obj, err := c.Objects.Put(ctx, key, data, size, mode)
 	if err == nil {
 		c.r.mu.Lock()
-		c.r.puts[key]++
+		if c.r.puts[key] == nil {
+			c.r.puts[key] = map[string]bool{}
+		}
+		c.r.puts[key][obj.ETag] = true
 		c.r.mu.Unlock()
 	}
 	return obj, err

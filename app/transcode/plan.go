@@ -1,12 +1,13 @@
 package transcode
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"path/filepath"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -82,7 +83,7 @@ func (s *Service) newPlan(ctx context.Context, task store.Task, tools media.Tool
 			attribute.Int("streamgate.plan.renditions", len(plan.Renditions)))
 		endSpan(ctx, span, err)
 	}()
-	source, release, err := s.Objects.Local(ctx, store.SourceKey(task.VideoID))
+	source, release, err := s.Objects.Input(ctx, store.SourceKey(task.VideoID))
 	if err != nil {
 		return store.Plan{}, nil, err
 	}
@@ -92,9 +93,13 @@ func (s *Service) newPlan(ctx context.Context, task store.Task, tools media.Tool
 		return store.Plan{}, nil, err
 	}
 	defer os.RemoveAll(dir)
+	path, err := s.wholeFile(ctx, source, store.SourceKey(task.VideoID), dir)
+	if err != nil {
+		return store.Plan{}, nil, err
+	}
 
 	planned, err := tools.Plan(ctx, media.PlanInput{
-		VideoID: task.VideoID, Path: source, Dir: dir, Profile: s.Profiles[task.Profile],
+		VideoID: task.VideoID, Path: path, Dir: dir, Profile: s.Profiles[task.Profile],
 	})
 	if err != nil {
 		return store.Plan{}, nil, err
@@ -105,7 +110,7 @@ func (s *Service) newPlan(ctx context.Context, task store.Task, tools media.Tool
 		}
 	}
 	if key := planned.Plan.Source.FrameIndex; key != "" {
-		if _, err := s.Objects.Put(ctx, key, bytes.NewReader(planned.Frames.Marshal())); err != nil {
+		if _, err := store.PutBytes(ctx, s.Objects, key, planned.Frames.Marshal(), store.Replace); err != nil {
 			return store.Plan{}, nil, err
 		}
 	}
@@ -116,6 +121,28 @@ func (s *Service) newPlan(ctx context.Context, task store.Task, tools media.Tool
 		return plan, nil, err
 	}
 	return planned.Plan, planned.Cells, err
+}
+
+// wholeFile is the path of a source, of which a copy is made in dir if it is not
+// on this machine's disk: a plan reads all of it, several times.
+func (s *Service) wholeFile(ctx context.Context, source store.Input, key, dir string) (path string, err error) {
+	if source.Path != "" {
+		return source.Path, nil
+	}
+	r, _, err := s.Objects.Get(ctx, key)
+	if err != nil {
+		return "", fmt.Errorf("fetch the source: %w", err)
+	}
+	defer r.Close()
+	f, err := os.Create(filepath.Join(dir, "source"))
+	if err != nil {
+		return "", fmt.Errorf("fetch the source: %w", store.Full(err))
+	}
+	_, err = io.Copy(f, r)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return "", fmt.Errorf("fetch the source: %w", store.Full(err))
+	}
+	return f.Name(), nil
 }
 
 // showPlan copies what users see of a plan into the video's record.

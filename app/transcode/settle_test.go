@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -20,6 +19,7 @@ import (
 	"streamgate/store"
 	"streamgate/store/bolt"
 	"streamgate/store/files"
+	"streamgate/store/storetest"
 )
 
 // markAll marks every cell of a plan but those of the last n segments.
@@ -207,7 +207,7 @@ func TestWhatAWorkerWroteAfterTheDeletionGoes(t *testing.T) {
 	r.ok(r.objects.Delete(t.Context(), store.VideoPrefix("v1")))
 	r.ok(r.catalog.Plans.DeletePlan(t.Context(), "v1"))
 	r.ok(r.catalog.Videos.Delete(t.Context(), "v1"))
-	_, err := r.objects.Put(t.Context(), key, strings.NewReader("late"))
+	_, err := store.PutBytes(t.Context(), r.objects, key, []byte("late"), store.Replace)
 	r.ok(err)
 	r.ok(r.catalog.Plans.MarkCells(t.Context(), "v1", store.Cell{Rendition: "180p", Segment: 1, Bytes: 4}))
 	_, err = n.CancelTask(rpc.System(t.Context()), &rpc.CancelTaskRequest{Id: task.Id})
@@ -218,7 +218,7 @@ func TestWhatAWorkerWroteAfterTheDeletionGoes(t *testing.T) {
 
 func (r *rig) wantNothingOf(video string) {
 	r.Helper()
-	objects, err := r.objects.List(r.Context(), store.VideoPrefix(video))
+	objects, err := storetest.List(r.Context(), r.objects, store.VideoPrefix(video))
 	r.ok(err)
 	if len(objects) != 0 || len(r.cells(video)) != 0 {
 		r.Errorf("left of the video: %v, %v", objects, r.cells(video))

@@ -1,7 +1,6 @@
 package transcode
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -19,7 +18,7 @@ func (s *Service) stills(ctx context.Context, run *running) error {
 	if err != nil {
 		return fmt.Errorf("read plan: %w", err)
 	}
-	source, release, err := s.Objects.Local(ctx, plan.Source.Object)
+	source, release, err := s.Objects.Input(ctx, plan.Source.Object)
 	if err != nil {
 		return fmt.Errorf("open source: %w", err)
 	}
@@ -31,7 +30,7 @@ func (s *Service) stills(ctx context.Context, run *running) error {
 	defer os.RemoveAll(dir)
 
 	poster := filepath.Join(dir, "poster.jpg")
-	if err := tools.Poster(ctx, source, &plan, poster); err != nil {
+	if err := tools.Poster(ctx, source.Location(), &plan, poster); err != nil {
 		return fmt.Errorf("make poster: %w", err)
 	}
 	if err := s.putStills(ctx, job.VideoID, dir, "poster.jpg"); err != nil {
@@ -40,14 +39,14 @@ func (s *Service) stills(ctx context.Context, run *running) error {
 	if err := s.showStills(ctx, job.VideoID, func(v *store.Video) { v.Poster = true }); err != nil {
 		return err
 	}
-	sheets, vtt, err := tools.Storyboard(ctx, source, &plan, dir)
+	sheets, vtt, err := tools.Storyboard(ctx, source.Location(), &plan, dir)
 	if err != nil {
 		return fmt.Errorf("make storyboard: %w", err)
 	}
 	if err := s.putStills(ctx, job.VideoID, dir, sheets...); err != nil {
 		return err
 	}
-	if _, err := s.Objects.Put(ctx, store.StillKey(job.VideoID, "storyboard.vtt"), bytes.NewReader(vtt)); err != nil {
+	if _, err := store.PutBytes(ctx, s.Objects, store.StillKey(job.VideoID, "storyboard.vtt"), vtt, store.Replace); err != nil {
 		return fmt.Errorf("store storyboard: %w", err)
 	}
 	return s.showStills(ctx, job.VideoID, func(v *store.Video) { v.Storyboard = true })
@@ -59,7 +58,7 @@ func (s *Service) putStills(ctx context.Context, videoID, dir string, names ...s
 		if err != nil {
 			return fmt.Errorf("read still: %w", err)
 		}
-		if _, err := s.Objects.Put(ctx, store.StillKey(videoID, name), bytes.NewReader(data)); err != nil {
+		if _, err := store.PutBytes(ctx, s.Objects, store.StillKey(videoID, name), data, store.Replace); err != nil {
 			return fmt.Errorf("store still: %w", err)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"streamgate/app/events"
 	"streamgate/app/rpc"
 	"streamgate/store"
+	"streamgate/store/storetest"
 )
 
 func TestAClipBecomesReady(t *testing.T) {
@@ -124,7 +125,7 @@ func TestARefusedSourceLeavesOnlyTheRecord(t *testing.T) {
 	failed := r.untilTask(task.Id, store.TaskFailed)
 	r.wantNoOpenJobs(task.Id)
 	r.until("the media to go", func() bool {
-		objects, err := r.objects.List(t.Context(), store.VideoPrefix("v1"))
+		objects, err := storetest.List(t.Context(), r.objects, store.VideoPrefix("v1"))
 		r.ok(err)
 		return len(objects) == 0
 	})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"syscall"
 
 	"streamgate/store"
+	"streamgate/store/internal/backend"
 )
 
 // Get implements store.Objects. The reader is an *os.File.
@@ -45,28 +47,42 @@ func (s *Store) Stat(ctx context.Context, key string) (store.Object, error) {
 	return o, nil
 }
 
-// Local implements store.Objects. The path is the object's own; release has
+// Input implements store.Objects. The path is the object's own; release has
 // nothing to do.
-func (s *Store) Local(ctx context.Context, key string) (string, func(), error) {
+func (s *Store) Input(ctx context.Context, key string) (store.Input, func(), error) {
 	if _, err := s.Stat(ctx, key); err != nil {
-		return "", nil, err
+		return store.Input{}, nil, err
 	}
-	path, err := s.path(key)
-	return path, func() {}, err
+	return store.Input{Path: s.join(key)}, func() {}, nil
 }
 
-// List implements store.Objects. The empty prefix lists everything.
-func (s *Store) List(ctx context.Context, prefix string) ([]store.Object, error) {
-	top := s.root
-	if prefix != "" {
-		path, err := s.path(prefix)
+// List implements store.Objects. The folders are read before the first object
+// is yielded, since their order is not that of keys: "a.b" < "a/b".
+func (s *Store) List(ctx context.Context, prefix string) iter.Seq2[store.Object, error] {
+	return func(yield func(store.Object, error) bool) {
+		found, err := s.list(ctx, prefix)
 		if err != nil {
+			yield(store.Object{}, fmt.Errorf("list %q: %w", prefix, err))
+			return
+		}
+		for _, o := range found {
+			if !yield(o, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (s *Store) list(ctx context.Context, prefix string) (found []store.Object, err error) {
+	if prefix != "" {
+		if err := backend.CheckPrefix(prefix); err != nil {
 			return nil, err
 		}
-		top = path
+		if isFolder(s.join(prefix)) != strings.HasSuffix(prefix, "/") {
+			return nil, ctx.Err()
+		}
 	}
-	var found []store.Object
-	err := filepath.WalkDir(top, func(path string, entry fs.DirEntry, err error) error {
+	err = filepath.WalkDir(s.join(prefix), func(path string, entry fs.DirEntry, err error) error {
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
@@ -86,13 +102,8 @@ func (s *Store) List(ctx context.Context, prefix string) ([]store.Object, error)
 		}
 		return err
 	})
-	if err != nil {
-		return nil, fmt.Errorf("list %q: %w", prefix, err)
-	}
-	// The walk orders the names within each folder, which is not the order of
-	// keys: "a.b" < "a/b".
 	slices.SortFunc(found, func(a, b store.Object) int { return strings.Compare(a.Key, b.Key) })
-	return found, nil
+	return found, err
 }
 
 // Space implements store.Objects. Free is what this user may still write.
@@ -106,6 +117,12 @@ func (s *Store) Space(ctx context.Context) (free, total int64, err error) {
 	}
 	unit := int64(st.Bsize) //nolint:unconvert // an int32 where addresses are 32 bits
 	return int64(st.Bavail) * unit, int64(st.Blocks) * unit, nil
+}
+
+// Ping implements store.Objects.
+func (s *Store) Ping(ctx context.Context) error {
+	_, _, err := s.Space(ctx)
+	return err
 }
 
 // pathFor is path for a call that may be over already.
@@ -146,8 +163,7 @@ func describe(info fs.FileInfo) store.Object {
 		inode = st.Ino
 	}
 	return store.Object{
-		Size:     info.Size(),
-		Modified: info.ModTime().UTC(),
-		ETag:     fmt.Sprintf("%x-%x-%x", info.Size(), info.ModTime().UnixNano(), inode),
+		Size: info.Size(),
+		ETag: fmt.Sprintf("%x-%x-%x", info.Size(), info.ModTime().UnixNano(), inode),
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"streamgate/store/internal/backend"
 )
 
 // FuzzKey looks for a key that leads out of the root, into the temp folder, or
@@ -21,7 +23,7 @@ func FuzzKey(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if len(key) == 0 || len(key) > maxKey {
+		if len(key) == 0 || len(key) > backend.MaxKey {
 			t.Errorf("a key of %d bytes was accepted", len(key))
 		}
 		if path != s.root+"/"+key {

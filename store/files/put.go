@@ -14,13 +14,22 @@ import (
 	"streamgate/store"
 )
 
+// errTaken: IfAbsent found an object.
+var errTaken = errors.New("an object has that key")
+
+// errSize: the reader has another size than its caller said.
+var errSize = errors.New("wrong size")
+
 // Put implements store.Objects.
-func (s *Store) Put(ctx context.Context, key string, r io.Reader) (store.Object, error) {
+func (s *Store) Put(ctx context.Context, key string, r io.Reader, size int64, mode store.PutMode) (store.Object, error) {
 	path, err := s.path(key)
 	if err != nil {
 		return store.Object{}, err
 	}
-	o, err := s.put(ctx, path, r)
+	o, err := s.put(ctx, path, r, size, mode)
+	if errors.Is(err, errTaken) {
+		return s.there(ctx, key, path)
+	}
 	if err != nil {
 		return store.Object{}, fmt.Errorf("put %s: %w", key, store.Full(err))
 	}
@@ -28,12 +37,31 @@ func (s *Store) Put(ctx context.Context, key string, r io.Reader) (store.Object,
 	return o, nil
 }
 
-func (s *Store) put(ctx context.Context, path string, r io.Reader) (store.Object, error) {
-	temp, err := s.writeTemp(ctx, r)
+// there describes an object that another Put may be about to make durable.
+func (s *Store) there(ctx context.Context, key, path string) (store.Object, error) {
+	s.tree.RLock()
+	err := missing(syncFolder(filepath.Dir(path)))
+	s.tree.RUnlock()
+	if err != nil {
+		return store.Object{}, fmt.Errorf("put %s: %w", key, err)
+	}
+	return s.Stat(ctx, key)
+}
+
+func (s *Store) put(ctx context.Context, path string, r io.Reader, size int64, mode store.PutMode) (store.Object, error) {
+	if mode == store.IfAbsent {
+		if err := ctx.Err(); err != nil {
+			return store.Object{}, err
+		}
+		if _, err := os.Lstat(path); err == nil {
+			return store.Object{}, errTaken
+		}
+	}
+	temp, err := s.writeTemp(ctx, r, size)
 	if err != nil {
 		return store.Object{}, err
 	}
-	o, err := s.place(ctx, temp, path)
+	o, err := s.place(ctx, temp, path, mode)
 	if err != nil {
 		return o, errors.Join(err, os.Remove(temp))
 	}
@@ -42,7 +70,7 @@ func (s *Store) put(ctx context.Context, path string, r io.Reader) (store.Object
 
 // writeTemp copies r into a synced file in the temp folder; none is left when
 // that fails.
-func (s *Store) writeTemp(ctx context.Context, r io.Reader) (path string, err error) {
+func (s *Store) writeTemp(ctx context.Context, r io.Reader, size int64) (path string, err error) {
 	if err := errors.Join(ctx.Err(), s.room(ctx)); err != nil {
 		return "", err
 	}
@@ -55,8 +83,12 @@ func (s *Store) writeTemp(ctx context.Context, r io.Reader) (path string, err er
 			err = errors.Join(err, f.Close(), os.Remove(f.Name()))
 		}
 	}()
-	if _, err := io.Copy(f, contextReader{ctx, r}); err != nil {
+	n, err := io.Copy(f, contextReader{ctx, r})
+	if err != nil {
 		return "", err
+	}
+	if size != store.UnknownSize && n != size {
+		return "", fmt.Errorf("%w: %d bytes came, not %d", errSize, n, size)
 	}
 	// The kernel's clock ticks every few milliseconds. A time of our own tells
 	// two quick versions of one object apart, on which ETags rely.
@@ -103,7 +135,7 @@ func (s *Store) adopt(ctx context.Context, local, path string) (store.Object, er
 	if !info.Mode().IsRegular() {
 		return store.Object{}, errors.New("not a regular file")
 	}
-	o, err := s.place(ctx, local, path)
+	o, err := s.place(ctx, local, path, store.Replace)
 	if errors.Is(err, syscall.EXDEV) {
 		return s.adoptCopy(ctx, local, path)
 	}
@@ -120,15 +152,15 @@ func (s *Store) adoptCopy(ctx context.Context, local, path string) (store.Object
 		return store.Object{}, err
 	}
 	defer f.Close()
-	o, err := s.put(ctx, path, f)
+	o, err := s.put(ctx, path, f, store.UnknownSize, store.Replace)
 	if err != nil {
 		return o, err
 	}
 	return o, os.Remove(local)
 }
 
-// place moves a synced file to its place and makes that durable.
-func (s *Store) place(ctx context.Context, from, to string) (store.Object, error) {
+// place moves a synced file to its place and makes that durable; errTaken.
+func (s *Store) place(ctx context.Context, from, to string, mode store.PutMode) (store.Object, error) {
 	if err := ctx.Err(); err != nil {
 		return store.Object{}, err
 	}
@@ -136,13 +168,13 @@ func (s *Store) place(ctx context.Context, from, to string) (store.Object, error
 	if err != nil {
 		return store.Object{}, err
 	}
-	return describe(info), s.move(from, to)
+	return describe(info), s.move(from, to, mode)
 }
 
 // move renames the file; usually its folder is there.
-func (s *Store) move(from, to string) error {
+func (s *Store) move(from, to string, mode store.PutMode) error {
 	s.tree.RLock()
-	err := renameSynced(from, to)
+	err := s.renameSynced(from, to, mode)
 	s.tree.RUnlock()
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -152,14 +184,27 @@ func (s *Store) move(from, to string) error {
 	if err := s.makeFolders(filepath.Dir(to)); err != nil {
 		return err
 	}
-	return renameSynced(from, to)
+	return s.renameSynced(from, to, mode)
 }
 
-func renameSynced(from, to string) error {
-	if err := os.Rename(from, to); err != nil {
+func (s *Store) renameSynced(from, to string, mode store.PutMode) error {
+	if err := s.rename(from, to, mode); err != nil {
 		return err
 	}
 	return syncFolder(filepath.Dir(to))
+}
+
+// rename takes the name, or finds it taken. Not every file system can do that
+// in one step; the lock can.
+func (s *Store) rename(from, to string, mode store.PutMode) error {
+	s.names.Lock()
+	defer s.names.Unlock()
+	if mode == store.IfAbsent {
+		if _, err := os.Lstat(to); err == nil {
+			return errTaken
+		}
+	}
+	return os.Rename(from, to)
 }
 
 // contextReader ends a copy between two reads once the context is over. (It

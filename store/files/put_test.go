@@ -31,12 +31,12 @@ func TestAdoptAcrossDisks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	path, release, err := s.Local(t.Context(), "a/b")
+	in, release, err := s.Input(t.Context(), "a/b")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer release()
-	data, err := os.ReadFile(path)
+	data, err := os.ReadFile(in.Path)
 	if err != nil || string(data) != "from afar" || o.Size != int64(len(data)) {
 		t.Errorf("adopted %q (%+v), %v", data, o, err)
 	}
@@ -51,14 +51,14 @@ func TestPutKeepsTheReserve(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Reserve = 1 << 62 // more than any disk has
-	if _, err := s.Put(t.Context(), "a", strings.NewReader("x")); !errors.Is(err, store.ErrFull) {
+	if _, err := store.PutBytes(t.Context(), s, "a", []byte("x"), store.Replace); !errors.Is(err, store.ErrFull) {
 		t.Errorf("Put into the reserve: %v, want ErrFull", err)
 	}
 	if _, err := s.Stat(t.Context(), "a"); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("something was kept of it: %v", err)
 	}
 	s.Reserve = 1
-	if _, err := s.Put(t.Context(), "a", strings.NewReader("x")); err != nil {
+	if _, err := store.PutBytes(t.Context(), s, "a", []byte("x"), store.Replace); err != nil {
 		t.Errorf("Put with room to spare: %v", err)
 	}
 }

@@ -35,6 +35,8 @@ type Store struct {
 	// while a file is moved into one. So no folder vanishes under a Put, and
 	// none is used before it is durable itself.
 	tree sync.RWMutex
+	// names is held, within tree, while a file takes its name.
+	names sync.Mutex
 }
 
 var _ store.Objects = (*Store)(nil)

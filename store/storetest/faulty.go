@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"iter"
 	"os"
 	"path/filepath"
 	"strings"
@@ -25,10 +26,11 @@ const (
 	OpAdopt  Op = "adopt"
 	OpGet    Op = "get"
 	OpStat   Op = "stat"
-	OpLocal  Op = "local"
+	OpInput  Op = "input"
 	OpDelete Op = "delete"
 	OpList   Op = "list"
 	OpSpace  Op = "space"
+	OpPing   Op = "ping"
 )
 
 // Fault is what goes wrong in one call. The zero Fault is none.
@@ -80,12 +82,12 @@ func (f *FaultyObjects) Calls(op Op) int {
 func (f *FaultyObjects) Settle() { f.late.Wait() }
 
 // Put implements store.Objects.
-func (f *FaultyObjects) Put(ctx context.Context, key string, r io.Reader) (store.Object, error) {
+func (f *FaultyObjects) Put(ctx context.Context, key string, r io.Reader, size int64, mode store.PutMode) (store.Object, error) {
 	fault := f.choose(OpPut, key)
 	if !fault.Late {
 		err := fault.meet(ctx)
 		if err == nil {
-			return f.inner.Put(ctx, key, r)
+			return f.inner.Put(ctx, key, r, size, mode)
 		}
 		_, readErr := io.Copy(io.Discard, r)
 		return store.Object{}, errors.Join(err, readErr)
@@ -95,7 +97,7 @@ func (f *FaultyObjects) Put(ctx context.Context, key string, r io.Reader) (store
 		return store.Object{}, err
 	}
 	return store.Object{}, f.later(fault, func() {
-		f.inner.Put(context.Background(), key, bytes.NewReader(data)) //nolint:errcheck // nobody is left to tell
+		f.inner.Put(context.Background(), key, bytes.NewReader(data), size, mode) //nolint:errcheck // nobody is left to tell
 	})
 }
 
@@ -133,12 +135,12 @@ func (f *FaultyObjects) Stat(ctx context.Context, key string) (store.Object, err
 	return f.inner.Stat(ctx, key)
 }
 
-// Local implements store.Objects.
-func (f *FaultyObjects) Local(ctx context.Context, key string) (string, func(), error) {
-	if err := f.choose(OpLocal, key).meet(ctx); err != nil {
-		return "", nil, err
+// Input implements store.Objects.
+func (f *FaultyObjects) Input(ctx context.Context, key string) (store.Input, func(), error) {
+	if err := f.choose(OpInput, key).meet(ctx); err != nil {
+		return store.Input{}, nil, err
 	}
-	return f.inner.Local(ctx, key)
+	return f.inner.Input(ctx, key)
 }
 
 // Delete implements store.Objects.
@@ -156,9 +158,9 @@ func (f *FaultyObjects) Delete(ctx context.Context, prefix string) error {
 }
 
 // List implements store.Objects.
-func (f *FaultyObjects) List(ctx context.Context, prefix string) ([]store.Object, error) {
+func (f *FaultyObjects) List(ctx context.Context, prefix string) iter.Seq2[store.Object, error] {
 	if err := f.choose(OpList, prefix).meet(ctx); err != nil {
-		return nil, err
+		return func(yield func(store.Object, error) bool) { yield(store.Object{}, err) }
 	}
 	return f.inner.List(ctx, prefix)
 }
@@ -169,6 +171,14 @@ func (f *FaultyObjects) Space(ctx context.Context) (free, total int64, err error
 		return 0, 0, err
 	}
 	return f.inner.Space(ctx)
+}
+
+// Ping implements store.Objects.
+func (f *FaultyObjects) Ping(ctx context.Context) error {
+	if err := f.choose(OpPing, "").meet(ctx); err != nil {
+		return err
+	}
+	return f.inner.Ping(ctx)
 }
 
 func (f *FaultyObjects) choose(op Op, key string) Fault {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"streamgate/store"
@@ -91,7 +90,7 @@ func faulty(t *testing.T) *storetest.FaultyObjects {
 }
 
 func put(ctx context.Context, f store.Objects, key string) error {
-	_, err := f.Put(ctx, key, strings.NewReader("x"))
+	_, err := store.PutBytes(ctx, f, key, []byte("x"), store.Replace)
 	return err
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -25,16 +26,21 @@ func TestObjects(t *testing.T, open func(t *testing.T) store.Objects) {
 		{"get can seek", (*objectsTest).seek},
 		{"put replaces", (*objectsTest).replace},
 		{"put is whole or nothing", (*objectsTest).putFails},
+		{"put of another size", (*objectsTest).putSize},
+		{"put of an unknown size", (*objectsTest).putUnknown},
+		{"put if absent", (*objectsTest).ifAbsent},
+		{"put if absent, together", (*objectsTest).ifAbsentTogether},
 		{"put stops with its context", (*objectsTest).putCancelled},
 		{"adopt takes the file", (*objectsTest).adopt},
 		{"adopt of what is no file", (*objectsTest).adoptBad},
-		{"local can be read by path", (*objectsTest).local},
+		{"input can be read", (*objectsTest).input},
 		{"delete takes whole parts", (*objectsTest).delete},
-		{"list is in key order", (*objectsTest).list},
+		{"list is in key order", (*objectsTest).lists},
 		{"unknown keys", (*objectsTest).unknown},
 		{"keys of the alphabet", (*objectsTest).goodKeys},
 		{"other keys are refused", (*objectsTest).badKeys},
-		{"space", (*objectsTest).space},
+		{"a list can be left", (*objectsTest).listLeft},
+		{"space and ping", (*objectsTest).space},
 		{"a cancelled context changes nothing", (*objectsTest).cancelledContext},
 		{"a reader sees one version whole", (*objectsTest).oneVersion},
 		{"put against delete", (*objectsTest).putVersusDelete},
@@ -51,7 +57,7 @@ type objectsTest struct {
 
 func (o *objectsTest) store(key, data string) store.Object {
 	o.Helper()
-	obj, err := o.objects.Put(o.Context(), key, strings.NewReader(data))
+	obj, err := store.PutBytes(o.Context(), o.objects, key, []byte(data), store.Replace)
 	check(o.T, err)
 	return obj
 }
@@ -68,15 +74,13 @@ func (o *objectsTest) wantData(key, data string) store.Object {
 	}
 	same(o.T, "key", obj.Key, key)
 	same(o.T, "size", obj.Size, int64(len(data)))
-	if obj.ETag == "" || strings.ContainsAny(obj.ETag, "\" \n") || obj.Modified.IsZero() {
-		o.Errorf("%s: odd ETag or time: %+v", key, obj)
+	if obj.ETag == "" || strings.ContainsAny(obj.ETag, "\" \n") {
+		o.Errorf("%s: odd ETag: %+v", key, obj)
 	}
 	stat, err := o.objects.Stat(o.Context(), key)
 	check(o.T, err)
 	same(o.T, "stat", stat, obj)
-	list, err := o.objects.List(o.Context(), key)
-	check(o.T, err)
-	same(o.T, "list", list, []store.Object{obj})
+	same(o.T, "list", o.list(key), []store.Object{obj})
 	return obj
 }
 
@@ -86,16 +90,32 @@ func (o *objectsTest) wantNone(key string) {
 	wantErr(o.T, "get "+key, err, store.ErrNotFound)
 	_, err = o.objects.Stat(o.Context(), key)
 	wantErr(o.T, "stat "+key, err, store.ErrNotFound)
-	_, _, err = o.objects.Local(o.Context(), key)
-	wantErr(o.T, "local "+key, err, store.ErrNotFound)
+	_, _, err = o.objects.Input(o.Context(), key)
+	wantErr(o.T, "input "+key, err, store.ErrNotFound)
+}
+
+func (o *objectsTest) list(prefix string) []store.Object {
+	o.Helper()
+	list, err := List(o.Context(), o.objects, prefix)
+	check(o.T, err)
+	return list
+}
+
+// List collects a list of objects, as far as it goes.
+func List(ctx context.Context, objects store.Objects, prefix string) (list []store.Object, err error) {
+	for obj, err := range objects.List(ctx, prefix) {
+		if err != nil {
+			return list, err
+		}
+		list = append(list, obj)
+	}
+	return list, nil
 }
 
 func (o *objectsTest) wantKeys(prefix string, want ...string) {
 	o.Helper()
-	list, err := o.objects.List(o.Context(), prefix)
-	check(o.T, err)
 	var keys []string
-	for _, obj := range list {
+	for _, obj := range o.list(prefix) {
 		keys = append(keys, obj.Key)
 	}
 	same(o.T, fmt.Sprintf("keys under %q", prefix), keys, want)
@@ -148,13 +168,13 @@ func (o *objectsTest) putFails() {
 	half := func() io.Reader {
 		return io.MultiReader(strings.NewReader(strings.Repeat("x", 100_000)), failing{broken})
 	}
-	_, err := o.objects.Put(o.Context(), "new/key", half())
+	_, err := o.objects.Put(o.Context(), "new/key", half(), 200_000, store.Replace)
 	wantErr(o.T, "put", err, broken)
 	o.wantNone("new/key")
-	o.wantKeys("new")
+	o.wantKeys("new/")
 
 	o.store("old", "whole")
-	_, err = o.objects.Put(o.Context(), "old", half())
+	_, err = o.objects.Put(o.Context(), "old", half(), store.UnknownSize, store.Replace)
 	wantErr(o.T, "put", err, broken)
 	o.wantData("old", "whole")
 }
@@ -163,7 +183,7 @@ func (o *objectsTest) putCancelled() {
 	ctx, cancel := context.WithCancel(o.Context())
 	defer cancel()
 	r := io.MultiReader(strings.NewReader("first part"), calling{cancel}, neverEnding{})
-	_, err := o.objects.Put(ctx, "a", r)
+	_, err := o.objects.Put(ctx, "a", r, store.UnknownSize, store.Replace)
 	wantErr(o.T, "put", err, context.Canceled)
 	o.wantNone("a")
 }
@@ -190,48 +210,156 @@ func (o *objectsTest) adoptBad() {
 	o.wantNone("a")
 }
 
-func (o *objectsTest) local() {
-	o.store("a/b", "data")
-	path, release, err := o.objects.Local(o.Context(), "a/b")
+func (o *objectsTest) putSize() {
+	for _, size := range []int64{0, 3, 5} {
+		_, err := o.objects.Put(o.Context(), "new/key", strings.NewReader("four"), size, store.Replace)
+		if err == nil {
+			o.Errorf("put four bytes as %d", size)
+		}
+		o.wantNone("new/key")
+	}
+}
+
+func (o *objectsTest) putUnknown() {
+	for _, n := range []int{0, 1, 300_000} {
+		data := strings.Repeat("x", n)
+		obj, err := o.objects.Put(o.Context(), "a", strings.NewReader(data), store.UnknownSize, store.Replace)
+		check(o.T, err)
+		same(o.T, "returned", obj, o.wantData("a", data))
+	}
+}
+
+func (o *objectsTest) ifAbsent() {
+	first, err := store.PutBytes(o.Context(), o.objects, "a/b", []byte("first"), store.IfAbsent)
+	check(o.T, err)
+	same(o.T, "returned", first, o.wantData("a/b", "first"))
+	for _, data := range []string{"second, longer", "first", ""} {
+		obj, err := store.PutBytes(o.Context(), o.objects, "a/b", []byte(data), store.IfAbsent)
+		check(o.T, err)
+		same(o.T, "what is there", obj, first)
+		same(o.T, "what stays", o.wantData("a/b", "first"), first)
+	}
+	check(o.T, o.objects.Delete(o.Context(), "a/b"))
+	_, err = store.PutBytes(o.Context(), o.objects, "a/b", []byte("after"), store.IfAbsent)
+	check(o.T, err)
+	o.wantData("a/b", "after")
+	o.store("a/b", "replaced")
+	o.wantData("a/b", "replaced")
+}
+
+// ifAbsentTogether: of many who make one object, one makes it, and all are told
+// of that one.
+func (o *objectsTest) ifAbsentTogether() {
+	var told [8]store.Object
+	together(len(told), func(i int) {
+		data := bytes.Repeat([]byte{byte('a' + i)}, 50_000+i)
+		obj, err := store.PutBytes(o.Context(), o.objects, "a/b", data, store.IfAbsent)
+		if err != nil {
+			o.Errorf("put: %v", err)
+		}
+		told[i] = obj
+	})
+	i := int(told[0].Size) - 50_000
+	if i < 0 || i >= len(told) {
+		o.Fatalf("told of an object that nobody made: %+v", told[0])
+	}
+	obj := o.wantData("a/b", strings.Repeat(string(rune('a'+i)), 50_000+i))
+	for _, other := range told {
+		same(o.T, "told", other, obj)
+	}
+}
+
+func (o *objectsTest) input() {
+	o.store("a/b", "0123456789")
+	in, release, err := o.objects.Input(o.Context(), "a/b")
 	check(o.T, err)
 	defer release()
-	got, err := os.ReadFile(path)
-	check(o.T, err)
-	same(o.T, "data", string(got), "data")
+	same(o.T, "data", ReadInput(o.T, in, 0), "0123456789")
+	same(o.T, "from the middle on", ReadInput(o.T, in, 5), "56789")
+}
+
+// ReadInput reads an input from an offset on, as ffmpeg would.
+func ReadInput(t *testing.T, in store.Input, from int64) string {
+	t.Helper()
+	if (in.Path == "") == (in.URL == "") {
+		t.Fatalf("not one of path and URL: %+v", in)
+	}
+	if in.Path != "" {
+		data, err := os.ReadFile(in.Path)
+		check(t, err)
+		return string(data[from:])
+	}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, in.URL, http.NoBody)
+	check(t, err)
+	if req.URL.Hostname() != "127.0.0.1" {
+		t.Fatalf("the input is not on loopback: %s", in.URL)
+	}
+	req.Header.Set("Range", fmt.Sprintf("bytes=%d-", from))
+	res, err := http.DefaultClient.Do(req)
+	check(t, err)
+	defer res.Body.Close()
+	same(t, "status", res.StatusCode, http.StatusPartialContent)
+	data, err := io.ReadAll(res.Body)
+	check(t, err)
+	return string(data)
 }
 
 func (o *objectsTest) delete() {
 	for _, key := range []string{"v/1/a", "v/1/b/c", "v/10/a", "v/1.x", "w"} {
 		o.store(key, key)
 	}
-	check(o.T, o.objects.Delete(o.Context(), "v/1"))
-	check(o.T, o.objects.Delete(o.Context(), "v/1"))
+	check(o.T, o.objects.Delete(o.Context(), "v/1")) // no whole key
+	check(o.T, o.objects.Delete(o.Context(), "w/"))  // no leading part of one
+	o.wantKeys("", "v/1.x", "v/1/a", "v/1/b/c", "v/10/a", "w")
+	check(o.T, o.objects.Delete(o.Context(), "v/1/"))
+	check(o.T, o.objects.Delete(o.Context(), "v/1/"))
 	o.wantNone("v/1/a")
 	o.wantKeys("", "v/1.x", "v/10/a", "w")
 	check(o.T, o.objects.Delete(o.Context(), "w"))
 	check(o.T, o.objects.Delete(o.Context(), "v/10/a/deeper"))
+	check(o.T, o.objects.Delete(o.Context(), "v/10/a/deeper/"))
 	check(o.T, o.objects.Delete(o.Context(), "nothing/here"))
+	check(o.T, o.objects.Delete(o.Context(), "nothing/here/"))
 	o.wantKeys("", "v/1.x", "v/10/a")
-	if o.objects.Delete(o.Context(), "") == nil {
-		o.Error("the empty prefix deleted everything")
+	for _, prefix := range []string{"", "/"} {
+		if o.objects.Delete(o.Context(), prefix) == nil {
+			o.Errorf("the prefix %q deleted everything", prefix)
+		}
 	}
 	o.store("v/1/a", "again")
 	o.wantData("v/1/a", "again")
 }
 
-func (o *objectsTest) list() {
+func (o *objectsTest) lists() {
 	o.wantKeys("")
 	o.wantKeys("a")
+	o.wantKeys("a/")
 	// '-' and '.' sort before '/', letters after it.
 	want := []string{"a-b", "a.b", "a/b", "a/c/d", "a0", "b"}
 	for i := range want {
 		o.store(want[len(want)-1-i], "x")
 	}
 	o.wantKeys("", want...)
-	o.wantKeys("a", "a/b", "a/c/d")
-	o.wantKeys("a/c", "a/c/d")
+	o.wantKeys("a/", "a/b", "a/c/d")
+	o.wantKeys("a/c/", "a/c/d")
 	o.wantKeys("a/b", "a/b")
+	o.wantKeys("a")
+	o.wantKeys("a/b/")
 	o.wantKeys("a/b/c")
+}
+
+func (o *objectsTest) listLeft() {
+	for _, key := range []string{"a/1", "a/2", "a/3"} {
+		o.store(key, key)
+	}
+	var keys []string
+	for obj, err := range o.objects.List(o.Context(), "a/") {
+		check(o.T, err)
+		if keys = append(keys, obj.Key); len(keys) == 2 {
+			break
+		}
+	}
+	same(o.T, "the first two", keys, []string{"a/1", "a/2"})
 }
 
 func (o *objectsTest) unknown() {
@@ -258,12 +386,23 @@ func (o *objectsTest) badKeys() {
 		strings.Repeat("x", 257),
 	} {
 		calls := map[string]func() error{
-			"put":    func() error { _, err := o.objects.Put(o.Context(), key, strings.NewReader("x")); return err },
+			"put": func() error {
+				_, err := store.PutBytes(o.Context(), o.objects, key, []byte("x"), store.Replace)
+				return err
+			},
 			"adopt":  func() error { _, err := o.objects.Adopt(o.Context(), key, os.DevNull); return err },
 			"get":    func() error { _, _, err := o.objects.Get(o.Context(), key); return err },
 			"stat":   func() error { _, err := o.objects.Stat(o.Context(), key); return err },
-			"local":  func() error { _, _, err := o.objects.Local(o.Context(), key); return err },
+			"input":  func() error { _, _, err := o.objects.Input(o.Context(), key); return err },
 			"delete": func() error { return o.objects.Delete(o.Context(), key) },
+			"list":   func() error { _, err := List(o.Context(), o.objects, key); return err },
+		}
+		if key == "a/" { // but a prefix
+			delete(calls, "delete")
+			delete(calls, "list")
+		}
+		if key == "" {
+			delete(calls, "list")
 		}
 		for name, call := range calls {
 			if err := call(); err == nil || errors.Is(err, store.ErrNotFound) {
@@ -280,6 +419,7 @@ func (o *objectsTest) space() {
 	if free <= 0 || free > total {
 		o.Errorf("%d bytes free of %d", free, total)
 	}
+	check(o.T, o.objects.Ping(o.Context()))
 }
 
 func (o *objectsTest) cancelledContext() {
@@ -288,14 +428,16 @@ func (o *objectsTest) cancelledContext() {
 	check(o.T, os.WriteFile(path, []byte("y"), 0o600))
 	ctx := cancelled(o.T)
 	for name, call := range map[string]func() error{
-		"put":    func() error { _, err := o.objects.Put(ctx, "a", strings.NewReader("y")); return err },
+		"put":    func() error { _, err := store.PutBytes(ctx, o.objects, "a", []byte("y"), store.Replace); return err },
+		"absent": func() error { _, err := store.PutBytes(ctx, o.objects, "a", []byte("y"), store.IfAbsent); return err },
 		"adopt":  func() error { _, err := o.objects.Adopt(ctx, "b", path); return err },
 		"get":    func() error { _, _, err := o.objects.Get(ctx, "a"); return err },
 		"stat":   func() error { _, err := o.objects.Stat(ctx, "a"); return err },
-		"local":  func() error { _, _, err := o.objects.Local(ctx, "a"); return err },
+		"input":  func() error { _, _, err := o.objects.Input(ctx, "a"); return err },
 		"delete": func() error { return o.objects.Delete(ctx, "a") },
-		"list":   func() error { _, err := o.objects.List(ctx, ""); return err },
+		"list":   func() error { _, err := List(ctx, o.objects, ""); return err },
 		"space":  func() error { _, _, err := o.objects.Space(ctx); return err },
+		"ping":   func() error { return o.objects.Ping(ctx) },
 	} {
 		wantErr(o.T, name, call(), context.Canceled)
 	}
@@ -313,7 +455,7 @@ func (o *objectsTest) oneVersion() {
 	together(6, func(i int) {
 		for range 10 {
 			if i < 3 {
-				if _, err := o.objects.Put(o.Context(), "k", strings.NewReader(version(i))); err != nil {
+				if _, err := store.PutBytes(o.Context(), o.objects, "k", []byte(version(i)), store.Replace); err != nil {
 					o.Errorf("put: %v", err)
 				}
 				continue
@@ -340,20 +482,18 @@ func (o *objectsTest) putVersusDelete() {
 	together(4, func(i int) {
 		for n := range 10 {
 			if i == 0 {
-				if err := o.objects.Delete(o.Context(), "v/1"); err != nil {
+				if err := o.objects.Delete(o.Context(), "v/1/"); err != nil {
 					o.Errorf("delete: %v", err)
 				}
 				continue
 			}
 			key := fmt.Sprintf("v/1/r%d/%d", i, n)
-			if _, err := o.objects.Put(o.Context(), key, strings.NewReader(key)); err != nil {
+			if _, err := store.PutBytes(o.Context(), o.objects, key, []byte(key), store.Replace); err != nil {
 				o.Errorf("put: %v", err)
 			}
 		}
 	})
-	list, err := o.objects.List(o.Context(), "v/1")
-	check(o.T, err)
-	for _, obj := range list {
+	for _, obj := range o.list("v/1/") {
 		o.wantData(obj.Key, obj.Key)
 	}
 }

@@ -25,8 +25,8 @@
 // space, processor time, no core dumps), is the first that the kernel ends for lack of memory,
 // cannot gain privileges, and dies with this process. Where the kernel has
 // Landlock (ABI 1 or later), it can read the libraries, itself and Read, read
-// and write under Write, and nothing else; from ABI 4 on it can neither make nor
-// take TCP connections, from ABI 6 on it can signal nobody but itself. Check
+// and write under Write, and nothing else; from ABI 4 on it can neither take
+// TCP connections nor make any but to Connect, from ABI 6 on it can signal nobody but itself. Check
 // tells what is in force here. A program that cannot be restricted as far as
 // the kernel is able to is not run.
 //
@@ -56,7 +56,9 @@ import (
 type Policy struct {
 	Read  []string // files that it may read
 	Write []string // folders under which it may read and write
-	Nice  int      // added to its niceness, 0–19; above 0 its disk yields, too
+	// Connect is the one TCP port that it may connect to; 0 for none.
+	Connect uint16
+	Nice    int // added to its niceness, 0–19; above 0 its disk yields, too
 
 	FileSize     int64         // the largest file that it may write, bytes; 0 is 1 TiB
 	AddressSpace int64         // bytes; 0 is without limit

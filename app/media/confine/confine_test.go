@@ -3,6 +3,9 @@ package confine
 import (
 	"errors"
 	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -91,6 +94,28 @@ func TestNoTCP(t *testing.T) {
 	if err == nil || !strings.Contains(out, "Permission denied") {
 		t.Errorf("ffmpeg reached %s: %q, %v", url, out, err)
 	}
+}
+
+func TestOneTCPPort(t *testing.T) {
+	if !Check().TCP() {
+		t.Skip("this kernel's Landlock cannot deny TCP")
+	}
+	url, port := listenHTTP(t)
+	other, _ := listenHTTP(t)
+	out, err := confined(t, Policy{Connect: port}, "ffmpeg", "-v", "error", "-i", url)
+	if !strings.Contains(out, "404 Not Found") {
+		t.Errorf("ffmpeg did not reach %s: %q, %v", url, out, err)
+	}
+	out, err = confined(t, Policy{Connect: port}, "ffmpeg", "-v", "error", "-i", other)
+	if err == nil || !strings.Contains(out, "Permission denied") {
+		t.Errorf("ffmpeg reached %s: %q, %v", other, out, err)
+	}
+}
+
+func listenHTTP(t *testing.T) (url string, port uint16) {
+	srv := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(srv.Close)
+	return srv.URL, netip.MustParseAddrPort(srv.Listener.Addr().String()).Port()
 }
 
 func TestLimits(t *testing.T) {

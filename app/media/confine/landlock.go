@@ -62,6 +62,12 @@ func (p Policy) landlock(program string) error {
 			return err
 		}
 	}
+	if p.Connect > 0 && handled.HandledAccessNet != 0 {
+		err := ll.LandlockAddNetPortRule(set, &ll.NetPortAttr{AllowedAccess: ll.AccessNetConnectTCP, Port: uint64(p.Connect)}, 0)
+		if err != nil {
+			return fmt.Errorf("allow the port %d: %w", p.Connect, err)
+		}
+	}
 	if err := ll.LandlockRestrictSelf(set, 0); err != nil {
 		return fmt.Errorf("restrict a thread: %w", err)
 	}

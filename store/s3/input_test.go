@@ -1,0 +1,70 @@
+package s3_test
+
+import (
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"streamgate/store"
+)
+
+// ffmpeg decodes a chunk from the middle of a source as from a file, and fetches
+// little more than the chunk.
+func TestInputFromTheMiddle(t *testing.T) {
+	if _, err := exec.LookPath("ffmpeg"); err != nil {
+		t.Skip("ffmpeg is missing")
+	}
+	for _, film := range []struct{ name, demuxer, options string }{
+		{"clip.mp4", "mov", ""},
+		{"fast.mp4", "mov", "-movflags +faststart"},
+		{"clip.mkv", "matroska", ""},
+	} {
+		t.Run(film.name, func(t *testing.T) {
+			o := options(t)
+			p := through(t, &o)
+			s := open(t, o)
+			path := filepath.Join(t.TempDir(), film.name)
+			ffmpeg(t, "-f lavfi -i testsrc2=size=640x360:rate=25 -f lavfi -i sine -t 120 -c:v libx264 -preset ultrafast -g 50 -b:v 2500k -minrate 2500k "+
+				"-maxrate 2500k -bufsize 2500k -x264-params nal-hrd=cbr:force-cfr=1 -c:a aac "+film.options+" "+path)
+			info, err := os.Stat(path)
+			must(t, err)
+			chunk := " -map 0 -t 2 -f framemd5 -"
+			want := ffmpeg(t, "-ss 60 -i "+path+chunk)
+			_, err = s.Adopt(t.Context(), store.SourceKey("v1"), path)
+			must(t, err)
+
+			in, release, err := s.Input(t.Context(), store.SourceKey("v1"))
+			must(t, err)
+			defer release()
+			p.breaks(nil)
+			from := "-protocol_whitelist http,tcp -f " + film.demuxer + " -ss 60 -i " + in.URL + chunk
+			if got := ffmpeg(t, from); got != want {
+				t.Errorf("other frames than from the file:\n%.300s\n%.300s", got, want)
+			}
+			n := p.bytes()
+			t.Logf("%d kB of %d kB were fetched, in %d requests", n>>10, info.Size()>>10, p.count(http.MethodGet, ""))
+			if n > 4<<20 {
+				t.Errorf("%d bytes were fetched for 2 s of a source of %d", n, info.Size())
+			}
+			ffmpeg(t, from)
+			if again := p.bytes() - n; again > 0 {
+				t.Errorf("%d bytes were fetched a second time", again)
+			}
+		})
+	}
+}
+
+func ffmpeg(t *testing.T, args string) string {
+	t.Helper()
+	cmd := exec.Command("ffmpeg", append([]string{"-v", "error", "-nostdin", "-y"}, strings.Fields(args)...)...)
+	var said strings.Builder
+	cmd.Stderr = &said
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("ffmpeg %s: %v\n%s", args, err, &said)
+	}
+	return string(out)
+}
