@@ -115,7 +115,8 @@ type Rendition struct {
 	// are segments. Empty for video, whose borders are the timeline's.
 	Bounds []int64 `json:"bounds,omitempty"`
 	// Delay is D, the composition offset that keeps offsets ≥ 0, in Timescale
-	// ticks; the init's edit list takes it back.
+	// ticks; the init's edit list takes it back. Sound has the picture's, so that
+	// both are late by the same where no edit list is read; plans of before have 0.
 	Delay int64 `json:"delay,omitempty"`
 
 	Bandwidth        int `json:"bandwidth"`         // declared peak, bit/s

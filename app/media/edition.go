@@ -88,6 +88,7 @@ func (profile Profile) edition(p *store.Plan, frames Frames) (rs []store.Renditi
 		r.Name = sound(other.Language, other.Channels).Name
 		if !copied || !copies {
 			r = profile.encodedSound(sound(other.Language, other.Channels), &p.Timeline)
+			r.Delay = rescale(other.Delay, other.Timescale, r.Timescale)
 		}
 		rs = append(rs, r)
 	}

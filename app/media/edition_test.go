@@ -45,6 +45,25 @@ func TestEdition(t *testing.T) {
 	}
 }
 
+// A video of before sound had the delay of the picture goes on without.
+func TestEditionOfUndelayedSound(t *testing.T) {
+	film := shoot(t, smallProfile(false), "clip.mp4", "-f lavfi -i testsrc2=size=320x180:rate=25 -f lavfi -i sine=frequency=440:sample_rate=48000"+
+		" -t 3 -c:v libx264 -preset ultrafast -pix_fmt yuv420p -c:a aac")
+	planned, _ := film.Plan.Rendition("audio")
+	if planned.Delay != 3840 { // two pictures
+		t.Errorf("sound is planned with the delay %d, want 3840", planned.Delay)
+	}
+	planned.Delay = 0
+	wantNames(t, film.edition(t, smallProfile(false)), "180p 90p audio")
+	softer := smallProfile(false)
+	softer.AudioBitRate = 64_000
+	next := film.edition(t, softer)
+	wantNames(t, next, "180p 90p audio-2")
+	if next[2].Delay != 0 || bytes.Contains(next[2].Init, []byte("elst")) {
+		t.Errorf("its sound is made with the delay %d", next[2].Delay)
+	}
+}
+
 // A timeline that was not cut for a copy has none, and a source without
 // pictures only sound.
 func TestEditionWithoutACopy(t *testing.T) {

@@ -19,6 +19,7 @@ func TestHeaderGolden(t *testing.T) {
 		{"video", "video", store.Rendition{Kind: store.KindVideo, Timescale: 12800, Width: 320, Height: 180, Delay: 1024}, "avc1.64000c"},
 		{"video", "video-long", store.Rendition{Kind: store.KindVideo, Timescale: 1e9, Width: 320, Height: 180, Delay: 1 << 33}, "avc1.64000c"},
 		{"audio", "audio", store.Rendition{Kind: store.KindAudio, Timescale: 48000, Language: "pt-BR"}, "mp4a.40.2"},
+		{"audio", "audio-late", store.Rendition{Kind: store.KindAudio, Timescale: 48000, Delay: 3840}, "mp4a.40.2"},
 	} {
 		t.Run(c.golden, func(t *testing.T) {
 			moov, err := os.ReadFile("testdata/init/" + c.moov + ".moov")

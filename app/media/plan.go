@@ -168,7 +168,10 @@ func (x *indexed) planVideo(profile Profile) store.Plan {
 	if x.src.audio != nil {
 		p.Source.AudioStream = x.src.audio.index
 		p.Source.AudioStart = x.audioStart - float64(x.frames.first)/float64(x.timescale)
-		p.Renditions = append(p.Renditions, x.planAudio(profile, &p, copied))
+		audio := x.planAudio(profile, &p, copied)
+		// The picture's, for players that read no edit list.
+		audio.Delay = rescale(delay, x.timescale, audio.Timescale)
+		p.Renditions = append(p.Renditions, audio)
 	}
 	return p
 }

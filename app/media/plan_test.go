@@ -153,6 +153,10 @@ func checkPlan(t *testing.T, out *Planned) {
 			}
 			continue
 		}
+		if v := &p.Renditions[0]; v.Kind == store.KindVideo && r.Delay != rescale(v.Delay, v.Timescale, r.Timescale) ||
+			v.Kind == store.KindAudio && r.Delay != 0 {
+			t.Errorf("%s has the delay %d/%d, %s %d/%d", r.Name, r.Delay, r.Timescale, v.Name, v.Delay, v.Timescale)
+		}
 		if len(r.Bounds) != len(p.Timeline.Bounds) || r.Bounds[0] != 0 || !ascends(r.Bounds) {
 			t.Errorf("bounds of %s: %v for %v", r.Name, r.Bounds, p.Timeline.Bounds)
 		}

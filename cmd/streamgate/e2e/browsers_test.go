@@ -3,9 +3,11 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -125,10 +127,62 @@ var shownAt = []struct {
 	picture int
 }{{0.02, 0}, {5.5, 137}, {1.98, 49}, {11.9, 297}, {2.02, 50}, {3.98, 99}}
 
+// buffering appends the cells of some renditions to a buffer each, and tells where
+// what is buffered ends after every cell, seconds, by rendition.
+const buffering = `
+	const [base, renditions] = [%q, %s];
+	const media = new MediaSource();
+	document.createElement('video').src = URL.createObjectURL(media);
+	await new Promise((open) => media.addEventListener('sourceopen', open));
+	const buffers = renditions.map(({ type }) => media.addSourceBuffer(type));
+	return Promise.all(renditions.map(async ({ name, cells }, i) => {
+		const ends = [];
+		const append = async (file) => {
+			buffers[i].appendBuffer(await (await fetch(base + name + '/' + file)).arrayBuffer());
+			await new Promise((done) => buffers[i].addEventListener('updateend', done, { once: true }));
+		};
+		await append('init.mp4');
+		for (let cell = 0; cell < cells; cell++) {
+			await append(cell + '.m4s');
+			const { buffered } = buffers[i];
+			if (buffered.length !== 1 || buffered.start(0) > 0.001) throw new Error(name + ' has a gap before the end of cell ' + cell);
+			ends.push(buffered.end(0));
+		}
+		return ends;
+	}));`
+
+// expectOneClock has the sound of each cell end with the picture: in a browser that
+// reads no edit lists, both are late.
+func expectOneClock(t *testing.T, b anyBrowser, p pushed) {
+	t.Helper()
+	base := strings.TrimSuffix(p.HLSURL, "master.m3u8")
+	cells := strings.Count(string(get(t, base+"audio/index.m3u8")), "#EXTINF")
+	b.open(p.WatchURL)
+	type rendition struct {
+		Name  string `json:"name"`
+		Type  string `json:"type"`
+		Cells int    `json:"cells"`
+	}
+	both, err := json.Marshal([]rendition{
+		{"source", `video/mp4; codecs="avc1.64001f"`, cells},
+		{"audio", `audio/mp4; codecs="mp4a.40.2"`, cells},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ends := inPage[[2][]float64](t, b, buffering, base, both)
+	for i, picture := range ends[0] {
+		if sound := ends[1][i]; math.Abs(sound-picture) > 0.022 { // a frame of sound
+			t.Errorf("cell %d: the picture ends at %.4f s, the sound at %.4f s", i, picture, sound)
+		}
+	}
+	t.Logf("pictures end at %.4f s, sounds at %.4f s", ends[0], ends[1])
+}
+
 // TestBrowsers plays the watch page in three browsers, seeks while it is paused,
 // where each must show the very picture of that time, and plays to the end; the
-// copy of the source, and what is encoded. Then comes the first story of the
-// console, which Chromium has in tests of its own.
+// copy of the source, and what is encoded. Picture and sound are on one clock.
+// Then comes the first story of the console, which Chromium has in tests of its own.
 func TestBrowsers(t *testing.T) {
 	n := startNode(t)
 	p := n.push(numberedClip(t, "854x480", 12, 50), "--public", "--wait", "ready")
@@ -140,11 +194,12 @@ func TestBrowsers(t *testing.T) {
 	}{
 		{"Chromium", startChromium, 0, false},
 		{"Firefox", startFirefox, 0, true},
-		// It reads no edit lists in fragmented MP4: ARCHITECTURE.md, "The edit list stays".
+		// It reads no edit lists in fragmented MP4: ARCHITECTURE.md, "The edit list stays, and sound has it too".
 		{"WebKitGTK", startWebKit, 2, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			b := tc.start(t)
+			expectOneClock(t, b, p)
 			for _, height := range []int{480, 360} {
 				watchNumbers(t, b, p.WatchURL, height, tc.late)
 			}
