@@ -32,7 +32,7 @@ const (
 	quietCommits = 8
 	// maxAhead bounds the memory of the open transaction, and the time that the
 	// first reader waits.
-	maxAhead = 64 << 10
+	maxAhead = 256 << 10
 )
 
 // mayWait tells whether the pages of the next commit can wait.
