@@ -68,12 +68,12 @@ type ChainState struct {
 // Console serves the pages.
 type Console struct {
 	Config
-	origin *http.CrossOriginProtection
-	hints  *hints
-	shelf  memo[[]*rpc.Video]
-	counts memo[map[string]count]
-	saving sync.Mutex // of a form that replaces what it was filled with
-	zips   sync.Pool  // of *gzip.Writer
+	origin    *http.CrossOriginProtection
+	hints     *hints
+	videoList memo[[]*rpc.Video]
+	counts    memo[map[string]count]
+	saving    sync.Mutex // of a form that replaces what it was filled with
+	zips      sync.Pool  // of *gzip.Writer
 }
 
 // New returns the console. Close ends its event streams.
@@ -81,7 +81,7 @@ func New(cfg Config) (*Console, error) {
 	c := &Console{Config: cfg, origin: sameSite(cfg.PublicURL)}
 	var err error
 	c.hints, err = newHints(cfg.Bus)
-	c.shelf.keep, c.counts.keep = time.Second, time.Second
+	c.videoList.keep, c.counts.keep = time.Second, time.Second
 	return c, err
 }
 

@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -41,6 +42,9 @@ func (services) ListVideos(ctx context.Context, _ *rpc.ListVideosRequest) (*rpc.
 }
 
 func (services) GetVideo(ctx context.Context, req *rpc.GetVideoRequest) (*rpc.Video, error) {
+	if req.Id == "away" {
+		return nil, fmt.Errorf("read it: %w", store.ErrUnavailable)
+	}
 	if req.Id != "film" {
 		return nil, rpc.NotFound(store.ErrNotFound, "video", req.Id)
 	}
@@ -535,6 +539,15 @@ func TestSignIn(t *testing.T) {
 }
 
 const clientTries = 12
+
+// While the store is away a page says so, and when to try again.
+func TestStoreAway(t *testing.T) {
+	s := newSite(t)
+	w := s.send(http.MethodGet, "/console/videos/away", nil, s.cookies[console.ReadOnly], nil)
+	if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" || !strings.Contains(w.Body.String(), "try again in a moment") {
+		t.Errorf("got %d, %v:\n%s", w.Code, w.Header(), w.Body)
+	}
+}
 
 // TestSecure: over TLS the cookie has the prefix that keeps other hosts from
 // setting it.

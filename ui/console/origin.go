@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -11,6 +12,7 @@ import (
 	"github.com/a-h/templ"
 
 	"streamgate/app/rpc"
+	"streamgate/store"
 )
 
 // The names of the cookies. Over TLS they carry the prefix that keeps other
@@ -141,6 +143,9 @@ func sentence(err error) (text string, expected bool) {
 	if reason, _ := rpc.Reason(err); reason != "" {
 		_, text, _ = strings.Cut(err.Error(), ": ") // without Connect's code
 		return text, true
+	}
+	if errors.Is(err, store.ErrUnavailable) {
+		return "The node cannot reach the store of its records; try again in a moment.", false
 	}
 	return "Something went wrong here; the node's log says what.", false
 }

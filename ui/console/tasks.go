@@ -55,7 +55,7 @@ func (c *Console) taskCounts(ctx context.Context) (map[string]count, error) {
 
 // allVideos reads the library, newest first.
 func (c *Console) allVideos(ctx context.Context) ([]*rpc.Video, error) {
-	return c.shelf.get(ctx, func(ctx context.Context) ([]*rpc.Video, error) {
+	return c.videoList.get(ctx, func(ctx context.Context) ([]*rpc.Video, error) {
 		var out []*rpc.Video
 		cursor := ""
 		for len(out) < maxVideos {

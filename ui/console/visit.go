@@ -148,6 +148,8 @@ func (v *visit) fail(err error) {
 	text, expected := sentence(err)
 	status := http.StatusInternalServerError
 	switch connect.CodeOf(err) {
+	case connect.CodeUnavailable:
+		status = http.StatusServiceUnavailable
 	case connect.CodeNotFound:
 		status = http.StatusNotFound
 	case connect.CodeInvalidArgument:
@@ -156,6 +158,12 @@ func (v *visit) fail(err error) {
 		status = http.StatusForbidden
 	case connect.CodeFailedPrecondition, connect.CodeAlreadyExists:
 		status = http.StatusConflict
+	}
+	if errors.Is(err, store.ErrUnavailable) {
+		status = http.StatusServiceUnavailable
+	}
+	if status == http.StatusServiceUnavailable {
+		v.w.Header().Set("Retry-After", "2")
 	}
 	if !expected && !errors.Is(err, context.Canceled) {
 		v.Log.Error("a console page failed", "path", v.r.URL.Path, "err", err)
@@ -188,7 +196,7 @@ type said struct {
 // or what is wrong.
 func (v *visit) back(to, done string, err error) {
 	v.counts.forget()
-	v.shelf.forget()
+	v.videoList.forget()
 	s := said{Text: done}
 	if err != nil {
 		text, expected := sentence(err)

@@ -51,9 +51,9 @@ func firstStory(t *testing.T, b anyBrowser) {
 		document.querySelector('#upload').dispatchEvent(new DragEvent('drop', { dataTransfer: data, bubbles: true, cancelable: true }))`,
 		base64.StdEncoding.EncodeToString(data))
 	arrives(t, b, "the file has arrived", "document.querySelector('.transfers')?.textContent.includes('arrived')")
-	arrives(t, b, "the video becomes ready, without a reload", "document.querySelector('.shelf .state.ready')")
+	arrives(t, b, "the video becomes ready, without a reload", "document.querySelector('.video-grid .state.ready')")
 
-	b.open(n.url + inPage[string](t, b, "return document.querySelector('.shelf a').getAttribute('href')"))
+	b.open(n.url + inPage[string](t, b, "return document.querySelector('.video-grid a').getAttribute('href')"))
 	const video = "document.querySelector('iframe')?.contentDocument?.querySelector('video')"
 	arrives(t, b, "the player has the video", video+"?.readyState >= 2")
 	inPage[any](t, b, "const video = "+video+"; video.muted = true; video.play()")
@@ -64,6 +64,6 @@ func firstStory(t *testing.T, b anyBrowser) {
 	b.open(n.url + "/console/videos")
 	arrives(t, b, "whoever is not signed in sees no page", "location.pathname === '/console/sign-in'")
 	press(t, b, "button.primary", map[string]string{"#name": adminName, "#password": adminPassword})
-	arrives(t, b, "the page that was asked for", "location.pathname === '/console/videos' && document.querySelector('.shelf .name').textContent === 'harbour'")
+	arrives(t, b, "the page that was asked for", "location.pathname === '/console/videos' && document.querySelector('.video-grid .name').textContent === 'harbour'")
 	t.Logf("the first story of the console took %s", time.Since(begun).Round(time.Second))
 }

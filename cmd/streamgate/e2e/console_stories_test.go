@@ -45,7 +45,7 @@ func TestConsoleUploads(t *testing.T) {
 	b.drop(files...)
 	b.until("all have arrived", `document.querySelectorAll('.transfers li').length === 3 &&
 		[...document.querySelectorAll('.transfers li')].every(e => e.textContent.includes('arrived'))`, 60*time.Second)
-	b.until("all are in the list, without a reload", `document.querySelectorAll('#videos .shelf a').length >= 3`, 30*time.Second)
+	b.until("all are in the list, without a reload", `document.querySelectorAll('#videos .video-grid a').length >= 3`, 30*time.Second)
 	var list struct {
 		Videos []video `json:"videos"`
 	}
