@@ -28,7 +28,9 @@ func TestEndsAreAnnounced(t *testing.T) {
 	_, err := n.end(t.Context(), "t2", store.TaskFailed, &store.Failure{Code: codeFailed, Message: "It broke."})
 	r.ok(err)
 	r.ok(r.bus.Flush())
-	r.until("all are heard", func() bool { return len(r.seen(events.VideoFailed.Subject)) > 0 })
+	r.until("all are heard", func() bool {
+		return len(r.seen(events.VideoFailed.Subject)) > 0 && len(r.seen(events.TaskFailed.Subject)) > 0
+	})
 
 	ready, readyID, _, _ := events.VideoEnd(r.video("v1"), r.task("t1"))
 	failed, failedID, at, _ := events.VideoEnd(r.video("v2"), r.task("t2"))
