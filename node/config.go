@@ -20,6 +20,7 @@ import (
 type Config struct {
 	Deployment Deployment `yaml:"deployment"`
 	Records    Records    `yaml:"records"`
+	Media      Media      `yaml:"media"`
 	Cache      Cache      `yaml:"cache"`
 	APIGateway APIGateway `yaml:"api_gateway"`
 	CORS       CORS       `yaml:"cors"`
@@ -65,6 +66,19 @@ type Records struct {
 	// MaxConnections is how many connections to it the node opens at most.
 	// Default: 8.
 	MaxConnections int `yaml:"max_connections"`
+}
+
+// Media are the sources and all that is made of them.
+type Media struct {
+	// URL is the bucket that keeps them, of S3, MinIO or another server of that
+	// protocol which honours If-None-Match: https://ACCESS_KEY:SECRET_KEY@HOST:9000/BUCKET,
+	// http:// without TLS, with ?region=NAME where it is not us-east-1. The bucket
+	// exists, is the program's alone, and for now serves one node. Default: empty,
+	// files in data_dir.
+	URL string `yaml:"url" secret:"true"`
+	// CacheSize bounds what was read of the bucket and is kept in data_dir; it
+	// begins empty at each start. Default: 4GiB.
+	CacheSize Bytes `yaml:"cache_size"`
 }
 
 // Cache is what may be forgotten: limits of requests, nonces of sign-ins, answers
@@ -378,6 +392,7 @@ func Default() *Config {
 	return &Config{
 		Deployment: Deployment{Mode: ModeMonolith},
 		Records:    Records{MaxConnections: 8},
+		Media:      Media{CacheSize: 4 << 30},
 		APIGateway: APIGateway{
 			Host: "127.0.0.1", Port: 8080, GRPCPort: 9090, Timeout: 30 * time.Second,
 			RateLimit: RateLimit{RequestsPerSecond: 1000, Burst: 100},

@@ -16,6 +16,7 @@ import (
 	"streamgate/app/media"
 	"streamgate/store/postgres"
 	"streamgate/store/redis"
+	"streamgate/store/s3"
 )
 
 // Validate checks every value and what values exclude each other. The error
@@ -24,6 +25,7 @@ func (c *Config) Validate() error {
 	v := &checker{}
 	v.oneOf("deployment.mode", c.Deployment.Mode, ModeMonolith, ModeCluster)
 	c.Records.check(v)
+	c.Media.check(v)
 	c.Cache.check(v)
 	c.APIGateway.check(v)
 	for _, o := range c.CORS.AllowedOrigins {
@@ -58,6 +60,15 @@ func (r *Records) check(v *checker) {
 		v.fault("records.url", "(secret)", "write the address of a PostgreSQL database, like postgres://USER:PASSWORD@HOST:5432/DATABASE?sslmode=verify-full, or leave it empty")
 	}
 	v.count("records.max_connections", r.MaxConnections, 4, 1000)
+}
+
+func (m *Media) check(v *checker) {
+	if m.URL != "" {
+		if _, err := s3.ParseAddress(m.URL); err != nil {
+			v.fault("media.url", "(secret)", err.Error()+"; or leave it empty")
+		}
+	}
+	v.atLeast("media.cache_size", m.CacheSize, 64<<20)
 }
 
 func (c *Cache) check(v *checker) {

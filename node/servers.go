@@ -8,6 +8,7 @@ import (
 
 	"streamgate/store/postgres"
 	"streamgate/store/redis"
+	"streamgate/store/s3"
 )
 
 // ServerFinding is what was found about one thing that a server must have.
@@ -26,6 +27,9 @@ func CheckServers(ctx context.Context, cfg *Config) []ServerFinding {
 	var found []ServerFinding
 	if cfg.Records.URL != "" {
 		found = append(found, checkPostgres(ctx, cfg.Records.URL)...)
+	}
+	if cfg.Media.URL != "" {
+		found = append(found, checkBucket(ctx, cfg.Media.URL))
 	}
 	if cfg.Cache.URL != "" {
 		found = append(found, checkRedis(ctx, cfg.Cache.URL)...)
@@ -75,6 +79,16 @@ func skewed(by time.Duration) error {
 		return nil
 	}
 	return fmt.Errorf("the clock of PostgreSQL's machine is %v off this one's; set both by NTP", by.Abs().Round(time.Second))
+}
+
+func checkBucket(ctx context.Context, address string) ServerFinding {
+	ctx, cancel := context.WithTimeout(ctx, lookLimit)
+	defer cancel()
+	bucket, err := s3.Look(ctx, address)
+	if err != nil {
+		return ServerFinding{"S3", oneLine(err), "see that the server runs, that the bucket exists, and that the keys of media.url may read, write and delete there"}
+	}
+	return ServerFinding{What: "S3", State: "the bucket " + bucket + " is there, and honours If-None-Match"}
 }
 
 func checkRedis(ctx context.Context, url string) []ServerFinding {

@@ -1,9 +1,11 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"time"
 
@@ -13,11 +15,12 @@ import (
 	"streamgate/store/memory"
 	"streamgate/store/postgres"
 	"streamgate/store/redis"
+	"streamgate/store/s3"
 )
 
 // stores opens the backends that the configuration names: records and queue in
-// streamgate.db of the data directory (bbolt) or in PostgreSQL, media in files,
-// the cache in memory or in Redis.
+// streamgate.db of the data directory (bbolt) or in PostgreSQL, media in files or
+// in a bucket, the cache in memory or in Redis.
 type stores struct {
 	closers []func() error // in the order of opening
 }
@@ -30,7 +33,7 @@ func (s *stores) Start(ctx context.Context, k *Kernel) (err error) {
 			err = errors.Join(err, s.close())
 		}
 	}()
-	if err := s.openMedia(k); err != nil {
+	if err := s.openMedia(ctx, k); err != nil {
 		return err
 	}
 	if err := s.openCache(k); err != nil {
@@ -54,17 +57,73 @@ func (s *stores) close() error {
 	return errors.Join(errs...)
 }
 
-func (s *stores) openMedia(k *Kernel) error {
-	objects, err := files.Open(filepath.Join(k.DataDir, "media"))
+func (s *stores) openMedia(ctx context.Context, k *Kernel) error {
+	disk, err := files.Open(filepath.Join(k.DataDir, "media"))
 	if err != nil {
 		return fmt.Errorf("data_dir %s: %w", k.DataDir, err)
 	}
 	// Uploads leave min_free_disk; cells may use half of that, no more, so
 	// that records can still be written when the disk fills up.
-	objects.Reserve = int64(k.Config.Upload.MinFreeDisk) / 2
-	k.Stores.Objects = objects
-	k.Check("media", objects.Ping) // a full disk still plays: not unready
+	disk.Reserve = int64(k.Config.Upload.MinFreeDisk) / 2
+	if k.Config.Media.URL != "" {
+		return s.openBucket(ctx, k, disk)
+	}
+	k.Stores.Objects = disk
+	k.Check("media", disk.Ping) // a full disk still plays: not unready
 	return nil
+}
+
+// bucket is media in S3. What may become full is this machine's disk, on which
+// uploads arrive and encoders work.
+type bucket struct {
+	*s3.Store
+	disk *files.Store
+}
+
+// Space implements store.Objects.
+func (b bucket) Space(ctx context.Context) (free, total int64, err error) { return b.disk.Space(ctx) }
+
+func (s *stores) openBucket(ctx context.Context, k *Kernel, disk *files.Store) error {
+	for o, err := range disk.List(ctx, store.VideosPrefix) {
+		if err != nil {
+			return fmt.Errorf("data_dir %s: %w", k.DataDir, err)
+		}
+		return fmt.Errorf("media.url: %s already holds media (%s …), which the bucket would not have: leave media.url empty, or begin with an empty data_dir",
+			filepath.Join(k.DataDir, "media"), o.Key)
+	}
+	options, err := s3.ParseAddress(k.Config.Media.URL)
+	if err != nil {
+		return fmt.Errorf("media.url: %w", err)
+	}
+	options.CacheDir, options.CacheBytes = filepath.Join(k.DataDir, "media-cache"), int64(k.Config.Media.CacheSize)
+	objects, err := s3.Open(ctx, options)
+	if err != nil {
+		return fmt.Errorf("media.url: %w", err)
+	}
+	s.closers = append(s.closers, objects.Close)
+	if err := claimBucket(ctx, objects, k.NodeID); err != nil {
+		return fmt.Errorf("media.url: %w", err)
+	}
+	k.Stores.Objects = bucket{objects, disk}
+	k.watch(&backend{
+		check: "media", name: "S3", key: "media.url", ready: always,
+		without: "nothing can be uploaded or encoded, and only what is in the cache plays",
+		ask:     objects.Ping,
+	})
+	return nil
+}
+
+// claimBucket makes a bucket this node's, for good.
+func claimBucket(ctx context.Context, objects store.Objects, nodeID string) error {
+	if _, err := store.PutBytes(ctx, objects, claimName, []byte(nodeID), store.IfAbsent); err != nil {
+		return err
+	}
+	r, _, err := objects.Get(ctx, claimName)
+	if err != nil {
+		return err
+	}
+	owner, err := io.ReadAll(r)
+	return cmp.Or(errors.Join(err, r.Close()), mine("bucket", string(owner), nodeID))
 }
 
 func (s *stores) openBolt(k *Kernel) error {
@@ -119,11 +178,16 @@ func claim(ctx context.Context, secrets store.Secrets, nodeID string) error {
 	if err != nil {
 		return err
 	}
-	if string(owner) != nodeID {
-		return fmt.Errorf("the database is that of node %s, and this is node %s; a database serves one node: "+
-			"name another one, or run the node on the data directory whose file node-id says so", owner, nodeID)
+	return mine("database", string(owner), nodeID)
+}
+
+// mine refuses what belongs to another node.
+func mine(what, owner, nodeID string) error {
+	if owner == nodeID {
+		return nil
 	}
-	return nil
+	return fmt.Errorf("the %[1]s is that of node %[2]s, and this is node %[3]s; a %[1]s serves one node: "+
+		"name another one, or run the node on the data directory whose file node-id says so", what, owner, nodeID)
 }
 
 func (s *stores) openCache(k *Kernel) error {

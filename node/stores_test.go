@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -213,4 +215,69 @@ func TestSkewed(t *testing.T) {
 			t.Errorf("%v: %v", by, err)
 		}
 	}
+}
+
+// TestBucket: media in S3. A bucket serves one node, and none that has media on
+// its disk; away, the node is degraded.
+func TestBucket(t *testing.T) {
+	minio, err := servertest.StartMinIO("../bin/minio")
+	if errors.Is(err, servertest.ErrMissing) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { minio.Close() })
+	name, err := minio.Bucket(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	on := func(dir string) *Config {
+		cfg := testConfig(t, dir)
+		cfg.Media.URL = minio.URL(name)
+		return cfg
+	}
+	refused := func(dir string, words ...string) {
+		t.Helper()
+		n, err := New(on(dir), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err = n.Start(t.Context()); err == nil || !containsAll(err.Error(), words) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("got %v, want %q", err, words)
+		}
+	}
+	found := CheckServers(t.Context(), on(t.TempDir()))
+	if len(found) != 1 || found[0].Mend != "" || !strings.Contains(found[0].State, name) {
+		t.Errorf("doctor says %+v", found)
+	}
+	n := startNode(t, on(t.TempDir()))
+	refused(t.TempDir(), "media.url", "node "+n.kernel.NodeID, "a bucket serves one node")
+	used := t.TempDir()
+	if err := errors.Join(os.MkdirAll(filepath.Join(used, "media", "videos", "v1"), 0o700),
+		os.WriteFile(filepath.Join(used, "media", "videos", "v1", "source"), []byte("film"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	refused(used, "media.url", "already holds media (videos/v1/source", "leave media.url empty")
+
+	if free, _, err := n.kernel.Stores.Objects.Space(t.Context()); err != nil || free == store.Unlimited {
+		t.Errorf("the space is %d, %v; want that of the disk", free, err)
+	}
+	if err := minio.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	within(t, "degraded", func() bool {
+		status, ready := readyz(t, n.Addr("operator"))
+		return status == http.StatusOK && ready.Status == "degraded"
+	})
+	if found := CheckServers(t.Context(), on(t.TempDir())); len(found) != 1 || found[0].Mend == "" {
+		t.Errorf("doctor says %+v", found)
+	}
+	if err := minio.Start(); err != nil {
+		t.Fatal(err)
+	}
+	within(t, "ready", func() bool {
+		_, ready := readyz(t, n.Addr("operator"))
+		return ready.Status == "ready"
+	})
 }

@@ -89,8 +89,11 @@ func PutBytes(ctx context.Context, objects Objects, key string, data []byte, mod
 
 // The keys of a video's objects.
 
+// VideosPrefix is the prefix of all objects of videos.
+const VideosPrefix = "videos/"
+
 // VideoPrefix is the prefix of all objects of a video.
-func VideoPrefix(videoID string) string { return "videos/" + videoID + "/" }
+func VideoPrefix(videoID string) string { return VideosPrefix + videoID + "/" }
 
 // SourceKey is the uploaded file.
 func SourceKey(videoID string) string { return VideoPrefix(videoID) + "source" }

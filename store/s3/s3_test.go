@@ -141,7 +141,7 @@ func TestServerWithoutConditions(t *testing.T) {
 func TestOpenLeavesNothing(t *testing.T) {
 	o := options(t)
 	open(t, o)
-	for info := range server.client.ListObjectsIter(t.Context(), o.Bucket, minio.ListObjectsOptions{Recursive: true}) {
+	for info := range server.Client().ListObjectsIter(t.Context(), o.Bucket, minio.ListObjectsOptions{Recursive: true}) {
 		t.Errorf("there is %s (%v)", info.Key, info.Err)
 	}
 }
@@ -178,7 +178,7 @@ func TestPutInParts(t *testing.T) {
 		t.Errorf("something was kept: %v", err)
 	}
 	for _, key := range []string{"a", "b"} { // MinIO lists those of a whole key only
-		for up := range server.client.ListIncompleteUploads(t.Context(), s.Bucket, key, true) {
+		for up := range server.Client().ListIncompleteUploads(t.Context(), s.Bucket, key, true) {
 			t.Errorf("an upload is left of %s: %+v", key, up)
 		}
 	}
@@ -260,7 +260,7 @@ func TestAdoptWhoseUploadIsGone(t *testing.T) {
 	if _, err := s.Adopt(t.Context(), "a", path); err == nil {
 		t.Fatal("adopted with a part missing")
 	}
-	must(t, server.client.RemoveIncompleteUpload(t.Context(), o.Bucket, "a"))
+	must(t, server.Client().RemoveIncompleteUpload(t.Context(), o.Bucket, "a"))
 	p.breaks(nil)
 	if _, err := s.Adopt(t.Context(), "a", path); err != nil {
 		t.Fatal(err)

@@ -75,6 +75,35 @@ var _ store.Objects = (*Store)(nil)
 
 // Open connects to the bucket. ErrUnavailable.
 func Open(ctx context.Context, o Options) (*Store, error) {
+	s, err := connect(o)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.open(ctx); err != nil {
+		s.transport.CloseIdleConnections()
+		return nil, fmt.Errorf("open the bucket %s at %s: %w", o.Bucket, o.Endpoint, err)
+	}
+	return s, nil
+}
+
+// Look tries whether a bucket could be opened, and returns its name.
+func Look(ctx context.Context, address string) (bucket string, err error) {
+	o, err := ParseAddress(address)
+	if err != nil {
+		return "", err
+	}
+	s, err := connect(o)
+	if err != nil {
+		return "", err
+	}
+	defer s.transport.CloseIdleConnections()
+	if err := s.Ping(ctx); err != nil {
+		return "", err
+	}
+	return o.Bucket, s.proveConditions(ctx)
+}
+
+func connect(o Options) (*Store, error) {
 	o.setDefaults()
 	transport := newTransport(o.Stall)
 	client, err := minio.New(o.Endpoint, &minio.Options{
@@ -84,16 +113,14 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the bucket %s at %s: %w", o.Bucket, o.Endpoint, err)
 	}
-	s := &Store{Options: o, core: minio.Core{Client: client}, transport: transport}
-	if err := s.open(ctx); err != nil {
-		s.transport.CloseIdleConnections()
-		return nil, fmt.Errorf("open the bucket %s at %s: %w", o.Bucket, o.Endpoint, err)
-	}
-	return s, nil
+	return &Store{Options: o, core: minio.Core{Client: client}, transport: transport}, nil
 }
 
 func (s *Store) open(ctx context.Context) (err error) {
-	if err := errors.Join(s.Ping(ctx), s.proveConditions(ctx)); err != nil {
+	if err := s.Ping(ctx); err != nil {
+		return err
+	}
+	if err := s.proveConditions(ctx); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(s.adoptions(), 0o700); err != nil {

@@ -22,6 +22,8 @@ import (
 type servers struct {
 	pg    *servertest.Postgres
 	redis *servertest.Redis
+	media string // the address of a bucket, or ""
+	made  func(id string) map[string]time.Time
 }
 
 // startServers starts them, or skips the test where they are not installed.
@@ -33,7 +35,33 @@ func startServers(t *testing.T) *servers {
 	redis, err := servertest.StartRedis()
 	skipOrFail(t, err)
 	t.Cleanup(func() { redis.Close() })
-	return &servers{pg, redis}
+	return &servers{pg: pg, redis: redis}
+}
+
+// startAllServers starts a MinIO too, with a bucket; it skips the test where none
+// was built.
+func startAllServers(t *testing.T) *servers {
+	t.Helper()
+	minio, err := servertest.StartMinIO("../../../bin/minio")
+	skipOrFail(t, err)
+	t.Cleanup(func() { minio.Close() })
+	bucket, err := minio.Bucket(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := startServers(t)
+	s.media = minio.URL(bucket)
+	s.made = func(id string) map[string]time.Time {
+		found := map[string]time.Time{}
+		for cell, err := range minio.Objects(t.Context(), bucket, "videos/"+id+"/cells/") {
+			if err != nil {
+				t.Fatal(err)
+			}
+			found[cell.Key] = cell.LastModified
+		}
+		return found
+	}
+	return s
 }
 
 func skipOrFail(t *testing.T, err error) {
@@ -55,6 +83,10 @@ func startOn(t *testing.T, s *servers, args ...string) *node {
 		n.env = []string{
 			"STREAMGATE_RECORDS_URL_FILE=" + writeFile(t, "records", s.pg.Address("postgres")+"\n"),
 			"STREAMGATE_CACHE_URL_FILE=" + writeFile(t, "cache", s.redis.URL()+"\n"),
+		}
+		if s.media != "" {
+			n.env = append(n.env, "STREAMGATE_MEDIA_URL_FILE="+writeFile(t, "media", s.media+"\n"))
+			n.made = s.made
 		}
 	}
 	n.start()
@@ -142,8 +174,9 @@ func (n *node) signIn(chain *devnet.Net, who devnet.Account) string {
 // TestBackends tells one story on each set of backends.
 func TestBackends(t *testing.T) {
 	for name, on := range map[string]func(*testing.T) *servers{
-		"bbolt and memory":     func(*testing.T) *servers { return nil },
-		"PostgreSQL and Redis": startServers,
+		"bbolt and memory":         func(*testing.T) *servers { return nil },
+		"PostgreSQL and Redis":     startServers,
+		"PostgreSQL, S3 and Redis": startAllServers,
 	} {
 		t.Run(name, func(t *testing.T) {
 			chain := startChain(t)

@@ -132,7 +132,8 @@ var shownAt = []struct {
 const buffering = `
 	const [base, renditions] = [%q, %s];
 	const media = new MediaSource();
-	document.createElement('video').src = URL.createObjectURL(media);
+	const player = window.player = document.createElement('video'); // kept: without it the media source closes
+	player.src = URL.createObjectURL(media);
 	await new Promise((open) => media.addEventListener('sourceopen', open));
 	const buffers = renditions.map(({ type }) => media.addSourceBuffer(type));
 	return Promise.all(renditions.map(async ({ name, cells }, i) => {

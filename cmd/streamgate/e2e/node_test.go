@@ -48,6 +48,9 @@ type node struct {
 	data string
 	args []string
 	env  []string // further variables
+	// made lists a video's cells, and when each was put, where the media are not
+	// in the data directory.
+	made func(id string) map[string]time.Time
 
 	url, grpc, transcoder, operator string
 
