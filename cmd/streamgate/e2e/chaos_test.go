@@ -185,7 +185,7 @@ func (n *node) allOver(films []film) bool {
 // poll asks until ok says so, or fails the test after two minutes.
 func (n *node) poll(what string, ok func() bool) {
 	n.t.Helper()
-	timeout := time.After(2 * time.Minute)
+	timeout := time.After(5 * time.Minute)
 	again := time.NewTicker(20 * time.Millisecond)
 	defer again.Stop()
 	for !ok() {

@@ -627,7 +627,7 @@ func TestSecondNode(t *testing.T) {
 	out, err := exec.Command(program, args...).CombinedOutput()
 	t.Logf("the second node ended after %s", time.Since(since).Round(time.Millisecond))
 	last := lastLines(string(out), 1)
-	if exitCode(err) != 1 || !strings.Contains(last, n.data+"/streamgate.db is held by another process; stop that one or use another data directory") {
+	if exitCode(err) != 1 || !strings.Contains(last, "data_dir "+n.data+" is in use by another node; stop that one") {
 		t.Errorf("exit code %d:\n%s", exitCode(err), out)
 	}
 	if code := n.rest("GET", "node", "", nil); code != http.StatusOK {

@@ -85,6 +85,7 @@ func TestAnotherProfile(t *testing.T) {
 	n := startNode(t, "--config", config)
 	clip := ffmpeg(t, "a.mkv", testPicture+testTone+"-c:v mpeg4 -q:v 4 -bf 2 -c:a aac")
 	p := n.push(clip, "--public", "--wait", "ready")
+	n.waitTask(p.TaskID, "succeeded") // a moment after its video is ready
 	first := n.cells(p.VideoID)
 	base := strings.TrimSuffix(p.HLSURL, "master.m3u8")
 	var addresses []string
