@@ -581,7 +581,7 @@ func TestStopUnderLoad(t *testing.T) {
 	code := n.stop()
 	took := time.Since(since)
 	t.Logf("%d jobs were running; the node was gone after %s", running, took.Round(time.Millisecond))
-	if code != 0 || took > time.Minute {
+	if code != 0 || took > 65*time.Second { // jobs have a minute, then their leases are given back
 		t.Errorf("exit code %d after %s", code, took)
 	}
 	if left := encoders(t, n.data); len(left) > 0 {
