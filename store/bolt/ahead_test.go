@@ -170,6 +170,23 @@ func TestLogFailsAhead(t *testing.T) {
 	wantKeys(t, d.path, keys)
 }
 
+// The log is left in the very commit whose pages could have waited: it is in the
+// file.
+func TestLogLeftAhead(t *testing.T) {
+	db, d, keys := unread(t)
+	wantAll(t, db, keys)
+	for range quietCommits - 1 {
+		mustWrite(t, db, "quiet")
+	}
+	keys["quiet"], keys["at"] = true, true
+	db.w.disk.file.Close() // its size is not known: there may be no room in the map
+	mustWrite(t, db, "at")
+	if db.w.disk.base != nil {
+		t.Error("the log is still used")
+	}
+	wantKeys(t, d.cut(t, rand.New(rand.NewPCG(1, 2))), keys)
+}
+
 // The queue's order and counts hold where the pages wait.
 func TestQueueAhead(t *testing.T) {
 	db, _, _ := unread(t)

@@ -227,7 +227,7 @@ func (w *writer) end(tx *bbolt.Tx, all *commit, later bool) error {
 	if err := writeCounts(&change{tx: tx, commit: all}); err != nil {
 		return errors.Join(err, w.rollback())
 	}
-	if later {
+	if later && w.disk.base != nil { // begin may have left the log
 		return w.log(all.record)
 	}
 	w.ahead.tx = nil
