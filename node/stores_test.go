@@ -22,23 +22,19 @@ import (
 // installed.
 func startServers(t *testing.T) (*servertest.Postgres, *servertest.Redis) {
 	t.Helper()
-	pg, err := servertest.StartPostgres(servertest.PostgresOptions{Durable: true})
-	if errors.Is(err, servertest.ErrMissing) {
-		t.Skip(err)
-	}
+	return servertest.NeedPostgres(t, servertest.PostgresOptions{Durable: true}), servertest.Need(t, servertest.StartRedis)
+}
+
+// refuses has a node not start, and say why in one line with these words.
+func refuses(t *testing.T, cfg *Config, words ...string) {
+	t.Helper()
+	n, err := New(cfg, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { pg.Close() })
-	redis, err := servertest.StartRedis()
-	if errors.Is(err, servertest.ErrMissing) {
-		t.Skip(err)
+	if err = n.Start(t.Context()); err == nil || !containsAll(err.Error(), words) || strings.Contains(err.Error(), "\n") {
+		t.Errorf("got %v, want %q", err, words)
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { redis.Close() })
-	return pg, redis
 }
 
 // within waits until ok, for half a minute.
@@ -151,20 +147,9 @@ func TestOneNodeOfADatabase(t *testing.T) {
 		cfg.Records.URL, cfg.Cache.URL = pg.Address("postgres"), redis.URL()
 		return cfg
 	}
-	refused := func(dir string, words ...string) {
-		t.Helper()
-		n, err := New(on(dir), Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		err = n.Start(t.Context())
-		if err == nil || !containsAll(err.Error(), words) || strings.Contains(err.Error(), "\n") {
-			t.Errorf("got %v, want %q", err, words)
-		}
-	}
 	first := startNode(t, on(dir))
-	refused(dir, "data_dir "+dir, "in use by another node")
-	refused(t.TempDir(), "records.url", "node "+first.kernel.NodeID, "a database serves one node")
+	refuses(t, on(dir), "data_dir "+dir, "in use by another node")
+	refuses(t, on(t.TempDir()), "records.url", "node "+first.kernel.NodeID, "a database serves one node")
 	if err := first.Stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -180,7 +165,7 @@ func TestOneNodeOfADatabase(t *testing.T) {
 	if _, err := conn.Exec(t.Context(), `INSERT INTO schema_versions (version) VALUES (99)`); err != nil {
 		t.Fatal(err)
 	}
-	refused(dir, "records.url", postgres.ErrSchema.Error(), "version 99", "run the newer program")
+	refuses(t, on(dir), "records.url", postgres.ErrSchema.Error(), "version 99", "run the newer program")
 }
 
 // TestBackendState: how /readyz takes the answers of a server.
@@ -220,14 +205,7 @@ func TestSkewed(t *testing.T) {
 // TestBucket: media in S3. A bucket serves one node, and none that has media on
 // its disk; away, the node is degraded.
 func TestBucket(t *testing.T) {
-	minio, err := servertest.StartMinIO("../bin/minio")
-	if errors.Is(err, servertest.ErrMissing) {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { minio.Close() })
+	minio := servertest.NeedMinIO(t, "../bin/minio")
 	name, err := minio.Bucket(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -237,28 +215,18 @@ func TestBucket(t *testing.T) {
 		cfg.Media.URL = minio.URL(name)
 		return cfg
 	}
-	refused := func(dir string, words ...string) {
-		t.Helper()
-		n, err := New(on(dir), Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err = n.Start(t.Context()); err == nil || !containsAll(err.Error(), words) || strings.Contains(err.Error(), "\n") {
-			t.Errorf("got %v, want %q", err, words)
-		}
-	}
 	found := CheckServers(t.Context(), on(t.TempDir()))
 	if len(found) != 1 || found[0].Mend != "" || !strings.Contains(found[0].State, name) {
 		t.Errorf("doctor says %+v", found)
 	}
 	n := startNode(t, on(t.TempDir()))
-	refused(t.TempDir(), "media.url", "node "+n.kernel.NodeID, "a bucket serves one node")
+	refuses(t, on(t.TempDir()), "media.url", "node "+n.kernel.NodeID, "a bucket serves one node")
 	used := t.TempDir()
 	if err := errors.Join(os.MkdirAll(filepath.Join(used, "media", "videos", "v1"), 0o700),
 		os.WriteFile(filepath.Join(used, "media", "videos", "v1", "source"), []byte("film"), 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	refused(used, "media.url", "already holds media (videos/v1/source", "leave media.url empty")
+	refuses(t, on(used), "media.url", "already holds media (videos/v1/source", "leave media.url empty")
 
 	if free, _, err := n.kernel.Stores.Objects.Space(t.Context()); err != nil || free == store.Unlimited {
 		t.Errorf("the space is %d, %v; want that of the disk", free, err)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"testing"
 
@@ -13,27 +12,9 @@ import (
 
 // TestDoctorServers: what is told of PostgreSQL and Redis, well and not.
 func TestDoctorServers(t *testing.T) {
-	pg, err := servertest.StartPostgres(servertest.PostgresOptions{})
-	if errors.Is(err, servertest.ErrMissing) {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer pg.Close()
-	keeps, err := servertest.StartRedis()
-	if errors.Is(err, servertest.ErrMissing) {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer keeps.Close()
-	evicts, err := servertest.StartRedisWith("volatile-lru")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer evicts.Close()
+	pg := servertest.NeedPostgres(t, servertest.PostgresOptions{})
+	keeps := servertest.Need(t, servertest.StartRedis)
+	evicts := servertest.Need(t, func() (*servertest.Redis, error) { return servertest.StartRedisWith("volatile-lru") })
 	ctx := t.Context()
 	conn, err := pgx.Connect(ctx, pg.Address("postgres"))
 	if err != nil {

@@ -1,12 +1,10 @@
 // Package servertest runs the servers that StreamGate's backends need, for tests:
 // PostgreSQL and Redis as Debian installs them, each on a socket in a scratch
-// directory of its own, where nobody else finds it.
+// directory of its own, where nobody else finds it; and a MinIO that was built.
 //
 // # Usage
 //
-//	pg, err := servertest.StartPostgres(servertest.PostgresOptions{})
-//	if errors.Is(err, servertest.ErrMissing) … // not installed
-//	defer pg.Close()
+//	pg := servertest.NeedPostgres(t, servertest.PostgresOptions{}) // or StartPostgres, outside of a test
 //	db, err := postgres.Open(ctx, pg.Address("postgres"), postgres.Options{})
 //
 // Stop and Start, Kill and Start, are an outage: the address stays, and so does what

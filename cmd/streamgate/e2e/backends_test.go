@@ -3,7 +3,6 @@ package e2e
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -29,22 +28,17 @@ type servers struct {
 // startServers starts them, or skips the test where they are not installed.
 func startServers(t *testing.T) *servers {
 	t.Helper()
-	pg, err := servertest.StartPostgres(servertest.PostgresOptions{Durable: true})
-	skipOrFail(t, err)
-	t.Cleanup(func() { pg.Close() })
-	redis, err := servertest.StartRedis()
-	skipOrFail(t, err)
-	t.Cleanup(func() { redis.Close() })
-	return &servers{pg: pg, redis: redis}
+	return &servers{
+		pg:    servertest.NeedPostgres(t, servertest.PostgresOptions{Durable: true}),
+		redis: servertest.Need(t, servertest.StartRedis),
+	}
 }
 
 // startAllServers starts a MinIO too, with a bucket; it skips the test where none
 // was built.
 func startAllServers(t *testing.T) *servers {
 	t.Helper()
-	minio, err := servertest.StartMinIO("../../../bin/minio")
-	skipOrFail(t, err)
-	t.Cleanup(func() { minio.Close() })
+	minio := servertest.NeedMinIO(t, "../../../bin/minio")
 	bucket, err := minio.Bucket(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -62,16 +56,6 @@ func startAllServers(t *testing.T) *servers {
 		return found
 	}
 	return s
-}
-
-func skipOrFail(t *testing.T, err error) {
-	t.Helper()
-	if errors.Is(err, servertest.ErrMissing) {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
 }
 
 // startOn runs a node on the servers, whose addresses it reads from files as
