@@ -118,12 +118,11 @@ check: fresh lint ## everything that is known without running: fresh, formatted,
 .PHONY: test
 test: install-run install-test assets ## install what the tests need and run them all, with the race detector
 	@# The node's own tests play films in real time and wait more than they work;
-	@# beside them, with what they leave of the processor, one package at a time.
-	@# Their output comes last.
+	@# beside them one package at a time. Their output comes last.
 	out=$$(mktemp); trap 'rm "$$out"' EXIT
 	go test -race -timeout 70m $(E2E) >"$$out" 2>&1 & e2e=$$!
 	failed=0
-	nice -n 19 go test -race -timeout 60m -p 1 $$(go list ./... | grep -v $(E2E:./%=%)) || failed=1
+	go test -race -timeout 60m -p 1 $$(go list ./... | grep -v $(E2E:./%=%)) || failed=1
 	wait $$e2e || failed=1
 	cat "$$out"
 	exit $$failed

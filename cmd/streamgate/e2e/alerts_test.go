@@ -193,6 +193,7 @@ func TestAlertStory(t *testing.T) {
 	}
 	b.forgive("status of 422")  // the address that was wrong
 	b.forgive("ERR_CONNECTION") // while the node was dead
+	b.forgive("Failed to fetch")
 	b.forgive("ERR_INCOMPLETE_CHUNKED")
 	b.forgive("htmx:sse:error")
 	b.expectQuiet()
