@@ -22,6 +22,7 @@ type Config struct {
 	Records    Records    `yaml:"records"`
 	Media      Media      `yaml:"media"`
 	Cache      Cache      `yaml:"cache"`
+	Cluster    Cluster    `yaml:"cluster"`
 	APIGateway APIGateway `yaml:"api_gateway"`
 	CORS       CORS       `yaml:"cors"`
 	Transcoder Transcoder `yaml:"transcoder"`
@@ -88,6 +89,33 @@ type Cache struct {
 	// TLS, or unix:///SOCKET, with user and password if it has any. Its
 	// maxmemory-policy must be noeviction. Default: empty, the node's memory.
 	URL string `yaml:"url" secret:"true"`
+}
+
+// Cluster is how the nodes of a deployment find, trust and call each other. Only
+// with deployment.mode: cluster.
+type Cluster struct {
+	// Registry is the Consul agent that the nodes find each other by:
+	// consul://127.0.0.1:8500, or consul://:TOKEN@HOST:8500/PREFIX, with
+	// ?tls=true for https; PREFIX (default streamgate) names the deployment.
+	Registry string `yaml:"registry" secret:"true"`
+	// Listen is the address of calls from other nodes, by mutual TLS. Port 0
+	// picks a free one. Default: 127.0.0.1:7070.
+	Listen string `yaml:"listen"`
+	// Events is the address of the routes of the event bus to other nodes, by
+	// mutual TLS too. Port 0 picks a free one. Default: 127.0.0.1:6222.
+	Events string `yaml:"events"`
+	// AdvertiseHost is the name or address under which the other nodes reach
+	// this one. Default: empty, the host of listen; needed where that is 0.0.0.0 or ::.
+	AdvertiseHost string `yaml:"advertise_host"`
+	// JoinToken lets a node that has no certificate yet ask for one: what
+	// streamgate ca token prints. Default: empty.
+	JoinToken string `yaml:"join_token" secret:"true"`
+	// CAFile, CertFile and KeyFile are the node's own certificate and that of the
+	// CA which signs all of the deployment's (PEM). Default: empty, they are in
+	// data_dir/tls, from the built-in CA, and renewed.
+	CAFile   string `yaml:"ca_file"`
+	CertFile string `yaml:"cert_file"`
+	KeyFile  string `yaml:"key_file"`
 }
 
 // APIGateway is the public edge.
@@ -393,6 +421,7 @@ func Default() *Config {
 		Deployment: Deployment{Mode: ModeMonolith},
 		Records:    Records{MaxConnections: 8},
 		Media:      Media{CacheSize: 4 << 30},
+		Cluster:    Cluster{Listen: "127.0.0.1:7070", Events: "127.0.0.1:6222"},
 		APIGateway: APIGateway{
 			Host: "127.0.0.1", Port: 8080, GRPCPort: 9090, Timeout: 30 * time.Second,
 			RateLimit: RateLimit{RequestsPerSecond: 1000, Burst: 100},

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -470,40 +469,5 @@ func TestUnusableDataDir(t *testing.T) {
 	_, err := New(testConfig(t, file), Options{})
 	if err == nil || !containsAll(err.Error(), []string{"data_dir " + file, "--data DIR"}) {
 		t.Errorf("got %v", err)
-	}
-}
-
-func TestStatic(t *testing.T) {
-	ctx := t.Context()
-	s := &Static{}
-	for range 2 { // twice is once
-		if err := s.Announce(ctx, Instance{ID: "a", Roles: []Role{RoleUpload}}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := s.Announce(ctx, Instance{ID: "m", Roles: []Role{RoleMonolith}}); err != nil {
-		t.Fatal(err)
-	}
-	ids := func(role Role) (out []string) {
-		found, err := s.Instances(ctx, role)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, i := range found {
-			out = append(out, i.ID)
-		}
-		return out
-	}
-	if got := ids(RoleUpload); !reflect.DeepEqual(got, []string{"a", "m"}) {
-		t.Errorf("upload: %v", got)
-	}
-	if got := ids(RoleMonitor); !reflect.DeepEqual(got, []string{"m"}) {
-		t.Errorf("monitor: %v", got)
-	}
-	if err := errors.Join(s.Withdraw(ctx, "a"), s.Withdraw(ctx, "a")); err != nil {
-		t.Fatal(err)
-	}
-	if got := ids(RoleUpload); !reflect.DeepEqual(got, []string{"m"}) {
-		t.Errorf("after withdrawal: %v", got)
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"streamgate/app/media"
 	"streamgate/app/rpc"
 	"streamgate/app/stream"
+	"streamgate/node/cluster"
 	"streamgate/store"
 )
 
@@ -50,12 +51,12 @@ type Kernel struct {
 	NodeID  string // persistent
 	BootID  string // of this start: tells the node's own dead leases
 
-	Tools    media.Tools    // from part tools on
-	Bus      *nats.Conn     // from part bus on
-	Stores   Stores         // from part stores on
-	Registry Registry       // from part registry on
-	Mux      *http.ServeMux // of the public port and the admin socket
-	Peers    Peers          // each from its service's part on
+	Tools    media.Tools      // from part tools on
+	Bus      *nats.Conn       // from part bus on
+	Stores   Stores           // from part stores on
+	Registry cluster.Registry // from part registry on
+	Mux      *http.ServeMux   // of the public port and the admin socket
+	Peers    Peers            // each from its service's part on
 	// Mounts are handlers that the gateway serves behind its authentication,
 	// by ServeMux pattern.
 	Mounts map[string]http.Handler

@@ -1,0 +1,89 @@
+package cluster
+
+import (
+	"context"
+	"slices"
+	"sync"
+)
+
+// Instance is a running node as the others see it.
+type Instance struct {
+	ID   string // of the node, for good
+	Boot string // of this start of it
+
+	Roles   []string // as --role takes them
+	Version string   // of the program
+	Addr    string   // of its calls from other nodes (mutual TLS), host:port
+	Events  string   // of its event bus's routes, host:port; "" if it has none
+	Metrics string   // of its health and metrics, host:port, as Prometheus reaches it; "" if not told
+	Encoder string   // which ffmpeg and libraries it encodes with; "" if it does not
+
+	// Load is how much of what it can do it does: 0 to 1, more if work waits.
+	Load float64
+	// Draining nodes finish what they have and are given nothing new.
+	Draining bool
+}
+
+// Has tells whether the node has a role.
+func (i *Instance) Has(role string) bool { return slices.Contains(i.Roles, role) }
+
+// Registry knows which nodes there are.
+type Registry interface {
+	// Announce makes this node known until Withdraw; again to change what is
+	// known of it, its load above all. Another boot of the same node that is
+	// alive makes it fail with ErrDuplicate.
+	Announce(ctx context.Context, self Instance) error
+	// Withdraw makes it unknown; nil if it was not known.
+	Withdraw(ctx context.Context) error
+	// Instances returns the healthy nodes, by ID. It asks nobody: where the
+	// registry is away, they are the last that were known.
+	Instances() []Instance
+	// Changed returns a channel that is closed at the next change of them.
+	Changed() <-chan struct{}
+}
+
+// Static is the registry of a node that is alone: it knows only itself.
+type Static struct {
+	mu      sync.Mutex
+	self    []Instance
+	changed chan struct{}
+}
+
+// Announce implements Registry.
+func (s *Static) Announce(_ context.Context, self Instance) error {
+	s.set([]Instance{self})
+	return nil
+}
+
+// Withdraw implements Registry.
+func (s *Static) Withdraw(context.Context) error {
+	s.set(nil)
+	return nil
+}
+
+func (s *Static) set(self []Instance) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.self = self
+	if s.changed != nil {
+		close(s.changed)
+		s.changed = nil
+	}
+}
+
+// Instances implements Registry.
+func (s *Static) Instances() []Instance {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.self)
+}
+
+// Changed implements Registry.
+func (s *Static) Changed() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.changed == nil {
+		s.changed = make(chan struct{})
+	}
+	return s.changed
+}
