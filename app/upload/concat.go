@@ -41,6 +41,9 @@ func (s *Service) checkParts(ctx context.Context, ids []string) error {
 		if !rec.Partial || rec.State != store.UploadReceiving {
 			return rpc.Invalid("invalid_concat", "Upload %q was not created with Upload-Concat: partial.", id)
 		}
+		if ours, err := s.ours(ctx, rec); err != nil || !ours {
+			return orElse(err, uploadElsewhere())
+		}
 	}
 	return nil
 }
@@ -87,7 +90,7 @@ func (s *Service) assemble(ctx context.Context, rec store.Upload) error {
 	if err := datasync(f); err != nil {
 		return s.writeError(err)
 	}
-	_, err = s.mark(ctx, rec.ID, n)
+	_, err = s.mark(ctx, rec, n)
 	return err
 }
 
@@ -95,7 +98,7 @@ func (s *Service) assemble(ctx context.Context, rec store.Upload) error {
 func (s *Service) appendPart(f *os.File, id string) (int64, error) {
 	part, err := os.Open(s.spool.path(id))
 	if os.IsNotExist(err) {
-		return 0, nil // an empty part has no file
+		return 0, nil // an empty part has no file; one of another node was refused
 	}
 	if err != nil {
 		return 0, fmt.Errorf("open a part: %w", err)
@@ -112,6 +115,9 @@ func (s *Service) appendPart(f *os.File, id string) (int64, error) {
 func (s *Service) dropParts(ctx context.Context, rec store.Upload) {
 	for _, id := range rec.Parts {
 		part, err := s.Catalog.Uploads.Get(ctx, id)
+		if err == nil && part.State == store.UploadReceiving {
+			part, err = s.seized(ctx, part)
+		}
 		if err == nil {
 			err = s.discard(ctx, part)
 		}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 
 	"connectrpc.com/connect"
@@ -15,9 +14,6 @@ import (
 	"streamgate/app/rpc"
 	"streamgate/store"
 )
-
-// taskNotQueued is the code of an upload that is safe and whose task is not yet.
-const taskNotQueued = "task_not_queued"
 
 // outcome is what became of a finished upload.
 type outcome struct {
@@ -33,13 +29,20 @@ type outcome struct {
 // until it succeeds. An upload that can never succeed (wrong checksum, the
 // video has a source or is gone) is discarded.
 //
-// The caller holds the upload's lock. The work goes on when the client has
+// Of several uploads of one video the first that is named in the video's record
+// gets to store its bytes. It does not give up its place: it becomes the source,
+// on whichever node, or the video goes.
+//
+// The caller has the upload's lock, and this node its hold. The work goes on when the client has
 // gone: its bytes are here.
 func (s *Service) finish(ctx context.Context, id string) (out outcome, err error) {
 	ctx = rpc.System(context.WithoutCancel(ctx))
 	rec, err := s.Catalog.Uploads.Get(ctx, id)
 	if err != nil {
 		return outcome{}, rpc.NotFound(fmt.Errorf("read the upload: %w", err), "upload", id)
+	}
+	if !s.holds(rec) {
+		return outcome{}, uploadLocked()
 	}
 	ctx, span := s.beginSpan(ctx, rec)
 	defer func() { endSpan(span, out, err) }()
@@ -69,11 +72,15 @@ func (s *Service) finish(ctx context.Context, id string) (out outcome, err error
 // handOver gives the upload's bytes to its video.
 func (s *Service) handOver(ctx context.Context, rec store.Upload) (store.Video, error) {
 	video, err := s.Catalog.Videos.Get(ctx, rec.VideoID)
-	if isNotFound(err) {
+	switch {
+	case isNotFound(err):
 		return video, s.reject(ctx, rec, rpc.NotFound(err, "video", rec.VideoID))
-	}
-	if err != nil {
+	case err != nil:
 		return video, fmt.Errorf("read the video: %w", err)
+	case s.gave(rec, video):
+		return video, nil // an earlier try did
+	case video.State != store.VideoUploading:
+		return video, s.reject(ctx, rec, sourceExists(video.ID))
 	}
 	sum, err := s.secure(ctx, rec, video)
 	if err != nil {
@@ -98,21 +105,33 @@ func (s *Service) handOver(ctx context.Context, rec store.Upload) (store.Video, 
 	return video, nil
 }
 
+// gave tells whether the video has its source, and from this upload. Earlier
+// versions wrote down only which upload was made with the video; then its bytes
+// must have gone there.
+func (s *Service) gave(rec store.Upload, video store.Video) bool {
+	if video.State == store.VideoUploading || video.SourceUpload != "" {
+		return video.State != store.VideoUploading && video.SourceUpload == rec.ID
+	}
+	here, err := s.spool.has(rec.ID)
+	return video.UploadID == rec.ID && err == nil && !here
+}
+
 // secure makes the bytes the video's source object and returns their SHA-256.
-// No file means that an earlier try has done it.
 func (s *Service) secure(ctx context.Context, rec store.Upload, video store.Video) (string, error) {
-	_, err := os.Stat(s.spool.path(rec.ID))
-	if errors.Is(err, fs.ErrNotExist) && rec.SizeBytes > 0 {
-		return s.adopted(ctx, rec, video)
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("look at received bytes: %w", err)
-	}
-	if video.State != store.VideoUploading {
-		if rec.SizeBytes == 0 && video.SizeBytes == 0 {
-			return video.SHA256, nil // an empty file: nothing to tell the two cases apart, nor any need
+	if video.SourceUpload == rec.ID {
+		stored, err := s.stored(ctx, rec)
+		if err != nil {
+			return "", err
 		}
-		return "", s.reject(ctx, rec, sourceExists(video.ID))
+		if here, err := s.spool.has(rec.ID); stored && !here || err != nil {
+			return s.storedSum(ctx, rec, err) // an earlier try has stored it
+		}
+	}
+	if here, err := s.spool.has(rec.ID); err != nil || !here && rec.SizeBytes > 0 {
+		if err == nil {
+			s.Log.Error("the bytes of an upload are missing", "video", video.ID)
+		}
+		return "", orElse(err, bytesMissing())
 	}
 	sum, err := s.sum(rec)
 	if err != nil {
@@ -123,10 +142,48 @@ func (s *Service) secure(ctx context.Context, rec store.Upload, video store.Vide
 			return "", s.reject(ctx, rec, wholeMismatch(want, sum))
 		}
 	}
+	if err := s.claimVideo(ctx, rec); err != nil {
+		return "", err
+	}
 	if _, err := s.Objects.Adopt(ctx, store.SourceKey(video.ID), s.spool.path(rec.ID)); err != nil {
 		return "", s.writeError(fmt.Errorf("store the source: %w", err))
 	}
 	return sum, nil
+}
+
+// errClaimed comes out of an update, and no further.
+var errClaimed = errors.New("another upload is about to be the source")
+
+// claimVideo names the upload in its video as the source to be. Before, it can no
+// longer be given up by anybody.
+func (s *Service) claimVideo(ctx context.Context, rec store.Upload) error {
+	if !rec.Finishing {
+		if _, err := s.update(ctx, rec, func(u *store.Upload) error { u.Finishing = true; return nil }); err != nil {
+			return fmt.Errorf("record that all bytes are here: %w", err)
+		}
+	}
+	_, err := s.Catalog.Videos.Update(ctx, rec.VideoID, func(v *store.Video) error {
+		switch {
+		case v.State != store.VideoUploading:
+			return sourceExists(v.ID)
+		case v.SourceUpload != "" && v.SourceUpload != rec.ID:
+			return errClaimed
+		}
+		v.SourceUpload = rec.ID
+		return nil
+	})
+	reason, _ := rpc.Reason(err)
+	switch {
+	case errors.Is(err, errClaimed):
+		return sourcePending(rec.VideoID)
+	case isNotFound(err):
+		return s.reject(ctx, rec, rpc.NotFound(err, "video", rec.VideoID))
+	case reason != "":
+		return s.reject(ctx, rec, err)
+	case err != nil:
+		return fmt.Errorf("claim the video: %w", err)
+	}
+	return nil
 }
 
 // sum is the file's SHA-256: the one that ran along, else computed now. It
@@ -143,22 +200,33 @@ func (s *Service) sum(rec store.Upload) (string, error) {
 	return sumOf(io.LimitReader(f, rec.SizeBytes), rec.SizeBytes)
 }
 
-// adopted returns the SHA-256 of a source that an earlier try has stored.
-func (s *Service) adopted(ctx context.Context, rec store.Upload, video store.Video) (string, error) {
-	src, obj, err := s.Objects.Get(ctx, store.SourceKey(video.ID))
+// stored tells whether the upload's bytes are its video's source object: nobody
+// else may store one once the video names this upload.
+func (s *Service) stored(ctx context.Context, rec store.Upload) (bool, error) {
+	video, err := s.Catalog.Videos.Get(ctx, rec.VideoID)
+	if isNotFound(err) || err == nil && video.SourceUpload != rec.ID {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read the video: %w", err)
+	}
+	obj, err := s.Objects.Stat(ctx, store.SourceKey(rec.VideoID))
 	if err != nil && !isNotFound(err) {
-		return "", fmt.Errorf("look for the source: %w", err)
+		return false, fmt.Errorf("look for the source: %w", err)
 	}
-	if err == nil {
-		defer src.Close()
+	return err == nil && obj.Size == rec.SizeBytes, nil
+}
+
+// storedSum is the SHA-256 of a source that an earlier try has stored.
+func (s *Service) storedSum(ctx context.Context, rec store.Upload, err error) (string, error) {
+	if err != nil {
+		return "", err
 	}
-	if err != nil || obj.Size != rec.SizeBytes {
-		s.Log.Error("the bytes of an upload are lost", "video", video.ID)
-		return "", s.reject(ctx, rec, uploadGone())
+	src, obj, err := s.Objects.Get(ctx, store.SourceKey(rec.VideoID))
+	if err != nil {
+		return "", fmt.Errorf("read the source: %w", err)
 	}
-	if video.State != store.VideoUploading {
-		return video.SHA256, nil
-	}
+	defer src.Close()
 	return sumOf(src, obj.Size)
 }
 
@@ -195,7 +263,7 @@ func (s *Service) submit(ctx context.Context, videoID string) (string, error) {
 // complete closes the record; after this nothing is repeated.
 func (s *Service) complete(ctx context.Context, rec store.Upload) error {
 	s.dropParts(ctx, rec)
-	_, err := s.Catalog.Uploads.Update(ctx, rec.ID, func(u *store.Upload) error {
+	_, err := s.update(ctx, rec, func(u *store.Upload) error {
 		u.State, u.Offset, u.Expires = store.UploadComplete, u.SizeBytes, s.now().Add(s.ExpireAfter)
 		if u.Fetch != nil {
 			over := *u.Fetch
@@ -226,19 +294,20 @@ func (s *Service) reject(ctx context.Context, rec store.Upload, why error) error
 }
 
 // discard removes an upload's bytes; its record stays to say that they are
-// gone, and its video waits for another upload.
+// gone, and its video waits for another upload. The record comes first: that
+// this node still has the upload is known by it.
 func (s *Service) discard(ctx context.Context, rec store.Upload) error {
-	if err := s.spool.remove(rec.ID); err != nil {
-		return err
-	}
-	s.forget(rec.ID)
-	s.detach(ctx, rec)
-	_, err := s.Catalog.Uploads.Update(ctx, rec.ID, func(u *store.Upload) error {
+	_, err := s.update(ctx, rec, func(u *store.Upload) error {
 		u.State, u.Offset = store.UploadExpired, 0
 		return nil
 	})
 	if err != nil && !isNotFound(err) {
 		return fmt.Errorf("close the upload: %w", err)
 	}
+	if err := s.spool.remove(rec.ID); err != nil {
+		return err
+	}
+	s.forget(rec.ID)
+	s.detach(ctx, rec)
 	return nil
 }

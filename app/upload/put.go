@@ -101,7 +101,7 @@ func (s *Service) admit(r *http.Request) (store.Upload, error) {
 	now := s.now()
 	return store.Upload{
 		ID: store.NewID(), VideoID: video.ID, State: store.UploadReceiving, SizeBytes: r.ContentLength,
-		WantSHA256: want, Created: now, Expires: now.Add(s.ExpireAfter),
+		WantSHA256: want, Created: now, Expires: now.Add(s.ExpireAfter), Hold: s.firstHold(),
 	}, nil
 }
 
@@ -123,6 +123,7 @@ func (s *Service) store(ctx context.Context, rec *store.Upload, body io.Reader) 
 	if err := s.Catalog.Uploads.Create(ctx, *rec); err != nil {
 		return fmt.Errorf("record the upload: %w", err)
 	}
+	s.ledger.recorded(rec.ID)
 	return nil
 }
 

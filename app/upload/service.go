@@ -37,9 +37,15 @@ type Config struct {
 	// rpc.DefaultProfile is always one of them.
 	Profiles []string
 
+	// Owner is this start of this node. Uploads are held under it.
+	Owner store.Owner
+	// Alive tells whether a start of a node may still run, of which uploads are
+	// left alone. nil: only this one does.
+	Alive func(node, boot string) bool
+
 	// Dir is where the bytes of unfinished uploads lie; best on the disk of
 	// Objects, so that a finished file is moved and not copied. It is made if
-	// need be and must be used for nothing else.
+	// need be and must be used for nothing else, by no other node either.
 	Dir string
 	// MaxSize bounds one source, bytes. Default 50 GiB.
 	MaxSize int64
@@ -47,7 +53,7 @@ type Config struct {
 	MinFree int64
 	// ExpireAfter is how long an upload may rest between two bytes. Default 24 h.
 	ExpireAfter time.Duration
-	// MaxOpen bounds the unfinished uploads. Default 1000.
+	// MaxOpen bounds the unfinished uploads of all nodes. Default 1000.
 	MaxOpen int
 	// MaxTransfers bounds the requests whose body is being received. Default 64.
 	MaxTransfers int
@@ -163,28 +169,45 @@ func New(cfg Config) (*Service, error) {
 		}),
 		fetches: newFetches(cfg.FetchesAtOnce),
 	}
-	s.ledger = ledger{open: make(map[string]claim), max: cfg.MaxOpen, minFree: cfg.MinFree, free: s.free}
+	s.ledger = ledger{open: make(map[string]claim), max: cfg.MaxOpen, minFree: cfg.MinFree, free: s.free, known: s.openIDs}
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	var err error
 	if s.tus, err = s.newTus(); err != nil {
 		return nil, fmt.Errorf("make the tus handler: %w", err)
 	}
-	return s, s.promise(context.Background())
+	if err := s.promise(context.Background()); err != nil {
+		return nil, err
+	}
+	return s, s.answerReleases()
 }
 
-// promise enters the uploads that an earlier process left open.
+// promise enters the uploads that an earlier process of this node left open.
 func (s *Service) promise(ctx context.Context) error {
 	open, err := s.list(ctx, store.UploadReceiving)
 	if err != nil {
 		return err
 	}
 	for _, rec := range open {
-		have, err := s.offset(rec)
-		if err != nil {
+		if ours, err := s.ours(ctx, rec); err != nil || !ours {
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		if err := s.enter(ctx, rec); err != nil {
 			return err
 		}
-		s.ledger.load(rec.ID, rec.SizeBytes, have)
 	}
+	return nil
+}
+
+// enter opens the claim of an upload that was accepted before.
+func (s *Service) enter(ctx context.Context, rec store.Upload) error {
+	have, err := s.offset(ctx, rec)
+	if err != nil {
+		return err
+	}
+	s.ledger.load(rec.ID, rec.SizeBytes, have)
 	return nil
 }
 

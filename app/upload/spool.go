@@ -29,6 +29,15 @@ func (s spool) size(id string) (int64, error) {
 	return info.Size(), nil
 }
 
+// has tells whether an upload has a file.
+func (s spool) has(id string) (bool, error) {
+	_, err := os.Stat(s.path(id))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, fmt.Errorf("look at received bytes: %w", err)
+	}
+	return err == nil, nil
+}
+
 // append opens an upload's file for writing from byte at, and cuts off what
 // lies behind: nobody acknowledged it.
 func (s spool) append(id string, at int64) (*os.File, error) {
