@@ -192,6 +192,24 @@ type Upload struct {
 	// Finishing: all bytes are safe and are being made the video's source; nobody
 	// gives the upload up any more.
 	Finishing bool `json:"finishing,omitempty"`
+	// Stored is set if its bytes are in Objects, and not on the holder's disk.
+	Stored *Stored `json:"stored,omitempty"`
+}
+
+// Stored says which objects have the first Offset bytes of an upload: parts of
+// PartBytes each, and what is left.
+type Stored struct {
+	PartBytes int64       `json:"part_bytes"`
+	Runs      []StoredRun `json:"runs,omitempty"` // by From
+	// SHA256 is the state of the running SHA-256, as its MarshalBinary gives it.
+	SHA256 []byte `json:"sha256,omitempty"`
+}
+
+// StoredRun says that the parts from one on, up to the next run, were stored
+// under that token of the upload's hold: no two holders write to one object.
+type StoredRun struct {
+	From  int    `json:"from"`
+	Token uint64 `json:"token"`
 }
 
 // Hold is a node's hold on an upload. Every new one has a higher token: who

@@ -25,6 +25,7 @@ func (s *Service) create(ctx context.Context, rec store.Upload, asked asked) (_ 
 	now := s.now()
 	rec.ID, rec.State, rec.Offset = store.NewID(), store.UploadReceiving, 0
 	rec.Created, rec.Expires, rec.Hold = now, now.Add(s.ExpireAfter), s.firstHold()
+	rec.Stored = s.newStored(rec.SizeBytes)
 	if rec.SizeBytes > s.MaxSize {
 		return rec, s.tooLarge()
 	}

@@ -122,22 +122,6 @@ func (u *tusUpload) GetInfo(ctx context.Context) (handler.FileInfo, error) {
 	}, nil
 }
 
-// offset is the number of bytes that are on the disk: what was recorded after
-// a sync, or less if the file has lost some since. Those that have become the
-// source already are there too.
-func (s *Service) offset(ctx context.Context, rec store.Upload) (int64, error) {
-	if rec.State == store.UploadComplete {
-		return rec.SizeBytes, nil
-	}
-	size, err := s.spool.size(rec.ID)
-	if err == nil && size < rec.Offset && rec.Finishing {
-		if stored, err := s.stored(ctx, rec); stored || err != nil {
-			return rec.Offset, err
-		}
-	}
-	return min(size, rec.Offset), err
-}
-
 // WriteChunk implements handler.Upload. It returns the number of bytes that
 // are durable.
 func (u *tusUpload) WriteChunk(ctx context.Context, offset int64, src io.Reader) (int64, error) {
@@ -149,15 +133,15 @@ func (u *tusUpload) write(ctx context.Context, offset int64, src io.Reader) (int
 	if !u.s.holds(u.rec) {
 		return 0, uploadLocked()
 	}
-	t, err := u.s.transfer(u.rec.ID, u.rec.VideoID, offset, u.rec.SizeBytes)
+	t, err := u.s.transfer(ctx, u.rec, offset)
 	if err != nil {
 		return 0, err
 	}
 	defer t.close()
 	ex := exchangeOf(ctx)
 	t.check = ex.check
-	t.mark = func(ctx context.Context, at int64) error {
-		rec, err := u.s.mark(ctx, u.rec, at)
+	t.mark = func(ctx context.Context, at int64, change func(*store.Upload)) error {
+		rec, err := u.s.mark(ctx, u.rec, t.marked, at, change)
 		ex.expires = rec.Expires
 		return err
 	}
@@ -178,11 +162,18 @@ func (u *tusUpload) write(ctx context.Context, offset int64, src io.Reader) (int
 	return t.marked - offset, err
 }
 
-// mark records how many bytes are durable, and that the upload is alive.
-func (s *Service) mark(ctx context.Context, rec store.Upload, at int64) (store.Upload, error) {
+// mark records how many bytes are durable, after so many were before, and that
+// the upload is alive.
+func (s *Service) mark(ctx context.Context, rec store.Upload, from, at int64, change func(*store.Upload)) (store.Upload, error) {
 	rec, err := s.update(ctx, rec, func(u *store.Upload) error {
 		if u.State != store.UploadReceiving {
 			return uploadGone()
+		}
+		if u.Stored != nil && u.Offset != from {
+			return errHeld
+		}
+		if change != nil {
+			change(u)
 		}
 		u.Offset, u.Expires = at, s.now().Add(s.ExpireAfter)
 		return nil
@@ -246,7 +237,7 @@ func (s *Service) erase(ctx context.Context, rec store.Upload) error {
 			return fmt.Errorf("close the upload: %w", err)
 		}
 	}
-	if err := s.spool.remove(rec.ID); err != nil {
+	if err := s.keeper(rec).remove(ctx, rec); err != nil {
 		return err
 	}
 	s.forget(rec.ID)

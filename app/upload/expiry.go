@@ -14,6 +14,9 @@ import (
 const (
 	// sweepInterval is how often the janitor looks.
 	sweepInterval = 30 * time.Second
+	// orphanInterval is how often stored bytes are looked through for those of no
+	// upload: rare ones, and all of them have to be listed.
+	orphanInterval = time.Hour
 	// keepClosed is how long the record of a closed upload stays, so that a
 	// client that comes back late is told what became of it.
 	keepClosed = 7 * 24 * time.Hour
@@ -30,14 +33,20 @@ const (
 func (s *Service) RunExpiry(ctx context.Context) error {
 	tick := time.NewTicker(min(sweepInterval, s.ExpireAfter))
 	defer tick.Stop()
+	orphans := time.NewTicker(orphanInterval)
+	defer orphans.Stop()
 	for {
+		var err error
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-			if err := s.sweep(ctx); err != nil && ctx.Err() == nil {
-				s.Log.Error("uploads could not be tidied", "err", err)
-			}
+			err = s.sweep(ctx)
+		case <-orphans.C:
+			err = s.dropOrphanParts(ctx)
+		}
+		if err != nil && ctx.Err() == nil {
+			s.Log.Error("uploads could not be tidied", "err", err)
 		}
 	}
 }

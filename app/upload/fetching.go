@@ -140,16 +140,16 @@ func (s *Service) fetchSome(ctx context.Context, rec store.Upload, from int64) (
 	if rec, err = s.takeAnswer(ctx, rec, answer); err != nil {
 		return from, err
 	}
-	t, err := s.transfer(rec.ID, rec.VideoID, answer.From, rec.SizeBytes)
+	t, err := s.transfer(ctx, rec, answer.From)
 	if err != nil {
 		return from, err
 	}
 	defer t.close()
-	t.mark = func(ctx context.Context, at int64) error {
+	t.mark = func(ctx context.Context, at int64, change func(*store.Upload)) error {
 		if s.useless(ctx, rec) {
 			return videoDeleted()
 		}
-		_, err := s.mark(ctx, rec, at)
+		_, err := s.mark(ctx, rec, t.marked, at, change)
 		return err
 	}
 	err = t.receive(ctx, s.bounded(answer, rec.SizeBytes))
@@ -184,8 +184,14 @@ func (s *Service) takeAnswer(ctx context.Context, rec store.Upload, a *fetch.Ans
 		}
 	}
 	return s.updateFetch(ctx, rec, func(u *store.Upload) {
+		if u.Stored != nil {
+			u.Hold.Token++ // an earlier try may have stored what it did not record
+		}
 		if a.From == 0 {
 			u.Offset = 0
+			if u.Stored != nil {
+				u.Stored = &store.Stored{PartBytes: u.Stored.PartBytes}
+			}
 		}
 		u.SizeBytes, u.Fetch.Validator, u.Fetch.Untitled = a.Size, a.Validator, false
 	})
@@ -210,9 +216,13 @@ func (s *Service) nameVideo(ctx context.Context, videoID, title string) error {
 // made with it has failed; another waits for its source again.
 func (s *Service) failFetch(ctx context.Context, rec store.Upload, why store.Failure) error {
 	now, err := s.Catalog.Uploads.Get(ctx, rec.ID)
-	if isNotFound(err) || err == nil && (now.State != store.UploadReceiving || now.Hold != rec.Hold) {
+	if isNotFound(err) || err == nil && (now.State != store.UploadReceiving || now.Hold.Owner != rec.Hold.Owner) {
 		return nil // it is over already, or another node's
 	}
+	if err != nil {
+		return fmt.Errorf("read the upload: %w", err)
+	}
+	rec = now
 	if err := s.failVideo(ctx, rec, why); err != nil {
 		return err
 	}
@@ -223,7 +233,7 @@ func (s *Service) failFetch(ctx context.Context, rec store.Upload, why store.Fai
 	if err != nil && !isNotFound(err) {
 		return err
 	}
-	if err := s.spool.remove(rec.ID); err != nil {
+	if err := s.keeper(rec).remove(ctx, rec); err != nil {
 		return err
 	}
 	s.forget(rec.ID)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"connectrpc.com/connect"
 
@@ -112,28 +111,21 @@ func (s *Service) gave(rec store.Upload, video store.Video) bool {
 	if video.State == store.VideoUploading || video.SourceUpload != "" {
 		return video.State != store.VideoUploading && video.SourceUpload == rec.ID
 	}
-	here, err := s.spool.has(rec.ID)
+	here, err := s.keeper(rec).has(rec)
 	return video.UploadID == rec.ID && err == nil && !here
 }
 
 // secure makes the bytes the video's source object and returns their SHA-256.
 func (s *Service) secure(ctx context.Context, rec store.Upload, video store.Video) (string, error) {
-	if video.SourceUpload == rec.ID {
-		stored, err := s.stored(ctx, rec)
-		if err != nil {
-			return "", err
-		}
-		if here, err := s.spool.has(rec.ID); stored && !here || err != nil {
-			return s.storedSum(ctx, rec, err) // an earlier try has stored it
-		}
+	bytes := s.keeper(rec)
+	here, err := bytes.has(rec)
+	if err != nil {
+		return "", err
 	}
-	if here, err := s.spool.has(rec.ID); err != nil || !here && rec.SizeBytes > 0 {
-		if err == nil {
-			s.Log.Error("the bytes of an upload are missing", "video", video.ID)
-		}
-		return "", orElse(err, bytesMissing())
+	if !here && rec.SizeBytes > 0 {
+		return s.storedSum(ctx, rec)
 	}
-	sum, err := s.sum(rec)
+	sum, err := bytes.sum(rec)
 	if err != nil {
 		return "", err
 	}
@@ -145,7 +137,7 @@ func (s *Service) secure(ctx context.Context, rec store.Upload, video store.Vide
 	if err := s.claimVideo(ctx, rec); err != nil {
 		return "", err
 	}
-	if _, err := s.Objects.Adopt(ctx, store.SourceKey(video.ID), s.spool.path(rec.ID)); err != nil {
+	if err := bytes.give(ctx, rec, store.SourceKey(video.ID)); err != nil {
 		return "", s.writeError(fmt.Errorf("store the source: %w", err))
 	}
 	return sum, nil
@@ -186,20 +178,6 @@ func (s *Service) claimVideo(ctx context.Context, rec store.Upload) error {
 	return nil
 }
 
-// sum is the file's SHA-256: the one that ran along, else computed now. It
-// makes the file of an empty upload, which has had no byte to make it.
-func (s *Service) sum(rec store.Upload) (string, error) {
-	if l := s.liveOf(rec.ID); l.n == rec.SizeBytes && l.n > 0 {
-		return hex.EncodeToString(l.sum.Sum(nil)), nil
-	}
-	f, err := os.OpenFile(s.spool.path(rec.ID), os.O_RDONLY|os.O_CREATE, 0o600)
-	if err != nil {
-		return "", fmt.Errorf("open received bytes: %w", err)
-	}
-	defer f.Close()
-	return sumOf(io.LimitReader(f, rec.SizeBytes), rec.SizeBytes)
-}
-
 // stored tells whether the upload's bytes are its video's source object: nobody
 // else may store one once the video names this upload.
 func (s *Service) stored(ctx context.Context, rec store.Upload) (bool, error) {
@@ -217,10 +195,16 @@ func (s *Service) stored(ctx context.Context, rec store.Upload) (bool, error) {
 	return err == nil && obj.Size == rec.SizeBytes, nil
 }
 
-// storedSum is the SHA-256 of a source that an earlier try has stored.
-func (s *Service) storedSum(ctx context.Context, rec store.Upload, err error) (string, error) {
+// storedSum is the SHA-256 of a source that an earlier try has stored:
+// bytes_missing if there is none.
+func (s *Service) storedSum(ctx context.Context, rec store.Upload) (string, error) {
+	stored, err := s.stored(ctx, rec)
 	if err != nil {
 		return "", err
+	}
+	if !stored {
+		s.Log.Error("the bytes of an upload are missing", "video", rec.VideoID)
+		return "", bytesMissing()
 	}
 	src, obj, err := s.Objects.Get(ctx, store.SourceKey(rec.VideoID))
 	if err != nil {
@@ -275,6 +259,9 @@ func (s *Service) complete(ctx context.Context, rec store.Upload) error {
 		return fmt.Errorf("close the upload: %w", err)
 	}
 	s.forget(rec.ID)
+	if err := s.keeper(rec).remove(ctx, rec); err != nil {
+		s.Log.Warn("bytes of an upload that is complete stay for a while", "video", rec.VideoID, "err", err)
+	}
 	events.UploadCompleted.Announce(s.Bus, s.Log, events.Upload{
 		UploadID: rec.ID, VideoID: rec.VideoID, Offset: rec.SizeBytes, SizeBytes: rec.SizeBytes, Trace: rpc.Traceparent(ctx)})
 	s.Log.Info("source received", "video", rec.VideoID, "bytes", rec.SizeBytes)
@@ -304,7 +291,7 @@ func (s *Service) discard(ctx context.Context, rec store.Upload) error {
 	if err != nil && !isNotFound(err) {
 		return fmt.Errorf("close the upload: %w", err)
 	}
-	if err := s.spool.remove(rec.ID); err != nil {
+	if err := s.keeper(rec).remove(ctx, rec); err != nil {
 		return err
 	}
 	s.forget(rec.ID)

@@ -21,6 +21,10 @@ func (s *Service) firstHold() store.Hold { return store.Hold{Token: 1, Owner: s.
 
 func (s *Service) holds(rec store.Upload) bool { return rec.Hold.Owner == s.Owner }
 
+// firm tells whether this node holds the upload under a token that it can go on
+// with. The caller has the upload's lock.
+func (s *Service) firm(rec store.Upload) bool { return s.holds(rec) && !s.liveOf(rec.ID).torn }
+
 // held tells whether another process that may still run holds the upload.
 func (s *Service) held(rec store.Upload) bool {
 	o := rec.Hold.Owner
@@ -41,14 +45,10 @@ func (s *Service) ours(ctx context.Context, rec store.Upload) (bool, error) {
 
 // reaches tells whether this node can go on with the upload of a dead one.
 func (s *Service) reaches(ctx context.Context, rec store.Upload) (bool, error) {
-	switch node := rec.Hold.Owner.Node; {
-	case node == s.Owner.Node, node == "" && s.Alive == nil:
-		return true, nil // an earlier start of this node
-	case rec.Offset == 0, rec.Fetch != nil && !whole(rec):
+	if rec.Offset == 0 || rec.Fetch != nil && !whole(rec) {
 		return true, nil // nobody relies on bytes of it
 	}
-	have, err := s.offset(ctx, rec)
-	return have >= rec.Offset, err
+	return s.keeper(rec).reaches(ctx, rec)
 }
 
 // take makes this node the holder, or says why it cannot be: upload_locked,
@@ -56,11 +56,14 @@ func (s *Service) reaches(ctx context.Context, rec store.Upload) (bool, error) {
 // is for the caller to see.
 func (s *Service) take(ctx context.Context, id string) error {
 	rec, err := s.Catalog.Uploads.Get(ctx, id)
-	if isNotFound(err) || err == nil && (rec.State != store.UploadReceiving || s.holds(rec)) {
+	if isNotFound(err) || err == nil && (rec.State != store.UploadReceiving || s.firm(rec)) {
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("read the upload: %w", err)
+	}
+	if rec.Stored != nil && s.held(rec) {
+		return s.takeFrom(ctx, rec)
 	}
 	if ours, err := s.ours(ctx, rec); err != nil || !ours {
 		return orElse(err, uploadElsewhere())
@@ -81,10 +84,22 @@ func (s *Service) takeToDelete(ctx context.Context, id string) error {
 	if rec.Finishing {
 		return sourceExists(rec.VideoID)
 	}
+	return s.takeFrom(ctx, rec)
+}
+
+// takeFrom is take of an upload that another node may be busy with.
+func (s *Service) takeFrom(ctx context.Context, rec store.Upload) error {
 	if s.held(rec) {
 		if err := s.askRelease(ctx, rec); err != nil {
 			return err
 		}
+	}
+	rec, err := s.Catalog.Uploads.Get(ctx, rec.ID) // what the holder has written last
+	if isNotFound(err) || err == nil && rec.State != store.UploadReceiving {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the upload: %w", err)
 	}
 	_, err = s.seize(ctx, rec)
 	return err
@@ -106,14 +121,16 @@ func (s *Service) seize(ctx context.Context, rec store.Upload) (store.Upload, er
 	if err != nil {
 		return rec, fmt.Errorf("take the upload over: %w", err)
 	}
-	s.liveOf(rec.ID).restart(-1)
+	l := s.liveOf(rec.ID)
+	l.restart(-1)
+	l.torn = false
 	return now, s.enter(ctx, now)
 }
 
 // seized is rec under this node's hold. The caller has the upload's lock, and
 // has made sure that it may be taken.
 func (s *Service) seized(ctx context.Context, rec store.Upload) (store.Upload, error) {
-	if s.holds(rec) {
+	if s.firm(rec) {
 		return rec, nil
 	}
 	return s.seize(ctx, rec)

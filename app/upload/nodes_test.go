@@ -372,22 +372,23 @@ func TestEachSweepsItsOwnFolder(t *testing.T) {
 	}
 }
 
-// slowBody gives its bytes at once, and its end when it is closed.
+// slowBody gives its first bytes at once, the others and its end when it is closed.
 type slowBody struct {
-	r    *bytes.Reader
-	end  chan struct{}
-	once sync.Once
+	first, rest *bytes.Reader
+	end         chan struct{}
+	once        sync.Once
 }
 
-func newSlowBody(data []byte) *slowBody {
-	return &slowBody{r: bytes.NewReader(data), end: make(chan struct{})}
+func newSlowBody(first []byte, rest ...byte) *slowBody {
+	return &slowBody{first: bytes.NewReader(first), rest: bytes.NewReader(rest), end: make(chan struct{})}
 }
 
 func (s *slowBody) Read(p []byte) (int, error) {
-	if s.r.Len() == 0 {
-		<-s.end
+	if s.first.Len() > 0 {
+		return s.first.Read(p)
 	}
-	return s.r.Read(p)
+	<-s.end
+	return s.rest.Read(p)
 }
 
 func (s *slowBody) Close() error {

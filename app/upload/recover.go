@@ -3,6 +3,7 @@ package upload
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"streamgate/app/rpc"
 	"streamgate/store"
@@ -18,6 +19,9 @@ func (s *Service) Recover(ctx context.Context) error {
 		return err
 	}
 	if err := s.dropOrphans(ctx); err != nil {
+		return err
+	}
+	if err := s.dropOrphanParts(ctx); err != nil {
 		return err
 	}
 	for _, rec := range open {
@@ -41,15 +45,51 @@ func (s *Service) dropOrphans(ctx context.Context) error {
 		if s.ledger.has(id) { // also one that began just now
 			continue
 		}
-		rec, err := s.Catalog.Uploads.Get(ctx, id)
-		if err != nil && !isNotFound(err) {
-			return fmt.Errorf("look up whose a file is: %w", err)
-		}
-		if err == nil && rec.State == store.UploadReceiving {
+		if open, err := s.isOpen(ctx, id); err != nil || open {
+			if err != nil {
+				return err
+			}
 			continue
 		}
 		if err := s.spool.remove(id); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// isOpen tells whether an upload is unfinished, on whichever node.
+func (s *Service) isOpen(ctx context.Context, id string) (bool, error) {
+	rec, err := s.Catalog.Uploads.Get(ctx, id)
+	if err != nil && !isNotFound(err) {
+		return false, fmt.Errorf("look up whose bytes there are: %w", err)
+	}
+	return err == nil && rec.State == store.UploadReceiving, nil
+}
+
+// dropOrphanParts removes stored bytes of no open upload: what a node wrote late
+// that had lost it, or what could not be removed at its end. An upload's record is
+// there before its first byte.
+func (s *Service) dropOrphanParts(ctx context.Context) error {
+	if !s.Shared {
+		return nil
+	}
+	last := ""
+	for o, err := range s.Objects.List(ctx, store.UploadsPrefix) {
+		if err != nil {
+			return fmt.Errorf("list stored bytes: %w", err)
+		}
+		id, _, _ := strings.Cut(strings.TrimPrefix(o.Key, store.UploadsPrefix), "/")
+		if id == last {
+			continue
+		}
+		last = id
+		open, err := s.isOpen(ctx, id)
+		if err == nil && !open {
+			err = s.Objects.Delete(ctx, uploadPrefix(id))
+		}
+		if err != nil {
+			return fmt.Errorf("remove stored bytes: %w", err)
 		}
 	}
 	return nil

@@ -47,6 +47,13 @@ type Config struct {
 	// Objects, so that a finished file is moved and not copied. It is made if
 	// need be and must be used for nothing else, by no other node either.
 	Dir string
+	// Shared tells that every node reaches Objects: then bytes are there before they
+	// are acknowledged, any node goes on with what another began, and Dir has only
+	// what is being gathered, PartBytes twice for each transfer.
+	Shared bool
+	// PartBytes is how much is stored at once of an upload that is shared, bytes; at
+	// least store.ComposeMin where the medium asks for that. Default 16 MiB.
+	PartBytes int64
 	// MaxSize bounds one source, bytes. Default 50 GiB.
 	MaxSize int64
 	// MinFree is what uploads leave free on the disk, bytes. Default 0.
@@ -90,6 +97,7 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
+	c.PartBytes = cmp.Or(c.PartBytes, partBytes)
 	c.MaxSize = cmp.Or(c.MaxSize, 50<<30)
 	c.ExpireAfter = cmp.Or(c.ExpireAfter, 24*time.Hour)
 	c.MaxOpen = cmp.Or(c.MaxOpen, 1000)
@@ -117,6 +125,7 @@ type Service struct {
 	ledger ledger
 	locks  locker
 	slots  chan struct{} // one per running transfer
+	puts   chan struct{} // one per part that is being stored
 	tus    http.Handler
 
 	fetcher *fetch.Client
@@ -137,6 +146,7 @@ type live struct {
 	sum  hash.Hash // SHA-256 of the first n bytes
 	n    int64     // -1: not running; it is computed from the file at the end
 	told time.Time // when progress was last published
+	torn bool      // something may be stored that the record does not tell
 }
 
 // restart is for an upload that goes on elsewhere than the hash ended.
@@ -163,6 +173,7 @@ func New(cfg Config) (*Service, error) {
 		spool:  spool{dir: cfg.Dir},
 		locks:  newLocker(),
 		slots:  make(chan struct{}, cfg.MaxTransfers),
+		puts:   make(chan struct{}, putsAtOnce),
 		live:   make(map[string]*live),
 		fetcher: fetch.New(fetch.Config{
 			Policy: cfg.FetchFrom, Resolver: cfg.FetchResolver, Stall: cfg.FetchStall, Agent: "StreamGate/" + cmp.Or(cfg.Version, "0"),
@@ -216,8 +227,11 @@ func (s *Service) enter(ctx context.Context, rec store.Upload) error {
 func (s *Service) Close() { s.stop() }
 
 // free is the number of bytes that can still be written: a source needs room
-// where it arrives and where it stays.
+// where it arrives and where it stays. Shared ones do not arrive on this disk.
 func (s *Service) free(ctx context.Context) (int64, error) {
+	if s.Shared {
+		return store.Unlimited, nil
+	}
 	here, err := s.spool.free()
 	if err != nil {
 		return 0, err

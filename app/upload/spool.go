@@ -64,6 +64,19 @@ func (s spool) append(id string, at int64) (*os.File, error) {
 	return f, nil
 }
 
+// scratch opens a file without a name, which goes when it is closed.
+func (s spool) scratch() (*os.File, error) {
+	f, err := os.CreateTemp(s.dir, "part-")
+	if err != nil {
+		return nil, fmt.Errorf("make a file to gather bytes in: %w", err)
+	}
+	if err := os.Remove(f.Name()); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("make a file to gather bytes in: %w", err)
+	}
+	return f, nil
+}
+
 func (s spool) sync() error {
 	d, err := os.Open(s.dir)
 	if err != nil {
