@@ -45,6 +45,7 @@ func (edge) Start(ctx context.Context, k *Kernel) error {
 	// Event streams end as soon as the node begins to stop: they would hold up
 	// the servers.
 	context.AfterFunc(k.Draining(), g.Close)
+	k.Live(func(c *Config) { g.SetLimit(c.APIGateway.RateLimit.RequestsPerSecond, c.APIGateway.RateLimit.Burst) }, "api_gateway.rate_limit")
 	g.Mount(k.Mux)
 	k.baseURL = g.BaseURL
 	return nil

@@ -32,6 +32,9 @@ type Options struct {
 	Log *slog.Logger
 	// Version of the program, for metrics and answers.
 	Version string
+	// Layers are what the configuration was made of. Without them what the nodes of
+	// a deployment share in the registry is not looked at.
+	Layers *Layers
 	// Env are the NAME=value pairs of the service manager's protocol
 	// (NOTIFY_SOCKET, WATCHDOG_USEC) and of XDG_RUNTIME_DIR.
 	Env []string
@@ -91,7 +94,7 @@ func newKernel(cfg *Config, opt Options) *Kernel {
 		Config: cfg, Log: opt.Log, Version: opt.Version, Roles: []Role{opt.Role},
 		Started: time.Now().UTC(), DataDir: cfg.DataDir, BootID: store.NewID(),
 		Metrics: prometheus.NewRegistry(), Mux: http.NewServeMux(), Mounts: map[string]http.Handler{}, state: newState(),
-		Tracer: noop.Tracer{},
+		Tracer: noop.Tracer{}, layers: opt.Layers,
 	}
 	if k.Log == nil {
 		k.Log = slog.New(slog.DiscardHandler)

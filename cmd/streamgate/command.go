@@ -173,11 +173,20 @@ func plainValueError(err *pflag.InvalidValueError) string {
 
 // config loads the configuration that the command line asks for.
 func (p *cli) config() (*node.Config, error) {
+	layers, err := p.layers()
+	if err != nil {
+		return nil, err
+	}
+	return layers.Config()
+}
+
+// layers reads what that configuration is made of.
+func (p *cli) layers() (*node.Layers, error) {
 	src := p.src
 	if p.data != "" {
 		src.Set = append(src.Set, node.Setting{Key: "data_dir", Value: p.data})
 	}
-	return node.Load(src)
+	return node.LoadLayers(src)
 }
 
 // dataDir is the data directory of the node to talk to. A named one needs no

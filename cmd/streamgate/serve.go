@@ -38,7 +38,11 @@ func (p *cli) serve(ctx context.Context, role string) error {
 	if err != nil {
 		return err
 	}
-	cfg, err := p.config()
+	layers, err := p.layers()
+	if err != nil {
+		return err
+	}
+	cfg, err := layers.Config()
 	if err != nil {
 		return err
 	}
@@ -46,7 +50,7 @@ func (p *cli) serve(ctx context.Context, role string) error {
 	for _, line := range node.UnknownEnv(p.vars) {
 		log.Warn(line)
 	}
-	n, err := node.New(cfg, node.Options{Role: chosen, Log: log, Version: programVersion(), Env: p.vars})
+	n, err := node.New(cfg, node.Options{Role: chosen, Log: log, Layers: layers, Version: programVersion(), Env: p.vars})
 	if err != nil {
 		return err
 	}
