@@ -17,6 +17,16 @@ import (
 // or on the command line as --set key=value. Command line beats environment,
 // environment beats file. A secret may also be read from a file: NAME_FILE
 // names it. Durations need a unit (30s, 5m, 1h30m); sizes may have one (10GiB).
+//
+// The nodes of a cluster share what is in Consul under PREFIX/config/KEY, in YAML:
+// consul kv put streamgate/config/api_gateway.rate_limit.burst 50. That beats the
+// file, which says what is usual on a machine, and is beaten by the environment and
+// the command line, which are said to one node. Running nodes take in what they
+// can: api_gateway.rate_limit, log.level, and of alerts the limits but
+// failure_window and failure_tasks. Of any other change the log says that it waits
+// for the next start; a value that cannot be used is refused there, and the one
+// before it stays. Not shared are deployment, cluster, data_dir, monitor.listen and
+// log.format, which are in use before Consul can be asked.
 type Config struct {
 	Deployment Deployment `yaml:"deployment"`
 	Records    Records    `yaml:"records"`

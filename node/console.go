@@ -112,7 +112,7 @@ func (c *consoling) startPages(ctx context.Context, k *Kernel, set *assets.Set) 
 		Deletions: k.audit.Deletions(deletions), UndoFor: library.UndoFor,
 		People: people, Audit: k.audit, Bus: k.Bus, Assets: set,
 		Uploads: k.Mounts["/api/v1/uploads/"], PutSource: k.Mounts["PUT /api/v1/videos/{id}/source"].ServeHTTP, Still: still,
-		Decisions: k.decisions, Profiles: k.Config.Transcoder.profileNames(), Settings: k.Config.settings, Chains: k.chainStates,
+		Decisions: k.decisions, Profiles: k.Config.Transcoder.profileNames(), Settings: k.settings, Chains: k.chainStates,
 		PublicURL: k.consolePublicURL(), SiteURL: k.siteURL, TrustedProxies: trusted, Log: log,
 	})
 	if err != nil {

@@ -102,6 +102,7 @@ func (k *Kernel) followShared(ctx context.Context, registry *cluster.Consul) err
 	}
 	f.refuse(nil)
 	k.Config = f.current.Config
+	k.followLevel()
 	k.Go("shared configuration", func(ctx context.Context) error { return registry.WatchShared(ctx, values, f.take) })
 	return nil
 }
@@ -132,4 +133,14 @@ func (f *follower) refuse(told map[string]error) {
 			f.k.Log.Error("a value of the shared configuration is refused; the one before it stays", "key", key, "err", reason(key, err))
 		}
 	}
+}
+
+// followLevel gives the log the level in force, if it can be given another.
+func (k *Kernel) followLevel() {
+	log, ok := k.Log.Handler().(leveled)
+	if !ok {
+		return
+	}
+	log.level.Set(k.Config.Log.level())
+	k.Live(func(c *Config) { log.level.Set(c.Log.level()) }, "log.level")
 }

@@ -44,6 +44,7 @@ func (monitoring) Start(_ context.Context, k *Kernel) error {
 		return err
 	}
 	k.Peers.Monitor, k.Peers.Alerts = service, told
+	k.Live(func(c *Config) { told.SetLimits(c.limits()) }, liveAlerts...)
 	k.Go("alerts", told.Run)
 	k.Go("metrics", func(ctx context.Context) error {
 		defer service.Close() //nolint:errcheck // every sample is written already
@@ -53,6 +54,12 @@ func (monitoring) Start(_ context.Context, k *Kernel) error {
 }
 
 func (monitoring) Stop(context.Context) error { return nil }
+
+// liveAlerts are the keys of limits.
+var liveAlerts = []string{
+	"alerts.queue_warning", "alerts.queue_critical", "alerts.queue_for", "alerts.failure_warning", "alerts.failure_critical",
+	"alerts.max_wait", "alerts.disk_full_within",
+}
 
 func (c *Config) limits() alerts.Limits {
 	a := c.Alerts

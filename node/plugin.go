@@ -72,10 +72,10 @@ type Kernel struct {
 	baseURL    func(*http.Request) string         // of links in an answer, from part gateway on
 	ffmpeg     func() (version string, err error) // as found at start; from part tools on
 	state      *state
-	layers     *Layers        // of the configuration; nil if nothing is shared
-	live       live           // what of it changes
-	load       func() float64 // of the node, for the registry; nil for 0
-	eventsAddr string         // where other nodes reach the event bus; "" if they do not
+	layers     *Layers         // of the configuration; nil if nothing is shared
+	live       live            // what of it changes
+	load       func() float64  // of the node, for the registry; nil for 0
+	eventsAddr string          // where other nodes reach the event bus; "" if they do not
 	draining   context.Context // done when the node begins to stop
 	scope      *scope          // of the part that is being started
 	fail       func(error)     // stops the node

@@ -65,12 +65,12 @@ func table() []part {
 	return []part{
 		{operator{}, all, brief},      // first and last: start and stop can be watched
 		{&dataDir{}, all, brief},      // before anything is written there
+		{&registration{}, all, brief}, // before anything is done in the node's name; left when its jobs have ended
 		{&tracing{}, all, brief},      // spans: sent when all that makes them has ended
 		{&tools{}, all, brief},        // ffmpeg
 		{&bus{}, all, brief},          // events
 		{&stores{}, all, brief},       // records, queue, media, cache
 		{auditing{}, all, brief},      // who changed what
-		{&registration{}, all, brief}, // left only when the jobs below have ended
 
 		{&transcoder{}, []Role{RoleTranscoder}, jobsEnd},
 		{&uploads{}, []Role{RoleUpload}, brief},   // hands over to the transcoder
@@ -84,6 +84,7 @@ func table() []part {
 
 		{admin{}, all, brief},                  // the operator's socket; needs the lock of the stores
 		{public{}, []Role{RoleGateway}, brief}, // accepts last, stops accepting first
+		{&announcing{}, all, brief},            // others send work last, and are the first to stop
 	}
 }
 
