@@ -252,10 +252,10 @@ func TestRoles(t *testing.T) {
 			}
 		}
 	}
-	if slices.Index(all, "registry") > slices.Index(all, "transcoder") || slices.Index(all, "stores") > slices.Index(all, "registry") {
-		t.Errorf("the stop is not jobs, registry, stores: %v", all)
+	if slices.Index(all, "registry") > slices.Index(all, "stores") || slices.Index(all, "stores") > slices.Index(all, "transcoder") {
+		t.Errorf("the stop is not jobs, stores, registry: %v", all)
 	}
-	if first, last := all[0], all[len(all)-1]; first != "operator" || last != publicServer {
+	if first, last := all[0], all[len(all)-1]; first != "operator" || last != "announcement" {
 		t.Errorf("from %s to %s", first, last)
 	}
 	if _, err := ParseRole("transcode"); err == nil || !strings.Contains(err.Error(), "transcoder") {
