@@ -40,6 +40,13 @@ type Options struct {
 	Env []string
 }
 
+func (o Options) withDefaults() Options {
+	if len(o.Roles) == 0 {
+		o.Roles = []Role{RoleMonolith}
+	}
+	return o
+}
+
 // Node is one running StreamGate.
 type Node struct {
 	kernel  *Kernel
@@ -63,9 +70,7 @@ type running struct {
 // New makes a node that is not yet started. It touches nothing but the data
 // directory's identity file. ErrRole.
 func New(cfg *Config, opt Options) (*Node, error) {
-	if len(opt.Roles) == 0 {
-		opt.Roles = []Role{RoleMonolith}
-	}
+	opt = opt.withDefaults()
 	if cfg.Deployment.Mode == ModeMonolith && !slices.Contains(opt.Roles, RoleMonolith) {
 		return nil, fmt.Errorf("%w with the roles %v alone: such nodes share their stores with others; set deployment.mode to cluster, or run the monolith (streamgate serve)",
 			ErrRole, opt.Roles)
@@ -75,6 +80,7 @@ func New(cfg *Config, opt Options) (*Node, error) {
 
 // assemble makes a node of the given parts.
 func assemble(cfg *Config, opt Options, parts []part) (*Node, error) {
+	opt = opt.withDefaults()
 	id, err := identity(cfg.DataDir)
 	if err != nil {
 		return nil, err

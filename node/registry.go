@@ -17,7 +17,10 @@ import (
 
 // registration opens the registry: who else is there can be read from then on, and
 // this node's identity is its own. Nobody is told of it yet.
-type registration struct{ registry cluster.Registry }
+type registration struct {
+	registry cluster.Registry
+	ttl      time.Duration // of tests; 0 is the usual one
+}
 
 func (r *registration) Name() string { return "registry" }
 
@@ -27,7 +30,7 @@ func (r *registration) Start(ctx context.Context, k *Kernel) error {
 		k.Registry = r.registry
 		return nil
 	}
-	consul, err := openConsul(ctx, k)
+	consul, err := r.openConsul(ctx, k)
 	if err != nil {
 		return fmt.Errorf("cluster.registry: %w", err)
 	}
@@ -51,12 +54,12 @@ func (r *registration) Stop(ctx context.Context) error {
 
 // openConsul claims the node's identity before anything is done in its name, and
 // takes in what the nodes share before anything is made of the configuration.
-func openConsul(ctx context.Context, k *Kernel) (*cluster.Consul, error) {
+func (r *registration) openConsul(ctx context.Context, k *Kernel) (*cluster.Consul, error) {
 	address, err := cluster.ParseAddress(k.Config.Cluster.Registry)
 	if err != nil {
 		return nil, err
 	}
-	consul, err := cluster.OpenConsul(ctx, address, cluster.Options{Place: place(k.DataDir)})
+	consul, err := cluster.OpenConsul(ctx, address, cluster.Options{TTL: r.ttl, Place: place(k.DataDir)})
 	if err != nil {
 		return nil, err
 	}
