@@ -139,6 +139,10 @@ chaos: install-run install-test assets ## kill -9 the node 20 times in one chunk
 test-s3: assets bin/minio ## build a MinIO (ten minutes, once) and run the suites of objects on it
 	@go test -race -count=1 -timeout 20m ./store/s3
 
+.PHONY: test-consul
+test-consul: assets bin/consul ## build a Consul (some minutes, once) and run the suite of the registry on it
+	@go test -race -count=1 -timeout 20m ./node/cluster
+
 .PHONY: test-jaeger
 test-jaeger: install-run assets bin/jaeger ## build a Jaeger (some minutes, once) and read a video's trace back from it
 	@JAEGER=$(CURDIR)/bin/jaeger go test -count=1 -v -run TestJaeger ./node
@@ -149,6 +153,10 @@ bin/jaeger: cmd/backends/jaeger/go.mod # a module of its own: the product's go.m
 bin/minio: cmd/backends/minio/go.mod # a module of its own too; hashicorp's are in no checksum database
 	@echo 'building MinIO, which takes some minutes once'
 	cd cmd/backends/minio && CGO_ENABLED=0 GONOSUMDB='github.com/hashicorp/*' nice -n 10 go build -trimpath -o ../../../$@ github.com/minio/minio
+
+bin/consul: cmd/backends/consul/go.mod # likewise
+	@echo 'building Consul, which takes some minutes once'
+	cd cmd/backends/consul && CGO_ENABLED=0 GONOSUMDB='github.com/hashicorp/*' nice -n 19 go build -trimpath -o ../../../$@ github.com/hashicorp/consul
 
 .PHONY: fuzz
 fuzz: assets ## fuzz each parser for FUZZTIME (default 20s)

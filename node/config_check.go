@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"streamgate/app/media"
+	"streamgate/node/cluster"
 	"streamgate/store/postgres"
 	"streamgate/store/redis"
 	"streamgate/store/s3"
@@ -27,6 +28,7 @@ func (c *Config) Validate() error {
 	c.Records.check(v)
 	c.Media.check(v)
 	c.Cache.check(v)
+	c.checkCluster(v)
 	c.APIGateway.check(v)
 	for _, o := range c.CORS.AllowedOrigins {
 		v.origin("cors.allowed_origins", o)
@@ -75,6 +77,52 @@ func (c *Cache) check(v *checker) {
 	if c.URL != "" && !redis.ValidURL(c.URL) {
 		v.fault("cache.url", "(secret)", "write the address of a Redis server, like redis://USER:PASSWORD@HOST:6379/0 or rediss:// for TLS, or leave it empty")
 	}
+}
+
+// checkCluster refuses what would make a node that no other finds or reaches, and
+// backends that it would have to itself.
+func (c *Config) checkCluster(v *checker) {
+	n := &c.Cluster
+	if n.Registry != "" {
+		if _, err := cluster.ParseAddress(n.Registry); err != nil {
+			v.fault("cluster.registry", "(secret)", err.Error())
+		}
+	}
+	v.address("cluster.listen", n.Listen)
+	v.address("cluster.events", n.Events)
+	if _, err := netip.ParseAddr(n.AdvertiseHost); n.AdvertiseHost != "" && err != nil && !hostName.MatchString(n.AdvertiseHost) {
+		v.fault("cluster.advertise_host", n.AdvertiseHost, "write a name or an address of this machine, without a port")
+	}
+	if own := []string{n.CAFile, n.CertFile, n.KeyFile}; slices.Contains(own, "") && !slices.Equal(own, make([]string, len(own))) {
+		v.fault("cluster.cert_file", n.CertFile, "name all of cluster.ca_file, cluster.cert_file and cluster.key_file, or none")
+	}
+	if c.Deployment.Mode != ModeCluster {
+		return
+	}
+	for _, need := range []struct{ key, value, mend string }{
+		{"cluster.registry", n.Registry, "deployment.mode cluster needs a Consul agent, by which the nodes find each other: write its address, like consul://127.0.0.1:8500"},
+		{"records.url", c.Records.URL, "deployment.mode cluster needs a PostgreSQL database, which the nodes share: write its address"},
+		{"media.url", c.Media.URL, "deployment.mode cluster needs a bucket of S3, which the nodes share: write its address"},
+		{"cache.url", c.Cache.URL, "deployment.mode cluster needs a Redis server, which the nodes share: write its address"},
+		{"api_gateway.public_url", c.APIGateway.PublicURL, "links and sign-ins are for one address, whichever node makes them: write that of the gateways, like https://video.example.org"},
+	} {
+		if need.value == "" {
+			v.fault(need.key, "", need.mend)
+		}
+	}
+	for key, addr := range map[string]string{"cluster.listen": n.Listen, "cluster.events": n.Events} {
+		if everywhere(addr) && n.AdvertiseHost == "" {
+			v.fault("cluster.advertise_host", "", key+" is every address of this machine: write the one by which the other nodes reach it")
+			break
+		}
+	}
+}
+
+// everywhere tells whether an address is that of all networks of the machine.
+func everywhere(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	ip, perr := netip.ParseAddr(host)
+	return err == nil && (host == "" || perr == nil && ip.IsUnspecified())
 }
 
 func (g *APIGateway) check(v *checker) {

@@ -35,25 +35,61 @@ type Setting struct{ Key, Value string }
 // Load builds the configuration and checks it. Its errors name the key, the
 // value and the mend, one per line.
 func Load(src Sources) (*Config, error) {
-	cfg := Default()
-	env := environment(src.Env)
-	file, err := findFile(src.File, env)
+	layers, err := LoadLayers(src)
 	if err != nil {
 		return nil, err
 	}
-	if file != "" {
-		data, err := os.ReadFile(file)
-		if err != nil {
-			return nil, fmt.Errorf("read the configuration: %w", err)
-		}
-		if err := decodeYAML(data, cfg); err != nil {
-			return nil, fmt.Errorf("%s: %w", file, err)
-		}
+	return layers.Config()
+}
+
+// Layers are the sources of a configuration as they were read, so that what the
+// nodes of a deployment share can be put between them, again and again.
+type Layers struct {
+	name string // of the file; "" for none
+	file []byte
+	env  map[string]string
+	set  []Setting
+}
+
+// LoadLayers reads the sources.
+func LoadLayers(src Sources) (*Layers, error) {
+	l := &Layers{env: environment(src.Env), set: src.Set}
+	var err error
+	if l.name, err = findFile(src.File, l.env); err != nil || l.name == "" {
+		return l, err
 	}
-	if err := setAll(cfg, env); err != nil {
+	if l.file, err = os.ReadFile(l.name); err != nil {
+		return nil, fmt.Errorf("read the configuration: %w", err)
+	}
+	return l, nil
+}
+
+// Config builds the configuration and checks it.
+func (l *Layers) Config() (*Config, error) {
+	cfg, err := l.build(nil)
+	if err != nil {
 		return nil, err
 	}
-	for _, s := range src.Set {
+	return cfg, cfg.Validate()
+}
+
+// build puts the layers upon each other, and the shared ones in their place.
+func (l *Layers) build(shared map[string]string) (*Config, error) {
+	cfg := Default()
+	if l.name != "" {
+		if err := decodeYAML(l.file, cfg); err != nil {
+			return nil, fmt.Errorf("%s: %w", l.name, err)
+		}
+	}
+	for key, text := range shared {
+		if err := decodeKey(cfg, key, text); err != nil {
+			return nil, err
+		}
+	}
+	if err := setAll(cfg, l.env); err != nil {
+		return nil, err
+	}
+	for _, s := range l.set {
 		if err := setKey(cfg, s.Key, s.Value); err != nil {
 			return nil, err
 		}
@@ -62,12 +98,13 @@ func Load(src Sources) (*Config, error) {
 		cfg.Deployment.Mode = ModeCluster
 	}
 	if cfg.DataDir == "" {
-		cfg.DataDir = defaultDataDir(env, os.Geteuid())
+		cfg.DataDir = defaultDataDir(l.env, os.Geteuid())
 	}
+	var err error
 	if cfg.DataDir, err = filepath.Abs(cfg.DataDir); err != nil {
 		return nil, fmt.Errorf("data_dir: %w", err)
 	}
-	return cfg, cfg.Validate()
+	return cfg, nil
 }
 
 // findFile returns the configuration file to read, or "".

@@ -47,6 +47,10 @@ func TestLoadPrecedence(t *testing.T) {
 func TestLoadValues(t *testing.T) {
 	file := write(t, `
 deployment: {mode: microservice}
+cluster: {registry: 'consul://127.0.0.1'}
+records: {url: 'postgres://db/x'}
+media: {url: 'http://key:secret@127.0.0.1:9000/bucket'}
+cache: {url: 'redis://127.0.0.1'}
 api_gateway:
   timeout: 1m30s
   trusted_proxies: [10.0.0.0/8, "::1"]
@@ -119,6 +123,16 @@ func TestLoadErrors(t *testing.T) {
 		{name: "connections", yaml: "records: {max_connections: 1}", want: []string{"records.max_connections", "from 4 to 1000"}},
 		{name: "cache", yaml: "cache: {url: 'http://:hunter2@cache:6379'}", want: []string{"cache.url", "(secret)", "redis://USER:PASSWORD@HOST"}},
 		{name: "cache, no address", yaml: "cache: {url: 'redis://:hunter2@cache:6379/x'}", want: []string{"cache.url", "(secret)"}},
+		{name: "registry", yaml: "cluster: {registry: 'http://:hunter2@consul:8500'}", want: []string{"cluster.registry", "(secret)", "consul://127.0.0.1:8500"}},
+		{name: "no registry", yaml: "deployment: {mode: cluster}", want: []string{"cluster.registry", "consul://127.0.0.1:8500"}},
+		{name: "no database", yaml: "deployment: {mode: cluster}", want: []string{"records.url", "PostgreSQL"}},
+		{name: "no bucket", yaml: "deployment: {mode: cluster}", want: []string{"media.url", "S3"}},
+		{name: "no Redis", yaml: "deployment: {mode: cluster}", want: []string{"cache.url", "Redis"}},
+		{name: "cluster port", yaml: "cluster: {listen: '7070'}", want: []string{"cluster.listen", "an address and a port"}},
+		{name: "events port", yaml: "cluster: {events: 'here:x'}", want: []string{"cluster.events", "an address and a port"}},
+		{name: "advertised", yaml: "cluster: {advertise_host: '10.0.0.1:7070'}", want: []string{"cluster.advertise_host", "without a port"}},
+		{name: "not advertised", yaml: "{deployment: {mode: cluster}, cluster: {events: '[::]:6222'}}", want: []string{"cluster.advertise_host", "cluster.events is every address"}},
+		{name: "a certificate without its key", yaml: "cluster: {cert_file: /a}", want: []string{"cluster.cert_file", "or none"}},
 		{name: "port", yaml: "api_gateway: {port: 70000}", want: []string{"api_gateway.port", "70000", "65535"}},
 		{name: "host with port", yaml: "api_gateway: {host: '127.0.0.1:80'}", want: []string{"api_gateway.host", "without a port"}},
 		{name: "same port", yaml: "api_gateway: {port: 9090}", want: []string{"api_gateway.grpc_port", "9090", "api_gateway.port has that port"}},

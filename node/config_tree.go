@@ -60,15 +60,40 @@ func join(prefix, key string) string {
 
 // setKey sets one key by its full name.
 func setKey(cfg *Config, key, text string) error {
-	all := leaves(tree(cfg), "")
-	i := slices.IndexFunc(all, func(l leaf) bool { return l.key == key })
-	if i < 0 {
-		return unknownKey(key, all)
+	l, err := findLeaf(cfg, key)
+	if err != nil {
+		return err
 	}
-	if err := set(all[i].value, text); err != nil {
+	if err := set(l.value, text); err != nil {
 		return fmt.Errorf("%s: %q %w", key, text, err)
 	}
 	return nil
+}
+
+// decodeKey sets one key by its full name from YAML.
+func decodeKey(cfg *Config, key, text string) error {
+	l, err := findLeaf(cfg, key)
+	if err != nil {
+		return err
+	}
+	var doc yaml.Node
+	if err := yaml.Unmarshal([]byte(text), &doc); err != nil {
+		return fmt.Errorf("%s is not YAML: %s", key, strings.TrimPrefix(err.Error(), "yaml: "))
+	}
+	if doc.Kind == 0 {
+		return fmt.Errorf("%s has no value; give it one or delete the key", key)
+	}
+	return decode(doc.Content[0], l.value, key)
+}
+
+// findLeaf finds a key by its full name.
+func findLeaf(cfg *Config, key string) (leaf, error) {
+	all := leaves(tree(cfg), "")
+	i := slices.IndexFunc(all, func(l leaf) bool { return l.key == key })
+	if i < 0 {
+		return leaf{}, unknownKey(key, all)
+	}
+	return all[i], nil
 }
 
 func unknownKey(key string, all []leaf) error {

@@ -12,8 +12,8 @@ import (
 )
 
 // settings are every key that is in force, beside its default, secrets redacted.
-func (c *Config) settings() []pages.Setting {
-	inForce, usual := flat(c), flat(Default())
+func (k *Kernel) settings() []pages.Setting {
+	inForce, usual := flat(k.InForce()), flat(Default())
 	keys := make([]string, 0, len(inForce))
 	for key := range inForce {
 		keys = append(keys, key)

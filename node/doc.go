@@ -29,16 +29,16 @@
 // The stop goes through the table from its end, and the order has a reason at
 // each step:
 //
-//  1. Readiness turns false and event streams end, so that balancers and
-//     browsers turn elsewhere.
+//  1. Readiness turns false, the registry says draining and event streams end, so
+//     that balancers, other nodes and browsers turn elsewhere.
 //  2. The public servers stop accepting and let requests finish for a few
 //     seconds: no new work may arrive while the old is being ended.
 //  3. The services drain: running jobs may finish for up to 60 s, then their
 //     leases are given back. This needs the stores and the bus.
-//  4. The node leaves the registry: until its jobs have ended, others must be
+//  4. Stores and bus close, in that order: the last writes are announced.
+//  5. The last spans are sent, now that nothing makes any: 3 s at most.
+//  6. The node leaves the registry: until its jobs have ended, others must be
 //     able to see who holds them.
-//  5. Stores and bus close, in that order: the last writes are announced.
-//  6. The last spans are sent, now that nothing makes any: 3 s at most.
 //  7. The operator's listener closes last: the whole stop can be watched.
 //
 // # Testing

@@ -34,7 +34,23 @@ func CheckServers(ctx context.Context, cfg *Config) []ServerFinding {
 	if cfg.Cache.URL != "" {
 		found = append(found, checkRedis(ctx, cfg.Cache.URL)...)
 	}
+	if cfg.Deployment.Mode == ModeCluster {
+		found = append(found, checkConsul(ctx, cfg)...)
+	}
 	return found
+}
+
+func checkConsul(ctx context.Context, cfg *Config) []ServerFinding {
+	ctx, cancel := context.WithTimeout(ctx, lookLimit)
+	defer cancel()
+	consul, err := lookForConsul(ctx, cfg)
+	if err == nil {
+		err = consul.Ping(ctx)
+	}
+	if err != nil {
+		return []ServerFinding{{"Consul", oneLine(err), "see that it runs and lets this machine in with cluster.registry: consul members with the same address says more"}}
+	}
+	return []ServerFinding{{What: "Consul", State: fmt.Sprintf("it has a leader, and healthy nodes of this deployment: %d", len(consul.Instances()))}}
 }
 
 func checkPostgres(ctx context.Context, address string) []ServerFinding {

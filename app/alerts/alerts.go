@@ -37,6 +37,7 @@ type Service struct {
 	wake chan struct{}
 
 	mu         sync.Mutex
+	limits     Limits      // in force
 	conditions []condition // of the last reading
 }
 
@@ -47,17 +48,24 @@ var (
 
 // New returns the alerts over their store. Run tells of them.
 func New(cfg Config) *Service {
-	s := &Service{Config: cfg, http: newClient(), wake: make(chan struct{}, 1)}
+	s := &Service{Config: cfg, http: newClient(), wake: make(chan struct{}, 1), limits: cfg.Limits}
 	// Before the first reading it is known what there can be.
 	s.conditions = cfg.Limits.conditions(Reading{})
 	s.conditions = slices.DeleteFunc(s.conditions, func(c condition) bool { return c.perNode })
 	return s
 }
 
+// SetLimits judges by other limits from the next reading on.
+func (s *Service) SetLimits(l Limits) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.limits = l
+}
+
 // Observe judges a reading, and keeps what has changed.
 func (s *Service) Observe(ctx context.Context, r Reading) {
-	conditions := s.Limits.conditions(r)
 	s.mu.Lock()
+	conditions := s.limits.conditions(r)
 	s.conditions = conditions
 	s.mu.Unlock()
 	if err := s.observe(ctx, conditions, r); err != nil && ctx.Err() == nil {

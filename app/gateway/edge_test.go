@@ -77,7 +77,8 @@ func TestTraceID(t *testing.T) {
 
 // One client's limit is not another's.
 func TestRateLimit(t *testing.T) {
-	l := limiter{cache: memory.NewCache(memory.Options{}), rate: 1e-3, burst: 2, log: slog.New(slog.DiscardHandler)}
+	l := &limiter{cache: memory.NewCache(memory.Options{}), log: slog.New(slog.DiscardHandler)}
+	l.limit.Store(&limit{rate: 1e-3, burst: 2})
 	key := rpc.Identity{KeyID: "k1", Scope: rpc.ScopeRead}
 	for _, tt := range []struct {
 		name string

@@ -114,8 +114,9 @@ func New(cfg Config) (*Gateway, error) {
 	e := &edge{
 		auth: cfg.Auth, publicURL: cfg.PublicURL, ownLinks: true, trusted: cfg.TrustedProxies, log: cfg.Log,
 		sameSite: sameSite(cfg.PublicURL), origins: cfg.AllowedOrigins, ownOptions: cfg.Mounts,
-		limit: limiter{cfg.Cache, cfg.RequestsPerSecond, cfg.Burst, cfg.Log},
+		limit: limiter{cache: cfg.Cache, log: cfg.Log},
 	}
+	e.limit.limit.Store(&limit{cfg.RequestsPerSecond, cfg.Burst})
 	mounts := mountServices(cfg.Services, cfg.Log)
 	rest, err := newREST(mounts, cfg)
 	if err != nil {
@@ -163,6 +164,11 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) { g.handler.
 // BaseURL is what absolute links in the answer to a request begin with, without
 // a trailing slash; "" if the request does not tell.
 func (g *Gateway) BaseURL(r *http.Request) string { return g.edge.baseURL(r) }
+
+// SetLimit bounds each client's requests anew, as Config does.
+func (g *Gateway) SetLimit(requestsPerSecond float64, burst int) {
+	g.edge.limit.limit.Store(&limit{requestsPerSecond, burst})
+}
 
 // Close ends the event streams, which would otherwise hold up the server's
 // Shutdown. Call it first.

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"streamgate/app/rpc"
@@ -14,18 +15,23 @@ import (
 // their RPC paths.
 type limiter struct {
 	cache store.Cache
+	limit atomic.Pointer[limit]
+	log   *slog.Logger
+}
+
+// limit is how many requests a client may send.
+type limit struct {
 	rate  float64 // requests per second; 0 for no limit
 	burst int
-	log   *slog.Logger
 }
 
 // allow spends one of the client's requests and tells the client how many are
 // left; wait is how long until there is one more. If the cache fails the request
 // passes: a limit must not take the service down.
-func (l limiter) allow(r *http.Request, who rpc.Identity, ip netip.Addr) (wait time.Duration, ok bool) {
-	client := who.KeyID
+func (l *limiter) allow(r *http.Request, who rpc.Identity, ip netip.Addr) (wait time.Duration, ok bool) {
+	client, most := who.KeyID, l.limit.Load()
 	switch {
-	case l.rate <= 0:
+	case most == nil || most.rate <= 0:
 		return 0, true
 	case client != "":
 	case who.Scope != rpc.ScopeNone: // the admin socket
@@ -33,13 +39,13 @@ func (l limiter) allow(r *http.Request, who rpc.Identity, ip netip.Addr) (wait t
 	default:
 		client = network(ip)
 	}
-	burst := max(1, l.burst)
-	left, err := l.cache.Allow(r.Context(), "rate/"+client, l.rate, burst)
+	burst := max(1, most.burst)
+	left, err := l.cache.Allow(r.Context(), "rate/"+client, most.rate, burst)
 	if err != nil {
 		l.log.WarnContext(r.Context(), "rate limit not checked", "err", err)
 		return 0, true
 	}
-	rpc.Limited(r.Context(), "requests", l.rate, burst, left)
+	rpc.Limited(r.Context(), "requests", most.rate, burst, left)
 	return left.Next, left.OK
 }
 

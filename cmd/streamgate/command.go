@@ -55,7 +55,7 @@ func newRoot(e *env) *cobra.Command {
 	root.AddCommand(
 		serveCommand(p), pushCommand(p), videosCommand(p), uploadsCommand(p), tasksCommand(p), queueCommand(p),
 		workersCommand(p), transcoderCommand(p), rulesCommand(p), sessionsCommand(p), codesCommand(p), keysCommand(p), setupLinkCommand(p),
-		eventsCommand(p), webhooksCommand(p), alertsCommand(p), metricsCommand(p), nodeCommand(p), chainsCommand(p), configCommand(p), doctorCommand(p), healthcheckCommand(p), versionCommand(p),
+		eventsCommand(p), webhooksCommand(p), alertsCommand(p), metricsCommand(p), nodeCommand(p), caCommand(p), chainsCommand(p), configCommand(p), doctorCommand(p), healthcheckCommand(p), versionCommand(p),
 		completionCommand(p),
 	)
 	root.SetHelpCommand(helpCommand(p))
@@ -173,11 +173,20 @@ func plainValueError(err *pflag.InvalidValueError) string {
 
 // config loads the configuration that the command line asks for.
 func (p *cli) config() (*node.Config, error) {
+	layers, err := p.layers()
+	if err != nil {
+		return nil, err
+	}
+	return layers.Config()
+}
+
+// layers reads what that configuration is made of.
+func (p *cli) layers() (*node.Layers, error) {
 	src := p.src
 	if p.data != "" {
 		src.Set = append(src.Set, node.Setting{Key: "data_dir", Value: p.data})
 	}
-	return node.Load(src)
+	return node.LoadLayers(src)
 }
 
 // dataDir is the data directory of the node to talk to. A named one needs no

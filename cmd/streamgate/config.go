@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -19,24 +20,48 @@ func configCheck(p *cli) *cobra.Command {
 	cmd := &cobra.Command{Use: "check", Short: "check the configuration", Example: "streamgate config check --config streamgate.yaml", Args: operands}
 	p.allowSet(cmd)
 	asJSON := jsonFlag(cmd)
-	cmd.RunE = func(*cobra.Command, []string) error {
-		if _, err := p.config(); err != nil {
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		_, warnings, err := p.sharedConfig(cmd.Context())
+		if err != nil {
 			return err
 		}
-		warnings := append([]string{}, node.UnknownEnv(p.vars)...)
+		warnings = append(warnings, node.UnknownEnv(p.vars)...)
 		if *asJSON {
 			return printValue(p.stdout, map[string]any{"valid": true, "warnings": warnings})
 		}
-		for _, line := range warnings {
-			fmt.Fprintf(p.stderr, "streamgate: warning: %s\n", line)
-		}
+		p.warn(warnings)
 		fmt.Fprintln(p.stdout, "The configuration is right.")
 		return nil
 	}
 	return cmd
 }
 
-// configPrint writes what is in force after file, environment and flags.
+// sharedConfig is the configuration with what the nodes of a cluster share; what of
+// that cannot be read or used is a warning.
+func (p *cli) sharedConfig(ctx context.Context) (cfg *node.Config, warnings []string, err error) {
+	layers, err := p.layers()
+	if err != nil {
+		return nil, nil, err
+	}
+	if cfg, err = layers.Config(); err != nil {
+		return nil, nil, err
+	}
+	warnings = []string{}
+	shared, err := layers.WithRegistry(ctx)
+	if err != nil {
+		return cfg, append(warnings, "without what the nodes share: "+err.Error()), nil
+	}
+	return shared.Config, append(warnings, shared.Warnings()...), nil
+}
+
+func (p *cli) warn(warnings []string) {
+	for _, line := range warnings {
+		fmt.Fprintf(p.stderr, "streamgate: warning: %s\n", line)
+	}
+}
+
+// configPrint writes what is in force after file, what is shared, environment and
+// flags.
 func configPrint(p *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "print", Short: "print the configuration in force, secrets redacted",
@@ -44,11 +69,12 @@ func configPrint(p *cli) *cobra.Command {
 	}
 	p.allowSet(cmd)
 	asJSON := jsonFlag(cmd)
-	cmd.RunE = func(*cobra.Command, []string) error {
-		cfg, err := p.config()
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		cfg, warnings, err := p.sharedConfig(cmd.Context())
 		if err != nil {
 			return err
 		}
+		p.warn(warnings)
 		if !*asJSON {
 			return cfg.Print(p.stdout)
 		}

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hashicorp/consul/api"
 	"github.com/jackc/pgx/v5"
 
 	"streamgate/store/servertest"
@@ -57,5 +58,44 @@ func TestDoctorServers(t *testing.T) {
 				t.Errorf("a password is told:\n%s", got.out)
 			}
 		})
+	}
+}
+
+// TestRegistryCommands: config and doctor tell of what the nodes share, and go on
+// without it.
+func TestRegistryCommands(t *testing.T) {
+	server := servertest.NeedConsul(t, "../../bin/consul")
+	client, err := api.NewClient(&api.Config{Address: server.Address()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key, value := range map[string]string{"log.level": "debug", "api_gateway.port": "many"} {
+		if _, err := client.KV().Put(&api.KVPair{Key: "films/config/" + key, Value: []byte(value)}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	home := t.TempDir()
+	vars := []string{
+		"HOME=" + home, "STREAMGATE_DEPLOYMENT_MODE=cluster", "STREAMGATE_CLUSTER_REGISTRY=" + server.URL("films"),
+		"STREAMGATE_RECORDS_URL=postgres:///none?host=" + home, "STREAMGATE_MEDIA_URL=http://key:secret@127.0.0.1:1/bucket", "STREAMGATE_CACHE_URL=unix://" + home + "/none",
+	}
+	refused := "the shared value of api_gateway.port is refused"
+	if got := runCommand(t, vars, "config", "print"); got.code != 0 || !strings.Contains(got.out, "level: debug") || !strings.Contains(got.stderr, refused) {
+		t.Errorf("config print: %+v", got)
+	}
+	if got := runCommand(t, vars, "config", "check"); got.code != 0 || !strings.Contains(got.stderr, refused) {
+		t.Errorf("config check: %+v", got)
+	}
+	if got := runCommand(t, vars, "doctor"); !strings.Contains(got.out, "healthy nodes of this deployment: 0") {
+		t.Errorf("doctor: %+v", got)
+	}
+	if err := server.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if got := runCommand(t, vars, "config", "print"); got.code != 0 || !strings.Contains(got.out, "level: info") || !strings.Contains(got.stderr, "without what the nodes share") {
+		t.Errorf("config print without Consul: %+v", got)
+	}
+	if got := runCommand(t, vars, "doctor"); got.code == 0 || !strings.Contains(got.out, "consul members") {
+		t.Errorf("doctor without Consul: %+v", got)
 	}
 }

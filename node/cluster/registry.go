@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"reflect"
 	"slices"
 	"sync"
 )
@@ -43,11 +44,7 @@ type Registry interface {
 }
 
 // Static is the registry of a node that is alone: it knows only itself.
-type Static struct {
-	mu      sync.Mutex
-	self    []Instance
-	changed chan struct{}
-}
+type Static struct{ known }
 
 // Announce implements Registry.
 func (s *Static) Announce(_ context.Context, self Instance) error {
@@ -61,29 +58,40 @@ func (s *Static) Withdraw(context.Context) error {
 	return nil
 }
 
-func (s *Static) set(self []Instance) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.self = self
-	if s.changed != nil {
-		close(s.changed)
-		s.changed = nil
+// known are the nodes as they were last told.
+type known struct {
+	mu        sync.Mutex
+	instances []Instance
+	changed   chan struct{}
+}
+
+// set takes what there is now, and tells of it if it is something else.
+func (k *known) set(instances []Instance) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if reflect.DeepEqual(k.instances, instances) {
+		return
+	}
+	k.instances = instances
+	if k.changed != nil {
+		close(k.changed)
+		k.changed = nil
 	}
 }
 
 // Instances implements Registry.
-func (s *Static) Instances() []Instance {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Clone(s.self)
+func (k *known) Instances() []Instance {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return slices.Clone(k.instances)
 }
 
 // Changed implements Registry.
-func (s *Static) Changed() <-chan struct{} {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.changed == nil {
-		s.changed = make(chan struct{})
+func (k *known) Changed() <-chan struct{} {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.changed == nil {
+		k.changed = make(chan struct{})
 	}
-	return s.changed
+	return k.changed
 }

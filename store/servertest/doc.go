@@ -1,6 +1,7 @@
 // Package servertest runs the servers that StreamGate's backends need, for tests:
 // PostgreSQL and Redis as Debian installs them, each on a socket in a scratch
-// directory of its own, where nobody else finds it; and a MinIO that was built.
+// directory of its own, where nobody else finds it; and a MinIO and a
+// Consul that were built.
 //
 // # Usage
 //

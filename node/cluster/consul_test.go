@@ -1,0 +1,383 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/consul/api"
+
+	"streamgate/store"
+	"streamgate/store/servertest"
+)
+
+const (
+	consulBin = "../../bin/consul"
+	// testTTL is short, and long enough for a machine that is busy.
+	testTTL = 2 * time.Second
+)
+
+// member is a registry that runs.
+type member struct {
+	*Consul
+	kill  func() error // ends it as a crash would, and returns what Run said
+	ended chan error   // what Run said
+}
+
+// join opens a deployment's registry and runs it.
+func join(t *testing.T, server *servertest.Consul, prefix string, opts Options) *member {
+	t.Helper()
+	c := open(t, server, prefix, opts)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- c.Run(ctx) }()
+	m := &member{Consul: c, ended: ended}
+	m.kill = func() error {
+		cancel()
+		err := <-ended
+		ended <- err
+		return err
+	}
+	t.Cleanup(func() { m.kill() }) //nolint:errcheck // the test has looked
+	return m
+}
+
+func open(t *testing.T, server *servertest.Consul, prefix string, opts Options) *Consul {
+	t.Helper()
+	address, err := ParseAddress(server.URL(prefix))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var c *Consul
+	await(t, "Consul", func() bool {
+		c, err = OpenConsul(t.Context(), address, opts)
+		return !errors.Is(err, store.ErrUnavailable)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func (m *member) announce(t *testing.T, i Instance) {
+	t.Helper()
+	if err := m.Announce(t.Context(), i); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// sees waits until the registry has these nodes and no others.
+func (m *member) sees(t *testing.T, ids ...string) {
+	t.Helper()
+	await(t, fmt.Sprint("only the nodes ", ids), func() bool { return slices.Equal(m.ids(), ids) })
+}
+
+func (m *member) ids() []string {
+	var ids []string
+	for _, i := range m.Instances() {
+		ids = append(ids, i.ID)
+	}
+	return ids
+}
+
+func node(id, boot string) Instance {
+	return Instance{
+		ID: id, Boot: boot, Roles: []string{"transcoder"}, Version: "v1", Addr: "127.0.0.1:7071", Events: "127.0.0.1:6222",
+		Metrics: "127.0.0.1:6060", Encoder: "ffmpeg 7 x264 164",
+	}
+}
+
+func TestConsul(t *testing.T) {
+	server := servertest.NeedConsul(t, consulBin)
+	for name, test := range map[string]func(*testing.T, *servertest.Consul, string){
+		"two": testTwo, "killed": testKilled, "duplicate": testDuplicate, "place": testPlace, "displaced": testDisplaced,
+		"forgotten": testForgotten, "shared": testShared, "moved": testMoved,
+	} {
+		t.Run(name, func(t *testing.T) { test(t, server, name) })
+	}
+}
+
+// Two nodes see all of each other, and a load costs nobody a wake-up.
+func testTwo(t *testing.T, server *servertest.Consul, prefix string) {
+	a, b := join(t, server, prefix, Options{TTL: testTTL}), join(t, server, prefix, Options{TTL: testTTL})
+	one, two := node("a", "1"), node("b", "1")
+	two.Roles = []string{"upload", "streaming"}
+	a.announce(t, one)
+	b.announce(t, two)
+	for _, m := range []*member{a, b} {
+		await(t, "both nodes", func() bool { return reflect.DeepEqual(m.Instances(), []Instance{one, two}) })
+	}
+	services, _, err := a.client.Catalog().Services(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{prefix, prefix + "-transcoder", prefix + "-upload", prefix + "-streaming"} {
+		if _, ok := services[want]; !ok {
+			t.Errorf("the catalog has no %s: %v", want, slices.Sorted(maps.Keys(services)))
+		}
+	}
+	index := func() uint64 {
+		_, meta, err := a.client.Health().Service(prefix, "", true, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return meta.LastIndex
+	}
+	before := index()
+	for _, load := range []float64{0.1, 0.5, 1.2} {
+		two.Load = load
+		b.announce(t, two)
+		await(t, "the load of b", func() bool {
+			i := slices.IndexFunc(a.Instances(), func(i Instance) bool { return i.ID == "b" })
+			return i >= 0 && a.Instances()[i].Load > load-0.01 && a.Instances()[i].Load < load+0.01
+		})
+	}
+	if after := index(); after != before {
+		t.Errorf("the loads moved the index of the nodes from %d to %d", before, after)
+	}
+	changed := a.Changed()
+	two.Draining = true
+	b.announce(t, two)
+	<-changed
+	await(t, "b draining", func() bool {
+		return slices.ContainsFunc(a.Instances(), func(i Instance) bool { return i.ID == "b" && i.Draining })
+	})
+	if err := b.Withdraw(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	a.sees(t, "a")
+	pairs, _, err := a.client.KV().List(prefix+"/nodes/", nil)
+	if err != nil || len(pairs) != 1 || !strings.HasSuffix(pairs[0].Key, "/a") {
+		t.Errorf("the claims after b withdrew: %v, %v", pairs, err)
+	}
+}
+
+// A node that is killed is gone after its TTL, its roles too, and the rest stays.
+func testKilled(t *testing.T, server *servertest.Consul, prefix string) {
+	a, b := join(t, server, prefix, Options{TTL: testTTL}), join(t, server, prefix, Options{TTL: testTTL})
+	a.announce(t, node("a", "1"))
+	b.announce(t, node("b", "1"))
+	a.sees(t, "a", "b")
+	if err := b.kill(); err != nil {
+		t.Errorf("Run: %v", err)
+	}
+	a.sees(t, "a")
+	await(t, "only one healthy transcoder", func() bool {
+		healthy, _, err := a.client.Health().Service(prefix+"-transcoder", "", true, nil)
+		return err == nil && len(healthy) == 1
+	})
+}
+
+// While a boot lives, another one of the same node is refused; after it withdrew it
+// is taken at once, after it was killed when its session ends.
+func testDuplicate(t *testing.T, server *servertest.Consul, prefix string) {
+	first, second := join(t, server, prefix, Options{TTL: testTTL}), join(t, server, prefix, Options{TTL: testTTL})
+	first.announce(t, node("a", "1"))
+	err := second.Claim(t.Context(), "a", "2")
+	if !errors.Is(err, ErrDuplicate) || !strings.Contains(err.Error(), "boot 1") || !strings.Contains(err.Error(), "node-id") {
+		t.Fatalf("a second boot beside the first: %v", err)
+	}
+	if boot := first.Instances()[0].Boot; boot != "1" {
+		t.Errorf("the refused one left boot %s", boot)
+	}
+	if err := first.Withdraw(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	second.announce(t, node("a", "2"))
+	second.kill() //nolint:errcheck // of no boot here
+	third := join(t, server, prefix, Options{TTL: testTTL})
+	third.announce(t, node("a", "3"))
+	await(t, "the third boot", func() bool {
+		all := third.Instances()
+		return len(all) == 1 && all[0].Boot == "3"
+	})
+}
+
+// A boot that was killed where the next one starts does not hold it up, however
+// long its session still lasts; one from elsewhere does.
+func testPlace(t *testing.T, server *servertest.Consul, prefix string) {
+	const long = time.Hour
+	first := join(t, server, prefix, Options{TTL: long, Place: "here"})
+	first.announce(t, node("a", "1"))
+	first.kill() //nolint:errcheck // of no boot here
+	second := join(t, server, prefix, Options{TTL: long, Place: "here"})
+	second.announce(t, node("a", "2"))
+	elsewhere := join(t, server, prefix, Options{TTL: 100 * time.Millisecond, Place: "there"})
+	if err := elsewhere.Claim(t.Context(), "a", "3"); !errors.Is(err, ErrDuplicate) {
+		t.Errorf("from another place: %v", err)
+	}
+}
+
+// A node whose identity was taken while Consul did not hear of it ends.
+func testDisplaced(t *testing.T, server *servertest.Consul, prefix string) {
+	first, second := join(t, server, prefix, Options{TTL: testTTL}), join(t, server, prefix, Options{TTL: testTTL})
+	first.announce(t, node("a", "1"))
+	first.mu.Lock() // it is cut off
+	if _, err := first.client.Session().Destroy(first.self.session, nil); err != nil {
+		t.Fatal(err)
+	}
+	second.announce(t, node("a", "2"))
+	first.mu.Unlock()
+	select {
+	case err := <-first.ended:
+		if first.ended <- err; !errors.Is(err, ErrDuplicate) {
+			t.Errorf("the displaced one ended with %v", err)
+		}
+	case <-time.After(time.Minute):
+		t.Error("the displaced one goes on")
+	}
+}
+
+// What Consul has forgotten, it is told again.
+func testForgotten(t *testing.T, server *servertest.Consul, prefix string) {
+	a := join(t, server, prefix, Options{TTL: testTTL})
+	a.announce(t, node("a", "1"))
+	a.sees(t, "a")
+	created := func() uint64 {
+		healthy, _, err := a.client.Health().Service(prefix, "", true, nil)
+		if err != nil || len(healthy) != 1 {
+			return 0
+		}
+		return healthy[0].Service.CreateIndex
+	}
+	before := created()
+	if err := a.client.Agent().ServiceDeregister(a.service("a", "")); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the node registered again", func() bool { return created() > before })
+	a.sees(t, "a")
+}
+
+// A node that has moved to another agent counts once, as it is now.
+func testMoved(t *testing.T, _ *servertest.Consul, _ string) {
+	service := func(boot string, index uint64) *api.ServiceEntry {
+		i := node("a", boot)
+		return &api.ServiceEntry{Service: &api.AgentService{Meta: writeMeta(&i), ModifyIndex: index}}
+	}
+	for _, order := range [][]*api.ServiceEntry{{service("1", 5), service("2", 9)}, {service("2", 9), service("1", 5)}} {
+		var v view
+		if got := v.take(order, time.Now()); len(got) != 1 || got[0].Boot != "2" {
+			t.Errorf("%+v", got)
+		}
+	}
+}
+
+// The shared configuration is read and followed.
+func testShared(t *testing.T, server *servertest.Consul, prefix string) {
+	a := join(t, server, prefix, Options{TTL: testTTL})
+	put := func(key, value string) {
+		t.Helper()
+		if _, err := a.client.KV().Put(&api.KVPair{Key: prefix + "/config/" + key, Value: []byte(value)}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("log.level", "debug")
+	put("folder/", "")
+	put("", "")
+	put("large", strings.Repeat("x", maxSharedValue+1))
+	known, err := a.Shared(t.Context())
+	if want := map[string]string{"log.level": "debug"}; err != nil || !maps.Equal(known, want) {
+		t.Fatalf("%v, %v", known, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	news := make(chan map[string]string)
+	go a.WatchShared(ctx, known, func(values map[string]string) { news <- values }) //nolint:errcheck // it ends with the test
+	put("log.level", "info")
+	if got, want := <-news, (map[string]string{"log.level": "info"}); !maps.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	if _, err := a.client.KV().DeleteTree(prefix+"/config", nil); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-news; len(got) != 0 {
+		t.Errorf("after all was deleted: %v", got)
+	}
+}
+
+// While Consul is away the nodes are those that were there; when it is back, even
+// with nothing in its memory, none of them is lost for a moment, all register again
+// without being started again, and one that died meanwhile is forgotten.
+func TestConsulAway(t *testing.T) {
+	for name, forget := range map[string]bool{"killed": false, "emptied": true} {
+		t.Run(name, func(t *testing.T) { testAway(t, servertest.NeedConsul(t, consulBin), forget) })
+	}
+}
+
+func testAway(t *testing.T, server *servertest.Consul, forget bool) {
+	a, b, dies := join(t, server, "films", Options{TTL: testTTL}), join(t, server, "films", Options{TTL: testTTL}), join(t, server, "films", Options{TTL: testTTL})
+	a.announce(t, node("a", "1"))
+	b.announce(t, node("b", "1"))
+	dies.announce(t, node("c", "1"))
+	a.sees(t, "a", "b", "c")
+	if err := server.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Ping(t.Context()); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("Ping: %v", err)
+	}
+	loaded := node("a", "1")
+	loaded.Load = 0.5
+	if err := a.Announce(t.Context(), loaded); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("Announce: %v", err)
+	}
+	address, _ := ParseAddress(server.URL("films"))
+	if _, err := OpenConsul(t.Context(), address, Options{}); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("OpenConsul: %v", err)
+	}
+	dies.kill() //nolint:errcheck // of no other boot
+	lost := watchFor(t, a, func(i []Instance) bool {
+		return !slices.ContainsFunc(i, func(i Instance) bool { return i.ID == "b" })
+	})
+	select { // longer than a TTL
+	case <-time.After(testTTL * 3 / 2):
+	case <-lost:
+	}
+	if got := a.ids(); !slices.Equal(got, []string{"a", "b", "c"}) {
+		t.Errorf("while Consul is away there are %v", got)
+	}
+	if forget {
+		if err := server.Forget(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	a.sees(t, "a", "b")
+	late := join(t, server, "films", Options{TTL: testTTL}) // who sees what Consul has
+	late.sees(t, "a", "b")
+	select {
+	case <-lost:
+		t.Error("b was lost for a while")
+	default:
+	}
+	if err := late.Claim(t.Context(), "b", "2"); !errors.Is(err, ErrDuplicate) {
+		t.Errorf("a second b afterwards: %v", err)
+	}
+}
+
+// watchFor tells when a registry has had what it should not have.
+func watchFor(t *testing.T, m *member, bad func([]Instance) bool) <-chan struct{} {
+	found := make(chan struct{})
+	go func() {
+		for t.Context().Err() == nil {
+			changed := m.Changed()
+			if bad(m.Instances()) {
+				close(found)
+				return
+			}
+			select {
+			case <-changed:
+			case <-t.Context().Done():
+			}
+		}
+	}()
+	return found
+}
