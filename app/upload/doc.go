@@ -31,7 +31,8 @@
 //
 // # Guarantees
 //
-// What was acknowledged is on the disk. Bytes lie in one file per upload; the
+// What was acknowledged is on the disk, or in Objects if those are shared. Of the
+// former, bytes lie in one file per upload; the
 // upload's record says how many of them were synced (fdatasync, then the
 // record). That number, not the file's size, is the tus offset: after a power
 // cut a file can be longer than what was written to it, and a tail that
@@ -42,6 +43,13 @@
 // A finished upload reaches its video even if the node dies on the way:
 // finish is a row of steps, each harmless to repeat, and the upload's record
 // is closed by the last. Recover and the janitor repeat what is not closed.
+//
+// Shared bytes are stored in parts (shared.go): a whole one as soon as it has
+// gathered, what is left over at the end of each request. The record has the
+// offset, which tokens the parts were stored under and the state of the SHA-256, by
+// compare-and-set: any node goes on where another stopped, and at the end the
+// medium composes the source. A HEAD or PATCH at another node has the holder let
+// go, as among the requests of one.
 //
 // On many nodes an upload belongs to the one that its record names (hold.go). No
 // other writes to it, ends it or counts on its bytes; once that one is dead,
@@ -67,5 +75,6 @@
 // The tests speak HTTP to a real server over bbolt, plain files and an
 // embedded NATS; the disk is filled by /dev/full and by a fake of
 // store.Objects. finish_test.go fails every step once; nodes_test.go has two
-// services over the same stores. Parsers are fuzzed.
+// services over the same stores, servers_test.go those on PostgreSQL and S3.
+// TestShared runs what holds of the disk on shared bytes. Parsers are fuzzed.
 package upload
