@@ -97,7 +97,7 @@ func TestConsul(t *testing.T) {
 	server := servertest.NeedConsul(t, consulBin)
 	for name, test := range map[string]func(*testing.T, *servertest.Consul, string){
 		"two": testTwo, "killed": testKilled, "duplicate": testDuplicate, "place": testPlace, "displaced": testDisplaced,
-		"forgotten": testForgotten, "shared": testShared, "moved": testMoved,
+		"forgotten": testForgotten, "shared": testShared,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, server, name) })
 	}
@@ -252,20 +252,6 @@ func testForgotten(t *testing.T, server *servertest.Consul, prefix string) {
 	}
 	await(t, "the node registered again", func() bool { return created() > before })
 	a.sees(t, "a")
-}
-
-// A node that has moved to another agent counts once, as it is now.
-func testMoved(t *testing.T, _ *servertest.Consul, _ string) {
-	service := func(boot string, index uint64) *api.ServiceEntry {
-		i := node("a", boot)
-		return &api.ServiceEntry{Service: &api.AgentService{Meta: writeMeta(&i), ModifyIndex: index}}
-	}
-	for _, order := range [][]*api.ServiceEntry{{service("1", 5), service("2", 9)}, {service("2", 9), service("1", 5)}} {
-		var v view
-		if got := v.take(order, time.Now()); len(got) != 1 || got[0].Boot != "2" {
-			t.Errorf("%+v", got)
-		}
-	}
 }
 
 // The shared configuration is read and followed.
