@@ -10,8 +10,9 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// bus is the embedded NATS server: no port, one connection in process. Events
-// are hints, so nothing of it is on disk.
+// bus is the embedded NATS server: one connection in process, and in a cluster
+// routes to the other nodes' servers, else no port. Events are hints, so nothing of
+// it is on disk.
 type bus struct {
 	server *server.Server
 	conn   *nats.Conn
@@ -21,9 +22,11 @@ type bus struct {
 func (b *bus) Name() string { return "bus" }
 
 func (b *bus) Start(_ context.Context, k *Kernel) error {
-	srv, err := server.NewServer(&server.Options{
-		ServerName: k.NodeID, DontListen: true, NoLog: true, NoSigs: true, NoSystemAccount: true,
-	})
+	options, err := k.busOptions()
+	if err != nil {
+		return err
+	}
+	srv, err := server.NewServer(options)
 	if err != nil {
 		return fmt.Errorf("make the event bus: %w", err)
 	}
@@ -31,6 +34,11 @@ func (b *bus) Start(_ context.Context, k *Kernel) error {
 	if !srv.ReadyForConnections(5 * time.Second) {
 		srv.Shutdown()
 		return errors.New("the event bus did not start within 5 s")
+	}
+	if addr := srv.ClusterAddr(); addr != nil {
+		k.eventsAddr = addr.String()
+		k.state.setAddr("events", k.eventsAddr)
+		k.Go("routes", func(ctx context.Context) error { return k.followRoutes(ctx, srv, options) })
 	}
 	b.closed = make(chan struct{})
 	b.conn, err = nats.Connect("", nats.InProcessServer(srv), nats.Name("streamgate"),

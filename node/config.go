@@ -59,9 +59,9 @@ type Config struct {
 
 // Deployment says how the node relates to others.
 type Deployment struct {
-	// Mode is monolith (one node runs everything on embedded backends) or
-	// cluster (alias microservice: nodes of one role each on shared backends;
-	// not available yet). Default: monolith.
+	// Mode is monolith (one node runs everything) or cluster (alias microservice:
+	// nodes of some roles each, --role, on records, media and a cache that they
+	// share). Default: monolith.
 	Mode string `yaml:"mode"`
 }
 
@@ -71,7 +71,7 @@ type Records struct {
 	// URL is the PostgreSQL database that keeps them, version 14 or newer, as
 	// libpq takes it: postgres://streamgate@db.example/streamgate?sslmode=verify-full,
 	// or key=value words. It is the program's alone, which makes its tables at
-	// the first start; for now it serves one node. Default: empty, a file in
+	// the first start; it serves one node, or one cluster. Default: empty, a file in
 	// data_dir.
 	URL string `yaml:"url" secret:"true"`
 	// MaxConnections is how many connections to it the node opens at most.
@@ -84,7 +84,7 @@ type Media struct {
 	// URL is the bucket that keeps them, of S3, MinIO or another server of that
 	// protocol which honours If-None-Match: https://ACCESS_KEY:SECRET_KEY@HOST:9000/BUCKET,
 	// http:// without TLS, with ?region=NAME where it is not us-east-1. The bucket
-	// exists, is the program's alone, and for now serves one node. Default: empty,
+	// exists, is the program's alone, and serves one node, or one cluster. Default: empty,
 	// files in data_dir.
 	URL string `yaml:"url" secret:"true"`
 	// CacheSize bounds what was read of the bucket and is kept in data_dir; it
@@ -114,7 +114,9 @@ type Cluster struct {
 	// picks a free one. Default: 127.0.0.1:7070.
 	Listen string `yaml:"listen"`
 	// Events is the address of the routes of the event bus to other nodes, by
-	// mutual TLS too. Port 0 picks a free one. Default: 127.0.0.1:6222.
+	// mutual TLS too; with it goes a port of 127.0.0.1 that is free, where only
+	// the deployment's certificates get in. Port 0 picks a free one. Default:
+	// 127.0.0.1:6222.
 	Events string `yaml:"events"`
 	// AdvertiseHost is the name or address under which the other nodes reach
 	// this one. Default: empty, the host of listen; needed where that is 0.0.0.0 or ::.

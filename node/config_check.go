@@ -104,6 +104,7 @@ func (c *Config) checkCluster(v *checker) {
 		{"records.url", c.Records.URL, "deployment.mode cluster needs a PostgreSQL database, which the nodes share: write its address"},
 		{"media.url", c.Media.URL, "deployment.mode cluster needs a bucket of S3, which the nodes share: write its address"},
 		{"cache.url", c.Cache.URL, "deployment.mode cluster needs a Redis server, which the nodes share: write its address"},
+		{"api_gateway.public_url", c.APIGateway.PublicURL, "links and sign-ins are for one address, whichever node makes them: write that of the gateways, like https://video.example.org"},
 	} {
 		if need.value == "" {
 			v.fault(need.key, "", need.mend)

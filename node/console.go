@@ -10,6 +10,7 @@ import (
 
 	"connectrpc.com/connect"
 
+	"streamgate/app/access/identities"
 	"streamgate/app/access/sessions"
 	"streamgate/app/console"
 	"streamgate/app/library"
@@ -94,7 +95,7 @@ func (c *consoling) startPages(ctx context.Context, k *Kernel, set *assets.Set) 
 	log := k.Log.With("service", "console")
 	people := console.New(console.Config{
 		Catalog: k.Stores.Catalog, Cache: k.Stores.Cache, Audit: k.audit, Log: log, SessionTTL: k.Config.Console.SessionTTL,
-		Site: k.consoleURL, Wallets: k.wallets,
+		Site: k.consoleURL, Wallets: identities.NewSignIn(identities.SignInConfig{Cache: k.Stores.Cache, Chains: k.chains, Use: "console/"}),
 	})
 	trusted, err := k.Config.APIGateway.trustedProxies()
 	if err != nil {
@@ -111,7 +112,7 @@ func (c *consoling) startPages(ctx context.Context, k *Kernel, set *assets.Set) 
 		Webhooks: peers.Webhooks, Alerts: peers.Alerts,
 		Deletions: k.audit.Deletions(deletions), UndoFor: library.UndoFor,
 		People: people, Audit: k.audit, Bus: k.Bus, Assets: set,
-		Uploads: k.Mounts["/api/v1/uploads/"], PutSource: k.Mounts["PUT /api/v1/videos/{id}/source"].ServeHTTP, Still: still,
+		Uploads: k.recordedMounts[uploadPattern], PutSource: k.recordedMounts[sourcePattern].ServeHTTP, Still: still,
 		Decisions: k.decisions, Profiles: k.Config.Transcoder.profileNames(), Settings: k.settings, Chains: k.chainStates,
 		PublicURL: k.consolePublicURL(), SiteURL: k.siteURL, TrustedProxies: trusted, Log: log,
 	})

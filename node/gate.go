@@ -12,13 +12,54 @@ import (
 	"streamgate/app/access/eth"
 	"streamgate/app/access/evm"
 	"streamgate/app/access/identities"
+	"streamgate/app/access/limits"
 	"streamgate/app/access/rules"
 	"streamgate/app/access/sessions"
 	"streamgate/app/stream"
 	"streamgate/store"
 )
 
-// newGate makes access, and the chains it asks.
+// chaining makes the chains that wallets are on askable.
+type chaining struct{}
+
+func (chaining) Name() string { return "chains" }
+
+func (chaining) Start(_ context.Context, k *Kernel) (err error) {
+	k.chains = eth.Deny{}
+	if len(k.Config.Chains) == 0 {
+		return nil
+	}
+	cfg := evm.Config{Metrics: k.Metrics, Log: k.Log.With("service", "access")}
+	for _, c := range k.Config.Chains {
+		cfg.Chains = append(cfg.Chains, c.evmConfig())
+	}
+	k.chains, err = evm.New(cfg)
+	return err
+}
+
+func (chaining) Stop(context.Context) error { return nil }
+
+// authenticating says who sent a key or a login. A node that has access has it
+// answer; every other one reads the records itself.
+type authenticating struct{}
+
+func (authenticating) Name() string { return "authentication" }
+
+func (authenticating) Start(ctx context.Context, k *Kernel) error {
+	logins, err := identities.NewLogins(ctx, k.Stores.Catalog)
+	if err != nil {
+		return err
+	}
+	k.Auth = identities.New(identities.Config{
+		Catalog: k.Stores.Catalog, Cache: k.Stores.Cache, Chains: eth.Deny{}, Logins: logins,
+		Limits: limits.New(k.Stores.Cache), Log: k.Log.With("service", "access"), Sites: k.sites,
+	})
+	return nil
+}
+
+func (authenticating) Stop(context.Context) error { return nil }
+
+// newGate makes access.
 func newGate(ctx context.Context, k *Kernel) (*access.Service, error) {
 	tickets, err := sessions.NewTickets(ctx, k.Stores.Catalog.Secrets)
 	if err != nil {
@@ -32,16 +73,6 @@ func newGate(ctx context.Context, k *Kernel) (*access.Service, error) {
 	if len(k.Config.Chains) > 0 && k.Config.APIGateway.PublicURL == "" && k.Config.APIGateway.Host != "127.0.0.1" && k.Config.APIGateway.Host != "localhost" {
 		log.Warn("wallets sign in for the site that api_gateway.public_url names: set it, or they can do so on this machine only")
 	}
-	var chains eth.Chains = eth.Deny{}
-	if len(k.Config.Chains) > 0 {
-		cfg := evm.Config{Metrics: k.Metrics, Log: log}
-		for _, c := range k.Config.Chains {
-			cfg.Chains = append(cfg.Chains, c.evmConfig())
-		}
-		if chains, err = evm.New(cfg); err != nil {
-			return nil, err
-		}
-	}
 	cfg := &k.Config.Access
 	perWallet := cfg.MaxStreamsPerWallet
 	if perWallet == 0 {
@@ -51,7 +82,7 @@ func newGate(ctx context.Context, k *Kernel) (*access.Service, error) {
 	shown.Videos = store.Shown(shown.Videos)
 	return access.New(access.Config{
 		Catalog: shown, Cache: k.Stores.Cache, Bus: k.Bus, Tickets: tickets, Logins: logins,
-		Chains: chains, Log: log, Metrics: k.Metrics, Sites: k.sites,
+		Chains: k.chains, Log: log, Metrics: k.Metrics, Sites: k.sites,
 		Policy: policy(k.Config.Chains), PollInterval: pollIntervals(k.Config.Chains),
 		SessionTTL: k.Config.Streaming.SessionTTL, TicketTTL: cfg.TicketTTL, LoginTTL: cfg.LoginTTL,
 		Recheck: cfg.RecheckInterval, MaxPerWallet: perWallet, MaxPerVideo: cfg.MaxViewersPerVideo,
@@ -106,6 +137,13 @@ func (ticketing) Start(ctx context.Context, k *Kernel) error {
 	}
 	k.Go("ended sessions", ended.Run)
 	k.tickets = &ticketGate{tickets, ended}
+	k.videoOf = func(token string) string {
+		ticket, err := tickets.Verify(token, time.Now())
+		if err != nil {
+			return token // the streaming node says why it does not count
+		}
+		return ticket.VideoID
+	}
 	return nil
 }
 

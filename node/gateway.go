@@ -8,7 +8,8 @@ import (
 )
 
 // edge is the public edge: REST, events and RPC on the public port, and all
-// services on the gRPC port.
+// services on the gRPC port. A node that is no gateway has it for the operator's
+// socket alone.
 type edge struct{}
 
 func (edge) Name() string { return "gateway" }
@@ -21,10 +22,10 @@ func (edge) Start(ctx context.Context, k *Kernel) error {
 	}
 	services := k.recorded().services()
 	for pattern, h := range k.Mounts {
-		k.Mounts[pattern] = k.recordUploads(h)
+		k.recordedMounts[pattern] = k.recordUploads(h)
 	}
 	g, err := gateway.New(gateway.Config{
-		Services: services, Mounts: k.Mounts, Auth: k.Auth, Cache: k.Stores.Cache, Bus: k.Bus,
+		Services: services, Mounts: k.recordedMounts, Auth: k.Auth, Cache: k.Stores.Cache, Bus: k.Bus,
 		PublicURL: cfg.PublicURL, TrustedProxies: trusted, AllowedOrigins: k.Config.CORS.AllowedOrigins,
 		RequestsPerSecond: cfg.RateLimit.RequestsPerSecond, Burst: cfg.RateLimit.Burst,
 		Timeout: cfg.Timeout, Log: k.Log.With("service", "gateway"),
@@ -32,15 +33,17 @@ func (edge) Start(ctx context.Context, k *Kernel) error {
 	if err != nil {
 		return err
 	}
-	err = k.Serve(ctx, Server{
-		Name: "grpc", Key: "api_gateway.grpc_port", Addr: cfg.addr(cfg.GRPCPort),
-		Handler: gateway.NewRPC(gateway.RPCConfig{
-			Services: services, Auth: k.Auth, PublicURL: cfg.PublicURL,
-			AllowedOrigins: k.Config.CORS.AllowedOrigins, Log: k.Log,
-		}),
-	})
-	if err != nil {
-		return err
+	if k.has(RoleGateway) {
+		err = k.Serve(ctx, Server{
+			Name: "grpc", Key: "api_gateway.grpc_port", Addr: cfg.addr(cfg.GRPCPort),
+			Handler: gateway.NewRPC(gateway.RPCConfig{
+				Services: services, Auth: k.Auth, PublicURL: cfg.PublicURL,
+				AllowedOrigins: k.Config.CORS.AllowedOrigins, Log: k.Log,
+			}),
+		})
+		if err != nil {
+			return err
+		}
 	}
 	// Event streams end as soon as the node begins to stop: they would hold up
 	// the servers.
@@ -48,6 +51,13 @@ func (edge) Start(ctx context.Context, k *Kernel) error {
 	k.Live(func(c *Config) { g.SetLimit(c.APIGateway.RateLimit.RequestsPerSecond, c.APIGateway.RateLimit.Burst) }, "api_gateway.rate_limit")
 	g.Mount(k.Mux)
 	k.baseURL = g.BaseURL
+	if k.clustered() && k.has(RoleGateway) && !k.has(RoleStreaming) {
+		k.Mux.Handle("/s/", k.media)
+		k.Mux.Handle("/v/", k.media)
+	}
+	if !k.has(RoleMetadata) {
+		k.Mux.HandleFunc("GET /rule.schema.json", serveRuleSchema)
+	}
 	return nil
 }
 

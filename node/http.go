@@ -19,7 +19,7 @@ import (
 // access log.
 func (k *Kernel) observe(server string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if k.media != nil && isMedia(r.URL.Path) && !k.Log.Enabled(r.Context(), slog.LevelDebug) {
+		if k.media != nil && server != clusterServer && isMedia(r.URL.Path) && !k.Log.Enabled(r.Context(), slog.LevelDebug) {
 			k.serveMedia(w, r)
 			return
 		}

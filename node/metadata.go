@@ -5,7 +5,6 @@ import (
 
 	"connectrpc.com/connect"
 
-	"streamgate/app/access/identities"
 	"streamgate/app/library"
 	"streamgate/app/monitor"
 	"streamgate/app/rpc"
@@ -27,7 +26,6 @@ func (metadata) Start(ctx context.Context, k *Kernel) error {
 		return err
 	}
 	k.Auth = gate
-	k.wallets = identities.NewSignIn(identities.SignInConfig{Cache: k.Stores.Cache, Chains: gate.Chains, Use: "console/"})
 	videos := library.New(library.Config{
 		Catalog: k.Stores.Catalog, Objects: k.Stores.Objects, Bus: k.Bus,
 		Uploads: k.Peers.Uploads, Transcoder: k.Peers.Transcoder,

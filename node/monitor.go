@@ -19,17 +19,13 @@ type monitoring struct{}
 func (monitoring) Name() string { return "monitor" }
 
 func (monitoring) Start(_ context.Context, k *Kernel) error {
-	roles := make([]string, 0, len(k.Roles))
-	for _, r := range k.Roles {
-		roles = append(roles, string(r))
-	}
 	told := alerts.New(alerts.Config{
 		Alerts: k.Stores.Catalog.Alerts, Bus: k.Bus, Limits: k.Config.limits(), PublicURL: k.PublicURL,
 		Ntfy:    alerts.Ntfy{URL: k.Config.Alerts.NtfyURL, Token: k.Config.Alerts.NtfyToken},
 		Version: k.Version, Log: k.Log.With("service", "alerts"),
 	})
 	service, err := monitor.New(monitor.Config{
-		NodeID: k.NodeID, Version: k.Version, Roles: roles, Started: k.Started, Space: k.Stores.Objects.Space,
+		NodeID: k.NodeID, Version: k.Version, Roles: k.roleNames(), Started: k.Started, Space: k.Stores.Objects.Space,
 		State: k.parts, Listeners: k.state.listeners, Checks: k.checks,
 		Dir: filepath.Join(k.DataDir, "metrics"), Gatherer: k.Metrics, Registerer: k.Metrics,
 		Transcoder: k.Peers.Transcoder, Tasks: k.Stores.Catalog.Tasks, Log: k.Log.With("service", "monitor"),
@@ -84,6 +80,23 @@ func (k *Kernel) parts(ctx context.Context) (state string, faults map[string]str
 
 // checks are what a running node knows of what streamgate doctor looks at.
 func (k *Kernel) checks() []*rpc.NodeCheck {
+	out := []*rpc.NodeCheck{{Name: "data directory", Found: k.DataDir}}
+	if k.has(RoleTranscoder) {
+		out = append(k.encoderChecks(), out...)
+	}
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) == nil {
+		files := &rpc.NodeCheck{Name: "open files", Found: fmt.Sprintf("at most %d", limit.Max)}
+		if limit.Max < lowFiles {
+			files.Mend = "set LimitNOFILE=65536 in the service, or ulimit -Hn 65536 as root"
+		}
+		out = append(out, files)
+	}
+	return out
+}
+
+// encoderChecks are those of a transcoder.
+func (k *Kernel) encoderChecks() []*rpc.NodeCheck {
 	ffmpeg := &rpc.NodeCheck{Name: "ffmpeg", Found: k.Tools.FFmpeg}
 	version, err := k.ffmpeg()
 	switch {
@@ -96,16 +109,7 @@ func (k *Kernel) checks() []*rpc.NodeCheck {
 	if k.Config.Transcoder.Confine {
 		confinement.Found, confinement.Mend = confine.Check().Sentence(), ""
 	}
-	out := []*rpc.NodeCheck{ffmpeg, confinement, {Name: "data directory", Found: k.DataDir}}
-	var limit unix.Rlimit
-	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) == nil {
-		files := &rpc.NodeCheck{Name: "open files", Found: fmt.Sprintf("at most %d", limit.Max)}
-		if limit.Max < lowFiles {
-			files.Mend = "set LimitNOFILE=65536 in the service, or ulimit -Hn 65536 as root"
-		}
-		out = append(out, files)
-	}
-	return out
+	return []*rpc.NodeCheck{ffmpeg, confinement}
 }
 
 // lowFiles is the number of open files that a busy node needs.

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -20,14 +21,13 @@ import (
 	"streamgate/store"
 )
 
-// ErrRole means that the role or the mode needs what this version does
-// not have.
-var ErrRole = errors.New("not available yet")
+// ErrRole means that the roles and the configuration do not go together.
+var ErrRole = errors.New("the node cannot start")
 
 // Options are what New needs beside the configuration.
 type Options struct {
-	// Role is the column of the table to run; "" means monolith.
-	Role Role
+	// Roles are the columns of the table to run; none means monolith.
+	Roles []Role
 	// Log receives the node's log; nil discards it.
 	Log *slog.Logger
 	// Version of the program, for metrics and answers.
@@ -38,6 +38,13 @@ type Options struct {
 	// Env are the NAME=value pairs of the service manager's protocol
 	// (NOTIFY_SOCKET, WATCHDOG_USEC) and of XDG_RUNTIME_DIR.
 	Env []string
+}
+
+func (o Options) withDefaults() Options {
+	if len(o.Roles) == 0 {
+		o.Roles = []Role{RoleMonolith}
+	}
+	return o
 }
 
 // Node is one running StreamGate.
@@ -63,18 +70,17 @@ type running struct {
 // New makes a node that is not yet started. It touches nothing but the data
 // directory's identity file. ErrRole.
 func New(cfg *Config, opt Options) (*Node, error) {
-	if opt.Role == "" {
-		opt.Role = RoleMonolith
+	opt = opt.withDefaults()
+	if cfg.Deployment.Mode == ModeMonolith && !slices.Contains(opt.Roles, RoleMonolith) {
+		return nil, fmt.Errorf("%w with the roles %v alone: such nodes share their stores with others; set deployment.mode to cluster, or run the monolith (streamgate serve)",
+			ErrRole, opt.Roles)
 	}
-	if opt.Role != RoleMonolith || cfg.Deployment.Mode != ModeMonolith {
-		return nil, fmt.Errorf("role %s in deployment.mode %s is %w: a node of one role needs the cluster backends; "+
-			"run the monolith (streamgate serve, with deployment.mode: monolith)", opt.Role, cfg.Deployment.Mode, ErrRole)
-	}
-	return assemble(cfg, opt, partsOf(opt.Role, table()))
+	return assemble(cfg, opt, partsOf(opt.Roles, table()))
 }
 
 // assemble makes a node of the given parts.
 func assemble(cfg *Config, opt Options, parts []part) (*Node, error) {
+	opt = opt.withDefaults()
 	id, err := identity(cfg.DataDir)
 	if err != nil {
 		return nil, err
@@ -91,9 +97,9 @@ func assemble(cfg *Config, opt Options, parts []part) (*Node, error) {
 
 func newKernel(cfg *Config, opt Options) *Kernel {
 	k := &Kernel{
-		Config: cfg, Log: opt.Log, Version: opt.Version, Roles: []Role{opt.Role},
+		Config: cfg, Log: opt.Log, Version: opt.Version, Roles: opt.Roles,
 		Started: time.Now().UTC(), DataDir: cfg.DataDir, BootID: store.NewID(),
-		Metrics: prometheus.NewRegistry(), Mux: http.NewServeMux(), Mounts: map[string]http.Handler{}, state: newState(),
+		Metrics: prometheus.NewRegistry(), Mux: http.NewServeMux(), Mounts: map[string]http.Handler{}, recordedMounts: map[string]http.Handler{}, state: newState(),
 		Tracer: noop.Tracer{}, layers: opt.Layers,
 	}
 	if k.Log == nil {

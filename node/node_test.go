@@ -83,7 +83,7 @@ func fakeNode(t *testing.T, plugins ...Plugin) *Node {
 	for _, p := range plugins {
 		parts = append(parts, part{p, every(), time.Second})
 	}
-	n, err := assemble(cfg, Options{Role: RoleMonolith}, parts)
+	n, err := assemble(cfg, Options{Roles: []Role{RoleMonolith}}, parts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -231,16 +231,16 @@ func TestRoles(t *testing.T) {
 		}
 		return out
 	}
-	all := names(partsOf(RoleMonolith, table()))
+	all := names(partsOf([]Role{RoleMonolith}, table()))
 	if len(all) != len(table()) {
 		t.Errorf("the monolith lacks parts: %v", all)
 	}
 	own := map[Role]string{
-		RoleGateway: "gateway", RoleUpload: "upload", RoleTranscoder: "transcoder",
+		RoleGateway: "public", RoleUpload: "upload", RoleTranscoder: "transcoder",
 		RoleStreaming: "streaming", RoleMetadata: "metadata", RoleMonitor: "monitor",
 	}
 	for role, service := range own {
-		got := names(partsOf(role, table()))
+		got := names(partsOf([]Role{role}, table()))
 		for _, name := range []string{"operator", "bus", "stores", service} {
 			if !slices.Contains(got, name) {
 				t.Errorf("role %s lacks %s: %v", role, name, got)
@@ -252,31 +252,28 @@ func TestRoles(t *testing.T) {
 			}
 		}
 	}
-	if slices.Index(all, "registry") > slices.Index(all, "stores") || slices.Index(all, "stores") > slices.Index(all, "transcoder") {
-		t.Errorf("the stop is not jobs, stores, registry: %v", all)
+	order := []string{"data directory", "registry", "stores", "transcoder", publicServer, "announcement"}
+	at := func(name string) int { return slices.Index(all, name) }
+	if !slices.IsSortedFunc(order, func(a, b string) int { return at(a) - at(b) }) {
+		t.Errorf("not started in the order of %v: %v", order, all)
 	}
-	if first, last := all[0], all[len(all)-1]; first != "operator" || last != "announcement" {
-		t.Errorf("from %s to %s", first, last)
+	if all[0] != "operator" {
+		t.Errorf("from %s", all[0])
 	}
-	if _, err := ParseRole("transcode"); err == nil || !strings.Contains(err.Error(), "transcoder") {
+	if _, err := ParseRoles("transcode"); err == nil || !strings.Contains(err.Error(), "transcoder") {
 		t.Errorf("got %v", err)
 	}
 }
 
 func TestRefusedRoles(t *testing.T) {
-	for _, c := range []struct {
-		role Role
-		mode string
-	}{{RoleTranscoder, ModeMonolith}, {RoleMonolith, ModeCluster}} {
-		cfg := Default()
-		cfg.Deployment.Mode, cfg.DataDir = c.mode, filepath.Join(t.TempDir(), "none")
-		_, err := New(cfg, Options{Role: c.role})
-		if !errors.Is(err, ErrRole) || strings.Contains(err.Error(), "\n") {
-			t.Errorf("%s, %s: got %v", c.role, c.mode, err)
-		}
-		if _, err := os.Stat(cfg.DataDir); err == nil {
-			t.Error("the data directory was made")
-		}
+	cfg := Default()
+	cfg.DataDir = filepath.Join(t.TempDir(), "none")
+	_, err := New(cfg, Options{Roles: []Role{RoleTranscoder}})
+	if !errors.Is(err, ErrRole) || strings.Contains(err.Error(), "\n") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := os.Stat(cfg.DataDir); err == nil {
+		t.Error("the data directory was made")
 	}
 }
 

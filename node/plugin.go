@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
 
+	"streamgate/app/access/eth"
 	"streamgate/app/console"
 	"streamgate/app/gateway"
 	"streamgate/app/media"
@@ -60,11 +61,17 @@ type Kernel struct {
 	// Mounts are handlers that the gateway serves behind its authentication,
 	// by ServeMux pattern.
 	Mounts map[string]http.Handler
-	Auth   gateway.Authenticator // from part metadata on
+	Auth   gateway.Authenticator // from part authentication on; part metadata has its own
 
+	recordedMounts map[string]http.Handler // Mounts whose changes go to the audit log, from part gateway on
+
+	identity   *cluster.Identity                  // the node's certificate, from part certificate on; nil in a monolith
+	ca         *cluster.CA                        // on the node that has it
+	pool       *cluster.Pool                      // of the other nodes, from part peers on; nil in a monolith
+	videoOf    func(ticket string) string         // the video of a playback ticket, from part tickets on
+	chains     eth.Chains                         // that wallets are on, from part chains on
 	audit      *console.Log                       // from part audit on
 	decisions  *console.Decisions                 // likewise
-	wallets    console.Wallets                    // that sign in to the console, from part metadata on
 	people     *console.Service                   // from part console on; nil without a console
 	ownConsole *http.ServeMux                     // of console.listen, from part console on; nil without
 	media      http.Handler                       // /s/ and /v/, from part streaming on

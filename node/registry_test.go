@@ -32,13 +32,19 @@ func registered(t *testing.T, server *servertest.Consul, dir string, opt Options
 	t.Helper()
 	cfg := testConfig(t, dir)
 	cfg.Deployment.Mode, cfg.Cluster.Registry = ModeCluster, server.URL("films")
+	cfg.Cluster.Listen, cfg.Cluster.Events = "127.0.0.1:0", "127.0.0.1:0"
+	if _, err := cluster.LoadCA(CADir(dir)); err != nil {
+		if _, err := cluster.InitCA(CADir(dir)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	parts := table()
 	for i := range parts {
 		if _, ok := parts[i].plugin.(*registration); ok {
 			parts[i].plugin = &registration{ttl: registryTTL}
 		}
 	}
-	opt.Role, opt.Version = RoleMonolith, "test"
+	opt.Version = "test"
 	n, err := assemble(cfg, opt, parts)
 	if err != nil {
 		t.Fatal(err)
@@ -263,7 +269,7 @@ func TestSharedConfiguration(t *testing.T) {
 			parts[i].plugin = &sharedPart{server: server}
 		}
 	}
-	n, err := assemble(cfg, Options{Role: RoleMonolith, Layers: layers, Log: NewLog(cfg.Log, &log, false)}, parts)
+	n, err := assemble(cfg, Options{Layers: layers, Log: NewLog(cfg.Log, &log, false)}, parts)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,8 +30,25 @@ func every() []Role {
 	return []Role{RoleGateway, RoleUpload, RoleTranscoder, RoleStreaming, RoleMetadata, RoleMonitor}
 }
 
-// ParseRole returns the role of that name.
-func ParseRole(name string) (Role, error) {
+// ParseRoles returns the roles of a list like "upload,transcoder".
+func ParseRoles(list string) ([]Role, error) {
+	var roles []Role
+	for name := range strings.SplitSeq(list, ",") {
+		role, err := parseRole(strings.TrimSpace(name))
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains(roles, role) {
+			roles = append(roles, role)
+		}
+	}
+	if len(roles) > 1 && slices.Contains(roles, RoleMonolith) {
+		return nil, fmt.Errorf("%q: a monolith has every role; write %s alone, or the others without it", list, RoleMonolith)
+	}
+	return roles, nil
+}
+
+func parseRole(name string) (Role, error) {
 	if role := Role(name); slices.Contains(Roles(), role) {
 		return role, nil
 	}
@@ -63,14 +80,18 @@ const (
 func table() []part {
 	all := every()
 	return []part{
-		{operator{}, all, brief},      // first and last: start and stop can be watched
-		{&dataDir{}, all, brief},      // before anything is written there
-		{&registration{}, all, brief}, // before anything is done in the node's name; left when its jobs have ended
-		{&tracing{}, all, brief},      // spans: sent when all that makes them has ended
-		{&tools{}, all, brief},        // ffmpeg
-		{&bus{}, all, brief},          // events
-		{&stores{}, all, brief},       // records, queue, media, cache
-		{auditing{}, all, brief},      // who changed what
+		{operator{}, all, brief},                               // first and last: start and stop can be watched
+		{&dataDir{}, all, brief},                               // before anything is written there
+		{&registration{}, all, brief},                          // before anything is done in the node's name; left when its jobs have ended
+		{trust{}, all, brief},                                  // the certificate by which others know the node
+		{&tracing{}, all, brief},                               // spans: sent when all that makes them has ended
+		{&tools{}, []Role{RoleTranscoder}, brief},              // ffmpeg
+		{&bus{}, all, brief},                                   // events
+		{&stores{}, all, brief},                                // records, queue, media, cache
+		{auditing{}, all, brief},                               // who changed what
+		{authenticating{}, all, brief},                         // who calls
+		{chaining{}, []Role{RoleMetadata, RoleGateway}, brief}, // what wallets have
+		{&calling{}, all, brief},                               // the services of other nodes
 
 		{&transcoder{}, []Role{RoleTranscoder}, jobsEnd},
 		{&uploads{}, []Role{RoleUpload}, brief},   // hands over to the transcoder
@@ -79,19 +100,22 @@ func table() []part {
 		{ticketing{}, []Role{RoleStreaming, RoleGateway}, brief},
 		{&streaming{}, []Role{RoleStreaming}, brief}, // demands cells of the transcoder
 		{monitoring{}, []Role{RoleMonitor}, brief},
-		{edge{}, []Role{RoleGateway}, brief}, // REST and RPC over all of the above
+		{edge{}, all, brief}, // REST and RPC over all of the above: on the public port, or the admin socket's alone
 		{&consoling{}, []Role{RoleGateway}, brief},
 
 		{admin{}, all, brief},                  // the operator's socket; needs the lock of the stores
+		{interior{}, all, brief},               // what other nodes ask of this one
 		{public{}, []Role{RoleGateway}, brief}, // accepts last, stops accepting first
 		{&announcing{}, all, brief},            // others send work last, and are the first to stop
 	}
 }
 
-// partsOf picks the rows of a role.
-func partsOf(role Role, all []part) []part {
-	if role == RoleMonolith {
+// partsOf picks the rows of roles.
+func partsOf(roles []Role, all []part) []part {
+	if slices.Contains(roles, RoleMonolith) {
 		return all
 	}
-	return slices.DeleteFunc(all, func(p part) bool { return !slices.Contains(p.roles, role) })
+	return slices.DeleteFunc(all, func(p part) bool {
+		return !slices.ContainsFunc(p.roles, func(r Role) bool { return slices.Contains(roles, r) })
+	})
 }

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -25,6 +26,8 @@ type Server struct {
 	Handler http.Handler
 	// Listener replaces Addr if set.
 	Listener net.Listener
+	// TLS makes it HTTPS; HTTP/1.1 and HTTP/2 then.
+	TLS *tls.Config
 }
 
 const (
@@ -53,6 +56,9 @@ func (k *Kernel) Serve(ctx context.Context, s Server) error {
 	}
 	k.state.setAddr(s.Name, ln.Addr().String())
 	srv := k.httpServer(s)
+	if s.TLS != nil {
+		ln = tls.NewListener(ln, s.TLS)
+	}
 	k.Go("server "+s.Name, func(ctx context.Context) error {
 		return serve(ctx, srv, ln)
 	})
@@ -78,10 +84,12 @@ func serve(ctx context.Context, srv *http.Server, ln net.Listener) error {
 func (k *Kernel) httpServer(s Server) *http.Server {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
-	protocols.SetUnencryptedHTTP2(true)
+	protocols.SetUnencryptedHTTP2(s.TLS == nil)
+	protocols.SetHTTP2(s.TLS != nil)
 	return &http.Server{
 		Handler:           under(k.Config.APIGateway.root(), k.observe(s.Name, s.Handler)),
 		Protocols:         protocols,
+		TLSConfig:         s.TLS,
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,

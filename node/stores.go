@@ -101,7 +101,7 @@ func (s *stores) openBucket(ctx context.Context, k *Kernel, disk *files.Store) e
 		return fmt.Errorf("media.url: %w", err)
 	}
 	s.closers = append(s.closers, objects.Close)
-	if err := claimBucket(ctx, objects, k.NodeID); err != nil {
+	if err := claimBucket(ctx, objects, k.owner()); err != nil {
 		return fmt.Errorf("media.url: %w", err)
 	}
 	k.Stores.Objects = bucket{objects, disk}
@@ -113,7 +113,18 @@ func (s *stores) openBucket(ctx context.Context, k *Kernel, disk *files.Store) e
 	return nil
 }
 
-// claimBucket makes a bucket this node's, for good.
+// theCluster owns the database and the bucket of a cluster.
+const theCluster = "cluster"
+
+// owner is whose the database and the bucket are: this node's, or the cluster's.
+func (k *Kernel) owner() string {
+	if k.clustered() {
+		return theCluster
+	}
+	return k.NodeID
+}
+
+// claimBucket makes a bucket an owner's, for good.
 func claimBucket(ctx context.Context, objects store.Objects, nodeID string) error {
 	if _, err := store.PutBytes(ctx, objects, claimName, []byte(nodeID), store.IfAbsent); err != nil {
 		return err
@@ -150,7 +161,7 @@ func (s *stores) openPostgres(ctx context.Context, k *Kernel) error {
 		return fmt.Errorf("records.url: %w", err)
 	}
 	s.closers = append(s.closers, func() error { db.Close(); return nil })
-	if err := claim(ctx, db.Catalog().Secrets, k.NodeID); err != nil {
+	if err := claim(ctx, db.Catalog().Secrets, k.owner()); err != nil {
 		return fmt.Errorf("records.url: %w", err)
 	}
 	k.Stores.Queue, k.Stores.Catalog = db.Queue(), db.Catalog()
@@ -171,8 +182,8 @@ func (s *stores) openPostgres(ctx context.Context, k *Kernel) error {
 // claimName is the secret that says whose a database is.
 const claimName = "node-id"
 
-// claim makes a database this node's, for good. Several nodes on one database
-// would expire each other's uploads and have half of the media each.
+// claim makes a database an owner's, for good. A node that takes itself to be alone
+// on another's database would expire its uploads and have half of the media.
 func claim(ctx context.Context, secrets store.Secrets, nodeID string) error {
 	owner, err := secrets.Secret(ctx, claimName, func() []byte { return []byte(nodeID) })
 	if err != nil {
@@ -181,13 +192,18 @@ func claim(ctx context.Context, secrets store.Secrets, nodeID string) error {
 	return mine("database", string(owner), nodeID)
 }
 
-// mine refuses what belongs to another node.
-func mine(what, owner, nodeID string) error {
-	if owner == nodeID {
+// mine refuses what belongs to another.
+func mine(what, owner, self string) error {
+	switch {
+	case owner == self:
 		return nil
+	case owner == theCluster:
+		return fmt.Errorf("the %s is that of a cluster, and this node is alone; name another one, or set deployment.mode to cluster", what)
+	case self == theCluster:
+		return fmt.Errorf("the %s is that of node %s, which is alone, and this node is of a cluster; name another one, or run that node", what, owner)
 	}
 	return fmt.Errorf("the %[1]s is that of node %[2]s, and this is node %[3]s; a %[1]s serves one node: "+
-		"name another one, or run the node on the data directory whose file node-id says so", what, owner, nodeID)
+		"name another one, or run the node on the data directory whose file node-id says so", what, owner, self)
 }
 
 func (s *stores) openCache(k *Kernel) error {

@@ -36,9 +36,7 @@ func (u *uploads) Start(ctx context.Context, k *Kernel) error {
 		return fmt.Errorf("take up unfinished uploads: %w", err)
 	}
 	u.service, k.Peers.Uploads = service, service
-	k.Mounts["/api/v1/uploads"] = service.Handler()
-	k.Mounts["/api/v1/uploads/"] = service.Handler()
-	k.Mounts["PUT /api/v1/videos/{id}/source"] = http.HandlerFunc(service.PutSource)
+	k.mountUploads(service.Handler(), http.HandlerFunc(service.PutSource))
 	// Transfers end, durable, as soon as the node begins to stop: the server
 	// would not wait for them, and clients resume.
 	context.AfterFunc(k.Draining(), service.Close)
@@ -50,4 +48,15 @@ func (u *uploads) Start(ctx context.Context, k *Kernel) error {
 func (u *uploads) Stop(context.Context) error {
 	u.service.Close()
 	return nil
+}
+
+// What of uploads goes over HTTP: tus, and a whole source in one request.
+const (
+	uploadsPattern = "/api/v1/uploads"
+	uploadPattern  = "/api/v1/uploads/"
+	sourcePattern  = "PUT /api/v1/videos/{id}/source"
+)
+
+func (k *Kernel) mountUploads(tus, source http.Handler) {
+	k.Mounts[uploadsPattern], k.Mounts[uploadPattern], k.Mounts[sourcePattern] = tus, tus, source
 }

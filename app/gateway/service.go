@@ -58,6 +58,14 @@ type mount struct {
 	rest    bool // may have REST annotations
 }
 
+// Handle puts services, reflection and health on a mux whose callers are known
+// already: it authenticates nobody.
+func Handle(mux *http.ServeMux, services []Service, log *slog.Logger) {
+	for _, m := range mountServices(services, log) {
+		mux.Handle(m.path, m.handler)
+	}
+}
+
 // mountServices returns the services' handlers, then reflection (v1 and
 // v1alpha) and health.
 func mountServices(services []Service, log *slog.Logger) []mount {

@@ -4,7 +4,7 @@
 //
 // # Running a node
 //
-//	streamgate [serve] [--data DIR] [--listen ADDR] [--config FILE] [--set KEY=VALUE]… [--role ROLE]
+//	streamgate [serve] [--data DIR] [--listen ADDR] [--config FILE] [--set KEY=VALUE]… [--role ROLES]
 //
 // Without arguments the node listens on http://127.0.0.1:8080 and keeps its
 // data in the data directory (see data_dir in "streamgate config print").
@@ -14,9 +14,9 @@
 // beats the file: --config, else $STREAMGATE_CONFIG, else ./config.yaml, else
 // /etc/streamgate/streamgate.yaml.
 //
-// The role is --role, else what follows "streamgate-" in the name by which the
-// program was called, else monolith, which is everything. Other roles need the
-// cluster backends and refuse to start for now.
+// The roles are those of --role (--role upload,streaming), else what follows
+// "streamgate-" in the name by which the program was called, else monolith, which
+// is everything. Others than that need deployment.mode: cluster.
 //
 // The operator's listener (monitor.listen, 127.0.0.1:6060) has /healthz,
 // /readyz, /metrics and /debug/pprof/. SIGTERM or SIGINT stops the node in
@@ -26,7 +26,7 @@
 //
 // # Talking to a node
 //
-// All other commands but doctor, healthcheck, config and version use the admin
+// All other commands but ca, doctor, healthcheck, config and version use the admin
 // socket in the node's data directory: run them on the node's machine, as its
 // user, with the same --data DIR or --config FILE. They need no key.
 //

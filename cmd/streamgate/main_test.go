@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -101,23 +102,26 @@ func TestUsage(t *testing.T) {
 	}
 }
 
-func TestRoleOf(t *testing.T) {
+func TestRolesOf(t *testing.T) {
 	for _, c := range []struct {
 		named, program string
-		want           node.Role
+		want           []node.Role
 	}{
-		{"", "/usr/bin/streamgate", node.RoleMonolith},
-		{"", "bin/streamgate-monolith", node.RoleMonolith},
-		{"", "bin/streamgate-api-gateway", node.RoleGateway},
-		{"", "streamgate-transcoder", node.RoleTranscoder},
-		{"upload", "streamgate-transcoder", node.RoleUpload},
+		{"", "/usr/bin/streamgate", []node.Role{node.RoleMonolith}},
+		{"", "bin/streamgate-monolith", []node.Role{node.RoleMonolith}},
+		{"", "bin/streamgate-api-gateway", []node.Role{node.RoleGateway}},
+		{"", "streamgate-transcoder", []node.Role{node.RoleTranscoder}},
+		{"upload", "streamgate-transcoder", []node.Role{node.RoleUpload}},
+		{"upload, metadata,upload", "streamgate", []node.Role{node.RoleUpload, node.RoleMetadata}},
 	} {
-		if got, err := roleOf(c.named, c.program); err != nil || got != c.want {
+		if got, err := rolesOf(c.named, c.program); err != nil || !slices.Equal(got, c.want) {
 			t.Errorf("%q, %q: %s, %v", c.named, c.program, got, err)
 		}
 	}
-	if _, err := roleOf("", "streamgate-cook"); err == nil {
-		t.Error("a name with an unknown role was taken")
+	for _, program := range []string{"streamgate-cook", "streamgate-monolith,upload", "streamgate-upload,"} {
+		if roles, err := rolesOf("", program); err == nil {
+			t.Errorf("%s was taken: %v", program, roles)
+		}
 	}
 }
 

@@ -21,7 +21,7 @@ func serveCommand(p *cli) *cobra.Command {
 		Args:    operands,
 	}
 	listen := cmd.Flags().String("listen", "", "public `ADDRESS`, host:port (api_gateway.host and .port)")
-	role := cmd.Flags().String("role", "", "the `ROLE` of the node (default: by the program's name, else monolith)")
+	role := cmd.Flags().String("role", "", "the `ROLES` of the node, with commas between (default: by the program's name, else monolith)")
 	p.allowSet(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if err := p.setListen(*listen); err != nil {
@@ -34,7 +34,7 @@ func serveCommand(p *cli) *cobra.Command {
 
 // serve runs a node until a signal.
 func (p *cli) serve(ctx context.Context, role string) error {
-	chosen, err := roleOf(role, p.name)
+	chosen, err := rolesOf(role, p.name)
 	if err != nil {
 		return err
 	}
@@ -50,7 +50,7 @@ func (p *cli) serve(ctx context.Context, role string) error {
 	for _, line := range node.UnknownEnv(p.vars) {
 		log.Warn(line)
 	}
-	n, err := node.New(cfg, node.Options{Role: chosen, Log: log, Layers: layers, Version: programVersion(), Env: p.vars})
+	n, err := node.New(cfg, node.Options{Roles: chosen, Log: log, Layers: layers, Version: programVersion(), Env: p.vars})
 	if err != nil {
 		return err
 	}
@@ -84,20 +84,20 @@ func (p *cli) setListen(addr string) error {
 	return nil
 }
 
-// roleOf is the named role, else that of the program's name
+// rolesOf are the named roles, else that of the program's name
 // (streamgate-upload), else the monolith.
-func roleOf(named, program string) (node.Role, error) {
+func rolesOf(named, program string) ([]node.Role, error) {
 	if named == "" {
 		_, named, _ = strings.Cut(filepath.Base(program), "streamgate-")
 	}
 	if named == "" {
-		return node.RoleMonolith, nil
+		named = string(node.RoleMonolith)
 	}
-	role, err := node.ParseRole(named)
+	roles, err := node.ParseRoles(named)
 	if err != nil {
-		return "", usagef("%s", err)
+		return nil, usagef("%s", err)
 	}
-	return role, nil
+	return roles, nil
 }
 
 // welcome tells a person at a terminal where everything is.
