@@ -51,7 +51,7 @@ func (c *Consul) configure() error {
 		if err != nil {
 			return err
 		}
-		defer free.Close()
+		defer free.Close() //nolint:errcheck // it has served its purpose
 		ports[i] = free.Addr().(*net.TCPAddr).Port
 	}
 	c.address = fmt.Sprintf("127.0.0.1:%d", ports[0])
