@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/consul/api"
@@ -60,9 +61,10 @@ type Consul struct {
 	prefix    string
 	opts      Options
 
-	mu   sync.Mutex // one claim, announcement, renewal or withdrawal at a time
-	self self
-	view view
+	mu    sync.Mutex // one claim, announcement, renewal or withdrawal at a time
+	self  self
+	named atomic.Pointer[string] // the ID that is announced
+	view  view
 }
 
 var _ Registry = (*Consul)(nil)

@@ -164,7 +164,16 @@ func (c *Consul) Announce(ctx context.Context, instance Instance) error {
 		return err
 	}
 	c.self.instance = &instance
+	c.named.Store(&instance.ID)
 	return nil
+}
+
+// announced is the ID under which the node is announced; "" if it is not.
+func (c *Consul) announced() string {
+	if id := c.named.Load(); id != nil {
+		return *id
+	}
+	return ""
 }
 
 // tellLoad writes the load if it is another one.
@@ -276,6 +285,7 @@ func (c *Consul) Withdraw(ctx context.Context) error {
 	defer c.mu.Unlock()
 	gone := c.self
 	c.self = self{} // whatever Consul says: nothing is renewed any more
+	c.named.Store(nil)
 	if gone.id == "" {
 		return nil
 	}

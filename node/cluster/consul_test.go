@@ -44,7 +44,7 @@ func join(t *testing.T, server *servertest.Consul, prefix string, opts Options) 
 		ended <- err
 		return err
 	}
-	t.Cleanup(func() { m.kill() }) //nolint:errcheck // the test has looked
+	t.Cleanup(func() { m.kill() })
 	return m
 }
 
@@ -97,7 +97,7 @@ func TestConsul(t *testing.T) {
 	server := servertest.NeedConsul(t, consulBin)
 	for name, test := range map[string]func(*testing.T, *servertest.Consul, string){
 		"two": testTwo, "killed": testKilled, "duplicate": testDuplicate, "place": testPlace, "displaced": testDisplaced,
-		"forgotten": testForgotten, "shared": testShared, "moved": testMoved,
+		"forgotten": testForgotten, "shared": testShared,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, server, name) })
 	}
@@ -190,7 +190,7 @@ func testDuplicate(t *testing.T, server *servertest.Consul, prefix string) {
 		t.Fatal(err)
 	}
 	second.announce(t, node("a", "2"))
-	second.kill() //nolint:errcheck // of no boot here
+	second.kill()
 	third := join(t, server, prefix, Options{TTL: testTTL})
 	third.announce(t, node("a", "3"))
 	await(t, "the third boot", func() bool {
@@ -205,7 +205,7 @@ func testPlace(t *testing.T, server *servertest.Consul, prefix string) {
 	const long = time.Hour
 	first := join(t, server, prefix, Options{TTL: long, Place: "here"})
 	first.announce(t, node("a", "1"))
-	first.kill() //nolint:errcheck // of no boot here
+	first.kill()
 	second := join(t, server, prefix, Options{TTL: long, Place: "here"})
 	second.announce(t, node("a", "2"))
 	elsewhere := join(t, server, prefix, Options{TTL: 100 * time.Millisecond, Place: "there"})
@@ -254,20 +254,6 @@ func testForgotten(t *testing.T, server *servertest.Consul, prefix string) {
 	a.sees(t, "a")
 }
 
-// A node that has moved to another agent counts once, as it is now.
-func testMoved(t *testing.T, _ *servertest.Consul, _ string) {
-	service := func(boot string, index uint64) *api.ServiceEntry {
-		i := node("a", boot)
-		return &api.ServiceEntry{Service: &api.AgentService{Meta: writeMeta(&i), ModifyIndex: index}}
-	}
-	for _, order := range [][]*api.ServiceEntry{{service("1", 5), service("2", 9)}, {service("2", 9), service("1", 5)}} {
-		var v view
-		if got := v.take(order, time.Now()); len(got) != 1 || got[0].Boot != "2" {
-			t.Errorf("%+v", got)
-		}
-	}
-}
-
 // The shared configuration is read and followed.
 func testShared(t *testing.T, server *servertest.Consul, prefix string) {
 	a := join(t, server, prefix, Options{TTL: testTTL})
@@ -288,7 +274,7 @@ func testShared(t *testing.T, server *servertest.Consul, prefix string) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	news := make(chan map[string]string)
-	go a.WatchShared(ctx, known, func(values map[string]string) { news <- values }) //nolint:errcheck // it ends with the test
+	go a.WatchShared(ctx, known, func(values map[string]string) { news <- values })
 	put("log.level", "info")
 	if got, want := <-news, (map[string]string{"log.level": "info"}); !maps.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
@@ -331,7 +317,7 @@ func testAway(t *testing.T, server *servertest.Consul, forget bool) {
 	if _, err := OpenConsul(t.Context(), address, Options{}); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("OpenConsul: %v", err)
 	}
-	dies.kill() //nolint:errcheck // of no other boot
+	dies.kill()
 	lost := watchFor(t, a, func(i []Instance) bool {
 		return !slices.ContainsFunc(i, func(i Instance) bool { return i.ID == "b" })
 	})

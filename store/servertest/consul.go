@@ -1,6 +1,7 @@
 package servertest
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -50,7 +51,7 @@ func (c *Consul) configure() error {
 		if err != nil {
 			return err
 		}
-		defer free.Close()
+		defer free.Close() //nolint:errcheck // it has served its purpose
 		ports[i] = free.Addr().(*net.TCPAddr).Port
 	}
 	c.address = fmt.Sprintf("127.0.0.1:%d", ports[0])
@@ -71,7 +72,7 @@ func (c *Consul) configure() error {
 	return os.WriteFile(filepath.Join(c.dir, "consul.json"), config, 0o600)
 }
 
-// Start starts a server that was killed, and waits until it leads.
+// Start starts a server that was killed, and waits until it leads and knows itself.
 func (c *Consul) Start() error {
 	cmd, err := c.command("", c.bin, "agent", "-config-file", filepath.Join(c.dir, "consul.json"))
 	if err != nil {
@@ -81,14 +82,14 @@ func (c *Consul) Start() error {
 }
 
 func (c *Consul) ready() error {
-	res, err := http.Get("http://" + c.address + "/v1/status/leader")
+	res, err := http.Get("http://" + c.address + "/v1/catalog/node/test")
 	if err != nil {
 		return err
 	}
 	defer res.Body.Close()
-	leader, err := io.ReadAll(io.LimitReader(res.Body, 1000))
-	if err != nil || res.StatusCode != http.StatusOK || len(leader) <= len(`""`) {
-		return fmt.Errorf("status %d, leader %s: %w", res.StatusCode, leader, err)
+	itself, err := io.ReadAll(io.LimitReader(res.Body, 10_000))
+	if err != nil || res.StatusCode != http.StatusOK || !bytes.Contains(itself, []byte("127.0.0.1")) {
+		return fmt.Errorf("status %d, itself %s: %w", res.StatusCode, itself, err)
 	}
 	return nil
 }
