@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -13,6 +14,9 @@ import (
 	"streamgate/app/rpc"
 	"streamgate/store"
 )
+
+// submitTimeout bounds the call of the transcoder, which may be another node.
+const submitTimeout = 30 * time.Second
 
 // outcome is what became of a finished upload.
 type outcome struct {
@@ -237,6 +241,8 @@ func (s *Service) submit(ctx context.Context, videoID string) (string, error) {
 	if len(tasks) > 0 {
 		return tasks[0].ID, nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, submitTimeout)
+	defer cancel()
 	task, err := s.Transcoder.CreateTask(ctx, &rpc.CreateTaskRequest{VideoId: videoID})
 	if err != nil {
 		return "", fmt.Errorf("create the task: %w", err)
