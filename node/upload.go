@@ -9,6 +9,7 @@ import (
 	"streamgate/app/egress"
 	"streamgate/app/rpc"
 	"streamgate/app/upload"
+	"streamgate/store"
 )
 
 // uploads receives sources over tus and PUT.
@@ -24,7 +25,8 @@ func (u *uploads) Start(ctx context.Context, k *Kernel) error {
 	}
 	service, err := upload.New(upload.Config{
 		Catalog: k.Stores.Catalog, Objects: k.Stores.Objects, Bus: k.Bus, Transcoder: k.Peers.Transcoder,
-		Dir: filepath.Join(k.DataDir, "uploads"), MaxSize: int64(cfg.MaxSize), MinFree: int64(cfg.MinFreeDisk),
+		Owner: store.Owner{Node: k.NodeID, Boot: k.BootID},
+		Dir:   filepath.Join(k.DataDir, "uploads"), MaxSize: int64(cfg.MaxSize), MinFree: int64(cfg.MinFreeDisk),
 		Access: func() rpc.AccessClient { return k.recorded().Access }, Profiles: k.Config.Transcoder.profileNames(),
 		FetchFrom: egress.Policy{Allowed: networks}, FetchTimeout: cfg.Fetch.Timeout, Version: k.Version,
 		ExpireAfter: cfg.ExpireAfter, Log: k.Log.With("service", "upload"), Tracer: k.Tracer,

@@ -18,8 +18,9 @@ import (
 const maxFailures = 4
 
 // maxKills is how often a job's ffmpeg may be killed by somebody else (an
-// operator, the kernel out of memory) before the job is given up.
-const maxKills = 25
+// operator, the kernel out of memory) before the job is given up: far above what
+// happens to one part, as the job is not to blame.
+const maxKills = 60
 
 // A job whose node dies under it is not to blame, unless it was alone there,
 // again and again, and never got any further: after suspectAfter deaths it is
