@@ -12,7 +12,6 @@ import (
 	"streamgate/app/access/eth"
 	"streamgate/app/access/evm"
 	"streamgate/app/access/identities"
-	"streamgate/app/access/limits"
 	"streamgate/app/access/rules"
 	"streamgate/app/access/sessions"
 	"streamgate/app/stream"
@@ -50,10 +49,11 @@ func (authenticating) Start(ctx context.Context, k *Kernel) error {
 	if err != nil {
 		return err
 	}
-	k.Auth = identities.New(identities.Config{
-		Catalog: k.Stores.Catalog, Cache: k.Stores.Cache, Chains: eth.Deny{}, Logins: logins,
-		Limits: limits.New(k.Stores.Cache), Log: k.Log.With("service", "access"), Sites: k.sites,
+	auth := identities.NewAuthenticator(identities.AuthenticatorConfig{
+		Keys: k.Stores.Catalog.Keys, Logins: logins, Log: k.Log.With("service", "access"), Bus: k.Bus,
 	})
+	k.Auth = auth
+	k.Go("revoked keys", auth.Run)
 	return nil
 }
 

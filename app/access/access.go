@@ -39,11 +39,11 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
 
 	"streamgate/app/access/decisions"
 	"streamgate/app/access/eth"
@@ -124,17 +124,15 @@ func New(cfg Config) (*Service, error) {
 	}
 	s.Service = identities.New(identities.Config{
 		Catalog: cfg.Catalog, Cache: cfg.Cache, Chains: cfg.Chains, Logins: cfg.Logins, Limits: s.limits, Log: cfg.Log,
-		Sites: cfg.Sites, ChainName: cfg.Policy.Chain, LoginTTL: cfg.LoginTTL, KeyRevoked: s.EndOfKey,
+		Bus: cfg.Bus, Sites: cfg.Sites, ChainName: cfg.Policy.Chain, LoginTTL: cfg.LoginTTL, KeyRevoked: s.EndOfKey,
 	})
 	return s, nil
 }
 
 // Run watches over the sessions and forgets old sign-outs until ctx ends.
 func (s *Service) Run(ctx context.Context) error {
-	var loops sync.WaitGroup
-	defer loops.Wait()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	loops.Go(func() { s.Service.Run(ctx) })
-	return s.Manager.Run(ctx)
+	loops, ctx := errgroup.WithContext(ctx)
+	loops.Go(func() error { return s.Service.Run(ctx) })
+	loops.Go(func() error { return s.Manager.Run(ctx) })
+	return loops.Wait()
 }
