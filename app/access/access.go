@@ -78,6 +78,8 @@ type Config struct {
 	PollInterval                   func(chain uint64) time.Duration
 	SessionTTL, TicketTTL, Recheck time.Duration
 	MaxPerWallet, MaxPerVideo      int
+	Share                          func() (index, of int)
+	Now                            func() time.Time
 }
 
 // Service is access: the identities and the sessions, whose methods it has, with
@@ -118,7 +120,7 @@ func New(cfg Config) (*Service, error) {
 		Catalog: cfg.Catalog, Bus: cfg.Bus, Tickets: cfg.Tickets, Decider: s.decider, Passwords: s.passwords, Limits: s.limits,
 		Chains: cfg.Chains, Log: cfg.Log, Metrics: cfg.Metrics, PollInterval: cfg.PollInterval,
 		SessionTTL: cfg.SessionTTL, TicketTTL: cfg.TicketTTL, Recheck: cfg.Recheck,
-		MaxPerWallet: cfg.MaxPerWallet, MaxPerVideo: cfg.MaxPerVideo,
+		MaxPerWallet: cfg.MaxPerWallet, MaxPerVideo: cfg.MaxPerVideo, Share: cfg.Share, Now: cfg.Now,
 	}); err != nil {
 		return nil, err
 	}
