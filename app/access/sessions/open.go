@@ -54,7 +54,7 @@ func (m *Manager) open(ctx context.Context, o *opening) (*rpc.Session, error) {
 // place puts a session among the live sessions and into the store, and takes it off again
 // if that fails.
 func (m *Manager) place(ctx context.Context, p *liveSession, o *opening) error {
-	if err := limitError(m.live.enter(p, o.most, time.Now()), o.most); err != nil {
+	if err := limitError(m.live.enter(p, o.most, m.now()), o.most); err != nil {
 		return err
 	}
 	if err := m.useCode(ctx, o); err != nil {
@@ -65,6 +65,7 @@ func (m *Manager) place(ctx context.Context, p *liveSession, o *opening) error {
 		m.live.drop(p.id)
 		return errors.Join(fmt.Errorf("store a session: %w", err), m.refund(ctx, o.code))
 	}
+	m.announceStart(p)
 	// What changed since the decision has asked only those among the live sessions.
 	if err := m.stillAdmitted(ctx, p); err != nil {
 		return errors.Join(err, m.refund(ctx, o.code))
@@ -98,7 +99,7 @@ func (m *Manager) takeOver(ctx context.Context, before *store.Session) error {
 		return nil
 	}
 	_, err := m.Catalog.Sessions.Update(ctx, before.ID, func(rec *store.Session) error {
-		if !canResume(rec) {
+		if !m.canResume(rec) {
 			return errOver
 		}
 		*before = *rec
