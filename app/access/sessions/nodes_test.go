@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -296,5 +297,25 @@ func TestLimitsAreOfAllNodes(t *testing.T) {
 	a.ok(err)
 	if _, reason := enter(a, alice); reason != "" {
 		t.Errorf("after one has left: %q", reason)
+	}
+}
+
+// TestAChangedRuleCountsAtOnce on a node that has not heard of it and has just
+// decided by the old one; what the new one names is watched there too.
+func TestAChangedRuleCountsAtOnce(t *testing.T) {
+	a, b, _ := twoNodes(t, true)
+	a.holds(alice, 1)
+	b.session(alice)
+	another := "0x00000000000000000000000000000000000000AA"
+	stored, err := parse(t, `{"erc721":{"chain":1,"contract":"`+another+`"}}`).Stored()
+	a.ok(err)
+	_, err = a.Catalog.Videos.Update(t.Context(), "film", func(v *store.Video) error { v.Rule = stored; return nil })
+	a.ok(err)
+	_, err = b.CreateSession(b.as(alice), &rpc.CreateSessionRequest{VideoId: "film"})
+	wantReason(t, err, "not_a_holder")
+	contracts, used, err := b.Decider.Rules.Contracts(t.Context(), 1)
+	a.ok(err)
+	if !used || !slices.Contains(contracts, addr(t, another)) {
+		t.Errorf("the node watches %v, %v", contracts, used)
 	}
 }
