@@ -52,6 +52,7 @@ records: {url: 'postgres://db/x'}
 media: {url: 'http://key:secret@127.0.0.1:9000/bucket'}
 cache: {url: 'redis://127.0.0.1'}
 api_gateway:
+  public_url: https://video.example.org
   timeout: 1m30s
   trusted_proxies: [10.0.0.0/8, "::1"]
 upload: {max_size: 1.5GiB}
