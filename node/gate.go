@@ -28,7 +28,7 @@ func (chaining) Start(_ context.Context, k *Kernel) (err error) {
 	if len(k.Config.Chains) == 0 {
 		return nil
 	}
-	cfg := evm.Config{Metrics: k.Metrics, Log: k.Log.With("service", "access")}
+	cfg := evm.Config{Metrics: k.Metrics, Log: k.Log.With("service", "access"), Share: k.share(RoleMetadata)}
 	for _, c := range k.Config.Chains {
 		cfg.Chains = append(cfg.Chains, c.evmConfig())
 	}

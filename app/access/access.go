@@ -120,7 +120,7 @@ func New(cfg Config) (*Service, error) {
 		Catalog: cfg.Catalog, Bus: cfg.Bus, Tickets: cfg.Tickets, Decider: s.decider, Passwords: s.passwords, Limits: s.limits,
 		Chains: cfg.Chains, Log: cfg.Log, Metrics: cfg.Metrics, PollInterval: cfg.PollInterval,
 		SessionTTL: cfg.SessionTTL, TicketTTL: cfg.TicketTTL, Recheck: cfg.Recheck,
-		MaxPerWallet: cfg.MaxPerWallet, MaxPerVideo: cfg.MaxPerVideo, Share: cfg.Share, Now: cfg.Now,
+		MaxPerWallet: cfg.MaxPerWallet, MaxPerVideo: cfg.MaxPerVideo, Share: cfg.Share, Cache: cfg.Cache, Now: cfg.Now,
 	}); err != nil {
 		return nil, err
 	}

@@ -26,14 +26,14 @@ func (m *Manager) CreateSession(ctx context.Context, req *rpc.CreateSessionReque
 			"The video could not be made; it has nothing to play.")
 	}
 	if rpc.Caller(ctx).Scope >= rpc.ScopeRead {
-		return m.preview(ctx, req)
+		return m.preview(ctx, req, &v)
 	}
-	return m.admit(ctx, req)
+	return m.admit(ctx, req, &v)
 }
 
 // preview makes the session of a key: a link for whoever gets it. The owner
 // may watch anything; as a wallet, what that wallet may watch.
-func (m *Manager) preview(ctx context.Context, req *rpc.CreateSessionRequest) (*rpc.Session, error) {
+func (m *Manager) preview(ctx context.Context, req *rpc.CreateSessionRequest, v *store.Video) (*rpc.Session, error) {
 	viewer, err := decisions.ParseViewer(req.Wallet, req.Vaults)
 	if err != nil {
 		return nil, err
@@ -48,7 +48,7 @@ func (m *Manager) preview(ctx context.Context, req *rpc.CreateSessionRequest) (*
 	}
 	due := m.now().Add(m.Recheck)
 	if !rec.Preview {
-		rule, err := m.Decider.RuleOf(ctx, req.VideoId)
+		rule, err := m.Decider.RuleOfVideo(ctx, v)
 		if err != nil {
 			return nil, err
 		}
@@ -65,7 +65,7 @@ func (m *Manager) preview(ctx context.Context, req *rpc.CreateSessionRequest) (*
 }
 
 // admit makes a viewer's own session, if the video's rule admits them.
-func (m *Manager) admit(ctx context.Context, req *rpc.CreateSessionRequest) (*rpc.Session, error) {
+func (m *Manager) admit(ctx context.Context, req *rpc.CreateSessionRequest, v *store.Video) (*rpc.Session, error) {
 	if req.Wallet != "" {
 		return nil, rpc.Errorf(connect.CodePermissionDenied, "permission_denied",
 			"Viewing as a wallet needs a key; sign in to watch with your own.")
@@ -73,7 +73,7 @@ func (m *Manager) admit(ctx context.Context, req *rpc.CreateSessionRequest) (*rp
 	if err := m.Limits.Question(ctx); err != nil {
 		return nil, err
 	}
-	rule, err := m.Decider.RuleOf(ctx, req.VideoId)
+	rule, err := m.Decider.RuleOfVideo(ctx, v)
 	if err != nil {
 		return nil, err
 	}

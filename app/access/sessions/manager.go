@@ -89,6 +89,8 @@ type Config struct {
 	// counted from 0, and how many there are; it must be quick. nil: this node is
 	// alone, for ever, and its clock the only one.
 	Share func() (index, of int)
+	// Cache counts who watches on all nodes; needed with Share.
+	Cache store.Cache
 	// Now is the deployment's clock, such as that of its database; nil: this
 	// machine's.
 	Now func() time.Time

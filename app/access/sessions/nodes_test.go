@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"streamgate/app/apptest"
 	"streamgate/app/rpc"
 	"streamgate/store"
+	"streamgate/store/memory"
 )
 
 // The tests of this file are of two nodes over the same records: each has its own
@@ -24,6 +26,8 @@ func twoNodes(t *testing.T, cut bool, change ...func(*setup)) (a, b *sessionTest
 	t.Helper()
 	h = &hook{}
 	buses := apptest.NewBuses(t, 2)
+	cache := memory.NewCache(memory.Options{})
+	change = append([]func(*setup){func(c *setup) { c.Cache = cache }}, change...)
 	if cut {
 		buses[1] = apptest.NewBus(t)
 	}
@@ -31,14 +35,14 @@ func twoNodes(t *testing.T, cut bool, change ...func(*setup)) (a, b *sessionTest
 		c.Bus, c.Share = buses[0], func() (int, int) { return 0, 2 }
 		h.Table, c.Catalog.Sessions = c.Catalog.Sessions, h
 	}}, change...)...)
-	return a, a.second(buses[1], change...), h
+	return a, a.second(buses[1], change...), h // they share the cache
 }
 
 // second is another node over the records of g.
 func (g *sessionTest) second(bus *nats.Conn, change ...func(*setup)) *sessionTest {
 	g.Helper()
 	c := setup{Config: Config{
-		Catalog: g.Catalog, Bus: bus, Tickets: g.Tickets, Passwords: g.Passwords, Limits: g.Limits, Chains: g.chain,
+		Catalog: g.Catalog, Bus: bus, Tickets: g.Tickets, Passwords: g.Passwords, Limits: g.Limits, Chains: g.chain, Cache: g.Cache,
 		Log: slog.New(slog.DiscardHandler), Share: func() (int, int) { return 1, 2 },
 	}}
 	for _, f := range change {
@@ -261,5 +265,57 @@ func TestOneNodeMovesTheCursor(t *testing.T) {
 	}
 	if a.poll(); at() != 105 {
 		t.Errorf("the first node has kept %d", at())
+	}
+}
+
+// TestLimitsAreOfAllNodes: a wallet's streams and a video's viewers are counted over
+// both nodes, which have not heard of each other; renewing counts nobody again, and
+// who ends leaves the place to others at once, wherever that is.
+func TestLimitsAreOfAllNodes(t *testing.T) {
+	a, b, _ := twoNodes(t, true, func(c *setup) { c.MaxPerWallet, c.MaxPerVideo = 2, 3 })
+	a.holds(alice, 1)
+	a.holds(bob, 1)
+	enter := func(g *sessionTest, wallet string) (*rpc.Session, string) {
+		s, err := g.CreateSession(g.as(wallet), &rpc.CreateSessionRequest{VideoId: "film"})
+		reason, _ := rpc.Reason(err)
+		return s, reason
+	}
+	first := a.session(alice)
+	b.session(alice)
+	for name, g := range map[string]*sessionTest{"first": a, "second": b} {
+		if _, reason := enter(g, alice); reason != "too_many_streams" {
+			t.Errorf("a third stream on the %s node: %q", name, reason)
+		}
+	}
+	a.session(bob)
+	if _, reason := enter(b, bob); reason != "too_many_viewers" {
+		t.Errorf("a fourth viewer: %q", reason)
+	}
+	first, err := b.RenewSession(b.as(""), &rpc.RenewSessionRequest{Token: a.aged(first.Id, 20*time.Second)})
+	a.ok(err)
+	_, err = b.LeaveSession(b.as(""), &rpc.LeaveSessionRequest{Token: first.Token})
+	a.ok(err)
+	if _, reason := enter(a, alice); reason != "" {
+		t.Errorf("after one has left: %q", reason)
+	}
+}
+
+// TestAChangedRuleCountsAtOnce on a node that has not heard of it and has just
+// decided by the old one; what the new one names is watched there too.
+func TestAChangedRuleCountsAtOnce(t *testing.T) {
+	a, b, _ := twoNodes(t, true)
+	a.holds(alice, 1)
+	b.session(alice)
+	another := "0x00000000000000000000000000000000000000AA"
+	stored, err := parse(t, `{"erc721":{"chain":1,"contract":"`+another+`"}}`).Stored()
+	a.ok(err)
+	_, err = a.Catalog.Videos.Update(t.Context(), "film", func(v *store.Video) error { v.Rule = stored; return nil })
+	a.ok(err)
+	_, err = b.CreateSession(b.as(alice), &rpc.CreateSessionRequest{VideoId: "film"})
+	wantReason(t, err, "not_a_holder")
+	contracts, used, err := b.Decider.Rules.Contracts(t.Context(), 1)
+	a.ok(err)
+	if !used || !slices.Contains(contracts, addr(t, another)) {
+		t.Errorf("the node watches %v, %v", contracts, used)
 	}
 }

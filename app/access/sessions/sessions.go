@@ -76,6 +76,7 @@ func (m *Manager) RenewSession(ctx context.Context, req *rpc.RenewSessionRequest
 		return nil, fmt.Errorf("renew session %s: %w", rec.ID, err)
 	}
 	m.live.renewed(rec.ID, rec.Ticket)
+	m.stay(ctx, p, rec.Ticket)
 	return m.issue(ctx, &rec), nil
 }
 
@@ -201,6 +202,9 @@ func (m *Manager) end(ctx context.Context, id string, why *store.Failure) error 
 	}
 	m.live.drop(id)
 	if !gone {
+		if p, err := liveSessionOf(&rec); err == nil {
+			m.leave(context.WithoutCancel(ctx), p)
+		}
 		m.announceEnd(&rec, why.Code)
 	}
 	return nil
