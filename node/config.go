@@ -120,6 +120,7 @@ type Cluster struct {
 	Events string `yaml:"events"`
 	// AdvertiseHost is the name or address under which the other nodes reach
 	// this one. Default: empty, the host of listen; needed where that is 0.0.0.0 or ::.
+	// "hostname" stands for the machine's own name.
 	AdvertiseHost string `yaml:"advertise_host"`
 	// JoinToken lets a node that has no certificate yet ask for one: what
 	// streamgate ca token prints. Default: empty.

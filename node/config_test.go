@@ -291,6 +291,18 @@ func TestDefaultDataDir(t *testing.T) {
 	}
 }
 
+// TestAdvertisedHostname: siblings of a container differ in nothing but that name.
+func TestAdvertisedHostname(t *testing.T) {
+	want, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	layers := Layers{env: map[string]string{"STREAMGATE_CLUSTER_ADVERTISE_HOST": "hostname"}}
+	if cfg, err := layers.build(nil); err != nil || cfg.Cluster.AdvertiseHost != want {
+		t.Errorf("got %+v, %v, want %s", cfg, err, want)
+	}
+}
+
 func TestWorkers(t *testing.T) {
 	for _, c := range []struct {
 		name                      string
