@@ -15,7 +15,7 @@ func (hooks) Name() string { return "webhooks" }
 func (hooks) Start(_ context.Context, k *Kernel) error {
 	service, err := webhooks.New(webhooks.Config{
 		Catalog: k.Stores.Catalog, Bus: k.Bus, Owner: store.Owner{Node: k.NodeID, Boot: k.BootID},
-		Log: k.Log.With("service", "webhooks"), Metrics: k.Metrics, Version: k.Version,
+		Log: k.Log.With("service", "webhooks"), Metrics: k.Metrics, Version: k.Version, Now: k.now,
 		AllowPrivate: k.Config.Webhooks.AllowPrivate,
 	})
 	if err != nil {

@@ -72,7 +72,7 @@ func (s *Service) failed(ctx context.Context, x *waiting, err error) {
 	if ctx.Err() == nil {
 		s.Log.ErrorContext(ctx, "webhook delivery", "err", err)
 	}
-	s.schedule.again(x, time.Now().Add(storePause))
+	s.schedule.again(x, s.now().Add(storePause))
 }
 
 // claim takes the lease of a delivery; errOver if nothing is to be sent, and
@@ -97,10 +97,10 @@ func (s *Service) claim(ctx context.Context, id string) (store.Delivery, store.W
 			return err
 		}
 		if w.State != store.WebhookEnabled {
-			giveUp(d, "The webhook is disabled.")
+			s.giveUp(d, "The webhook is disabled.")
 			return nil
 		}
-		now := time.Now().UTC()
+		now := s.now().UTC()
 		d.Lease = store.Lease{
 			Token: d.Lease.Token + 1, Owner: s.Owner, Started: now, Expires: now.Add(s.Timeout + leaseMargin),
 		}
@@ -123,7 +123,7 @@ func overIfGone(err error) error {
 // claimable tells why a delivery cannot be sent now. The lease of an earlier
 // start of this node is nobody's.
 func (s *Service) claimable(d store.Delivery) error {
-	now := time.Now()
+	now := s.now()
 	dead := d.Lease.Owner.Node == s.Owner.Node && d.Lease.Owner.Boot != s.Owner.Boot
 	switch {
 	case d.State != store.DeliveryWaiting:
@@ -157,19 +157,19 @@ func (s *Service) note(ctx context.Context, mine store.Delivery, out outcome) (s
 		d.LastStatus, d.LastError, d.Answer = out.status, out.failure(), out.answer
 		switch pause, more := s.pause(d.Attempts, out); {
 		case out.ok():
-			d.State, d.Next, d.Finished = store.DeliveryDelivered, time.Time{}, time.Now().UTC()
+			d.State, d.Next, d.Finished = store.DeliveryDelivered, time.Time{}, s.now().UTC()
 		case out.gone() || !more:
-			giveUp(d, d.LastError)
+			s.giveUp(d, d.LastError)
 		default:
-			d.Next = time.Now().UTC().Add(pause)
+			d.Next = s.now().UTC().Add(pause)
 		}
 		return nil
 	})
 	return d, overIfGone(err)
 }
 
-func giveUp(d *store.Delivery, why string) {
-	d.State, d.LastError, d.Next, d.Finished = store.DeliveryFailed, why, time.Time{}, time.Now().UTC()
+func (s *Service) giveUp(d *store.Delivery, why string) {
+	d.State, d.LastError, d.Next, d.Finished = store.DeliveryFailed, why, time.Time{}, s.now().UTC()
 }
 
 // Codes of a webhook that the node has disabled.
@@ -194,7 +194,7 @@ func (s *Service) judge(ctx context.Context, sent store.Webhook, out outcome) er
 			w.Failing, w.Failed = time.Time{}, time.Time{}
 			return nil
 		}
-		now := time.Now().UTC()
+		now := s.now().UTC()
 		noteFailure(w, now)
 		switch {
 		case out.gone():

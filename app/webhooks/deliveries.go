@@ -56,7 +56,7 @@ func (s *Service) TestWebhook(ctx context.Context, req *rpc.TestWebhookRequest) 
 	if err != nil {
 		return nil, fmt.Errorf("encode a test: %w", err)
 	}
-	d, err := newDelivery(w, event{id: store.NewID(), subject: testEvent, at: time.Now().UTC(), data: data})
+	d, err := s.newDelivery(w, event{id: store.NewID(), subject: testEvent, at: s.now().UTC(), data: data})
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +77,7 @@ func (s *Service) Redeliver(ctx context.Context, req *rpc.RedeliverRequest) (*rp
 		if d.WebhookID != w.ID {
 			return store.ErrNotFound
 		}
-		d.State, d.Attempts, d.Next, d.Finished = store.DeliveryWaiting, 0, time.Now().UTC(), time.Time{}
+		d.State, d.Attempts, d.Next, d.Finished = store.DeliveryWaiting, 0, s.now().UTC(), time.Time{}
 		return nil
 	})
 	if err != nil {

@@ -49,7 +49,7 @@ func (s *Service) make(ctx context.Context, w store.Webhook, e event) error {
 		s.Log.DebugContext(ctx, "too many deliveries wait for a webhook, an event is not delivered to it", "webhook", w.ID, "event", e.subject)
 		return nil
 	}
-	d, err := newDelivery(w, e)
+	d, err := s.newDelivery(w, e)
 	if err != nil {
 		return err
 	}
@@ -70,7 +70,7 @@ func (s *Service) room(subject string) int {
 }
 
 // newDelivery is the delivery of an event, due at once.
-func newDelivery(w store.Webhook, e event) (store.Delivery, error) {
+func (s *Service) newDelivery(w store.Webhook, e event) (store.Delivery, error) {
 	body, err := json.Marshal(struct {
 		Type      string          `json:"type"`
 		Timestamp time.Time       `json:"timestamp"`
@@ -79,7 +79,7 @@ func newDelivery(w store.Webhook, e event) (store.Delivery, error) {
 	if err != nil {
 		return store.Delivery{}, fmt.Errorf("encode event %s: %w", e.id, err)
 	}
-	now := time.Now().UTC()
+	now := s.now().UTC()
 	return store.Delivery{
 		ID: deliveryID(e.id, w.ID), WebhookID: w.ID, Event: e.subject, Payload: body,
 		State: store.DeliveryWaiting, Next: now, Created: now,

@@ -14,7 +14,7 @@ func (s *Service) sendUntil(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for ctx.Err() == nil {
-		x, wait := s.schedule.take(time.Now(), maxInFlight)
+		x, wait := s.schedule.take(s.now(), maxInFlight)
 		if x != nil {
 			attempts.Go(func() { s.attempt(ctx, x) })
 			continue

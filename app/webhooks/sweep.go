@@ -54,7 +54,7 @@ func (s *Service) makeUp(ctx context.Context) error {
 	if err != nil || len(all) == 0 {
 		return err
 	}
-	since := time.Now().Add(-horizon)
+	since := s.now().Add(-horizon)
 	for task, err := range store.All(ctx, s.Catalog.Tasks, store.Query{}) {
 		if err != nil {
 			return fmt.Errorf("list tasks: %w", err)
@@ -107,7 +107,7 @@ func (s *Service) endsOf(ctx context.Context, task store.Task) ([]event, error) 
 // which there is no room now, a later sweep makes.
 func (s *Service) tellMissing(ctx context.Context, all []store.Webhook, e event) error {
 	for _, w := range all {
-		if !wants(w, e.subject) || !e.at.After(w.Since) || e.at.Before(time.Now().Add(-horizon)) {
+		if !wants(w, e.subject) || !e.at.After(w.Since) || e.at.Before(s.now().Add(-horizon)) {
 			continue
 		}
 		if s.schedule.waiting(w.ID) >= s.room(e.subject) {

@@ -27,8 +27,8 @@
 //
 // Every node may run this. An event has one id, a delivery's id is made of that
 // and the webhook's, so that it is made once; a lease in its record keeps two
-// nodes from sending it at the same time, as long as their clocks agree within
-// some seconds.
+// nodes from sending it at the same time. Due times and leases go by
+// the deployment's clock.
 //
 // Deliveries go to public addresses only, unless Config.AllowPrivate; that is
 // checked of the address that is dialled, not of the name. Redirects are not
@@ -81,6 +81,7 @@ type Config struct {
 	Log     *slog.Logger
 	Metrics prometheus.Registerer // nil: no metrics
 	Version string                // of the User-Agent
+	Now     func() time.Time      // the deployment's clock; nil: time.Now
 
 	// AllowPrivate lets webhooks go to http URLs and to addresses that are not
 	// public.
@@ -105,6 +106,9 @@ func (c Config) withDefaults() Config {
 	c.MaxWaiting = cmp.Or(c.MaxWaiting, DefaultMaxWaiting)
 	c.MaxKept = cmp.Or(c.MaxKept, DefaultMaxKept)
 	c.SweepEvery = cmp.Or(c.SweepEvery, DefaultSweepEvery)
+	if c.Now == nil {
+		c.Now = time.Now
+	}
 	if c.Retries == nil {
 		c.Retries = defaultRetries()
 	}
@@ -135,6 +139,10 @@ func New(cfg Config) (*Service, error) {
 	}
 	return s, nil
 }
+
+// now is the deployment's time: by it deliveries are due and leases end, on whatever
+// node.
+func (s *Service) now() time.Time { return s.Now() }
 
 // Run makes deliveries of events and sends them until ctx ends. Requests under
 // way are then cut off; they will be made again.

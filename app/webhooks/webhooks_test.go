@@ -2,6 +2,7 @@ package webhooks
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -248,7 +249,7 @@ func TestDeadLease(t *testing.T) {
 	rec, err := b.catalog.Webhooks.Get(t.Context(), w.Id)
 	b.ok(err)
 	lease := func(node string, d time.Duration) string {
-		made, err := newDelivery(rec, event{id: store.NewID(), subject: "upload.completed", data: json.RawMessage("{}")})
+		made, err := n.newDelivery(rec, event{id: store.NewID(), subject: "upload.completed", data: json.RawMessage("{}")})
 		b.ok(err)
 		made.Lease = store.Lease{Token: 1, Owner: store.Owner{Node: node, Boot: "dead"}, Expires: time.Now().Add(d)}
 		b.ok(b.catalog.Deliveries.Create(t.Context(), made))
@@ -371,4 +372,17 @@ func TestRotate(t *testing.T) {
 func reason(err error) string {
 	word, _ := rpc.Reason(err)
 	return word
+}
+
+// TestFastClock: a node whose clock is fast does not send what another is sending.
+func TestFastClock(t *testing.T) {
+	b := newBench(t)
+	n := b.node("a", func(c *Config) { c.Now = func() time.Time { return time.Now().Add(-5 * time.Minute) } })
+	for name, held := range map[string]time.Duration{"held": time.Minute, "over": -time.Minute} {
+		d := store.Delivery{State: store.DeliveryWaiting, Next: n.now().Add(-time.Hour)}
+		d.Lease = store.Lease{Token: 1, Owner: store.Owner{Node: "b"}, Expires: n.now().Add(held)}
+		if err := n.claimable(d); errors.Is(err, errEarly) != (held > 0) {
+			t.Errorf("the lease is %s: %v", name, err)
+		}
+	}
 }
