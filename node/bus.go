@@ -38,6 +38,7 @@ func (b *bus) Start(_ context.Context, k *Kernel) error {
 	if addr := srv.ClusterAddr(); addr != nil {
 		k.eventsAddr = addr.String()
 		k.state.setAddr("events", k.eventsAddr)
+		k.state.setAddr("events of this machine", srv.Addr().String())
 		k.Go("routes", func(ctx context.Context) error { return k.followRoutes(ctx, srv, options) })
 	}
 	b.closed = make(chan struct{})

@@ -106,7 +106,9 @@ type Cache struct {
 type Cluster struct {
 	// Registry is the Consul agent that the nodes find each other by:
 	// consul://127.0.0.1:8500, or consul://:TOKEN@HOST:8500/PREFIX, with
-	// ?tls=true for https; PREFIX (default streamgate) names the deployment.
+	// ?tls=true for https (its CA by Consul's own variable CONSUL_CACERT); PREFIX
+	// (default streamgate) names the deployment. Best is an agent on the node's own
+	// machine: while it is away, the others do not see the nodes that it has.
 	Registry string `yaml:"registry" secret:"true"`
 	// Listen is the address of calls from other nodes, by mutual TLS. Port 0
 	// picks a free one. Default: 127.0.0.1:7070.
@@ -118,6 +120,7 @@ type Cluster struct {
 	Events string `yaml:"events"`
 	// AdvertiseHost is the name or address under which the other nodes reach
 	// this one. Default: empty, the host of listen; needed where that is 0.0.0.0 or ::.
+	// "hostname" stands for the machine's own name.
 	AdvertiseHost string `yaml:"advertise_host"`
 	// JoinToken lets a node that has no certificate yet ask for one: what
 	// streamgate ca token prints. Default: empty.

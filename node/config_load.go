@@ -101,6 +101,11 @@ func (l *Layers) build(shared map[string]string) (*Config, error) {
 		cfg.DataDir = defaultDataDir(l.env, os.Geteuid())
 	}
 	var err error
+	if cfg.Cluster.AdvertiseHost == "hostname" { // a container's differs from those of its siblings
+		if cfg.Cluster.AdvertiseHost, err = os.Hostname(); err != nil {
+			return nil, fmt.Errorf("cluster.advertise_host: %w", err)
+		}
+	}
 	if cfg.DataDir, err = filepath.Abs(cfg.DataDir); err != nil {
 		return nil, fmt.Errorf("data_dir: %w", err)
 	}

@@ -52,6 +52,7 @@ records: {url: 'postgres://db/x'}
 media: {url: 'http://key:secret@127.0.0.1:9000/bucket'}
 cache: {url: 'redis://127.0.0.1'}
 api_gateway:
+  public_url: https://video.example.org
   timeout: 1m30s
   trusted_proxies: [10.0.0.0/8, "::1"]
 upload: {max_size: 1.5GiB}
@@ -287,6 +288,18 @@ func TestDefaultDataDir(t *testing.T) {
 		if got := defaultDataDir(c.env, 1000); got != c.want {
 			t.Errorf("%s: got %s, want %s", c.name, got, c.want)
 		}
+	}
+}
+
+// TestAdvertisedHostname: siblings of a container differ in nothing but that name.
+func TestAdvertisedHostname(t *testing.T) {
+	want, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	layers := Layers{env: map[string]string{"STREAMGATE_CLUSTER_ADVERTISE_HOST": "hostname"}}
+	if cfg, err := layers.build(nil); err != nil || cfg.Cluster.AdvertiseHost != want {
+		t.Errorf("got %+v, %v, want %s", cfg, err, want)
 	}
 }
 

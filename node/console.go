@@ -41,9 +41,9 @@ func (auditing) Stop(context.Context) error { return nil }
 // recorded are the peers as callers get them: their changes go to the audit log.
 func (k *Kernel) recorded() *Peers {
 	p := k.Peers
-	p.Library, p.Transcoder = k.audit.Library(p.Library), k.audit.Transcoder(p.Transcoder)
+	p.Library, p.Transcoder = k.audit.Library(p.Library), k.audit.Transcoder(k.everyTranscoder(p.Transcoder))
 	p.Webhooks, p.Alerts = k.audit.Webhooks(p.Webhooks), k.audit.Alerts(p.Alerts)
-	p.Uploads = k.audit.Uploads(p.Uploads)
+	p.Uploads, p.Monitor = k.audit.Uploads(p.Uploads), k.everyMonitor(p.Monitor)
 	p.Access = k.decisions.Access(k.audit.Access(p.Access))
 	return &p
 }

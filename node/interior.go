@@ -51,7 +51,7 @@ func (k *Kernel) ownServices() http.Handler {
 			mux.Handle(pattern, k.Mounts[pattern])
 		}
 	}
-	var own []gateway.Service
+	own := []gateway.Service{gateway.Monitor(k.Peers.Monitor)}
 	for _, s := range []struct {
 		role     Role
 		services func() []gateway.Service
@@ -61,9 +61,6 @@ func (k *Kernel) ownServices() http.Handler {
 		}},
 		{RoleUpload, func() []gateway.Service { return []gateway.Service{gateway.Uploads(k.Peers.Uploads)} }},
 		{RoleTranscoder, func() []gateway.Service { return []gateway.Service{gateway.Transcoder(k.Peers.Transcoder)} }},
-		{RoleMonitor, func() []gateway.Service {
-			return []gateway.Service{gateway.Monitor(k.Peers.Monitor), gateway.Alerts(k.Peers.Alerts)}
-		}},
 	} {
 		if k.has(s.role) {
 			own = append(own, s.services()...)

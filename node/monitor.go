@@ -13,7 +13,8 @@ import (
 	"streamgate/app/rpc"
 )
 
-// monitoring tells how the node is and was, and of what wants an operator.
+// monitoring tells how the node is and was, and of what wants an operator. Every
+// node does so for itself; callers see all of them: see monitors.
 type monitoring struct{}
 
 func (monitoring) Name() string { return "monitor" }
@@ -24,11 +25,15 @@ func (monitoring) Start(_ context.Context, k *Kernel) error {
 		Ntfy:    alerts.Ntfy{URL: k.Config.Alerts.NtfyURL, Token: k.Config.Alerts.NtfyToken},
 		Version: k.Version, Log: k.Log.With("service", "alerts"),
 	})
+	var workers rpc.TranscoderClient // of this node
+	if k.has(RoleTranscoder) {
+		workers = k.Peers.Transcoder
+	}
 	service, err := monitor.New(monitor.Config{
 		NodeID: k.NodeID, Version: k.Version, Roles: k.roleNames(), Started: k.Started, Space: k.Stores.Objects.Space,
 		State: k.parts, Listeners: k.state.listeners, Checks: k.checks,
 		Dir: filepath.Join(k.DataDir, "metrics"), Gatherer: k.Metrics, Registerer: k.Metrics,
-		Transcoder: k.Peers.Transcoder, Tasks: k.Stores.Catalog.Tasks, Log: k.Log.With("service", "monitor"),
+		Transcoder: workers, Tasks: k.Stores.Catalog.Tasks, Log: k.Log.With("service", "monitor"),
 		Sampled: func(ctx context.Context, s monitor.Sample) {
 			_, faults := k.parts(ctx)
 			told.Observe(ctx, alerts.Reading{At: s.At, Node: k.NodeID, Values: s.Values, Faults: faults})

@@ -237,7 +237,7 @@ func TestRoles(t *testing.T) {
 	}
 	own := map[Role]string{
 		RoleGateway: "public", RoleUpload: "upload", RoleTranscoder: "transcoder",
-		RoleStreaming: "streaming", RoleMetadata: "metadata", RoleMonitor: "monitor",
+		RoleStreaming: "streaming", RoleMetadata: "metadata",
 	}
 	for role, service := range own {
 		got := names(partsOf([]Role{role}, table()))

@@ -42,18 +42,16 @@ func (c *calling) Stop(context.Context) error {
 	return nil
 }
 
-// clients are every service as other nodes offer it.
+// clients are the services as other nodes offer them. Every node has a monitor and
+// alerts of its own.
 func clients(pool *cluster.Pool) Peers {
 	metadata := pool.HTTPClient(string(RoleMetadata))
 	at, options := cluster.URL(string(RoleMetadata)), cluster.ClientOptions(string(RoleMetadata))
-	monitor, monitorURL, monitorOptions := pool.HTTPClient(string(RoleMonitor)), cluster.URL(string(RoleMonitor)), cluster.ClientOptions(string(RoleMonitor))
 	return Peers{
 		Library: rpc.NewLibraryClient(metadata, at, options...),
 		Access:  rpc.NewAccessClient(metadata, at, options...), Webhooks: rpc.NewWebhooksClient(metadata, at, options...),
 		Uploads:    rpc.NewUploadsClient(pool.HTTPClient(string(RoleUpload)), cluster.URL(string(RoleUpload)), cluster.ClientOptions(string(RoleUpload))...),
 		Transcoder: rpc.NewTranscoderClient(pool.HTTPClient(string(RoleTranscoder)), cluster.URL(string(RoleTranscoder)), cluster.ClientOptions(string(RoleTranscoder))...),
-		Monitor:    rpc.NewMonitorClient(monitor, monitorURL, monitorOptions...),
-		Alerts:     rpc.NewAlertsClient(monitor, monitorURL, monitorOptions...),
 	}
 }
 

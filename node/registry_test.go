@@ -63,7 +63,7 @@ func observe(t *testing.T, server *servertest.Consul) *cluster.Consul {
 	if err != nil {
 		t.Fatal(err)
 	}
-	go c.Run(t.Context()) //nolint:errcheck // of no node
+	go c.Run(t.Context())
 	return c
 }
 

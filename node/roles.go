@@ -99,7 +99,7 @@ func table() []part {
 		{hooks{}, []Role{RoleMetadata}, brief},    // of the events of all of the above
 		{ticketing{}, []Role{RoleStreaming, RoleGateway}, brief},
 		{&streaming{}, []Role{RoleStreaming}, brief}, // demands cells of the transcoder
-		{monitoring{}, []Role{RoleMonitor}, brief},
+		{monitoring{}, all, brief},
 		{edge{}, all, brief}, // REST and RPC over all of the above: on the public port, or the admin socket's alone
 		{&consoling{}, []Role{RoleGateway}, brief},
 

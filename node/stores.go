@@ -96,6 +96,7 @@ func (s *stores) openBucket(ctx context.Context, k *Kernel, disk *files.Store) e
 		return fmt.Errorf("media.url: %w", err)
 	}
 	options.CacheDir, options.CacheBytes = filepath.Join(k.DataDir, "media-cache"), int64(k.Config.Media.CacheSize)
+	options.Listens = func(addr string) { k.state.setAddr("media for ffmpeg", addr) }
 	objects, err := s3.Open(ctx, options)
 	if err != nil {
 		return fmt.Errorf("media.url: %w", err)
@@ -173,6 +174,7 @@ func (s *stores) openPostgres(ctx context.Context, k *Kernel) error {
 			if err != nil {
 				return err
 			}
+			k.ahead.Store(int64(by))
 			return skewed(by)
 		},
 	})

@@ -12,6 +12,8 @@ type Catalog struct {
 	Tasks   Table[Task]
 	Uploads Table[Upload]
 	Keys    Table[Key]
+	// Removals are of videos that are gone.
+	Removals Table[Removal]
 
 	Rules    Table[Rule]
 	Sessions Table[Session]
@@ -118,6 +120,9 @@ type Video struct {
 	SHA256     string `json:"sha256,omitempty"`     // of the source, hex
 	WantSHA256 string `json:"want_sha256,omitempty"`
 	UploadID   string `json:"upload_id,omitempty"` // the upload made with the video
+	// SourceUpload is the upload whose bytes are the source, or are about to be: of
+	// several that end at once, on whichever nodes, the one that is named here.
+	SourceUpload string `json:"source_upload,omitempty"`
 
 	// Known once planned.
 	DurationSeconds float64   `json:"duration_seconds,omitempty"`
@@ -156,6 +161,16 @@ func (v Video) Row() Row {
 	return Row{ID: v.ID, State: string(v.State)}
 }
 
+// Removal is what is kept of a removed video for a while: what a worker writes of it
+// that has not heard of the removal is swept then.
+type Removal struct {
+	VideoID string    `json:"video_id"`
+	Removed time.Time `json:"removed"`
+}
+
+// Row implements Record.
+func (r Removal) Row() Row { return Row{ID: r.VideoID} }
+
 // UploadState is where an upload stands.
 type UploadState string
 
@@ -182,6 +197,38 @@ type Upload struct {
 	Fetch      *Fetch            `json:"fetch,omitempty"` // nil: the bytes are sent to us
 	Created    time.Time         `json:"created"`
 	Expires    time.Time         `json:"expires"`
+
+	// Hold says which node has it. Only that one writes to it, finishes it or gives
+	// it up.
+	Hold Hold `json:"hold,omitzero"`
+	// Finishing: all bytes are safe and are being made the video's source; nobody
+	// gives the upload up any more.
+	Finishing bool `json:"finishing,omitempty"`
+	// Stored is set if its bytes are in Objects, and not on the holder's disk.
+	Stored *Stored `json:"stored,omitempty"`
+}
+
+// Stored says which objects have the first Offset bytes of an upload: parts of
+// PartBytes each, and what is left.
+type Stored struct {
+	PartBytes int64       `json:"part_bytes"`
+	Runs      []StoredRun `json:"runs,omitempty"` // by From
+	// SHA256 is the state of the running SHA-256, as its MarshalBinary gives it.
+	SHA256 []byte `json:"sha256,omitempty"`
+}
+
+// StoredRun says that the parts from one on, up to the next run, were stored
+// under that token of the upload's hold: no two holders write to one object.
+type StoredRun struct {
+	From  int    `json:"from"`
+	Token uint64 `json:"token"`
+}
+
+// Hold is a node's hold on an upload. Every new one has a higher token: who
+// shows an older one has lost the upload.
+type Hold struct {
+	Token uint64 `json:"token"`
+	Owner Owner  `json:"owner"`
 }
 
 // Fetch is an upload whose bytes the node fetches from another server.

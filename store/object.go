@@ -37,6 +37,14 @@ const UnknownSize int64 = -1
 // Unlimited is what Space tells of a medium that knows no limit.
 const Unlimited int64 = math.MaxInt64
 
+// The bounds of Compose.
+const (
+	// ComposeMin is the least that each part but the last has, bytes.
+	ComposeMin int64 = 5 << 20
+	// ComposeMax is how many parts there are at most.
+	ComposeMax = 10_000
+)
+
 // Input is an object as ffmpeg reads it: one of the two is set.
 type Input struct {
 	Path string // of a local file
@@ -63,6 +71,11 @@ type Objects interface {
 	// must be synced already. After an error the file is still there, unless the
 	// object is; then the same call may go on where the last one stopped. ErrFull.
 	Adopt(ctx context.Context, key, path string) (Object, error)
+	// Compose stores the bytes of one to ComposeMax other objects, one after the
+	// other, under key, as Put would; those stay. None is empty, and each but the
+	// last has at least ComposeMin bytes. Where the medium can, no byte passes
+	// through the caller. ErrNotFound, ErrFull.
+	Compose(ctx context.Context, key string, parts []string, mode PutMode) (Object, error)
 	// Get opens an object; ErrNotFound. The caller closes it. Where the bytes are
 	// on a local disk the reader is an *os.File, so that the kernel can send it.
 	Get(ctx context.Context, key string) (io.ReadSeekCloser, Object, error)
@@ -86,6 +99,9 @@ type Objects interface {
 func PutBytes(ctx context.Context, objects Objects, key string, data []byte, mode PutMode) (Object, error) {
 	return objects.Put(ctx, key, bytes.NewReader(data), int64(len(data)), mode)
 }
+
+// UploadsPrefix is the prefix of the bytes of unfinished uploads.
+const UploadsPrefix = "uploads/"
 
 // The keys of a video's objects.
 

@@ -137,6 +137,9 @@ func (s *sight) tasks(state store.TaskState) float64 {
 }
 
 func (s *sight) throughput() float64 {
+	if s.Transcoder == nil {
+		return math.NaN()
+	}
 	list, err := s.Transcoder.ListWorkers(s.ctx, &rpc.ListWorkersRequest{})
 	if err != nil {
 		return math.NaN()

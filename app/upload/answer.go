@@ -16,6 +16,7 @@ type exchange struct {
 	check     *checksum // of the request's bytes; nil for none
 	expires   time.Time // of the upload, if it is unfinished
 	err       error     // why the request was refused, if we did
+	deletes   bool      // the request is to delete its upload
 	interrupt *interrupt
 }
 

@@ -41,6 +41,9 @@ func (s *Service) checkParts(ctx context.Context, ids []string) error {
 		if !rec.Partial || rec.State != store.UploadReceiving {
 			return rpc.Invalid("invalid_concat", "Upload %q was not created with Upload-Concat: partial.", id)
 		}
+		if ours, err := s.ours(ctx, rec); rec.Stored == nil && (err != nil || !ours) {
+			return orElse(err, uploadElsewhere())
+		}
 	}
 	return nil
 }
@@ -67,6 +70,9 @@ func (u *tusUpload) ConcatUploads(ctx context.Context, _ []handler.Upload) error
 // assemble joins the parts into the final upload's file. The bytes exist
 // twice until the video has them, unless the file system can share them.
 func (s *Service) assemble(ctx context.Context, rec store.Upload) error {
+	if rec.Stored != nil {
+		return s.assembleShared(ctx, rec)
+	}
 	f, err := s.spool.append(rec.ID, 0)
 	if err != nil {
 		return s.writeError(err)
@@ -87,15 +93,50 @@ func (s *Service) assemble(ctx context.Context, rec store.Upload) error {
 	if err := datasync(f); err != nil {
 		return s.writeError(err)
 	}
-	_, err = s.mark(ctx, rec.ID, n)
+	_, err = s.mark(ctx, rec, 0, n, nil)
 	return err
+}
+
+// assembleShared reads the parts, which the SHA-256 of the whole asks for anyway.
+func (s *Service) assembleShared(ctx context.Context, rec store.Upload) error {
+	t, err := s.transfer(ctx, rec, 0)
+	if err != nil {
+		return err
+	}
+	defer t.close()
+	t.mark = func(ctx context.Context, at int64, change func(*store.Upload)) error {
+		_, err := s.mark(ctx, rec, t.marked, at, change)
+		return err
+	}
+	for _, id := range rec.Parts {
+		if err := s.receivePart(ctx, t, id); err != nil {
+			return err
+		}
+	}
+	if t.at != rec.SizeBytes {
+		return rpc.Invalid("invalid_concat", "A part changed while it was joined.")
+	}
+	return t.commit(ctx)
+}
+
+func (s *Service) receivePart(ctx context.Context, t *transfer, id string) error {
+	part, err := s.Catalog.Uploads.Get(ctx, id)
+	if err != nil {
+		return rpc.NotFound(fmt.Errorf("read a part: %w", err), "upload", id)
+	}
+	r, err := s.keeper(part).read(ctx, part)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	return t.receive(ctx, r)
 }
 
 // appendPart copies one part inside the kernel (copy_file_range).
 func (s *Service) appendPart(f *os.File, id string) (int64, error) {
 	part, err := os.Open(s.spool.path(id))
 	if os.IsNotExist(err) {
-		return 0, nil // an empty part has no file
+		return 0, nil // an empty part has no file; one of another node was refused
 	}
 	if err != nil {
 		return 0, fmt.Errorf("open a part: %w", err)
@@ -112,6 +153,9 @@ func (s *Service) appendPart(f *os.File, id string) (int64, error) {
 func (s *Service) dropParts(ctx context.Context, rec store.Upload) {
 	for _, id := range rec.Parts {
 		part, err := s.Catalog.Uploads.Get(ctx, id)
+		if err == nil && part.State == store.UploadReceiving {
+			part, err = s.seized(ctx, part)
+		}
 		if err == nil {
 			err = s.discard(ctx, part)
 		}

@@ -24,7 +24,8 @@ type asked struct {
 func (s *Service) create(ctx context.Context, rec store.Upload, asked asked) (_ store.Upload, err error) {
 	now := s.now()
 	rec.ID, rec.State, rec.Offset = store.NewID(), store.UploadReceiving, 0
-	rec.Created, rec.Expires = now, now.Add(s.ExpireAfter)
+	rec.Created, rec.Expires, rec.Hold = now, now.Add(s.ExpireAfter), s.firstHold()
+	rec.Stored = s.newStored(rec.SizeBytes)
 	if rec.SizeBytes > s.MaxSize {
 		return rec, s.tooLarge()
 	}
@@ -48,6 +49,7 @@ func (s *Service) create(ctx context.Context, rec store.Upload, asked asked) (_ 
 	if err := s.Catalog.Uploads.Create(ctx, rec); err != nil {
 		return rec, fmt.Errorf("create the upload: %w", err)
 	}
+	s.ledger.recorded(rec.ID)
 	if rec.Partial {
 		return rec, nil
 	}
@@ -155,6 +157,9 @@ func (s *Service) detach(ctx context.Context, rec store.Upload) {
 	_, err := s.Catalog.Videos.Update(ctx, rec.VideoID, func(v *store.Video) error {
 		if v.UploadID == rec.ID {
 			v.UploadID = ""
+		}
+		if v.SourceUpload == rec.ID && v.State == store.VideoUploading {
+			v.SourceUpload = ""
 		}
 		return nil
 	})

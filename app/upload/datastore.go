@@ -25,7 +25,7 @@ func (s *Service) composer() *handler.StoreComposer {
 	c.UseTerminater(d)
 	c.UseConcater(d)
 	c.UseLengthDeferrer(d)
-	c.UseLocker(s.locks)
+	c.UseLocker(tusLocker{s})
 	return c
 }
 
@@ -109,7 +109,7 @@ type tusUpload struct {
 
 // GetInfo implements handler.Upload.
 func (u *tusUpload) GetInfo(ctx context.Context) (handler.FileInfo, error) {
-	offset, err := u.s.offset(u.rec)
+	offset, err := u.s.offset(ctx, u.rec)
 	if err != nil {
 		return handler.FileInfo{}, refuse(ctx, err)
 	}
@@ -122,16 +122,6 @@ func (u *tusUpload) GetInfo(ctx context.Context) (handler.FileInfo, error) {
 	}, nil
 }
 
-// offset is the number of bytes that are on the disk: what was recorded after
-// a sync, or less if the file has lost some since.
-func (s *Service) offset(rec store.Upload) (int64, error) {
-	if rec.State == store.UploadComplete {
-		return rec.SizeBytes, nil
-	}
-	size, err := s.spool.size(rec.ID)
-	return min(size, rec.Offset), err
-}
-
 // WriteChunk implements handler.Upload. It returns the number of bytes that
 // are durable.
 func (u *tusUpload) WriteChunk(ctx context.Context, offset int64, src io.Reader) (int64, error) {
@@ -140,15 +130,18 @@ func (u *tusUpload) WriteChunk(ctx context.Context, offset int64, src io.Reader)
 }
 
 func (u *tusUpload) write(ctx context.Context, offset int64, src io.Reader) (int64, error) {
-	t, err := u.s.transfer(u.rec.ID, u.rec.VideoID, offset, u.rec.SizeBytes)
+	if !u.s.holds(u.rec) {
+		return 0, uploadLocked()
+	}
+	t, err := u.s.transfer(ctx, u.rec, offset)
 	if err != nil {
 		return 0, err
 	}
 	defer t.close()
 	ex := exchangeOf(ctx)
 	t.check = ex.check
-	t.mark = func(ctx context.Context, at int64) error {
-		rec, err := u.s.mark(ctx, u.rec.ID, at)
+	t.mark = func(ctx context.Context, at int64, change func(*store.Upload)) error {
+		rec, err := u.s.mark(ctx, u.rec, t.marked, at, change)
 		ex.expires = rec.Expires
 		return err
 	}
@@ -169,11 +162,18 @@ func (u *tusUpload) write(ctx context.Context, offset int64, src io.Reader) (int
 	return t.marked - offset, err
 }
 
-// mark records how many bytes are durable, and that the upload is alive.
-func (s *Service) mark(ctx context.Context, id string, at int64) (store.Upload, error) {
-	rec, err := s.Catalog.Uploads.Update(ctx, id, func(u *store.Upload) error {
+// mark records how many bytes are durable, after so many were before, and that
+// the upload is alive.
+func (s *Service) mark(ctx context.Context, rec store.Upload, from, at int64, change func(*store.Upload)) (store.Upload, error) {
+	rec, err := s.update(ctx, rec, func(u *store.Upload) error {
 		if u.State != store.UploadReceiving {
 			return uploadGone()
+		}
+		if u.Stored != nil && u.Offset != from {
+			return errHeld
+		}
+		if change != nil {
+			change(u)
 		}
 		u.Offset, u.Expires = at, s.now().Add(s.ExpireAfter)
 		return nil
@@ -199,7 +199,7 @@ func (u *tusUpload) DeclareLength(ctx context.Context, length int64) error {
 	if err := u.s.ledger.grow(ctx, u.rec.ID, length); err != nil {
 		return refuse(ctx, err)
 	}
-	rec, err := u.s.Catalog.Uploads.Update(ctx, u.rec.ID, func(r *store.Upload) error {
+	rec, err := u.s.update(ctx, u.rec, func(r *store.Upload) error {
 		r.SizeBytes = length
 		return nil
 	})
@@ -215,10 +215,14 @@ func (u *tusUpload) Terminate(ctx context.Context) error {
 	return refuse(ctx, u.s.terminate(ctx, u.rec))
 }
 
-// terminate gives up an upload that is not complete. The caller holds its lock.
+// terminate gives up an upload that is not complete. The caller has its lock, and
+// this node its hold.
 func (s *Service) terminate(ctx context.Context, rec store.Upload) error {
-	if rec.State == store.UploadComplete {
+	if rec.State == store.UploadComplete || rec.Finishing {
 		return sourceExists(rec.VideoID)
+	}
+	if rec.State == store.UploadReceiving && !s.holds(rec) {
+		return uploadLocked()
 	}
 	if err := s.removeEmpty(ctx, rec); err != nil {
 		return err
@@ -228,7 +232,12 @@ func (s *Service) terminate(ctx context.Context, rec store.Upload) error {
 
 // erase removes an upload and its bytes without a trace.
 func (s *Service) erase(ctx context.Context, rec store.Upload) error {
-	if err := s.spool.remove(rec.ID); err != nil {
+	if rec.State == store.UploadReceiving {
+		if _, err := s.update(ctx, rec, func(u *store.Upload) error { u.State = store.UploadExpired; return nil }); err != nil && !isNotFound(err) {
+			return fmt.Errorf("close the upload: %w", err)
+		}
+	}
+	if err := s.keeper(rec).remove(ctx, rec); err != nil {
 		return err
 	}
 	s.forget(rec.ID)

@@ -17,7 +17,7 @@
 // # Usage
 //
 //	s, err := upload.New(upload.Config{…})
-//	go s.Recover(ctx)   // once, at the start; may run while requests are served
+//	go s.Recover(ctx)   // at the start; may run while requests are served
 //	go s.RunExpiry(ctx) // until the node stops
 //	go s.RunFetches(ctx)
 //	mux.Handle("/api/v1/uploads", s.Handler())
@@ -43,6 +43,11 @@
 // finish is a row of steps, each harmless to repeat, and the upload's record
 // is closed by the last. Recover and the janitor repeat what is not closed.
 //
+// On many nodes an upload belongs to the one that its record names (hold.go). No
+// other writes to it, ends it or counts on its bytes; once that one is dead,
+// another takes it up if all that was acknowledged is where it can reach it.
+// Bytes that are missing end nothing. Every node tidies its own folder only.
+//
 // A fetch is an upload whose bytes the node brings itself (package fetch). Its
 // record has all that is needed to go on after a restart: the address, how many
 // bytes are here, and by what the server knows that these are still the same. It
@@ -61,5 +66,6 @@
 //
 // The tests speak HTTP to a real server over bbolt, plain files and an
 // embedded NATS; the disk is filled by /dev/full and by a fake of
-// store.Objects. finish_test.go fails every step once. Parsers are fuzzed.
+// store.Objects. finish_test.go fails every step once; nodes_test.go has two
+// services over the same stores. Parsers are fuzzed.
 package upload

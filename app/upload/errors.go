@@ -45,6 +45,35 @@ func videoDeleted() error {
 	return rpc.StatusErrorf(http.StatusGone, connect.CodeNotFound, "upload_gone", "The video of this upload was deleted; start a new one.")
 }
 
+// taskNotQueued is the code of an upload that is safe and whose task is not yet.
+const taskNotQueued = "task_not_queued"
+
+// passing are the codes after which an upload goes on by itself.
+var passing = map[string]bool{
+	taskNotQueued: true, "upload_locked": true, "upload_elsewhere": true, "bytes_missing": true, "source_pending": true,
+}
+
+// uploadLocked: another request, or another node, has the upload.
+func uploadLocked() error {
+	return rpc.StatusErrorf(http.StatusLocked, connect.CodeUnavailable, "upload_locked",
+		"Another request is using this upload; ask how far it is, and go on there.")
+}
+
+func uploadElsewhere() error {
+	return rpc.Errorf(connect.CodeUnavailable, "upload_elsewhere",
+		"The bytes of this upload are on another node; nothing is lost, try again when that can be reached.")
+}
+
+func bytesMissing() error {
+	return rpc.Errorf(connect.CodeUnavailable, "bytes_missing",
+		"The bytes of this upload are not where they were stored; ask how far it is and send what is missing, or delete it.")
+}
+
+func sourcePending(videoID string) error {
+	return rpc.Errorf(connect.CodeUnavailable, "source_pending",
+		"Another upload of video %q is being stored; the node takes this one up when that has ended. Do not send it again.", videoID)
+}
+
 func wholeMismatch(want, got string) error {
 	return rpc.StatusErrorf(http.StatusUnprocessableEntity, connect.CodeInvalidArgument, "checksum_mismatch",
 		"The file's SHA-256 is %s and not %s as announced; nothing of it was kept.", got, want)

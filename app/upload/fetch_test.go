@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -279,7 +280,9 @@ func (b *bench) until(id, what string, ok func(store.Upload) bool) store.Upload 
 
 func (b *bench) over(id string) store.Upload {
 	b.t.Helper()
-	return b.until(id, "it is over", func(u store.Upload) bool { return u.State != store.UploadReceiving })
+	return b.until(id, "it is over and its bytes have gone", func(u store.Upload) bool {
+		return u.State != store.UploadReceiving && !slices.Contains(b.spool(), id)
+	})
 }
 
 func TestFetch(t *testing.T) {

@@ -41,8 +41,11 @@ func (s *Service) fetchOne(ctx context.Context, id string) error {
 		return nil
 	case err != nil:
 		return fmt.Errorf("read the upload: %w", err)
-	case rec.State != store.UploadReceiving || whole(rec):
+	case rec.State != store.UploadReceiving || whole(rec) || s.held(rec):
 		return nil
+	}
+	if rec, err = s.seized(ctx, rec); err != nil {
+		return err
 	}
 	if rec, err = s.beginFetch(ctx, rec); err != nil {
 		return err
@@ -69,12 +72,12 @@ func (s *Service) beginFetch(ctx context.Context, rec store.Upload) (store.Uploa
 	if !rec.Fetch.Begun.IsZero() {
 		return rec, nil
 	}
-	return s.updateFetch(ctx, rec.ID, func(u *store.Upload) { u.Fetch.Begun = s.now() })
+	return s.updateFetch(ctx, rec, func(u *store.Upload) { u.Fetch.Begun = s.now() })
 }
 
 // updateFetch changes an upload's record, whose Fetch the change may write to.
-func (s *Service) updateFetch(ctx context.Context, id string, change func(*store.Upload)) (store.Upload, error) {
-	rec, err := s.Catalog.Uploads.Update(ctx, id, func(u *store.Upload) error {
+func (s *Service) updateFetch(ctx context.Context, rec store.Upload, change func(*store.Upload)) (store.Upload, error) {
+	rec, err := s.update(ctx, rec, func(u *store.Upload) error {
 		own := *u.Fetch
 		u.Fetch = &own
 		change(u)
@@ -91,7 +94,7 @@ func (s *Service) updateFetch(ctx context.Context, id string, change func(*store
 func (s *Service) fetchWhole(ctx context.Context, rec store.Upload) error {
 	over, idle := false, 0
 	for {
-		had, err := s.offset(rec)
+		had, err := s.offset(ctx, rec)
 		if err != nil {
 			return err
 		}
@@ -137,16 +140,16 @@ func (s *Service) fetchSome(ctx context.Context, rec store.Upload, from int64) (
 	if rec, err = s.takeAnswer(ctx, rec, answer); err != nil {
 		return from, err
 	}
-	t, err := s.transfer(rec.ID, rec.VideoID, answer.From, rec.SizeBytes)
+	t, err := s.transfer(ctx, rec, answer.From)
 	if err != nil {
 		return from, err
 	}
 	defer t.close()
-	t.mark = func(ctx context.Context, at int64) error {
+	t.mark = func(ctx context.Context, at int64, change func(*store.Upload)) error {
 		if s.useless(ctx, rec) {
 			return videoDeleted()
 		}
-		_, err := s.mark(ctx, rec.ID, at)
+		_, err := s.mark(ctx, rec, t.marked, at, change)
 		return err
 	}
 	err = t.receive(ctx, s.bounded(answer, rec.SizeBytes))
@@ -157,7 +160,7 @@ func (s *Service) fetchSome(ctx context.Context, rec store.Upload, from int64) (
 	switch {
 	case err != nil:
 	case rec.SizeBytes < 0:
-		_, err = s.updateFetch(kept, rec.ID, func(u *store.Upload) { u.SizeBytes = t.at })
+		_, err = s.updateFetch(kept, rec, func(u *store.Upload) { u.SizeBytes = t.at })
 	case t.at < rec.SizeBytes:
 		err = fetch.CutShort()
 	}
@@ -180,9 +183,15 @@ func (s *Service) takeAnswer(ctx context.Context, rec store.Upload, a *fetch.Ans
 			return rec, err
 		}
 	}
-	return s.updateFetch(ctx, rec.ID, func(u *store.Upload) {
+	return s.updateFetch(ctx, rec, func(u *store.Upload) {
+		if u.Stored != nil {
+			u.Hold.Token++ // an earlier try may have stored what it did not record
+		}
 		if a.From == 0 {
 			u.Offset = 0
+			if u.Stored != nil {
+				u.Stored = &store.Stored{PartBytes: u.Stored.PartBytes}
+			}
 		}
 		u.SizeBytes, u.Fetch.Validator, u.Fetch.Untitled = a.Size, a.Validator, false
 	})
@@ -206,23 +215,28 @@ func (s *Service) nameVideo(ctx context.Context, videoID, title string) error {
 // failFetch ends a fetch: its bytes go, its record says why, and a video that was
 // made with it has failed; another waits for its source again.
 func (s *Service) failFetch(ctx context.Context, rec store.Upload, why store.Failure) error {
-	if now, err := s.Catalog.Uploads.Get(ctx, rec.ID); isNotFound(err) || err == nil && now.State != store.UploadReceiving {
-		return nil // it is over already
+	now, err := s.Catalog.Uploads.Get(ctx, rec.ID)
+	if isNotFound(err) || err == nil && (now.State != store.UploadReceiving || now.Hold.Owner != rec.Hold.Owner) {
+		return nil // it is over already, or another node's
 	}
-	if err := s.spool.remove(rec.ID); err != nil {
-		return err
+	if err != nil {
+		return fmt.Errorf("read the upload: %w", err)
 	}
-	s.forget(rec.ID)
+	rec = now
 	if err := s.failVideo(ctx, rec, why); err != nil {
 		return err
 	}
-	_, err := s.updateFetch(ctx, rec.ID, func(u *store.Upload) {
+	_, err = s.updateFetch(ctx, rec, func(u *store.Upload) {
 		u.State, u.Offset, u.Expires = store.UploadFailed, 0, s.now().Add(s.ExpireAfter)
 		u.Fetch.URL, u.Fetch.Failure = "", &why
 	})
 	if err != nil && !isNotFound(err) {
 		return err
 	}
+	if err := s.keeper(rec).remove(ctx, rec); err != nil {
+		return err
+	}
+	s.forget(rec.ID)
 	events.UploadFailed.Announce(s.Bus, s.Log, events.Upload{UploadID: rec.ID, VideoID: rec.VideoID, SizeBytes: max(0, rec.SizeBytes)})
 	s.Log.Info("a fetch has failed", "video", rec.VideoID, "code", why.Code)
 	return nil
@@ -258,7 +272,7 @@ func failureOf(err error) *store.Failure {
 		return &store.Failure{Code: fault.Code, Message: fault.Message}
 	}
 	var coded *connect.Error
-	if reason, _ := rpc.Reason(err); reason != "" && reason != taskNotQueued && errors.As(err, &coded) {
+	if reason, _ := rpc.Reason(err); reason != "" && !passing[reason] && errors.As(err, &coded) {
 		return &store.Failure{Code: reason, Message: coded.Message()}
 	}
 	return nil

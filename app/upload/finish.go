@@ -6,8 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -16,8 +15,8 @@ import (
 	"streamgate/store"
 )
 
-// taskNotQueued is the code of an upload that is safe and whose task is not yet.
-const taskNotQueued = "task_not_queued"
+// submitTimeout bounds the call of the transcoder, which may be another node.
+const submitTimeout = 30 * time.Second
 
 // outcome is what became of a finished upload.
 type outcome struct {
@@ -33,13 +32,20 @@ type outcome struct {
 // until it succeeds. An upload that can never succeed (wrong checksum, the
 // video has a source or is gone) is discarded.
 //
-// The caller holds the upload's lock. The work goes on when the client has
+// Of several uploads of one video the first that is named in the video's record
+// gets to store its bytes. It does not give up its place: it becomes the source,
+// on whichever node, or the video goes.
+//
+// The caller has the upload's lock, and this node its hold. The work goes on when the client has
 // gone: its bytes are here.
 func (s *Service) finish(ctx context.Context, id string) (out outcome, err error) {
 	ctx = rpc.System(context.WithoutCancel(ctx))
 	rec, err := s.Catalog.Uploads.Get(ctx, id)
 	if err != nil {
 		return outcome{}, rpc.NotFound(fmt.Errorf("read the upload: %w", err), "upload", id)
+	}
+	if !s.holds(rec) {
+		return outcome{}, uploadLocked()
 	}
 	ctx, span := s.beginSpan(ctx, rec)
 	defer func() { endSpan(span, out, err) }()
@@ -69,11 +75,15 @@ func (s *Service) finish(ctx context.Context, id string) (out outcome, err error
 // handOver gives the upload's bytes to its video.
 func (s *Service) handOver(ctx context.Context, rec store.Upload) (store.Video, error) {
 	video, err := s.Catalog.Videos.Get(ctx, rec.VideoID)
-	if isNotFound(err) {
+	switch {
+	case isNotFound(err):
 		return video, s.reject(ctx, rec, rpc.NotFound(err, "video", rec.VideoID))
-	}
-	if err != nil {
+	case err != nil:
 		return video, fmt.Errorf("read the video: %w", err)
+	case s.gave(rec, video):
+		return video, nil // an earlier try did
+	case video.State != store.VideoUploading:
+		return video, s.reject(ctx, rec, sourceExists(video.ID))
 	}
 	sum, err := s.secure(ctx, rec, video)
 	if err != nil {
@@ -82,6 +92,7 @@ func (s *Service) handOver(ctx context.Context, rec store.Upload) (store.Video, 
 	video, err = s.Catalog.Videos.Update(ctx, video.ID, func(v *store.Video) error {
 		if v.State == store.VideoUploading {
 			v.State, v.SHA256, v.SizeBytes, v.Updated = store.VideoProcessing, sum, rec.SizeBytes, s.now()
+			v.SourceUpload = rec.ID
 		}
 		return nil
 	})
@@ -98,23 +109,28 @@ func (s *Service) handOver(ctx context.Context, rec store.Upload) (store.Video, 
 	return video, nil
 }
 
+// gave tells whether the video has its source, and from this upload. Earlier
+// versions wrote down only which upload was made with the video; then its bytes
+// must have gone there.
+func (s *Service) gave(rec store.Upload, video store.Video) bool {
+	if video.State == store.VideoUploading || video.SourceUpload != "" {
+		return video.State != store.VideoUploading && video.SourceUpload == rec.ID
+	}
+	here, err := s.keeper(rec).has(rec)
+	return video.UploadID == rec.ID && err == nil && !here
+}
+
 // secure makes the bytes the video's source object and returns their SHA-256.
-// No file means that an earlier try has done it.
 func (s *Service) secure(ctx context.Context, rec store.Upload, video store.Video) (string, error) {
-	_, err := os.Stat(s.spool.path(rec.ID))
-	if errors.Is(err, fs.ErrNotExist) && rec.SizeBytes > 0 {
-		return s.adopted(ctx, rec, video)
+	bytes := s.keeper(rec)
+	here, err := bytes.has(rec)
+	if err != nil {
+		return "", err
 	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("look at received bytes: %w", err)
+	if !here && rec.SizeBytes > 0 {
+		return s.storedSum(ctx, rec)
 	}
-	if video.State != store.VideoUploading {
-		if rec.SizeBytes == 0 && video.SizeBytes == 0 {
-			return video.SHA256, nil // an empty file: nothing to tell the two cases apart, nor any need
-		}
-		return "", s.reject(ctx, rec, sourceExists(video.ID))
-	}
-	sum, err := s.sum(rec)
+	sum, err := bytes.sum(rec)
 	if err != nil {
 		return "", err
 	}
@@ -123,42 +139,90 @@ func (s *Service) secure(ctx context.Context, rec store.Upload, video store.Vide
 			return "", s.reject(ctx, rec, wholeMismatch(want, sum))
 		}
 	}
-	if _, err := s.Objects.Adopt(ctx, store.SourceKey(video.ID), s.spool.path(rec.ID)); err != nil {
+	if err := s.claimVideo(ctx, rec); err != nil {
+		return "", err
+	}
+	if err := bytes.give(ctx, rec, store.SourceKey(video.ID)); err != nil {
 		return "", s.writeError(fmt.Errorf("store the source: %w", err))
 	}
 	return sum, nil
 }
 
-// sum is the file's SHA-256: the one that ran along, else computed now. It
-// makes the file of an empty upload, which has had no byte to make it.
-func (s *Service) sum(rec store.Upload) (string, error) {
-	if l := s.liveOf(rec.ID); l.n == rec.SizeBytes && l.n > 0 {
-		return hex.EncodeToString(l.sum.Sum(nil)), nil
+// errClaimed comes out of an update, and no further.
+var errClaimed = errors.New("another upload is about to be the source")
+
+// claimVideo names the upload in its video as the source to be. Before, it can no
+// longer be given up by anybody. A node that is alone has locks for that, and the
+// source's bytes tell the rest: it writes down less.
+func (s *Service) claimVideo(ctx context.Context, rec store.Upload) error {
+	if s.alone(rec) {
+		return nil
 	}
-	f, err := os.OpenFile(s.spool.path(rec.ID), os.O_RDONLY|os.O_CREATE, 0o600)
-	if err != nil {
-		return "", fmt.Errorf("open received bytes: %w", err)
+	if !rec.Finishing {
+		if _, err := s.update(ctx, rec, func(u *store.Upload) error { u.Finishing = true; return nil }); err != nil {
+			return fmt.Errorf("record that all bytes are here: %w", err)
+		}
 	}
-	defer f.Close()
-	return sumOf(io.LimitReader(f, rec.SizeBytes), rec.SizeBytes)
+	_, err := s.Catalog.Videos.Update(ctx, rec.VideoID, func(v *store.Video) error {
+		switch {
+		case v.State != store.VideoUploading:
+			return sourceExists(v.ID)
+		case v.SourceUpload != "" && v.SourceUpload != rec.ID:
+			return errClaimed
+		}
+		v.SourceUpload = rec.ID
+		return nil
+	})
+	reason, _ := rpc.Reason(err)
+	switch {
+	case errors.Is(err, errClaimed):
+		return sourcePending(rec.VideoID)
+	case isNotFound(err):
+		return s.reject(ctx, rec, rpc.NotFound(err, "video", rec.VideoID))
+	case reason != "":
+		return s.reject(ctx, rec, err)
+	case err != nil:
+		return fmt.Errorf("claim the video: %w", err)
+	}
+	return nil
 }
 
-// adopted returns the SHA-256 of a source that an earlier try has stored.
-func (s *Service) adopted(ctx context.Context, rec store.Upload, video store.Video) (string, error) {
-	src, obj, err := s.Objects.Get(ctx, store.SourceKey(video.ID))
+// alone tells whether no other node can have to do with the upload.
+func (s *Service) alone(rec store.Upload) bool { return s.Alive == nil && rec.Stored == nil }
+
+// stored tells whether the upload's bytes are its video's source object: nobody
+// else may store one once the video names this upload.
+func (s *Service) stored(ctx context.Context, rec store.Upload) (bool, error) {
+	video, err := s.Catalog.Videos.Get(ctx, rec.VideoID)
+	if isNotFound(err) || err == nil && video.SourceUpload != rec.ID && (video.SourceUpload != "" || !s.alone(rec)) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read the video: %w", err)
+	}
+	obj, err := s.Objects.Stat(ctx, store.SourceKey(rec.VideoID))
 	if err != nil && !isNotFound(err) {
-		return "", fmt.Errorf("look for the source: %w", err)
+		return false, fmt.Errorf("look for the source: %w", err)
 	}
-	if err == nil {
-		defer src.Close()
+	return err == nil && obj.Size == rec.SizeBytes, nil
+}
+
+// storedSum is the SHA-256 of a source that an earlier try has stored:
+// bytes_missing if there is none.
+func (s *Service) storedSum(ctx context.Context, rec store.Upload) (string, error) {
+	stored, err := s.stored(ctx, rec)
+	if err != nil {
+		return "", err
 	}
-	if err != nil || obj.Size != rec.SizeBytes {
-		s.Log.Error("the bytes of an upload are lost", "video", video.ID)
-		return "", s.reject(ctx, rec, uploadGone())
+	if !stored {
+		s.Log.Error("the bytes of an upload are missing", "video", rec.VideoID)
+		return "", bytesMissing()
 	}
-	if video.State != store.VideoUploading {
-		return video.SHA256, nil
+	src, obj, err := s.Objects.Get(ctx, store.SourceKey(rec.VideoID))
+	if err != nil {
+		return "", fmt.Errorf("read the source: %w", err)
 	}
+	defer src.Close()
 	return sumOf(src, obj.Size)
 }
 
@@ -185,6 +249,8 @@ func (s *Service) submit(ctx context.Context, videoID string) (string, error) {
 	if len(tasks) > 0 {
 		return tasks[0].ID, nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, submitTimeout)
+	defer cancel()
 	task, err := s.Transcoder.CreateTask(ctx, &rpc.CreateTaskRequest{VideoId: videoID})
 	if err != nil {
 		return "", fmt.Errorf("create the task: %w", err)
@@ -195,7 +261,7 @@ func (s *Service) submit(ctx context.Context, videoID string) (string, error) {
 // complete closes the record; after this nothing is repeated.
 func (s *Service) complete(ctx context.Context, rec store.Upload) error {
 	s.dropParts(ctx, rec)
-	_, err := s.Catalog.Uploads.Update(ctx, rec.ID, func(u *store.Upload) error {
+	_, err := s.update(ctx, rec, func(u *store.Upload) error {
 		u.State, u.Offset, u.Expires = store.UploadComplete, u.SizeBytes, s.now().Add(s.ExpireAfter)
 		if u.Fetch != nil {
 			over := *u.Fetch
@@ -207,6 +273,9 @@ func (s *Service) complete(ctx context.Context, rec store.Upload) error {
 		return fmt.Errorf("close the upload: %w", err)
 	}
 	s.forget(rec.ID)
+	if err := s.keeper(rec).remove(ctx, rec); err != nil {
+		s.Log.Warn("bytes of an upload that is complete stay for a while", "video", rec.VideoID, "err", err)
+	}
 	events.UploadCompleted.Announce(s.Bus, s.Log, events.Upload{
 		UploadID: rec.ID, VideoID: rec.VideoID, Offset: rec.SizeBytes, SizeBytes: rec.SizeBytes, Trace: rpc.Traceparent(ctx)})
 	s.Log.Info("source received", "video", rec.VideoID, "bytes", rec.SizeBytes)
@@ -226,19 +295,20 @@ func (s *Service) reject(ctx context.Context, rec store.Upload, why error) error
 }
 
 // discard removes an upload's bytes; its record stays to say that they are
-// gone, and its video waits for another upload.
+// gone, and its video waits for another upload. The record comes first: that
+// this node still has the upload is known by it.
 func (s *Service) discard(ctx context.Context, rec store.Upload) error {
-	if err := s.spool.remove(rec.ID); err != nil {
-		return err
-	}
-	s.forget(rec.ID)
-	s.detach(ctx, rec)
-	_, err := s.Catalog.Uploads.Update(ctx, rec.ID, func(u *store.Upload) error {
+	_, err := s.update(ctx, rec, func(u *store.Upload) error {
 		u.State, u.Offset = store.UploadExpired, 0
 		return nil
 	})
 	if err != nil && !isNotFound(err) {
 		return fmt.Errorf("close the upload: %w", err)
 	}
+	if err := s.keeper(rec).remove(ctx, rec); err != nil {
+		return err
+	}
+	s.forget(rec.ID)
+	s.detach(ctx, rec)
 	return nil
 }

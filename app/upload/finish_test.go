@@ -44,6 +44,11 @@ func (o faultyObjects) Adopt(ctx context.Context, key, path string) (obj store.O
 	return obj, err
 }
 
+func (o faultyObjects) Compose(ctx context.Context, key string, parts []string, mode store.PutMode) (obj store.Object, err error) {
+	err = o.f.hit("adopt", func() error { obj, err = o.Objects.Compose(ctx, key, parts, mode); return err })
+	return obj, err
+}
+
 type faultyTable[T store.Record] struct {
 	store.Table[T]
 	f    *fault

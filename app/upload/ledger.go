@@ -9,20 +9,25 @@ import (
 	"streamgate/app/rpc"
 )
 
-// ledger knows what the open uploads were promised. An upload is accepted
-// only if the disk has room for it beside all that is still to come of the
-// others: two uploads of 6 GB do not both start on a disk with 10 GB.
+// ledger knows what the open uploads of this node were promised. An upload is
+// accepted only if the disk has room for it beside all that is still to come of
+// the others: two uploads of 6 GB do not both start on a disk with 10 GB. How many
+// are open, on all nodes, is counted in the store.
 type ledger struct {
 	max     int   // open uploads
 	minFree int64 // bytes that stay free
 	free    func(context.Context) (int64, error)
+	known   func(context.Context) ([]string, error) // the ids of the open uploads in the store
 
 	mu   sync.Mutex
 	open map[string]claim
 }
 
 // claim is one upload's part of the disk, bytes.
-type claim struct{ size, have int64 }
+type claim struct {
+	size, have int64
+	recorded   bool // the store has the upload
+}
 
 func (c claim) rest() int64 { return max(0, c.size-c.have) }
 
@@ -41,11 +46,17 @@ func (l *ledger) set(ctx context.Context, id string, size int64, isNew bool) err
 	if err != nil {
 		return err
 	}
+	var known []string
+	if isNew {
+		if known, err = l.known(ctx); err != nil {
+			return err
+		}
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if isNew && len(l.open) >= l.max {
+	if n := l.count(known); isNew && n >= l.max {
 		return rpc.Errorf(connect.CodeResourceExhausted, "too_many_uploads",
-			"%d uploads are unfinished, which is the limit; finish or delete some.", len(l.open))
+			"%d uploads are unfinished, which is the limit; finish or delete some.", n)
 	}
 	mine := l.open[id]
 	mine.size = max(mine.size, size)
@@ -63,11 +74,46 @@ func (l *ledger) set(ctx context.Context, id string, size int64, isNew bool) err
 	return nil
 }
 
-// load opens a claim that was granted before a restart.
+// count is how many uploads are open: those that the store knows, and those of
+// ours that it does not know yet.
+func (l *ledger) count(known []string) int {
+	n := len(l.open)
+	for _, id := range known {
+		if _, ours := l.open[id]; !ours {
+			n++
+		}
+	}
+	return n
+}
+
+// load opens a claim that was granted before, by another process maybe.
 func (l *ledger) load(id string, size, have int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.open[id] = claim{size: size, have: have}
+	l.open[id] = claim{size: size, have: have, recorded: true}
+}
+
+// recorded notes that the store has the upload.
+func (l *ledger) recorded(id string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if c, ok := l.open[id]; ok {
+		c.recorded = true
+		l.open[id] = c
+	}
+}
+
+// inStore lists the claims of uploads that the store had once.
+func (l *ledger) inStore() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var ids []string
+	for id, c := range l.open {
+		if c.recorded {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
 // wrote notes that the upload has that many bytes on the disk now.

@@ -52,19 +52,19 @@ func (s *Service) put(w http.ResponseWriter, r *http.Request) (outcome, error) {
 	if err := s.ledger.add(ctx, rec.ID, rec.SizeBytes); err != nil {
 		return outcome{}, err
 	}
-	unlock, err := s.locks.hold(ctx, rec.ID) // before Recover or the janitor can see it
+	h := newInterrupt(w)
+	defer h.end()
+	// Before Recover or the janitor can see it; who asks wants to give it up.
+	unlock, err := s.locks.holdUntil(ctx, rec.ID, func() { h.now(uploadGone()) })
 	if err != nil {
 		return outcome{}, err
 	}
 	defer unlock()
-	h := newInterrupt(w)
-	defer h.end()
 	defer context.AfterFunc(s.stopping, func() { h.now(stopping()) })()
 	body := interruptibleBody{src: http.MaxBytesReader(w, r.Body, s.MaxSize), interrupt: h, idle: s.IdleTimeout}
 	if err := s.store(ctx, &rec, body); err != nil {
-		s.forget(rec.ID)
-		if rerr := s.spool.remove(rec.ID); rerr != nil {
-			s.Log.Warn("bytes of a broken upload stay until the next start", "err", rerr)
+		if rerr := s.dropBroken(context.WithoutCancel(ctx), rec); rerr != nil {
+			s.Log.Warn("bytes of a broken upload stay for a while", "err", rerr)
 		}
 		return outcome{}, s.bodyError(err)
 	}
@@ -100,15 +100,19 @@ func (s *Service) admit(r *http.Request) (store.Upload, error) {
 	}
 	now := s.now()
 	return store.Upload{
-		ID: store.NewID(), VideoID: video.ID, State: store.UploadReceiving, SizeBytes: r.ContentLength,
-		WantSHA256: want, Created: now, Expires: now.Add(s.ExpireAfter),
+		Stored: s.newStored(r.ContentLength),
+		ID:     store.NewID(), VideoID: video.ID, State: store.UploadReceiving, SizeBytes: r.ContentLength,
+		WantSHA256: want, Created: now, Expires: now.Add(s.ExpireAfter), Hold: s.firstHold(),
 	}, nil
 }
 
 // store receives the body and, once it is durable, makes the record from
 // which finish can go on after a crash.
 func (s *Service) store(ctx context.Context, rec *store.Upload, body io.Reader) error {
-	t, err := s.transfer(rec.ID, rec.VideoID, 0, rec.SizeBytes)
+	if rec.Stored != nil {
+		return s.storeShared(ctx, rec, body)
+	}
+	t, err := s.transfer(ctx, *rec, 0)
 	if err != nil {
 		return err
 	}
@@ -123,7 +127,46 @@ func (s *Service) store(ctx context.Context, rec *store.Upload, body io.Reader) 
 	if err := s.Catalog.Uploads.Create(ctx, *rec); err != nil {
 		return fmt.Errorf("record the upload: %w", err)
 	}
+	s.ledger.recorded(rec.ID)
 	return nil
+}
+
+// storeShared makes the record first, so that nobody takes the parts for what is
+// left of an upload that has gone.
+func (s *Service) storeShared(ctx context.Context, rec *store.Upload, body io.Reader) error {
+	if err := s.Catalog.Uploads.Create(ctx, *rec); err != nil {
+		return fmt.Errorf("record the upload: %w", err)
+	}
+	s.ledger.recorded(rec.ID)
+	t, err := s.transfer(ctx, *rec, 0)
+	if err != nil {
+		return err
+	}
+	defer t.close()
+	t.mark = func(ctx context.Context, at int64, change func(*store.Upload)) error {
+		_, err := s.mark(ctx, *rec, t.marked, at, change)
+		return err
+	}
+	if err := t.receive(ctx, body); err != nil {
+		return err
+	}
+	if err := t.commit(ctx); err != nil {
+		return err
+	}
+	*rec, err = s.update(ctx, *rec, func(u *store.Upload) error { u.SizeBytes = t.at; return nil })
+	if err != nil {
+		return fmt.Errorf("record the length: %w", err)
+	}
+	return nil
+}
+
+// dropBroken removes what a PUT leaves that broke off.
+func (s *Service) dropBroken(ctx context.Context, rec store.Upload) error {
+	if rec.Stored != nil {
+		return s.erase(ctx, rec)
+	}
+	s.forget(rec.ID)
+	return s.keeper(rec).remove(ctx, rec)
 }
 
 // bodyError names what went wrong with a request's body.

@@ -37,17 +37,30 @@ type Config struct {
 	// rpc.DefaultProfile is always one of them.
 	Profiles []string
 
+	// Owner is this start of this node. Uploads are held under it.
+	Owner store.Owner
+	// Alive tells whether a start of a node may still run, of which uploads are
+	// left alone. nil: only this one does.
+	Alive func(node, boot string) bool
+
 	// Dir is where the bytes of unfinished uploads lie; best on the disk of
 	// Objects, so that a finished file is moved and not copied. It is made if
-	// need be and must be used for nothing else.
+	// need be and must be used for nothing else, by no other node either.
 	Dir string
+	// Shared tells that every node reaches Objects: then bytes are there before they
+	// are acknowledged, any node goes on with what another began, and Dir has only
+	// what is being gathered, PartBytes twice for each transfer.
+	Shared bool
+	// PartBytes is how much is stored at once of an upload that is shared, bytes; at
+	// least store.ComposeMin where the medium asks for that. Default 16 MiB.
+	PartBytes int64
 	// MaxSize bounds one source, bytes. Default 50 GiB.
 	MaxSize int64
 	// MinFree is what uploads leave free on the disk, bytes. Default 0.
 	MinFree int64
 	// ExpireAfter is how long an upload may rest between two bytes. Default 24 h.
 	ExpireAfter time.Duration
-	// MaxOpen bounds the unfinished uploads. Default 1000.
+	// MaxOpen bounds the unfinished uploads of all nodes. Default 1000.
 	MaxOpen int
 	// MaxTransfers bounds the requests whose body is being received. Default 64.
 	MaxTransfers int
@@ -84,6 +97,7 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
+	c.PartBytes = cmp.Or(c.PartBytes, partBytes)
 	c.MaxSize = cmp.Or(c.MaxSize, 50<<30)
 	c.ExpireAfter = cmp.Or(c.ExpireAfter, 24*time.Hour)
 	c.MaxOpen = cmp.Or(c.MaxOpen, 1000)
@@ -111,6 +125,7 @@ type Service struct {
 	ledger ledger
 	locks  locker
 	slots  chan struct{} // one per running transfer
+	puts   chan struct{} // one per part that is being stored
 	tus    http.Handler
 
 	fetcher *fetch.Client
@@ -131,6 +146,7 @@ type live struct {
 	sum  hash.Hash // SHA-256 of the first n bytes
 	n    int64     // -1: not running; it is computed from the file at the end
 	told time.Time // when progress was last published
+	torn bool      // something may be stored that the record does not tell
 }
 
 // restart is for an upload that goes on elsewhere than the hash ended.
@@ -157,34 +173,52 @@ func New(cfg Config) (*Service, error) {
 		spool:  spool{dir: cfg.Dir},
 		locks:  newLocker(),
 		slots:  make(chan struct{}, cfg.MaxTransfers),
+		puts:   make(chan struct{}, putsAtOnce),
 		live:   make(map[string]*live),
 		fetcher: fetch.New(fetch.Config{
 			Policy: cfg.FetchFrom, Resolver: cfg.FetchResolver, Stall: cfg.FetchStall, Agent: "StreamGate/" + cmp.Or(cfg.Version, "0"),
 		}),
 		fetches: newFetches(cfg.FetchesAtOnce),
 	}
-	s.ledger = ledger{open: make(map[string]claim), max: cfg.MaxOpen, minFree: cfg.MinFree, free: s.free}
+	s.ledger = ledger{open: make(map[string]claim), max: cfg.MaxOpen, minFree: cfg.MinFree, free: s.free, known: s.openIDs}
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	var err error
 	if s.tus, err = s.newTus(); err != nil {
 		return nil, fmt.Errorf("make the tus handler: %w", err)
 	}
-	return s, s.promise(context.Background())
+	if err := s.promise(context.Background()); err != nil {
+		return nil, err
+	}
+	return s, s.answerReleases()
 }
 
-// promise enters the uploads that an earlier process left open.
+// promise enters the uploads that an earlier process of this node left open.
 func (s *Service) promise(ctx context.Context) error {
 	open, err := s.list(ctx, store.UploadReceiving)
 	if err != nil {
 		return err
 	}
 	for _, rec := range open {
-		have, err := s.offset(rec)
-		if err != nil {
+		if ours, err := s.ours(ctx, rec); err != nil || !ours {
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		if err := s.enter(ctx, rec); err != nil {
 			return err
 		}
-		s.ledger.load(rec.ID, rec.SizeBytes, have)
 	}
+	return nil
+}
+
+// enter opens the claim of an upload that was accepted before.
+func (s *Service) enter(ctx context.Context, rec store.Upload) error {
+	have, err := s.offset(ctx, rec)
+	if err != nil {
+		return err
+	}
+	s.ledger.load(rec.ID, rec.SizeBytes, have)
 	return nil
 }
 
@@ -193,8 +227,11 @@ func (s *Service) promise(ctx context.Context) error {
 func (s *Service) Close() { s.stop() }
 
 // free is the number of bytes that can still be written: a source needs room
-// where it arrives and where it stays.
+// where it arrives and where it stays. Shared ones do not arrive on this disk.
 func (s *Service) free(ctx context.Context) (int64, error) {
+	if s.Shared {
+		return store.Unlimited, nil
+	}
 	here, err := s.spool.free()
 	if err != nil {
 		return 0, err

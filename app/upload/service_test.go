@@ -15,6 +15,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -36,7 +37,7 @@ import (
 type bench struct {
 	t       *testing.T
 	cfg     upload.Config
-	db      *bolt.DB
+	db      interface{ Catalog() store.Catalog }
 	tasks   *transcoder
 	clock   *storetest.Clock
 	scope   rpc.Scope
@@ -88,6 +89,9 @@ func newBench(t *testing.T) *bench {
 		Catalog: db.Catalog(), Objects: objects, Bus: apptest.NewBus(t), Transcoder: b.tasks,
 		Dir: filepath.Join(dir, "uploads"), MaxSize: 64 << 20, Now: b.clock.Now,
 		Log: slog.New(slog.NewTextHandler(b.logs, nil)),
+	}
+	if strings.HasPrefix(t.Name(), "TestShared") {
+		b.cfg.Shared, b.cfg.PartBytes = true, 64<<10
 	}
 	_, err = events.UploadProgress.Listen(b.cfg.Bus, func(u events.Upload) { b.moved <- u })
 	must(t, err)
@@ -175,7 +179,13 @@ func (b *bench) spool() []string {
 	for _, e := range entries {
 		names = append(names, e.Name())
 	}
-	return names
+	objects, err := storetest.List(b.t.Context(), b.cfg.Objects, store.UploadsPrefix)
+	must(b.t, err)
+	for _, o := range objects {
+		id, _, _ := strings.Cut(strings.TrimPrefix(o.Key, store.UploadsPrefix), "/")
+		names = append(names, id)
+	}
+	return slices.Compact(names)
 }
 
 // reply is an answer, read to its end.

@@ -29,6 +29,15 @@ func (s spool) size(id string) (int64, error) {
 	return info.Size(), nil
 }
 
+// has tells whether an upload has a file.
+func (s spool) has(id string) (bool, error) {
+	_, err := os.Stat(s.path(id))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, fmt.Errorf("look at received bytes: %w", err)
+	}
+	return err == nil, nil
+}
+
 // append opens an upload's file for writing from byte at, and cuts off what
 // lies behind: nobody acknowledged it.
 func (s spool) append(id string, at int64) (*os.File, error) {
@@ -51,6 +60,19 @@ func (s spool) append(id string, at int64) (*os.File, error) {
 	if err != nil {
 		f.Close()
 		return nil, fmt.Errorf("prepare the upload's file: %w", err)
+	}
+	return f, nil
+}
+
+// scratch opens a file without a name, which goes when it is closed.
+func (s spool) scratch() (*os.File, error) {
+	f, err := os.CreateTemp(s.dir, "part-")
+	if err != nil {
+		return nil, fmt.Errorf("make a file to gather bytes in: %w", err)
+	}
+	if err := os.Remove(f.Name()); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("make a file to gather bytes in: %w", err)
 	}
 	return f, nil
 }

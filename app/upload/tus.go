@@ -52,6 +52,7 @@ func (s *Service) serveTus(w http.ResponseWriter, r *http.Request) {
 	defer ex.interrupt.end()
 	defer context.AfterFunc(s.stopping, func() { ex.interrupt.now(handler.ErrServerShutdown) })()
 	r = overridden(r.WithContext(context.WithValue(r.Context(), exchangeKey{}, ex)))
+	ex.deletes = r.Method == http.MethodDelete
 	if err := s.precheck(r, ex); err != nil {
 		refuseRequest(w, r, err)
 		return

@@ -76,7 +76,7 @@ func TestRegistryCommands(t *testing.T) {
 	}
 	home := t.TempDir()
 	vars := []string{
-		"HOME=" + home, "STREAMGATE_DEPLOYMENT_MODE=cluster", "STREAMGATE_CLUSTER_REGISTRY=" + server.URL("films"),
+		"HOME=" + home, "STREAMGATE_DEPLOYMENT_MODE=cluster", "STREAMGATE_API_GATEWAY_PUBLIC_URL=https://video.example.org", "STREAMGATE_CLUSTER_REGISTRY=" + server.URL("films"),
 		"STREAMGATE_RECORDS_URL=postgres:///none?host=" + home, "STREAMGATE_MEDIA_URL=http://key:secret@127.0.0.1:1/bucket", "STREAMGATE_CACHE_URL=unix://" + home + "/none",
 	}
 	refused := "the shared value of api_gateway.port is refused"

@@ -77,7 +77,7 @@ func TestUsage(t *testing.T) {
 		{"serve --listen 8080", 2, "host:port"},
 		{"serve --role cook", 2, `"cook" is no role`},
 		{"serve --nonsense", 2, "--nonsense is no flag"},
-		{"serve --role transcoder --data /tmp/never", 1, "needs the cluster backends"},
+		{"serve --role transcoder --data /tmp/never", 1, "set deployment.mode to cluster"},
 		{"serve --config /no/such.yaml", 1, "/no/such.yaml"},
 		{"config check --set api_gateway.port=x", 1, "api_gateway.port"},
 		{"config check --set port=1", 1, "did you mean api_gateway.port"},

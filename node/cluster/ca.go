@@ -39,7 +39,7 @@ const domain = ".streamgate"
 const RoleCA = "ca"
 
 // nodeName is what every node's certificate is good for.
-const nodeName = "node" + domain
+const nodeName = AnyRole + domain
 
 // nodeID is what a node may be called in a certificate.
 var nodeID = regexp.MustCompile(`^[a-z0-9-]{1,64}$`)

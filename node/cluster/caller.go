@@ -66,9 +66,12 @@ var (
 // gateway speaks for every caller and metadata for the deployment: they may ask for
 // anything, so theirs are the nodes to guard.
 var acts = map[string][]string{
-	"upload":     {rpc.TranscoderCreateTaskProcedure, rpc.AccessSetVideoRuleProcedure},
-	"streaming":  {rpc.TranscoderDemandProcedure},
-	"monitor":    {rpc.TranscoderGetMetricsProcedure, rpc.TranscoderListWorkersProcedure},
+	"upload":    {rpc.TranscoderCreateTaskProcedure, rpc.AccessSetVideoRuleProcedure},
+	"streaming": {rpc.TranscoderDemandProcedure},
+	"monitor": {
+		rpc.TranscoderGetMetricsProcedure, rpc.TranscoderListWorkersProcedure,
+		rpc.MonitorGetNodeProcedure, rpc.MonitorGetMetricsHistoryProcedure,
+	},
 	"transcoder": {},
 }
 
@@ -105,7 +108,7 @@ func (i *Identity) Caller(r *http.Request, log *slog.Logger) (context.Context, e
 	if off := time.Since(time.UnixMilli(c.At)).Abs(); off > callerLife {
 		return nil, fmt.Errorf("%w: node %s is %v off; set both by NTP", ErrClock, peer.Subject.CommonName, off.Round(time.Second))
 	}
-	if !slices.Contains(i.roles, c.To) {
+	if c.To != AnyRole && !slices.Contains(i.roles, c.To) {
 		return nil, fmt.Errorf("%w: %s", ErrAddress, c.To)
 	}
 	if c.Scope > rpc.ScopeNone && !mayAct(rolesOf(peer.DNSNames), r.URL.Path) {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/consul/api"
@@ -26,6 +27,9 @@ type Options struct {
 	// can be at that place: another boot from there is then known to be dead, and its
 	// claim is taken over at once. Default: empty, a claim stands until its TTL ends.
 	Place string
+	// Held is told when another boot has the identity, and Claim waits for it to end
+	// or to be known to live.
+	Held func(boot string)
 }
 
 const (
@@ -60,9 +64,10 @@ type Consul struct {
 	prefix    string
 	opts      Options
 
-	mu   sync.Mutex // one claim, announcement, renewal or withdrawal at a time
-	self self
-	view view
+	mu    sync.Mutex // one claim, announcement, renewal or withdrawal at a time
+	self  self
+	named atomic.Pointer[string] // the ID that is announced
+	view  view
 }
 
 var _ Registry = (*Consul)(nil)

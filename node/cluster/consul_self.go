@@ -123,6 +123,9 @@ func (c *Consul) contend(ctx context.Context, id, boot string, until time.Time) 
 	if left <= 0 {
 		return fmt.Errorf("%w: node %s, boot %s; a copy of its data_dir was started: stop one, or remove the file node-id from the copy", ErrDuplicate, id, has.Boot)
 	}
+	if c.opts.Held != nil {
+		c.opts.Held(has.Boot)
+	}
 	_, _, err = c.holder(ctx, id, index, min(left, waitLimit))
 	return err
 }
@@ -164,7 +167,16 @@ func (c *Consul) Announce(ctx context.Context, instance Instance) error {
 		return err
 	}
 	c.self.instance = &instance
+	c.named.Store(&instance.ID)
 	return nil
+}
+
+// announced is the ID under which the node is announced; "" if it is not.
+func (c *Consul) announced() string {
+	if id := c.named.Load(); id != nil {
+		return *id
+	}
+	return ""
 }
 
 // tellLoad writes the load if it is another one.
@@ -276,6 +288,7 @@ func (c *Consul) Withdraw(ctx context.Context) error {
 	defer c.mu.Unlock()
 	gone := c.self
 	c.self = self{} // whatever Consul says: nothing is renewed any more
+	c.named.Store(nil)
 	if gone.id == "" {
 		return nil
 	}

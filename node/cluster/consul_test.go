@@ -44,7 +44,7 @@ func join(t *testing.T, server *servertest.Consul, prefix string, opts Options) 
 		ended <- err
 		return err
 	}
-	t.Cleanup(func() { m.kill() }) //nolint:errcheck // the test has looked
+	t.Cleanup(func() { m.kill() })
 	return m
 }
 
@@ -97,7 +97,7 @@ func TestConsul(t *testing.T) {
 	server := servertest.NeedConsul(t, consulBin)
 	for name, test := range map[string]func(*testing.T, *servertest.Consul, string){
 		"two": testTwo, "killed": testKilled, "duplicate": testDuplicate, "place": testPlace, "displaced": testDisplaced,
-		"forgotten": testForgotten, "shared": testShared, "moved": testMoved,
+		"forgotten": testForgotten, "shared": testShared,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, server, name) })
 	}
@@ -177,9 +177,14 @@ func testKilled(t *testing.T, server *servertest.Consul, prefix string) {
 // While a boot lives, another one of the same node is refused; after it withdrew it
 // is taken at once, after it was killed when its session ends.
 func testDuplicate(t *testing.T, server *servertest.Consul, prefix string) {
-	first, second := join(t, server, prefix, Options{TTL: testTTL}), join(t, server, prefix, Options{TTL: testTTL})
+	var held string
+	first := join(t, server, prefix, Options{TTL: testTTL})
+	second := join(t, server, prefix, Options{TTL: testTTL, Held: func(boot string) { held = boot }})
 	first.announce(t, node("a", "1"))
 	err := second.Claim(t.Context(), "a", "2")
+	if held != "1" {
+		t.Errorf("held by %q", held)
+	}
 	if !errors.Is(err, ErrDuplicate) || !strings.Contains(err.Error(), "boot 1") || !strings.Contains(err.Error(), "node-id") {
 		t.Fatalf("a second boot beside the first: %v", err)
 	}
@@ -190,7 +195,7 @@ func testDuplicate(t *testing.T, server *servertest.Consul, prefix string) {
 		t.Fatal(err)
 	}
 	second.announce(t, node("a", "2"))
-	second.kill() //nolint:errcheck // of no boot here
+	second.kill()
 	third := join(t, server, prefix, Options{TTL: testTTL})
 	third.announce(t, node("a", "3"))
 	await(t, "the third boot", func() bool {
@@ -205,7 +210,7 @@ func testPlace(t *testing.T, server *servertest.Consul, prefix string) {
 	const long = time.Hour
 	first := join(t, server, prefix, Options{TTL: long, Place: "here"})
 	first.announce(t, node("a", "1"))
-	first.kill() //nolint:errcheck // of no boot here
+	first.kill()
 	second := join(t, server, prefix, Options{TTL: long, Place: "here"})
 	second.announce(t, node("a", "2"))
 	elsewhere := join(t, server, prefix, Options{TTL: 100 * time.Millisecond, Place: "there"})
@@ -254,20 +259,6 @@ func testForgotten(t *testing.T, server *servertest.Consul, prefix string) {
 	a.sees(t, "a")
 }
 
-// A node that has moved to another agent counts once, as it is now.
-func testMoved(t *testing.T, _ *servertest.Consul, _ string) {
-	service := func(boot string, index uint64) *api.ServiceEntry {
-		i := node("a", boot)
-		return &api.ServiceEntry{Service: &api.AgentService{Meta: writeMeta(&i), ModifyIndex: index}}
-	}
-	for _, order := range [][]*api.ServiceEntry{{service("1", 5), service("2", 9)}, {service("2", 9), service("1", 5)}} {
-		var v view
-		if got := v.take(order, time.Now()); len(got) != 1 || got[0].Boot != "2" {
-			t.Errorf("%+v", got)
-		}
-	}
-}
-
 // The shared configuration is read and followed.
 func testShared(t *testing.T, server *servertest.Consul, prefix string) {
 	a := join(t, server, prefix, Options{TTL: testTTL})
@@ -288,7 +279,7 @@ func testShared(t *testing.T, server *servertest.Consul, prefix string) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	news := make(chan map[string]string)
-	go a.WatchShared(ctx, known, func(values map[string]string) { news <- values }) //nolint:errcheck // it ends with the test
+	go a.WatchShared(ctx, known, func(values map[string]string) { news <- values })
 	put("log.level", "info")
 	if got, want := <-news, (map[string]string{"log.level": "info"}); !maps.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
@@ -298,6 +289,59 @@ func testShared(t *testing.T, server *servertest.Consul, prefix string) {
 	}
 	if got := <-news; len(got) != 0 {
 		t.Errorf("after all was deleted: %v", got)
+	}
+}
+
+// policy is what the token of a node needs, and no more.
+const policy = `
+service_prefix "films" { policy = "write" }
+key_prefix "films/" { policy = "write" }
+session_prefix "" { policy = "write" }
+node_prefix "" { policy = "read" }`
+
+// TestConsulToken: the token that errors and documents ask for is enough; without
+// it the error says so, and is none to wait for.
+func TestConsulToken(t *testing.T) {
+	const management = "11111111-2222-3333-4444-555555555555"
+	server := servertest.Need(t, func() (*servertest.Consul, error) { return servertest.StartConsulWith(consulBin, management) })
+	admin, err := api.NewClient(&api.Config{Address: server.Address(), Token: management})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := admin.ACL().PolicyCreate(&api.ACLPolicy{Name: "films", Rules: policy}, nil); err != nil {
+		t.Fatal(err)
+	}
+	token, _, err := admin.ACL().TokenCreate(&api.ACLToken{Policies: []*api.ACLLink{{Name: "films"}}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	address, err := ParseAddress(server.URL("films"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stranger, err := OpenConsul(t.Context(), address, Options{TTL: testTTL}) // who is shown nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = stranger.Claim(t.Context(), "a", "1")
+	if err == nil || errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "service_prefix") {
+		t.Errorf("without a token: %v", err)
+	}
+	address.Token = token.SecretID
+	c, err := OpenConsul(t.Context(), address, Options{TTL: testTTL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	go c.Run(t.Context())
+	m := &member{Consul: c}
+	m.announce(t, node("a", "1"))
+	m.sees(t, "a")
+	if err := errors.Join(c.renew(t.Context()), c.Withdraw(t.Context())); err != nil {
+		t.Error(err)
+	}
+	m.sees(t)
+	if _, err := c.Shared(t.Context()); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -331,7 +375,7 @@ func testAway(t *testing.T, server *servertest.Consul, forget bool) {
 	if _, err := OpenConsul(t.Context(), address, Options{}); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("OpenConsul: %v", err)
 	}
-	dies.kill() //nolint:errcheck // of no other boot
+	dies.kill()
 	lost := watchFor(t, a, func(i []Instance) bool {
 		return !slices.ContainsFunc(i, func(i Instance) bool { return i.ID == "b" })
 	})

@@ -26,6 +26,7 @@ type view struct {
 	nodes  map[string]seen  // by ID
 	claims map[string]claim // by ID
 	lost   bool             // Consul has not answered since
+	self   string           // that Consul has named and should go on naming; "" for none yet
 	until  time.Time        // nodes that Consul does not name count until then
 }
 
@@ -73,7 +74,7 @@ func (c *Consul) readNodes(ctx context.Context, index uint64, wait time.Duration
 		c.view.miss()
 		return 0, failure("read the nodes from Consul", err)
 	}
-	c.set(c.view.take(entries, time.Now()))
+	c.set(c.view.take(entries, c.announced(), time.Now()))
 	return max(1, meta.LastIndex), nil
 }
 
@@ -117,14 +118,19 @@ func (v *view) miss() {
 	v.lost = true
 }
 
-// take notes Consul's answer and returns the nodes that count. When Consul was
-// away, it may have forgotten nodes that live and that have had no time to register
-// again: those it does not name count for a TTL more.
-func (v *view) take(entries []*api.ServiceEntry, now time.Time) []Instance {
+// take notes Consul's answer, of the node self among others, and returns the nodes
+// that count. When Consul was away, or leaves out this very node, it may have
+// forgotten nodes that live and that have had no time to register again: those it
+// does not name count for a TTL more.
+func (v *view) take(entries []*api.ServiceEntry, self string, now time.Time) []Instance {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.lost {
+	named := slices.ContainsFunc(entries, func(e *api.ServiceEntry) bool { return self != "" && e.Service.Meta[metaID] == self })
+	if v.lost || !named && self != "" && v.self == self {
 		v.lost, v.until = false, now.Add(v.grace)
+	}
+	if v.self = ""; named {
+		v.self = self
 	}
 	nodes := map[string]seen{}
 	if now.Before(v.until) {

@@ -61,7 +61,12 @@ func (ca *CA) answer(w http.ResponseWriter, r *http.Request, log *slog.Logger, m
 		http.Error(w, err.Error(), http.StatusForbidden)
 		return
 	}
-	log.Info("a node has a certificate", "from", r.RemoteAddr, "roles", roles)
+	certs, err := parseCerts(chain)
+	if err != nil {
+		http.Error(w, "The certificate cannot be read.", http.StatusInternalServerError)
+		return
+	}
+	log.Info("a node has a certificate", "from", r.RemoteAddr, "node", certs[0].Subject.CommonName, "roles", rolesOf(certs[0].DNSNames), "expires", certs[0].NotAfter)
 	w.Header().Set("Content-Type", "application/x-pem-file")
 	w.Write(chain) // the node may have gone
 }

@@ -25,8 +25,11 @@ type Instance struct {
 	Draining bool
 }
 
+// AnyRole is every node's: what each tells of itself is asked in its name.
+const AnyRole = "node"
+
 // Has tells whether the node has a role.
-func (i *Instance) Has(role string) bool { return slices.Contains(i.Roles, role) }
+func (i *Instance) Has(role string) bool { return role == AnyRole || slices.Contains(i.Roles, role) }
 
 // Registry knows which nodes there are.
 type Registry interface {

@@ -1,6 +1,7 @@
 package s3_test
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 
@@ -13,7 +14,7 @@ func TestParseAddress(t *testing.T) {
 		"https://key:a%2Fb%40c@s3.example.org/my.media/?region=eu-west-1": {Endpoint: "s3.example.org", TLS: true, Bucket: "my.media", AccessKey: "key", SecretKey: "a/b@c", Region: "eu-west-1"},
 		"https://key:secret@[::1]:9000/media":                             {Endpoint: "[::1]:9000", TLS: true, Bucket: "media", AccessKey: "key", SecretKey: "secret"},
 	} {
-		if got, err := s3.ParseAddress(address); err != nil || got != want {
+		if got, err := s3.ParseAddress(address); err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %+v, %v", address, got, err)
 		}
 	}

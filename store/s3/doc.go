@@ -22,7 +22,7 @@
 // its length and its MD5, more in parts of which the server makes an object at
 // the end. Adopt remembers in the cache folder how far it came, so that after a
 // crash the same call sends the parts that are missing; the local file goes when
-// the object is there.
+// the object is there. Compose has the server copy.
 //
 // Reads go through a cache on disk of a bounded size: objects up to 16 MiB whole,
 // larger ones in blocks of 256 kB. Whoever wants the same bytes at the same time

@@ -14,29 +14,41 @@ import (
 	"streamgate/store/internal/backend"
 )
 
-// inputs lends objects to ffmpeg at addresses on loopback that nobody can guess.
+// inputs lends objects to ffmpeg at addresses on loopback that nobody can guess. It
+// listens from the first one on.
 type inputs struct {
-	store    *Store
-	listener net.Listener
-	server   *http.Server
-	ended    chan struct{}
+	store  *Store
+	server *http.Server
+	ended  sync.WaitGroup
 
 	mu   sync.Mutex
+	addr string                  // "" before the first
 	lent map[string]store.Object // by path
 }
 
-func serveInputs(s *Store) (*inputs, error) {
+func newInputs(s *Store) *inputs {
+	in := &inputs{store: s, lent: map[string]store.Object{}}
+	in.server = &http.Server{Handler: in, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute}
+	return in
+}
+
+// listen begins to serve; in.mu is held.
+func (in *inputs) listen() error {
+	if in.addr != "" {
+		return nil
+	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return nil, fmt.Errorf("listen for ffmpeg: %w", err)
+		return fmt.Errorf("listen for ffmpeg: %w", err)
 	}
-	in := &inputs{store: s, listener: listener, ended: make(chan struct{}), lent: map[string]store.Object{}}
-	in.server = &http.Server{Handler: in, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute}
-	go func() {
-		defer close(in.ended)
+	in.addr = listener.Addr().String()
+	in.ended.Go(func() {
 		in.server.Serve(smallBuffers{listener}) //nolint:errcheck // until it is closed
-	}()
-	return in, nil
+	})
+	if in.store.Listens != nil {
+		in.store.Listens(in.addr)
+	}
+	return nil
 }
 
 // sendBuffer is how far the kernel may run ahead of what ffmpeg takes, bytes: what
@@ -56,7 +68,7 @@ func (l smallBuffers) Accept() (net.Conn, error) {
 
 func (in *inputs) close() error {
 	err := in.server.Close()
-	<-in.ended
+	in.ended.Wait()
 	return err
 }
 
@@ -69,20 +81,26 @@ func (s *Store) Input(ctx context.Context, key string) (store.Input, func(), err
 	if err != nil {
 		return store.Input{}, nil, fmt.Errorf("lend %s: %w", key, err)
 	}
-	url, release := s.inputs.lend(o)
+	url, release, err := s.inputs.lend(o)
+	if err != nil {
+		return store.Input{}, nil, err
+	}
 	return store.Input{URL: url}, release, nil
 }
 
-func (in *inputs) lend(o store.Object) (url string, release func()) {
+func (in *inputs) lend(o store.Object) (url string, release func(), err error) {
 	path := "/" + rand.Text()
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	if err := in.listen(); err != nil {
+		return "", nil, err
+	}
 	in.lent[path] = o
-	return "http://" + in.listener.Addr().String() + path, func() {
+	return "http://" + in.addr + path, func() {
 		in.mu.Lock()
 		defer in.mu.Unlock()
 		delete(in.lent, path)
-	}
+	}, nil
 }
 
 // ServeHTTP sends the bytes of the version that was lent.

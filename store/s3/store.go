@@ -33,6 +33,9 @@ type Options struct {
 	// Fresh is how long cached bytes are served without asking whether they are
 	// still the object's. Default 30 s.
 	Fresh time.Duration
+	// Listens, if it is set, is told the address on loopback at which ffmpeg reads,
+	// once there is one.
+	Listens func(addr string)
 	// Stall is how long a connection may move no byte. Default 30 s.
 	Stall time.Duration
 	// Timeout bounds a request that carries no object's bytes. Default 30 s.
@@ -129,8 +132,8 @@ func (s *Store) open(ctx context.Context) (err error) {
 	if s.cache, err = newCache(filepath.Join(s.CacheDir, "read"), s.CacheBytes); err != nil {
 		return store.Full(err)
 	}
-	s.inputs, err = serveInputs(s)
-	return err
+	s.inputs = newInputs(s)
+	return nil
 }
 
 // Close ends what reads from the store, and removes what was read.

@@ -21,10 +21,13 @@ type upload struct {
 	PartSize int64  `json:"part_size"` // bytes; the last part is smaller
 
 	s     *Store
-	size  int64 // bytes sent
+	size  int64 // bytes sent, or unknown
 	parts []minio.CompletePart
 	sums  []byte // MD5 of each part
 }
+
+// unknown is the size of what the server copies.
+const unknown int64 = -1
 
 // begin asks the server for an upload.
 func (u *upload) begin(ctx context.Context) (err error) {
@@ -68,7 +71,7 @@ func (u *upload) complete(ctx context.Context, mode store.PutMode) (store.Object
 	case isRefusedCondition(err):
 		return store.Object{}, errTaken
 	case isNoUpload(err):
-		if o, serr := u.s.stat(ctx, u.Key); serr == nil && o.Size == u.size && o.ETag == u.etag() {
+		if o, serr := u.s.stat(ctx, u.Key); serr == nil && (u.size == unknown || o.Size == u.size) && o.ETag == u.etag() {
 			return o, nil
 		}
 		return store.Object{}, err

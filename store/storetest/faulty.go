@@ -22,15 +22,16 @@ type Op string
 
 // The methods of store.Objects that a fault can be in.
 const (
-	OpPut    Op = "put"
-	OpAdopt  Op = "adopt"
-	OpGet    Op = "get"
-	OpStat   Op = "stat"
-	OpInput  Op = "input"
-	OpDelete Op = "delete"
-	OpList   Op = "list"
-	OpSpace  Op = "space"
-	OpPing   Op = "ping"
+	OpPut     Op = "put"
+	OpAdopt   Op = "adopt"
+	OpCompose Op = "compose"
+	OpGet     Op = "get"
+	OpStat    Op = "stat"
+	OpInput   Op = "input"
+	OpDelete  Op = "delete"
+	OpList    Op = "list"
+	OpSpace   Op = "space"
+	OpPing    Op = "ping"
 )
 
 // Fault is what goes wrong in one call. The zero Fault is none.
@@ -40,7 +41,7 @@ type Fault struct {
 	// Err is what the call fails with; it then does nothing, and a Put has
 	// read its reader to the end for nothing.
 	Err error
-	// Late makes a Put, Adopt or Delete fail at once (with Err or ErrFault)
+	// Late makes a Put, Adopt, Compose or Delete fail at once (with Err or ErrFault)
 	// and take effect all the same, once Stall is closed: what a time-out over
 	// a network does. An adopted file is gone at once.
 	Late bool
@@ -116,6 +117,20 @@ func (f *FaultyObjects) Adopt(ctx context.Context, key, path string) (store.Obje
 	}
 	return store.Object{}, f.later(fault, func() {
 		f.inner.Adopt(context.Background(), key, hidden) //nolint:errcheck // nobody is left to tell
+	})
+}
+
+// Compose implements store.Objects.
+func (f *FaultyObjects) Compose(ctx context.Context, key string, parts []string, mode store.PutMode) (store.Object, error) {
+	fault := f.choose(OpCompose, key)
+	if !fault.Late {
+		if err := fault.meet(ctx); err != nil {
+			return store.Object{}, err
+		}
+		return f.inner.Compose(ctx, key, parts, mode)
+	}
+	return store.Object{}, f.later(fault, func() {
+		f.inner.Compose(context.Background(), key, parts, mode) //nolint:errcheck // nobody is left to tell
 	})
 }
 

@@ -33,6 +33,8 @@ func TestObjects(t *testing.T, open func(t *testing.T) store.Objects) {
 		{"put stops with its context", (*objectsTest).putCancelled},
 		{"adopt takes the file", (*objectsTest).adopt},
 		{"adopt of what is no file", (*objectsTest).adoptBad},
+		{"compose joins parts", (*objectsTest).compose},
+		{"compose of what is not there", (*objectsTest).composeMissing},
 		{"input can be read", (*objectsTest).input},
 		{"delete takes whole parts", (*objectsTest).delete},
 		{"list is in key order", (*objectsTest).lists},
@@ -198,6 +200,47 @@ func (o *objectsTest) adopt() {
 		_, err = os.Stat(path)
 		wantErr(o.T, "the file", err, os.ErrNotExist)
 	}
+}
+
+// compose joins parts in their order, and leaves them.
+func (o *objectsTest) compose() {
+	big := func(c byte, more int) string { return strings.Repeat(string(rune(c)), int(store.ComposeMin)+more) }
+	parts := map[string]string{"p/1": big('a', 0), "p/2": big('b', 7), "p/3": "the tail"}
+	for key, data := range parts {
+		o.store(key, data)
+	}
+	whole := parts["p/1"] + parts["p/2"] + parts["p/3"]
+	obj, err := o.objects.Compose(o.Context(), "v/source", []string{"p/1", "p/2", "p/3"}, store.IfAbsent)
+	check(o.T, err)
+	same(o.T, "returned", obj, o.wantData("v/source", whole))
+	again, err := o.objects.Compose(o.Context(), "v/source", []string{"p/3"}, store.IfAbsent)
+	check(o.T, err)
+	same(o.T, "what is there", again, obj)
+	o.wantData("v/source", whole)
+	for _, keys := range [][]string{{"p/3"}, {"p/2", "p/1"}, {"p/1", "p/1", "p/3"}} {
+		var want string
+		for _, key := range keys {
+			want += parts[key]
+		}
+		obj, err := o.objects.Compose(o.Context(), "v/source", keys, store.Replace)
+		check(o.T, err)
+		same(o.T, "returned", obj, o.wantData("v/source", want))
+	}
+	o.wantKeys("", "p/1", "p/2", "p/3", "v/source")
+	check(o.T, o.objects.Delete(o.Context(), "p/"))
+	o.wantData("v/source", parts["p/1"]+parts["p/1"]+parts["p/3"])
+}
+
+func (o *objectsTest) composeMissing() {
+	o.store("p/1", strings.Repeat("a", int(store.ComposeMin)))
+	for _, keys := range [][]string{{"p/2"}, {"p/1", "p/2"}} {
+		_, err := o.objects.Compose(o.Context(), "v/source", keys, store.Replace)
+		wantErr(o.T, "compose", err, store.ErrNotFound)
+	}
+	if _, err := o.objects.Compose(o.Context(), "v/source", nil, store.Replace); err == nil {
+		o.Error("composed of nothing")
+	}
+	o.wantKeys("", "p/1")
 }
 
 func (o *objectsTest) adoptBad() {
@@ -390,7 +433,15 @@ func (o *objectsTest) badKeys() {
 				_, err := store.PutBytes(o.Context(), o.objects, key, []byte("x"), store.Replace)
 				return err
 			},
-			"adopt":  func() error { _, err := o.objects.Adopt(o.Context(), key, os.DevNull); return err },
+			"adopt": func() error { _, err := o.objects.Adopt(o.Context(), key, os.DevNull); return err },
+			"compose": func() error {
+				_, err := o.objects.Compose(o.Context(), key, []string{"x"}, store.Replace)
+				return err
+			},
+			"compose of it": func() error {
+				_, err := o.objects.Compose(o.Context(), "x", []string{key}, store.Replace)
+				return err
+			},
 			"get":    func() error { _, _, err := o.objects.Get(o.Context(), key); return err },
 			"stat":   func() error { _, err := o.objects.Stat(o.Context(), key); return err },
 			"input":  func() error { _, _, err := o.objects.Input(o.Context(), key); return err },
@@ -431,6 +482,10 @@ func (o *objectsTest) cancelledContext() {
 		"put":    func() error { _, err := store.PutBytes(ctx, o.objects, "a", []byte("y"), store.Replace); return err },
 		"absent": func() error { _, err := store.PutBytes(ctx, o.objects, "a", []byte("y"), store.IfAbsent); return err },
 		"adopt":  func() error { _, err := o.objects.Adopt(ctx, "b", path); return err },
+		"compose": func() error {
+			_, err := o.objects.Compose(ctx, "b", []string{"a"}, store.Replace)
+			return err
+		},
 		"get":    func() error { _, _, err := o.objects.Get(ctx, "a"); return err },
 		"stat":   func() error { _, err := o.objects.Stat(ctx, "a"); return err },
 		"input":  func() error { _, _, err := o.objects.Input(ctx, "a"); return err },

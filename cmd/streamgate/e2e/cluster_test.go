@@ -1,9 +1,21 @@
 package e2e
 
 import (
+	"context"
+	"crypto/tls"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"streamgate/store/servertest"
 )
@@ -14,61 +26,270 @@ type fleet struct {
 	on     *servers
 	consul *servertest.Consul
 	config string
-	nodes  map[string]*node // by their roles
+	nodes  map[string]*node // by their names
+	front  *node            // the gateway
 	token  string
 }
 
-// roles are one process each.
-var roles = []string{"metadata", "monitor", "transcoder", "upload", "streaming", "api-gateway"}
-
-// startFleet runs a node of each role; the gateway is in front. It skips the test
-// where a server is missing.
-func startFleet(t *testing.T, config string) *fleet {
+// startFleet runs nodes of these roles, the first of which has the CA; one named
+// "streaming 2" is another streaming node. It skips the test where a server is
+// missing.
+func startFleet(t *testing.T, config string, names ...string) *fleet {
 	t.Helper()
 	f := &fleet{t: t, on: startAllServers(t), config: config, nodes: map[string]*node{}}
 	f.consul = servertest.NeedConsul(t, "../../../bin/consul")
-	// The gateway's address is everyone's public URL.
-	front := f.node("api-gateway")
-	first := f.node("metadata")
+	f.front = f.node("api-gateway") // whose address is everyone's public URL
+	first := f.node(names[0])
 	first.ctl("ca", "init")
-	f.token = strings.TrimSpace(first.ctl("ca", "token", "--address", first.listens("cluster.listen")))
-	for _, role := range roles {
-		n := f.node(role)
-		n.env = append(n.env, "STREAMGATE_API_GATEWAY_PUBLIC_URL="+front.url, "STREAMGATE_CLUSTER_JOIN_TOKEN_FILE="+writeFile(t, "token", f.token+"\n"))
-		n.start()
+	f.token = strings.TrimSpace(first.ctl("ca", "token", "--address", first.told("cluster.listen")))
+	for _, name := range names {
+		f.start(name)
 	}
 	return f
 }
 
-// node is the node of roles, made if it is new.
-func (f *fleet) node(of string) *node {
+// node is the node of that name, made if it is new.
+func (f *fleet) node(name string) *node {
 	f.t.Helper()
-	if n := f.nodes[of]; n != nil {
+	if n := f.nodes[name]; n != nil {
 		return n
 	}
+	role, _, _ := strings.Cut(name, " ")
 	ports := freePorts(f.t, 2)
-	n := newNode(f.t, "--config", f.config, "--role", of, "--set", "deployment.mode=cluster",
+	n := newNode(f.t, "--config", f.config, "--role", role, "--set", "deployment.mode=cluster",
 		"--set", "cluster.listen=127.0.0.1:"+ports[0], "--set", "cluster.events=127.0.0.1:"+ports[1], "--set", "access.ticket_ttl=2m")
+	front := f.front
+	if front == nil {
+		front = n
+	}
 	n.env = []string{
 		"STREAMGATE_RECORDS_URL_FILE=" + writeFile(f.t, "records", f.on.pg.Address("postgres")+"\n"),
 		"STREAMGATE_CACHE_URL_FILE=" + writeFile(f.t, "cache", f.on.redis.URL()+"\n"),
 		"STREAMGATE_MEDIA_URL_FILE=" + writeFile(f.t, "media", f.on.media+"\n"),
 		"STREAMGATE_CLUSTER_REGISTRY_FILE=" + writeFile(f.t, "registry", "consul://"+f.consul.Address()+"\n"),
+		"STREAMGATE_API_GATEWAY_PUBLIC_URL=" + front.url,
 	}
 	n.made = f.on.made
-	f.nodes[of] = n
+	f.nodes[name] = n
 	return n
 }
 
-// listens is what a node is told by --set KEY=VALUE.
-func (n *node) listens(key string) string {
+// start starts a node that joins.
+func (f *fleet) start(name string) *node {
+	n := f.node(name)
+	n.env = append(n.env, "STREAMGATE_CLUSTER_JOIN_TOKEN="+f.token)
+	n.start()
+	return n
+}
+
+// told is what a node is told by --set KEY=VALUE.
+func (n *node) told(key string) string {
 	i := slices.IndexFunc(n.args, func(a string) bool { return strings.HasPrefix(a, key+"=") })
 	return strings.TrimPrefix(n.args[i], key+"=")
 }
 
-// TestCluster tells the story of TestBackends on a node of each role.
+// TestCluster tells the story of TestBackends on a node of each role, and a second
+// transcoder; then looks at the nodes and at who gets in.
 func TestCluster(t *testing.T) {
 	chain := startChain(t)
-	f := startFleet(t, gatedConfig(t, chain))
-	tellStory(t, chain, f.node("api-gateway"))
+	f := startFleet(t, gatedConfig(t, chain), "metadata", "monitor", "transcoder", "transcoder 2", "upload", "streaming", "api-gateway")
+	tellStory(t, chain, f.front)
+	f.wantNodes()
+	f.wantClosed()
+}
+
+// TestClusterKills kills the nodes of each role with -9, one after the other, while
+// one video plays, another is encoded and more are uploaded: players notice nothing,
+// nothing that was acknowledged is lost, and each node that is started again is taken
+// back.
+func TestClusterKills(t *testing.T) {
+	f := startFleet(t, writeFile(t, "streamgate.yaml", "transcoder: {worker_pool_size: 2}\n"),
+		"metadata", "metadata 2", "monitor", "transcoder", "transcoder 2", "upload", "streaming", "streaming 2", "api-gateway")
+	n := f.front
+	n.key = strings.TrimSpace(n.ctl("keys", "create", "--scope", "admin"))
+	played := n.push(copied(t), "--public", "--wait", "ready")
+	encoded := n.push(smallClip(t, 240), "--public", "--wait", "playable")
+	session := n.call("POST", "/api/v1/videos/"+played.VideoID+"/sessions", n.key, map[string]any{}).want(t, "a link", http.StatusCreated)
+	public, gated := n.url+"/v/"+played.VideoID+"/", n.url+"/s/"+session.Token+"/"
+	rendition := n.video(played.VideoID).Renditions[0].Name
+	viewer := play(t, gated+"master.m3u8", gated+rendition+"/index.m3u8", gated+rendition+"/0.m4s", public+"manifest.mpd", public+rendition+"/0.m4s")
+
+	var kept []string // the ids of what was acknowledged
+	create := func() bool {
+		a := n.call("POST", "/api/v1/videos", n.key, map[string]any{"title": "Written"})
+		switch {
+		case a.status/100 == 2:
+			kept = append(kept, a.ID)
+			return true
+		case a.status == http.StatusServiceUnavailable && a.retry != "":
+			return false
+		}
+		t.Fatalf("a video could not be created: %d, Retry-After %q\n%s", a.status, a.retry, a.body)
+		return false
+	}
+	before := n.cells(encoded.VideoID)
+	for _, name := range []string{"streaming", "streaming 2", "metadata 2", "metadata", "transcoder", "transcoder 2", "upload", "monitor"} {
+		f.node(name).kill()
+		for range 3 {
+			create() // or 503 with a time, while the one that took it has just died
+		}
+		n.poll("writes without "+name, create)
+		f.node(name).start()
+		n.poll(name+" to be back", func() bool { return f.ready() == len(f.nodes) })
+	}
+	n.wait(encoded.VideoID, 5*time.Minute, "ready", func(v video) bool { return v.State == "ready" })
+	n.wantKept(encoded.VideoID, before)
+	if now := n.waitTask(encoded.TaskID, "succeeded"); now.Attempt != 1 {
+		t.Errorf("task %+v", now)
+	}
+	viewer.ended(t)
+	for _, id := range kept {
+		n.call("GET", "/api/v1/videos/"+id, n.key, nil).want(t, "what was acknowledged", http.StatusOK)
+	}
+	t.Logf("%d acknowledged and there", len(kept))
+}
+
+// ready is how many nodes say that they are.
+func (f *fleet) ready() int {
+	var list struct{ Nodes []struct{ State string } }
+	f.front.api(&list, "nodes")
+	n := 0
+	for _, node := range list.Nodes {
+		if node.State == "ready" {
+			n++
+		}
+	}
+	return n
+}
+
+// wantNodes: every node is known and ready, and the workers of both transcoders.
+func (f *fleet) wantNodes() {
+	f.t.Helper()
+	var list struct {
+		Nodes []struct {
+			ID, State string
+			Roles     []string
+		}
+	}
+	f.front.api(&list, "nodes")
+	if len(list.Nodes) != len(f.nodes) {
+		f.t.Errorf("%d nodes are known, want %d: %+v", len(list.Nodes), len(f.nodes), list.Nodes)
+	}
+	workers := f.front.ctl("workers", "list")
+	for _, n := range list.Nodes {
+		if n.State != "ready" {
+			f.t.Errorf("node %+v", n)
+		}
+		if slices.Contains(n.Roles, "transcoder") && !strings.Contains(workers, n.ID+"-worker-1") {
+			f.t.Errorf("no worker of %s is listed:\n%s", n.ID, workers)
+		}
+	}
+	worker := strings.Fields(strings.Split(workers, "\n")[1])[0]
+	f.front.ctl("workers", "drain", worker)
+	f.front.poll("a drained worker", func() bool { return strings.Contains(f.front.ctl("workers", "list"), "drained") })
+	f.front.ctl("workers", "resume", worker)
+}
+
+// wantClosed: who is no node of the deployment gets in by no port, whatever it says
+// that it is; and none listens where others could reach it.
+func (f *fleet) wantClosed() {
+	f.t.Helper()
+	const forged = "eyJTY29wZSI6NCwiVG8iOiJtZXRhZGF0YSJ9." // {"Scope":4,"To":"metadata"}
+	anyone := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+	for name, n := range f.nodes {
+		var listens []string
+		for _, l := range n.listeners() {
+			listens = append(listens, l)
+			if !strings.HasPrefix(l, "127.0.0.1:") {
+				f.t.Errorf("%s listens on %s", name, l)
+			}
+		}
+		for _, at := range listening(f.t, n.cmd.Process.Pid) {
+			if !slices.Contains(listens, at) {
+				f.t.Errorf("%s listens on %s, which it does not tell: %v", name, at, listens)
+			}
+		}
+		for _, base := range []string{"https://" + n.told("cluster.listen"), f.front.url} {
+			req, err := http.NewRequestWithContext(f.t.Context(), http.MethodPost, base+"/streamgate.Access/CreateKey", strings.NewReader(`{"scope":"admin"}`))
+			if err != nil {
+				f.t.Fatal(err)
+			}
+			req.Header.Set("Content-Type", "application/json")
+			req.Header.Set("Streamgate-Caller", forged)
+			resp, err := anyone.Do(req)
+			if err != nil {
+				f.t.Fatal(err)
+			}
+			body, _ := io.ReadAll(resp.Body)
+			resp.Body.Close()
+			if resp.StatusCode != http.StatusUnauthorized || strings.Contains(string(body), "secret") {
+				f.t.Errorf("%s: with a forged header %s says %s\n%s", name, base, resp.Status, body)
+			}
+		}
+	}
+}
+
+// listeners are the addresses that a node tells of on its admin socket.
+func (n *node) listeners() map[string]string {
+	n.t.Helper()
+	socket := filepath.Join(n.data, "run", "admin.sock")
+	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", socket)
+	}}}
+	resp, err := client.Get("http://node/readyz")
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var said struct{ Listeners map[string]string }
+	if err := json.NewDecoder(resp.Body).Decode(&said); err != nil {
+		n.t.Fatal(err)
+	}
+	delete(said.Listeners, "admin") // a socket in the data directory
+	return said.Listeners
+}
+
+// listening are the TCP addresses that a process listens on.
+func listening(t *testing.T, pid int) []string {
+	t.Helper()
+	proc := fmt.Sprintf("/proc/%d/", pid)
+	own := map[string]bool{} // inodes of its sockets
+	fds, err := os.ReadDir(proc + "fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, fd := range fds {
+		if to, err := os.Readlink(proc + "fd/" + fd.Name()); err == nil && strings.HasPrefix(to, "socket:[") {
+			own[strings.Trim(to, "socket:[]")] = true
+		}
+	}
+	var out []string
+	for _, table := range []string{"net/tcp", "net/tcp6"} {
+		data, err := os.ReadFile(proc + table)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(data)) {
+			field := strings.Fields(line)
+			if len(field) < 10 || field[3] != "0A" || !own[field[9]] { // LISTEN
+				continue
+			}
+			out = append(out, kernelAddress(t, field[1]))
+		}
+	}
+	return out
+}
+
+// kernelAddress reads an IPv4 address as /proc/net/tcp writes it; of another it
+// keeps the text.
+func kernelAddress(t *testing.T, text string) string {
+	t.Helper()
+	host, port, _ := strings.Cut(text, ":")
+	ip, err := hex.DecodeString(host)
+	n, perr := strconv.ParseUint(port, 16, 16)
+	if err != nil || perr != nil || len(ip) != net.IPv4len {
+		return text
+	}
+	slices.Reverse(ip)
+	return net.JoinHostPort(net.IP(ip).String(), strconv.FormatUint(n, 10))
 }
