@@ -30,6 +30,7 @@ func (t *transcoder) Start(ctx context.Context, k *Kernel) error {
 		Queue: k.Stores.Queue, Catalog: k.Stores.Catalog, Objects: k.Stores.Objects, Bus: k.Bus,
 		Tools: k.Tools, Log: k.Log.With("service", "transcoder"), Metrics: k.Metrics, Tracer: k.Tracer,
 		Owner:    store.Owner{Node: k.NodeID, Boot: k.BootID},
+		Alive:    t.alive(k),
 		Scratch:  filepath.Join(k.DataDir, "scratch"),
 		Profiles: cfg.Profiles, Workers: workers,
 		Scaling: transcode.Scaling{
@@ -65,6 +66,19 @@ func (t *transcoder) Start(ctx context.Context, k *Kernel) error {
 		return service.Run(run)
 	})
 	return nil
+}
+
+// alive tells of the other nodes of a cluster; nil where there are none.
+func (t *transcoder) alive(k *Kernel) func(node, boot string) bool {
+	if k.Config.Deployment.Mode != ModeCluster {
+		return nil
+	}
+	gone := &goneNodes{registry: k.Registry, self: k.NodeID}
+	k.Go("gone nodes", func(ctx context.Context) error {
+		gone.watch(ctx.Done())
+		return nil
+	})
+	return gone.alive
 }
 
 // Stop takes no more jobs and lets the running ones finish for a minute; what

@@ -178,6 +178,9 @@ type QueueReads interface {
 	Job(ctx context.Context, id string) (Job, error)
 	// Jobs returns the jobs of a task in lease order, done ones included.
 	Jobs(ctx context.Context, taskID string) ([]Job, error)
+	// Holders returns the node and boot of whoever holds leases, in their order,
+	// each once.
+	Holders(ctx context.Context) ([]Owner, error)
 	// Open counts the jobs of a task that are not done.
 	Open(ctx context.Context, taskID string) (int, error)
 	// Stats counts the jobs by state.
@@ -197,7 +200,7 @@ type LeaseRequest struct {
 
 // ReapRequest says whose leases have ended.
 type ReapRequest struct {
-	// Dead are nodes of which nothing is left but, maybe, a later boot.
+	// Dead are nodes of which nothing is left but, maybe, a later boot; or boots.
 	Dead []Dead
 	// SuspectAfter makes a job a suspect that has died that often in a row
 	// without progress; 0 for never.
@@ -207,10 +210,24 @@ type ReapRequest struct {
 	Delay, MaxDelay time.Duration
 }
 
-// Dead is a node whose leases are worth nothing, but for those of one boot.
+// Dead is a node whose leases are worth nothing: those of one boot, or those of
+// all but one.
 type Dead struct {
 	Node string
 	Boot string // the one that lives, or ""
+	Gone string // the only one that is dead; "" for all but Boot
+}
+
+// Holds tells whether a lease of the owner is worth nothing. The node of no name
+// never dies.
+func (d Dead) Holds(o Owner) bool {
+	if d.Node == "" || o.Node != d.Node {
+		return false
+	}
+	if d.Gone != "" {
+		return o.Boot == d.Gone
+	}
+	return o.Boot != d.Boot
 }
 
 // Outcome is how a leased job ends. The zero value: it is done.

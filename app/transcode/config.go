@@ -28,6 +28,10 @@ type Config struct {
 
 	// Owner names this node and its boot; workers add their own name.
 	Owner store.Owner
+	// Alive tells whether a boot of a node may still be there, as far as is known.
+	// The jobs of one that is not are taken at once, not when their leases end.
+	// Default: only this node's other boots are known to be gone.
+	Alive func(node, boot string) bool
 	// Scratch is a local directory for files in the making.
 	Scratch string
 	// Profiles are the ladders by name; "default" must be among them.

@@ -42,6 +42,9 @@ func (s *Service) Run(ctx context.Context) error {
 	s.pool.open(s.Workers, runtime.GOMAXPROCS(0), func(w *worker) { s.work(ctx, hard, w) })
 	var loops sync.WaitGroup
 	loops.Go(func() { s.reap(ctx) })
+	if s.Alive != nil {
+		loops.Go(func() { s.takeFromDead(ctx) })
+	}
 	loops.Go(func() { s.suspects(ctx, hard) })
 	if s.Scaling.Interval > 0 {
 		loops.Go(func() { s.scaler(ctx) })

@@ -150,6 +150,9 @@ func (s *Service) submit(ctx context.Context, seen store.Video, task store.Task)
 // one that was seen.
 func (s *Service) claim(ctx context.Context, seen store.Video, task store.Task) (store.Video, error) {
 	return s.Catalog.Videos.Update(ctx, seen.ID, func(v *store.Video) error {
+		if v.TaskID == task.ID {
+			return nil // another node's sweep was faster, or an answer was lost
+		}
 		if v.TaskID != seen.TaskID {
 			return errRaced
 		}

@@ -281,7 +281,7 @@ func deadLeases(c *change, req store.ReapRequest, now time.Time) (dead []*store.
 
 func isDead(o store.Owner, dead []store.Dead) bool {
 	return slices.ContainsFunc(dead, func(d store.Dead) bool {
-		return d.Node != "" && o.Node == d.Node && o.Boot != d.Boot
+		return d.Holds(o)
 	})
 }
 

@@ -3,6 +3,7 @@ package bolt
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"time"
 
@@ -389,6 +390,26 @@ func (q *queue) Jobs(ctx context.Context, taskID string) ([]store.Job, error) {
 	}
 	sortJobs(jobs)
 	return jobs, nil
+}
+
+// Holders implements store.Queue.
+func (q *queue) Holders(ctx context.Context) (holders []store.Owner, err error) {
+	err = q.db.view(ctx, func(tx *bbolt.Tx) error {
+		held := map[store.Owner]bool{}
+		for _, id := range ascend(tx.Bucket([]byte(bucketLeased)), nil) {
+			job, err := load(tx, string(id))
+			if err != nil {
+				return err
+			}
+			held[backend.Boot(job.Lease.Owner)] = true
+		}
+		holders = backend.Holders(maps.Keys(held))
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list who holds leases: %w", err)
+	}
+	return holders, nil
 }
 
 // Open implements store.Queue.

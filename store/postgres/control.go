@@ -184,21 +184,22 @@ func (q *queue) Cancel(ctx context.Context, taskID string) (ended int, err error
 // deadSQL is the condition of leases that Reap takes back. Those that somebody
 // renews or ends at this moment are not dead.
 const deadSQL = `state = 'leased' AND (expires <= ` + sqlNow + ` OR EXISTS (
-		SELECT FROM unnest($2::text[], $3::text[]) AS d(node, boot) WHERE d.node <> '' AND d.node = j.node AND d.boot <> j.boot))
+		SELECT FROM unnest($2::text[], $3::text[], $4::text[]) AS d(node, boot, gone)
+		WHERE d.node <> '' AND d.node = j.node AND CASE WHEN d.gone <> '' THEN d.gone = j.boot ELSE d.boot <> j.boot END))
 	FOR UPDATE SKIP LOCKED`
 
 // Reap implements store.Queue.
 func (q *queue) Reap(ctx context.Context, req store.ReapRequest) (reaped []store.Job, err error) {
-	nodes, boots := make([]string, len(req.Dead)), make([]string, len(req.Dead))
+	nodes, boots, gone := make([]string, len(req.Dead)), make([]string, len(req.Dead)), make([]string, len(req.Dead))
 	for i, d := range req.Dead {
-		nodes[i], boots[i] = text(d.Node), text(d.Boot)
+		nodes[i], boots[i], gone[i] = text(d.Node), text(d.Boot), text(d.Gone)
 	}
 	err = q.db.transaction(ctx, func(tx pgx.Tx) error {
 		held, err := leasesByBoot(ctx, tx)
 		if err != nil {
 			return err
 		}
-		dead, now, err := q.db.readJobs(ctx, tx, deadSQL, nodes, boots)
+		dead, now, err := q.db.readJobs(ctx, tx, deadSQL, nodes, boots, gone)
 		if err != nil {
 			return err
 		}
@@ -220,7 +221,9 @@ func (q *queue) Reap(ctx context.Context, req store.ReapRequest) (reaped []store
 }
 
 // leasesByBoot counts the leases of each start of a node.
-func leasesByBoot(ctx context.Context, tx pgx.Tx) (map[store.Owner]int, error) {
+func leasesByBoot(ctx context.Context, tx interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}) (map[store.Owner]int, error) {
 	rows, err := tx.Query(ctx, `SELECT node, boot, count(*) FROM jobs WHERE state = 'leased' GROUP BY node, boot`)
 	if err != nil {
 		return nil, err

@@ -133,6 +133,8 @@ func (q *turns) Jobs(ctx context.Context, taskID string) ([]store.Job, error) {
 	return q.next().Jobs(ctx, taskID)
 }
 
+func (q *turns) Holders(ctx context.Context) ([]store.Owner, error) { return q.next().Holders(ctx) }
+
 func (q *turns) Open(ctx context.Context, taskID string) (int, error) {
 	return q.next().Open(ctx, taskID)
 }

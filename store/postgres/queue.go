@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -138,6 +139,19 @@ func (q *queue) jobs(ctx context.Context, condition string, arg string) (jobs []
 		jobs[i] = backend.AsOf(jobs[i], now)
 	}
 	return jobs, err
+}
+
+// Holders implements store.Queue.
+func (q *queue) Holders(ctx context.Context) (holders []store.Owner, err error) {
+	err = q.db.read(ctx, func() error {
+		held, err := leasesByBoot(ctx, q.db.pool)
+		holders = backend.Holders(maps.Keys(held))
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list who holds leases: %w", err)
+	}
+	return holders, nil
 }
 
 // Open implements store.Queue.

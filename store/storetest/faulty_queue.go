@@ -25,6 +25,7 @@ const (
 	OpSetPaused    Op = "set paused"
 	OpJob          Op = "job"
 	OpJobs         Op = "jobs"
+	OpHolders      Op = "holders"
 	OpOpen         Op = "open"
 	OpStats        Op = "stats"
 )
@@ -158,6 +159,11 @@ func (f *FaultyQueue) Job(ctx context.Context, id string) (store.Job, error) {
 // Jobs implements store.Queue.
 func (f *FaultyQueue) Jobs(ctx context.Context, taskID string) ([]store.Job, error) {
 	return call(ctx, f, OpJobs, func() ([]store.Job, error) { return f.inner.Jobs(ctx, taskID) })
+}
+
+// Holders implements store.Queue.
+func (f *FaultyQueue) Holders(ctx context.Context) ([]store.Owner, error) {
+	return call(ctx, f, OpHolders, func() ([]store.Owner, error) { return f.inner.Holders(ctx) })
 }
 
 // Open implements store.Queue.

@@ -271,7 +271,11 @@ func (q *Queue) Reap(ctx context.Context, req store.ReapRequest) ([]store.Job, e
 		owner := j.Lease.Owner
 		held[[2]string{owner.Node, owner.Boot}]++
 		gone := slices.ContainsFunc(req.Dead, func(d store.Dead) bool {
-			return d.Node != "" && d.Node == owner.Node && d.Boot != owner.Boot
+			other := d.Boot != owner.Boot
+			if d.Gone != "" {
+				other = d.Gone == owner.Boot
+			}
+			return d.Node != "" && d.Node == owner.Node && other
 		})
 		if gone || !j.Lease.Expires.After(q.now()) {
 			dead = append(dead, j)
@@ -334,6 +338,25 @@ func (q *Queue) Jobs(ctx context.Context, taskID string) ([]store.Job, error) {
 		}
 	}
 	return jobs, nil
+}
+
+// Holders implements store.Queue.
+func (q *Queue) Holders(ctx context.Context) (holders []store.Owner, err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, j := range q.jobs {
+		owner := store.Owner{Node: j.Lease.Owner.Node, Boot: j.Lease.Owner.Boot}
+		if j.State == store.JobLeased && !slices.Contains(holders, owner) {
+			holders = append(holders, owner)
+		}
+	}
+	slices.SortFunc(holders, func(a, b store.Owner) int {
+		return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.Boot, b.Boot))
+	})
+	return holders, nil
 }
 
 // Open implements store.Queue.

@@ -450,9 +450,22 @@ func (q *queueTest) reapBoot() {
 	q.wantReaped(nil)
 	q.wantReaped(ofNode("", "b2"))
 	q.wantReaped(ofNode("n3", "b1"))
+	q.wantHolders(boot("", "b1"), boot("n1", "b1"), boot("n1", "b2"), boot("n2", "b1"))
+	q.wantReaped([]store.Dead{{Node: "n2", Gone: "b2"}, {Node: "n3", Gone: "b1"}, {Gone: "b1"}})
 	q.wantReaped(ofNode("n1", "b2"), "a")
-	q.wantReaped(append(ofNode("n2", ""), ofNode("n1", "")...), "b", "c")
+	q.wantReaped([]store.Dead{{Node: "n1", Gone: "b1"}, {Node: "n2", Boot: "b1", Gone: "b1"}}, "c")
+	q.wantHolders(boot("", "b1"), boot("n1", "b2"))
+	q.wantReaped(append(ofNode("n2", ""), ofNode("n1", "")...), "b")
 	q.wantStats(0, 3, 1, 0)
+}
+
+func boot(node, boot string) store.Owner { return store.Owner{Node: node, Boot: boot} }
+
+func (q *queueTest) wantHolders(want ...store.Owner) {
+	q.Helper()
+	got, err := q.q.Holders(q.Context())
+	check(q.T, err)
+	same(q.T, "holders", got, want)
 }
 
 // reapDeaths: a death counts unless there was progress, and as a lone one if
@@ -793,6 +806,7 @@ func (q *queueTest) cancelledContext() {
 		"open":   func() error { _, err := q.q.Open(ctx, "t1"); return err },
 		"job":    func() error { _, err := q.q.Job(ctx, "a"); return err },
 		"jobs":   func() error { _, err := q.q.Jobs(ctx, "t1"); return err },
+		"holds":  func() error { _, err := q.q.Holders(ctx); return err },
 		"stats":  func() error { _, err := q.q.Stats(ctx); return err },
 	} {
 		wantErr(q.T, name, call(), context.Canceled)

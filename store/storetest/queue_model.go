@@ -133,6 +133,10 @@ func (d *pair) control() {
 			return jobIDs(jobs), err
 		},
 		func(q store.Queue) (any, error) { return q.Open(d.Context(), task) },
+		func(q store.Queue) (any, error) {
+			holders, err := q.Holders(d.Context())
+			return fmt.Sprint(holders), err
+		},
 	}
 	n := d.rand.IntN(len(calls))
 	got, err := calls[n](d.q)
@@ -149,6 +153,7 @@ func (d *pair) rare() {
 		req := store.ReapRequest{SuspectAfter: d.rand.IntN(3), Delay: d.anyDelay(), MaxDelay: 15 * time.Second}
 		if d.rand.IntN(2) == 0 {
 			req.Dead = ofNode("n1", []string{"", "b1", "b2"}[d.rand.IntN(3)])
+			req.Dead[0].Gone = []string{"", "b1", "b2"}[d.rand.IntN(3)]
 		}
 		got, err := d.q.Reap(d.Context(), req)
 		want, modelErr := d.model.Reap(d.Context(), req)

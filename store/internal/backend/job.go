@@ -1,6 +1,8 @@
 package backend
 
 import (
+	"cmp"
+	"iter"
 	"slices"
 	"time"
 
@@ -126,3 +128,10 @@ func Fraction(p float64) float64 {
 
 // Boot is an owner without its worker.
 func Boot(o store.Owner) store.Owner { return store.Owner{Node: o.Node, Boot: o.Boot} }
+
+// Holders are the owners without their workers, as Queue.Holders returns them.
+func Holders(boots iter.Seq[store.Owner]) []store.Owner {
+	return slices.SortedFunc(boots, func(a, b store.Owner) int {
+		return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.Boot, b.Boot))
+	})
+}
