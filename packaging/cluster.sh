@@ -98,7 +98,7 @@ Open the watch page in a browser and choose the demo wallet that holds the token
   gateway        http://127.0.0.1:$port
   Consul         http://127.0.0.1:$consul_port/ui (bin/consul catalog services)
   MinIO          http://127.0.0.1:$minio_console (streamgate, $minio_secret)
-  command line   bin/streamgate nodes list --data $data/api-gateway
+  command line   bin/streamgate workers list --data $data/api-gateway
 
 The operator's console, where this link makes the first admin, once:
 $(bin/streamgate setup-link --data "$data/api-gateway")
