@@ -115,3 +115,16 @@ func TestDifferent(t *testing.T) {
 		t.Errorf("%v", all)
 	}
 }
+
+func FuzzSharedValue(f *testing.F) {
+	f.Add("api_gateway.rate_limit.burst", "50")
+	f.Add("cors.allowed_origins", "[https://a.example]")
+	f.Add("transcoder.profiles", "{p: {rungs: [{name: a, height: 100}]}}")
+	f.Add("chains", "- {id: 1, urls: [x]}")
+	f.Add("log.level", "*a")
+	f.Fuzz(func(t *testing.T, key, text string) {
+		if err := decodeKey(Default(), key, text); err != nil && err.Error() == "" {
+			t.Error("no reason")
+		}
+	})
+}

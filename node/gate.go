@@ -12,7 +12,6 @@ import (
 	"streamgate/app/access/eth"
 	"streamgate/app/access/evm"
 	"streamgate/app/access/identities"
-	"streamgate/app/access/limits"
 	"streamgate/app/access/rules"
 	"streamgate/app/access/sessions"
 	"streamgate/app/stream"
@@ -29,7 +28,7 @@ func (chaining) Start(_ context.Context, k *Kernel) (err error) {
 	if len(k.Config.Chains) == 0 {
 		return nil
 	}
-	cfg := evm.Config{Metrics: k.Metrics, Log: k.Log.With("service", "access")}
+	cfg := evm.Config{Metrics: k.Metrics, Log: k.Log.With("service", "access"), Share: k.share(RoleMetadata)}
 	for _, c := range k.Config.Chains {
 		cfg.Chains = append(cfg.Chains, c.evmConfig())
 	}
@@ -50,10 +49,11 @@ func (authenticating) Start(ctx context.Context, k *Kernel) error {
 	if err != nil {
 		return err
 	}
-	k.Auth = identities.New(identities.Config{
-		Catalog: k.Stores.Catalog, Cache: k.Stores.Cache, Chains: eth.Deny{}, Logins: logins,
-		Limits: limits.New(k.Stores.Cache), Log: k.Log.With("service", "access"), Sites: k.sites,
+	auth := identities.NewAuthenticator(identities.AuthenticatorConfig{
+		Keys: k.Stores.Catalog.Keys, Logins: logins, Log: k.Log.With("service", "access"), Bus: k.Bus,
 	})
+	k.Auth = auth
+	k.Go("revoked keys", auth.Run)
 	return nil
 }
 
@@ -86,6 +86,7 @@ func newGate(ctx context.Context, k *Kernel) (*access.Service, error) {
 		Policy: policy(k.Config.Chains), PollInterval: pollIntervals(k.Config.Chains),
 		SessionTTL: k.Config.Streaming.SessionTTL, TicketTTL: cfg.TicketTTL, LoginTTL: cfg.LoginTTL,
 		Recheck: cfg.RecheckInterval, MaxPerWallet: perWallet, MaxPerVideo: cfg.MaxViewersPerVideo,
+		Share: k.share(RoleMetadata), Now: k.now,
 	})
 }
 
@@ -119,6 +120,7 @@ func serveRuleSchema(w http.ResponseWriter, _ *http.Request) {
 type ticketGate struct {
 	tickets *sessions.Tickets
 	ended   *sessions.Ended
+	now     func() time.Time // of the deployment
 }
 
 // ticketing checks playback tickets wherever media or their pages are served.
@@ -136,7 +138,7 @@ func (ticketing) Start(ctx context.Context, k *Kernel) error {
 		return err
 	}
 	k.Go("ended sessions", ended.Run)
-	k.tickets = &ticketGate{tickets, ended}
+	k.tickets = &ticketGate{tickets, ended, k.now}
 	k.videoOf = func(token string) string {
 		ticket, err := tickets.Verify(token, time.Now())
 		if err != nil {
@@ -151,7 +153,7 @@ func (ticketing) Stop(context.Context) error { return nil }
 
 // Verify implements stream.Verifier.
 func (g *ticketGate) Verify(token string, now time.Time) (string, error) {
-	ticket, err := g.tickets.Verify(token, now)
+	ticket, err := g.tickets.Verify(token, g.now())
 	switch {
 	case errors.Is(err, sessions.ErrExpired):
 		return "", stream.ErrTicketExpired

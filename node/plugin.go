@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -81,6 +82,7 @@ type Kernel struct {
 	state      *state
 	layers     *Layers         // of the configuration; nil if nothing is shared
 	live       live            // what of it changes
+	ahead      atomic.Int64    // how far the clock of the records is ahead of this machine's, nanoseconds; 0 in a monolith
 	load       func() float64  // of the node, for the registry; nil for 0
 	eventsAddr string          // where other nodes reach the event bus; "" if they do not
 	draining   context.Context // done when the node begins to stop

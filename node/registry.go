@@ -59,7 +59,7 @@ func (r *registration) openConsul(ctx context.Context, k *Kernel) (*cluster.Cons
 	if err != nil {
 		return nil, err
 	}
-	consul, err := cluster.OpenConsul(ctx, address, cluster.Options{TTL: r.ttl, Place: place(k.DataDir)})
+	consul, err := cluster.OpenConsul(ctx, address, cluster.Options{TTL: r.ttl, Place: place(k.DataDir), Held: k.heldBy})
 	if err != nil {
 		return nil, err
 	}
@@ -70,6 +70,13 @@ func (r *registration) openConsul(ctx context.Context, k *Kernel) (*cluster.Cons
 		return nil, err
 	}
 	return consul, nil
+}
+
+// heldBy says why the start waits. What part registry waits for ends with its start.
+func (k *Kernel) heldBy(boot string) {
+	err := fmt.Errorf("another boot of this node, %s, is in the registry; waiting until it has ended or is known to live", boot)
+	k.state.setWait("registry", err)
+	k.Log.Warn("the node waits for its identity", "err", err)
 }
 
 // place names the data directory, as the kernel that runs now knows it. Whoever

@@ -174,6 +174,7 @@ func (s *stores) openPostgres(ctx context.Context, k *Kernel) error {
 			if err != nil {
 				return err
 			}
+			k.ahead.Store(int64(by))
 			return skewed(by)
 		},
 	})

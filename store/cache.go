@@ -18,6 +18,12 @@ type Cache interface {
 	// Allow spends one token of the bucket at key, which refills at rate
 	// tokens a second up to burst, and tells what is left.
 	Allow(ctx context.Context, key string, rate float64, burst int) (Allowance, error)
+	// Enter makes member one of a set for ttl (> 0) from now on, and tells
+	// whether it did: it does not if the set has most members, none of which it
+	// is. Less than 1 is no limit.
+	Enter(ctx context.Context, set, member string, most int, ttl time.Duration) (bool, error)
+	// Leave takes member out of a set, if it is there.
+	Leave(ctx context.Context, set, member string) error
 }
 
 // Allowance is what Cache.Allow answers.

@@ -12,6 +12,8 @@ type Catalog struct {
 	Tasks   Table[Task]
 	Uploads Table[Upload]
 	Keys    Table[Key]
+	// Removals are of videos that are gone.
+	Removals Table[Removal]
 
 	Rules    Table[Rule]
 	Sessions Table[Session]
@@ -158,6 +160,16 @@ func (v Video) Row() Row {
 	}
 	return Row{ID: v.ID, State: string(v.State)}
 }
+
+// Removal is what is kept of a removed video for a while: what a worker writes of it
+// that has not heard of the removal is swept then.
+type Removal struct {
+	VideoID string    `json:"video_id"`
+	Removed time.Time `json:"removed"`
+}
+
+// Row implements Record.
+func (r Removal) Row() Row { return Row{ID: r.VideoID} }
 
 // UploadState is where an upload stands.
 type UploadState string

@@ -39,11 +39,11 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
 
 	"streamgate/app/access/decisions"
 	"streamgate/app/access/eth"
@@ -78,6 +78,8 @@ type Config struct {
 	PollInterval                   func(chain uint64) time.Duration
 	SessionTTL, TicketTTL, Recheck time.Duration
 	MaxPerWallet, MaxPerVideo      int
+	Share                          func() (index, of int)
+	Now                            func() time.Time
 }
 
 // Service is access: the identities and the sessions, whose methods it has, with
@@ -118,23 +120,21 @@ func New(cfg Config) (*Service, error) {
 		Catalog: cfg.Catalog, Bus: cfg.Bus, Tickets: cfg.Tickets, Decider: s.decider, Passwords: s.passwords, Limits: s.limits,
 		Chains: cfg.Chains, Log: cfg.Log, Metrics: cfg.Metrics, PollInterval: cfg.PollInterval,
 		SessionTTL: cfg.SessionTTL, TicketTTL: cfg.TicketTTL, Recheck: cfg.Recheck,
-		MaxPerWallet: cfg.MaxPerWallet, MaxPerVideo: cfg.MaxPerVideo,
+		MaxPerWallet: cfg.MaxPerWallet, MaxPerVideo: cfg.MaxPerVideo, Share: cfg.Share, Cache: cfg.Cache, Now: cfg.Now,
 	}); err != nil {
 		return nil, err
 	}
 	s.Service = identities.New(identities.Config{
 		Catalog: cfg.Catalog, Cache: cfg.Cache, Chains: cfg.Chains, Logins: cfg.Logins, Limits: s.limits, Log: cfg.Log,
-		Sites: cfg.Sites, ChainName: cfg.Policy.Chain, LoginTTL: cfg.LoginTTL, KeyRevoked: s.EndOfKey,
+		Bus: cfg.Bus, Sites: cfg.Sites, ChainName: cfg.Policy.Chain, LoginTTL: cfg.LoginTTL, KeyRevoked: s.EndOfKey,
 	})
 	return s, nil
 }
 
 // Run watches over the sessions and forgets old sign-outs until ctx ends.
 func (s *Service) Run(ctx context.Context) error {
-	var loops sync.WaitGroup
-	defer loops.Wait()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	loops.Go(func() { s.Service.Run(ctx) })
-	return s.Manager.Run(ctx)
+	loops, ctx := errgroup.WithContext(ctx)
+	loops.Go(func() error { return s.Service.Run(ctx) })
+	loops.Go(func() error { return s.Manager.Run(ctx) })
+	return loops.Wait()
 }

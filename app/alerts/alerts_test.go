@@ -299,3 +299,22 @@ func TestForgotten(t *testing.T) {
 		t.Errorf("%d records after a week", n)
 	}
 }
+
+// TestOneNodePushes: of two nodes that have read the same news, one tells of it.
+func TestOneNodePushes(t *testing.T) {
+	ntfy := newTopic(t, 0)
+	b := newBench(t, ntfy.URL)
+	a := store.Alert{ID: "queue", Rule: "queue", State: store.AlertFiring, Notice: &store.Notice{State: store.AlertFiring, At: time.Now().UTC()}}
+	if err := b.Alerts.Create(t.Context(), a); err != nil {
+		t.Fatal(err)
+	}
+	other := New(b.Config)
+	for _, node := range []*Service{b.Service, other} { // both with what they had read before
+		if err := node.tellOne(t.Context(), a); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(ntfy.got); n != 1 {
+		t.Errorf("told %d times: %s", n, ntfy.all())
+	}
+}

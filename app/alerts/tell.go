@@ -62,13 +62,9 @@ func (s *Service) tellOne(ctx context.Context, a store.Alert) error {
 	if time.Now().Before(n.Next) {
 		return nil
 	}
-	// Who moves the time of the next attempt makes this one.
-	err := s.note(ctx, a, func(now *store.Notice) {
-		if now.Attempts == n.Attempts {
-			now.Announced, now.Attempts, now.Next = true, n.Attempts+1, time.Now().UTC().Add(pause(n.Attempts))
-		}
-	})
-	if err != nil {
+	// Who moves the time of the next attempt makes this one; no other node does.
+	mine, err := s.claim(ctx, a)
+	if err != nil || !mine {
 		return err
 	}
 	err = s.push(ctx, a, n.State)
@@ -81,11 +77,32 @@ func (s *Service) tellOne(ctx context.Context, a store.Alert) error {
 	})
 }
 
+// claim takes the next attempt at telling of an alert, which one node gets.
+func (s *Service) claim(ctx context.Context, a store.Alert) (mine bool, err error) {
+	_, err = s.Alerts.Update(ctx, a.ID, func(now *store.Alert) error {
+		if !sameNews(now, &a) || now.Notice.Attempts != a.Notice.Attempts {
+			return errOther
+		}
+		now.Notice.Announced, now.Notice.Attempts = true, a.Notice.Attempts+1
+		now.Notice.Next = time.Now().UTC().Add(pause(a.Notice.Attempts))
+		return nil
+	})
+	if errors.Is(err, errOther) || errors.Is(err, store.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// sameNews tells whether an alert still has the notice that it was read with.
+func sameNews(now, read *store.Alert) bool {
+	return now.Notice != nil && now.Notice.At.Equal(read.Notice.At) && now.Notice.State == read.Notice.State
+}
+
 // note changes the notice of an alert, if it is still the same one, and removes
 // it when everybody has it.
 func (s *Service) note(ctx context.Context, a store.Alert, change func(*store.Notice)) error {
 	_, err := s.Alerts.Update(ctx, a.ID, func(now *store.Alert) error {
-		if now.Notice == nil || !now.Notice.At.Equal(a.Notice.At) || now.Notice.State != a.Notice.State {
+		if !sameNews(now, &a) {
 			return errOther
 		}
 		change(now.Notice)

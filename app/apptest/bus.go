@@ -23,6 +23,13 @@ import (
 // port.
 func NewBus(t testing.TB) *nats.Conn {
 	t.Helper()
+	return NewBuses(t, 1)[0]
+}
+
+// NewBuses returns several connections to one such bus, as several nodes have
+// them.
+func NewBuses(t testing.TB, n int) []*nats.Conn {
+	t.Helper()
 	srv, err := server.NewServer(&server.Options{DontListen: true, NoLog: true, NoSigs: true, NoSystemAccount: true})
 	if err != nil {
 		t.Fatal(err)
@@ -35,10 +42,14 @@ func NewBus(t testing.TB) *nats.Conn {
 	if !srv.ReadyForConnections(30 * time.Second) {
 		t.Fatal("the event bus does not start")
 	}
-	conn, err := nats.Connect("", nats.InProcessServer(srv))
-	if err != nil {
-		t.Fatal(err)
+	conns := make([]*nats.Conn, n)
+	for i := range conns {
+		conn, err := nats.Connect("", nats.InProcessServer(srv))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(conn.Close)
+		conns[i] = conn
 	}
-	t.Cleanup(conn.Close)
-	return conn
+	return conns
 }

@@ -72,6 +72,10 @@ var (
 	AlertResolved = Topic[Alert]{"alert.resolved"}
 	// AlertChanged tells of every other change of an alert, for pages.
 	AlertChanged = Topic[Alert]{"alert.changed"}
+
+	// These are for nodes only: no client hears of what begins with node.
+	KeyRevoked     = Topic[Key]{"node.key.revoked"}
+	SessionStarted = Topic[Session]{"node.session.started"}
 )
 
 // Public are the subjects that GET /api/v1/events streams.
@@ -146,6 +150,11 @@ type Session struct {
 	SessionID string `json:"session_id"`
 	VideoID   string `json:"video_id"`
 	Reason    string `json:"reason"` // stable word
+}
+
+// Key says that an API key counts no more.
+type Key struct {
+	KeyID string `json:"key_id"`
 }
 
 // Denial says that a rule has refused a viewer who had shown all it asks for.

@@ -146,13 +146,15 @@ func deleted(ctx context.Context, videos store.Table[store.Video]) (out []store.
 	return out, nil
 }
 
-// RunDeletions removes the deleted videos that are due, until ctx is done. One
-// that was cut short is done again, on whichever node.
+// RunDeletions removes the deleted videos that are due, and what was written late
+// of those that are gone, until ctx is done. One that was cut short is done again,
+// on whichever node.
 func (s *Service) RunDeletions(ctx context.Context) error {
 	tick := time.NewTicker(removeEvery)
 	defer tick.Stop()
 	for {
-		if err := s.removeDue(ctx, now()); err != nil && ctx.Err() == nil {
+		at := now()
+		if err := errors.Join(s.removeDue(ctx, at), s.sweepLate(ctx, at)); err != nil && ctx.Err() == nil {
 			s.Log.Warn("deleted videos stay for now", "err", err)
 		}
 		select {
@@ -188,6 +190,9 @@ func (s *Service) removeDeleted(ctx context.Context, id string) error {
 		return nil
 	case err != nil:
 		return fmt.Errorf("begin to remove %s: %w", id, err)
+	}
+	if err := s.cancelTasks(ctx, v.ID); err != nil {
+		return err
 	}
 	if err := s.remove(ctx, v); err != nil {
 		return err

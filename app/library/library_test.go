@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -317,15 +318,77 @@ func TestDeleteVideo(t *testing.T) {
 	wantReason(t, err, "video_not_found")
 }
 
-// What a worker writes after its task was cancelled is swept as well.
+// What a worker writes after its video was removed is swept as well, by any node,
+// once nobody can write any more; not of a video that is still there.
 func TestSweepLate(t *testing.T) {
 	f := setup(t)
-	if _, err := store.PutBytes(t.Context(), f.Objects, store.CellKey("v1", "360p", 0), []byte("x"), store.Replace); err != nil {
+	ctx := rpc.System(t.Context())
+	begun := now()
+	for _, id := range []string{"v1", "v2"} {
+		if err := f.Catalog.Videos.Create(ctx, store.Video{ID: id, State: store.VideoReady}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := f.DeleteVideo(ctx, &rpc.DeleteVideoRequest{Id: "v1"}); err != nil {
 		t.Fatal(err)
 	}
-	f.sweepLate("v1")
-	if objects, err := storetest.List(t.Context(), f.Objects, store.VideoPrefix("v1")); err != nil || len(objects) != 0 {
-		t.Errorf("objects left: %v, %v", objects, err)
+	if err := f.Catalog.Removals.Create(ctx, store.Removal{VideoID: "v2", Removed: begun}); err != nil { // and the node died
+		t.Fatal(err)
+	}
+	for _, id := range []string{"v1", "v2"} {
+		if _, err := store.PutBytes(ctx, f.Objects, store.CellKey(id, "360p", 0), []byte("x"), store.Replace); err != nil {
+			t.Fatal(err)
+		}
+	}
+	left := func(id string) int {
+		t.Helper()
+		objects, err := storetest.List(ctx, f.Objects, store.VideoPrefix(id))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(objects)
+	}
+	other := New(f.Config) // the node that removed it may be gone
+	if err := other.sweepLate(ctx, begun.Add(lateWriters-time.Second)); err != nil || left("v1") != 1 {
+		t.Errorf("while a worker may write: %v, %d objects", err, left("v1"))
+	}
+	for range 2 {
+		if err := other.sweepLate(ctx, now().Add(lateWriters)); err != nil || left("v1") != 0 || left("v2") != 1 {
+			t.Errorf("later: %v, %d and %d objects", err, left("v1"), left("v2"))
+		}
+	}
+	if removals, _, err := f.Catalog.Removals.List(ctx, store.Query{}); err != nil || len(removals) != 1 || removals[0].VideoID != "v2" {
+		t.Errorf("the removals are %v: %v", removals, err)
+	}
+}
+
+// A removal that was cut short goes on at any node: it is in the record.
+func TestRemovalCutShort(t *testing.T) {
+	f := setup(t)
+	ctx := rpc.System(t.Context())
+	if err := f.Catalog.Videos.Create(ctx, store.Video{ID: "v1", State: store.VideoReady}); err != nil {
+		t.Fatal(err)
+	}
+	objects := storetest.Faulty(f.Objects)
+	objects.Break(func(op storetest.Op, _ string) (fault storetest.Fault) {
+		if op == storetest.OpDelete {
+			fault.Err = store.ErrUnavailable
+		}
+		return fault
+	})
+	cut := f.Config
+	cut.Objects = objects
+	if _, err := New(cut).DeleteVideo(ctx, &rpc.DeleteVideoRequest{Id: "v1"}); !errors.Is(err, store.ErrUnavailable) {
+		t.Fatalf("the deletion says %v", err)
+	}
+	if _, err := f.GetVideo(ctx, &rpc.GetVideoRequest{Id: "v1"}); connect.CodeOf(err) != connect.CodeNotFound {
+		t.Errorf("the video is still shown: %v", err)
+	}
+	if err := New(f.Config).removeDue(ctx, now()); err != nil {
+		t.Error(err)
+	}
+	if _, err := f.Catalog.Videos.Get(ctx, "v1"); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("its record stays: %v", err)
 	}
 }
 

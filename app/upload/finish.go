@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -13,6 +14,9 @@ import (
 	"streamgate/app/rpc"
 	"streamgate/store"
 )
+
+// submitTimeout bounds the call of the transcoder, which may be another node.
+const submitTimeout = 30 * time.Second
 
 // outcome is what became of a finished upload.
 type outcome struct {
@@ -88,6 +92,7 @@ func (s *Service) handOver(ctx context.Context, rec store.Upload) (store.Video, 
 	video, err = s.Catalog.Videos.Update(ctx, video.ID, func(v *store.Video) error {
 		if v.State == store.VideoUploading {
 			v.State, v.SHA256, v.SizeBytes, v.Updated = store.VideoProcessing, sum, rec.SizeBytes, s.now()
+			v.SourceUpload = rec.ID
 		}
 		return nil
 	})
@@ -147,8 +152,12 @@ func (s *Service) secure(ctx context.Context, rec store.Upload, video store.Vide
 var errClaimed = errors.New("another upload is about to be the source")
 
 // claimVideo names the upload in its video as the source to be. Before, it can no
-// longer be given up by anybody.
+// longer be given up by anybody. A node that is alone has locks for that, and the
+// source's bytes tell the rest: it writes down less.
 func (s *Service) claimVideo(ctx context.Context, rec store.Upload) error {
+	if s.alone(rec) {
+		return nil
+	}
 	if !rec.Finishing {
 		if _, err := s.update(ctx, rec, func(u *store.Upload) error { u.Finishing = true; return nil }); err != nil {
 			return fmt.Errorf("record that all bytes are here: %w", err)
@@ -178,11 +187,14 @@ func (s *Service) claimVideo(ctx context.Context, rec store.Upload) error {
 	return nil
 }
 
+// alone tells whether no other node can have to do with the upload.
+func (s *Service) alone(rec store.Upload) bool { return s.Alive == nil && rec.Stored == nil }
+
 // stored tells whether the upload's bytes are its video's source object: nobody
 // else may store one once the video names this upload.
 func (s *Service) stored(ctx context.Context, rec store.Upload) (bool, error) {
 	video, err := s.Catalog.Videos.Get(ctx, rec.VideoID)
-	if isNotFound(err) || err == nil && video.SourceUpload != rec.ID {
+	if isNotFound(err) || err == nil && video.SourceUpload != rec.ID && (video.SourceUpload != "" || !s.alone(rec)) {
 		return false, nil
 	}
 	if err != nil {
@@ -237,6 +249,8 @@ func (s *Service) submit(ctx context.Context, videoID string) (string, error) {
 	if len(tasks) > 0 {
 		return tasks[0].ID, nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, submitTimeout)
+	defer cancel()
 	task, err := s.Transcoder.CreateTask(ctx, &rpc.CreateTaskRequest{VideoId: videoID})
 	if err != nil {
 		return "", fmt.Errorf("create the task: %w", err)

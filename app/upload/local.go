@@ -30,7 +30,7 @@ type localBytes struct{ s *Service }
 // has lost some since. Those that have become the source already are there too.
 func (l localBytes) offset(ctx context.Context, rec store.Upload) (int64, error) {
 	size, err := l.s.spool.size(rec.ID)
-	if err == nil && size < rec.Offset && rec.Finishing {
+	if err == nil && size == 0 && whole(rec) {
 		if stored, err := l.s.stored(ctx, rec); stored || err != nil {
 			return rec.Offset, err
 		}

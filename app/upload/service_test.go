@@ -37,7 +37,7 @@ import (
 type bench struct {
 	t       *testing.T
 	cfg     upload.Config
-	db      *bolt.DB
+	db      interface{ Catalog() store.Catalog }
 	tasks   *transcoder
 	clock   *storetest.Clock
 	scope   rpc.Scope

@@ -190,6 +190,8 @@ func TestEveryCommandPrintsJSON(t *testing.T) {
 		{"webhooks delete " + hook, &rpc.DeleteWebhookResponse{}},
 		{"videos delete " + doomed, &rpc.DeleteVideoResponse{}},
 		{"chains check", own},
+		{"ca init", own},
+		{"ca token", own},
 		{"config check", own},
 		{"config print", own},
 		{"doctor --set transcoder.confine=true", own},

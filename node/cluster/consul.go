@@ -27,6 +27,9 @@ type Options struct {
 	// can be at that place: another boot from there is then known to be dead, and its
 	// claim is taken over at once. Default: empty, a claim stands until its TTL ends.
 	Place string
+	// Held is told when another boot has the identity, and Claim waits for it to end
+	// or to be known to live.
+	Held func(boot string)
 }
 
 const (

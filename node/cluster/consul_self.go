@@ -123,6 +123,9 @@ func (c *Consul) contend(ctx context.Context, id, boot string, until time.Time) 
 	if left <= 0 {
 		return fmt.Errorf("%w: node %s, boot %s; a copy of its data_dir was started: stop one, or remove the file node-id from the copy", ErrDuplicate, id, has.Boot)
 	}
+	if c.opts.Held != nil {
+		c.opts.Held(has.Boot)
+	}
 	_, _, err = c.holder(ctx, id, index, min(left, waitLimit))
 	return err
 }

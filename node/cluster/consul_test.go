@@ -177,9 +177,14 @@ func testKilled(t *testing.T, server *servertest.Consul, prefix string) {
 // While a boot lives, another one of the same node is refused; after it withdrew it
 // is taken at once, after it was killed when its session ends.
 func testDuplicate(t *testing.T, server *servertest.Consul, prefix string) {
-	first, second := join(t, server, prefix, Options{TTL: testTTL}), join(t, server, prefix, Options{TTL: testTTL})
+	var held string
+	first := join(t, server, prefix, Options{TTL: testTTL})
+	second := join(t, server, prefix, Options{TTL: testTTL, Held: func(boot string) { held = boot }})
 	first.announce(t, node("a", "1"))
 	err := second.Claim(t.Context(), "a", "2")
+	if held != "1" {
+		t.Errorf("held by %q", held)
+	}
 	if !errors.Is(err, ErrDuplicate) || !strings.Contains(err.Error(), "boot 1") || !strings.Contains(err.Error(), "node-id") {
 		t.Fatalf("a second boot beside the first: %v", err)
 	}
@@ -284,6 +289,59 @@ func testShared(t *testing.T, server *servertest.Consul, prefix string) {
 	}
 	if got := <-news; len(got) != 0 {
 		t.Errorf("after all was deleted: %v", got)
+	}
+}
+
+// policy is what the token of a node needs, and no more.
+const policy = `
+service_prefix "films" { policy = "write" }
+key_prefix "films/" { policy = "write" }
+session_prefix "" { policy = "write" }
+node_prefix "" { policy = "read" }`
+
+// TestConsulToken: the token that errors and documents ask for is enough; without
+// it the error says so, and is none to wait for.
+func TestConsulToken(t *testing.T) {
+	const management = "11111111-2222-3333-4444-555555555555"
+	server := servertest.Need(t, func() (*servertest.Consul, error) { return servertest.StartConsulWith(consulBin, management) })
+	admin, err := api.NewClient(&api.Config{Address: server.Address(), Token: management})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := admin.ACL().PolicyCreate(&api.ACLPolicy{Name: "films", Rules: policy}, nil); err != nil {
+		t.Fatal(err)
+	}
+	token, _, err := admin.ACL().TokenCreate(&api.ACLToken{Policies: []*api.ACLLink{{Name: "films"}}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	address, err := ParseAddress(server.URL("films"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stranger, err := OpenConsul(t.Context(), address, Options{TTL: testTTL}) // who is shown nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = stranger.Claim(t.Context(), "a", "1")
+	if err == nil || errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "service_prefix") {
+		t.Errorf("without a token: %v", err)
+	}
+	address.Token = token.SecretID
+	c, err := OpenConsul(t.Context(), address, Options{TTL: testTTL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	go c.Run(t.Context())
+	m := &member{Consul: c}
+	m.announce(t, node("a", "1"))
+	m.sees(t, "a")
+	if err := errors.Join(c.renew(t.Context()), c.Withdraw(t.Context())); err != nil {
+		t.Error(err)
+	}
+	m.sees(t)
+	if _, err := c.Shared(t.Context()); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -15,6 +17,7 @@ import (
 // Proxy hands requests on to nodes of a role, with who calls; key, if it is not
 // nil, keeps those of one thing together.
 func (p *Pool) Proxy(role string, key func(*http.Request) string, log *slog.Logger) http.Handler {
+	seldom := &seldom{every: tellEvery}
 	proxy := &httputil.ReverseProxy{
 		Transport:  p.Streaming(role),
 		BufferPool: buffers{},
@@ -31,7 +34,7 @@ func (p *Pool) Proxy(role string, key func(*http.Request) string, log *slog.Logg
 			if r.Context().Err() != nil {
 				return // the client has gone
 			}
-			log.Warn("a request could not be handed on", "role", role, "err", err)
+			seldom.Do(func() { log.Warn("requests cannot be handed on", "role", role, "err", err) })
 			rpc.WriteProblem(w, r, unreachable(role, err))
 		},
 	}
@@ -41,6 +44,23 @@ func (p *Pool) Proxy(role string, key func(*http.Request) string, log *slog.Logg
 		}
 		proxy.ServeHTTP(w, r)
 	})
+}
+
+// tellEvery is how often the log says that a role does not answer.
+const tellEvery = 10 * time.Second
+
+// seldom does something now and then at most.
+type seldom struct {
+	every time.Duration
+	next  atomic.Int64 // Unix nanoseconds
+}
+
+// Do calls fn unless it has done so lately.
+func (s *seldom) Do(fn func()) {
+	now, next := time.Now().UnixNano(), s.next.Load()
+	if now >= next && s.next.CompareAndSwap(next, now+int64(s.every)) {
+		fn()
+	}
 }
 
 func unreachable(role string, err error) error {

@@ -118,10 +118,11 @@ func (db *DB) Queue() store.Queue { return &queue{db} }
 // Catalog is the records in the database.
 func (db *DB) Catalog() store.Catalog {
 	return store.Catalog{
-		Videos:  &table[store.Video]{db: db, name: bucketVideos},
-		Tasks:   &table[store.Task]{db: db, name: bucketTasks},
-		Uploads: &table[store.Upload]{db: db, name: bucketUploads},
-		Keys:    &table[store.Key]{db: db, name: bucketKeys},
+		Videos:   &table[store.Video]{db: db, name: bucketVideos},
+		Tasks:    &table[store.Task]{db: db, name: bucketTasks},
+		Uploads:  &table[store.Upload]{db: db, name: bucketUploads},
+		Removals: &table[store.Removal]{db: db, name: bucketRemovals},
+		Keys:     &table[store.Key]{db: db, name: bucketKeys},
 
 		Rules:    &table[store.Rule]{db: db, name: bucketRules},
 		Sessions: &table[store.Session]{db: db, name: bucketSessions},

@@ -22,6 +22,7 @@ const (
 	bucketVideos   = "videos"
 	bucketTasks    = "tasks"
 	bucketUploads  = "uploads"
+	bucketRemovals = "removals"
 	bucketKeys     = "keys"
 	bucketRules    = "rules"
 	bucketSessions = "sessions"
@@ -54,7 +55,7 @@ func buckets() []string {
 		bucketJobs, bucketBacklog, bucketLater, bucketReady, bucketSuspect, bucketLeased, bucketPaused, bucketDone, bucketByTask, bucketCount,
 	}
 	for _, table := range []string{
-		bucketVideos, bucketTasks, bucketUploads, bucketKeys,
+		bucketVideos, bucketTasks, bucketUploads, bucketKeys, bucketRemovals,
 		bucketRules, bucketSessions, bucketCodes, bucketSignOuts, bucketCursors, bucketDecide,
 		bucketWebhooks, bucketDelivery,
 		bucketPeople, bucketSetup, bucketConsole, bucketPasskeys, bucketWallets, bucketAudit, bucketHeads, bucketAlerts,

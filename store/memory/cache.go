@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -29,9 +30,13 @@ type Cache struct {
 	mu      sync.Mutex
 	values  *recent[value]
 	buckets *recent[bucket]
+	sets    *recent[members]
 }
 
 var _ store.Cache = (*Cache)(nil)
+
+// members are those of a set, and until when.
+type members map[string]time.Time
 
 type value struct {
 	data    []byte
@@ -44,7 +49,7 @@ func NewCache(opts Options) *Cache {
 	if entries <= 0 {
 		entries = DefaultEntries
 	}
-	c := &Cache{now: opts.Now, values: newRecent[value](entries), buckets: newRecent[bucket](entries)}
+	c := &Cache{now: opts.Now, values: newRecent[value](entries), buckets: newRecent[bucket](entries), sets: newRecent[members](entries)}
 	if c.now == nil {
 		c.now = time.Now
 	}
@@ -105,6 +110,47 @@ func (c *Cache) Allow(ctx context.Context, key string, rate float64, burst int) 
 	b, allowed := b.spend(now, rate, float64(burst))
 	c.buckets.put(key, b)
 	return allowed, nil
+}
+
+// Enter implements store.Cache.
+func (c *Cache) Enter(ctx context.Context, set, member string, most int, ttl time.Duration) (bool, error) {
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
+	if ttl <= 0 {
+		return false, fmt.Errorf("set %s: a member would be in it for %v", set, ttl)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.now()
+	in, ok := c.sets.get(set)
+	if !ok {
+		in = members{}
+		c.sets.put(set, in)
+	}
+	if until, there := in[member]; most > 0 && !(there && now.Before(until)) && len(in) >= most {
+		maps.DeleteFunc(in, func(_ string, until time.Time) bool { return !now.Before(until) })
+		if len(in) >= most {
+			return false, nil
+		}
+	}
+	in[member] = now.Add(ttl)
+	return true, nil
+}
+
+// Leave implements store.Cache.
+func (c *Cache) Leave(ctx context.Context, set, member string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if in, ok := c.sets.get(set); ok {
+		if delete(in, member); len(in) == 0 {
+			c.sets.remove(set)
+		}
+	}
+	return nil
 }
 
 // get returns a copy of a value that is still good.

@@ -101,6 +101,8 @@ func (db *DB) Catalog() store.Catalog {
 		Uploads: &table[store.Upload]{db, "uploads"},
 		Keys:    &table[store.Key]{db, "keys"},
 
+		Removals: &table[store.Removal]{db, "removals"},
+
 		Rules:    &table[store.Rule]{db, "rules"},
 		Sessions: &table[store.Session]{db, "sessions"},
 		Codes:    &table[store.Code]{db, "codes"},

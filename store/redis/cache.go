@@ -16,6 +16,7 @@ import (
 const (
 	values         = "streamgate/value/" // what keys begin with
 	limits         = "streamgate/limit/"
+	sets           = "streamgate/set/"
 	defaultTimeout = 500 * time.Millisecond
 	// awayFor is how long no call is tried after one that failed: each would
 	// wait for the timeout.
@@ -26,7 +27,7 @@ const (
 type Options struct {
 	// URL of the server: redis, rediss or unix.
 	URL string
-	// Local answers Allow while the server is away.
+	// Local answers Allow, and counts the members of sets, while the server is away.
 	Local store.Cache
 	// Timeout bounds each call, connecting included; 0 is 500 ms.
 	Timeout time.Duration
@@ -123,6 +124,34 @@ func (c *Cache) Allow(ctx context.Context, key string, rate float64, burst int) 
 	}
 	passed, left, next := number(numbers[0]), number(numbers[1]), number(numbers[2])
 	return store.Allowance{OK: passed == 1, Left: int(left), Next: time.Duration(next) * time.Microsecond}, nil
+}
+
+// Enter implements store.Cache. While the server is away it is Options.Local's.
+func (c *Cache) Enter(ctx context.Context, set, member string, most int, ttl time.Duration) (bool, error) {
+	if ttl <= 0 {
+		return false, fmt.Errorf("set %s: a member would be in it for %v", set, ttl)
+	}
+	got, err := c.run(ctx, enter, sets+set, member, max(0, most), max(1, ttl.Microseconds()))
+	if errors.Is(err, store.ErrUnavailable) && c.local != nil {
+		return c.local.Enter(ctx, set, member, most, ttl)
+	}
+	if err != nil {
+		return false, fmt.Errorf("set %s: %w", set, err)
+	}
+	return number(got) == 1, nil
+}
+
+// Leave implements store.Cache.
+func (c *Cache) Leave(ctx context.Context, set, member string) error {
+	if c.local != nil { // where it entered while the server was away
+		if err := c.local.Leave(ctx, set, member); err != nil {
+			return err
+		}
+	}
+	if _, err := c.run(ctx, leave, sets+set, member); err != nil {
+		return fmt.Errorf("set %s: %w", set, err)
+	}
+	return nil
 }
 
 func number(v any) int64 {

@@ -34,6 +34,21 @@ redis.call('SET', KEYS[1], string.format('%.0f', now + life) .. ' ' .. ARGV[2], 
 return 1
 `)
 
+// enter makes ARGV[2] one of a set for ARGV[4] microseconds, unless there are
+// ARGV[3] others. A set is kept sorted by when its members end.
+var enter = redis.NewScript(clock + `
+local most, life = tonumber(ARGV[3]), tonumber(ARGV[4])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now))
+if most > 0 and not redis.call('ZSCORE', KEYS[1], ARGV[2]) and redis.call('ZCARD', KEYS[1]) >= most then return 0 end
+redis.call('ZADD', KEYS[1], string.format('%.0f', now + life), ARGV[2])
+local ms = math.ceil(life / 1000)
+if redis.call('PTTL', KEYS[1]) < ms then redis.call('PEXPIRE', KEYS[1], ms) end
+return 1
+`)
+
+// leave takes ARGV[2] out of a set.
+var leave = redis.NewScript(`return redis.call('ZREM', KEYS[1], ARGV[2])`)
+
 // allow spends a token of a bucket that ARGV[2] a second fill up to ARGV[3]. It
 // returns whether there was one, how many whole ones are left, and microseconds
 // until there is one more. A bucket that is full again is forgotten.

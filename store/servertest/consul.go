@@ -20,11 +20,16 @@ type Consul struct {
 	process
 	bin     string
 	address string
+	token   string
 }
 
 // StartConsul starts the program at bin, which make test-consul builds; ErrMissing.
 // Sessions may be as short as 100 ms there.
-func StartConsul(bin string) (*Consul, error) {
+func StartConsul(bin string) (*Consul, error) { return StartConsulWith(bin, "") }
+
+// StartConsulWith is StartConsul, where nobody may do anything without a token; this
+// one, a UUID, may do everything.
+func StartConsulWith(bin, token string) (*Consul, error) {
 	bin, err := filepath.Abs(bin)
 	if err != nil {
 		return nil, err
@@ -36,7 +41,7 @@ func StartConsul(bin string) (*Consul, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Consul{process: process{dir: dir}, bin: bin}
+	c := &Consul{process: process{dir: dir}, bin: bin, token: token}
 	if err := errors.Join(c.configure(), c.Start()); err != nil {
 		return nil, errors.Join(fmt.Errorf("start Consul: %w", err), c.Close())
 	}
@@ -55,7 +60,7 @@ func (c *Consul) configure() error {
 		ports[i] = free.Addr().(*net.TCPAddr).Port
 	}
 	c.address = fmt.Sprintf("127.0.0.1:%d", ports[0])
-	config, err := json.Marshal(map[string]any{
+	settings := map[string]any{
 		"node_name": "test", "server": true, "bootstrap": true, "data_dir": filepath.Join(c.dir, "data"),
 		"bind_addr": "127.0.0.1", "client_addr": "127.0.0.1", "log_level": "warn",
 		"ports": map[string]int{
@@ -65,7 +70,12 @@ func (c *Consul) configure() error {
 		"performance":     map[string]any{"raft_multiplier": 1},
 		"session_ttl_min": "100ms", "disable_update_check": true, "leave_on_terminate": false,
 		"connect": map[string]any{"enabled": false}, "peering": map[string]any{"enabled": false},
-	})
+	}
+	if c.token != "" {
+		tokens := map[string]string{"initial_management": c.token, "agent": c.token}
+		settings["acl"] = map[string]any{"enabled": true, "default_policy": "deny", "tokens": tokens}
+	}
+	config, err := json.Marshal(settings)
 	if err != nil {
 		return err
 	}
@@ -82,7 +92,12 @@ func (c *Consul) Start() error {
 }
 
 func (c *Consul) ready() error {
-	res, err := http.Get("http://" + c.address + "/v1/catalog/node/test")
+	req, err := http.NewRequest(http.MethodGet, "http://"+c.address+"/v1/catalog/node/test", nil)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("X-Consul-Token", c.token)
+	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return err
 	}

@@ -26,6 +26,9 @@ func TestCache(t *testing.T, open func(t *testing.T, clock *Clock) store.Cache) 
 		{"allow lets through after the wait", (*cacheTest).wait},
 		{"allow tells what is left", (*cacheTest).left},
 		{"of many allows no more than the burst pass", (*cacheTest).manyAllow},
+		{"a set takes so many", (*cacheTest).sets},
+		{"members of sets end", (*cacheTest).membersEnd},
+		{"of many no more enter a set than it takes", (*cacheTest).manyEnter},
 		{"a cancelled context changes nothing", (*cacheTest).cancelledContext},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -210,6 +213,61 @@ func (c *cacheTest) manyAllow() {
 	same(c.T, "passed", n, 3)
 }
 
+// wantEntered checks whether a member gets into a set of two, for a minute.
+func (c *cacheTest) wantEntered(set, member string, want bool) {
+	c.Helper()
+	got, err := c.cache.Enter(c.Context(), set, member, 2, time.Minute)
+	check(c.T, err)
+	same(c.T, member+" enters "+set, got, want)
+}
+
+func (c *cacheTest) sets() {
+	check(c.T, c.cache.Leave(c.Context(), "a", "nobody"))
+	c.wantEntered("a", "1", true)
+	c.wantEntered("a", "2", true)
+	c.wantEntered("a", "3", false)
+	c.wantEntered("a", "1", true) // is there
+	c.wantEntered("b", "3", true)
+	check(c.T, c.cache.Leave(c.Context(), "a", "1"))
+	c.wantEntered("a", "3", true)
+	c.wantEntered("a", "1", false)
+	got, err := c.cache.Enter(c.Context(), "a", "1", 0, time.Minute) // whatever the limit
+	check(c.T, err)
+	same(c.T, "1 enters without a limit", got, true)
+	if _, err := c.cache.Enter(c.Context(), "a", "1", 2, 0); err == nil {
+		c.Error("a member for no time: no error")
+	}
+}
+
+func (c *cacheTest) membersEnd() {
+	c.wantEntered("a", "1", true)
+	c.clock.Advance(30 * time.Second)
+	c.wantEntered("a", "2", true)
+	c.clock.Advance(30*time.Second - time.Millisecond)
+	c.wantEntered("a", "3", false)
+	c.clock.Advance(time.Millisecond)
+	c.wantEntered("a", "3", true)
+	c.wantEntered("a", "1", false) // its time was over
+	c.wantEntered("a", "2", true)  // begins anew
+	c.clock.Advance(time.Minute - time.Millisecond)
+	c.wantEntered("a", "1", false)
+}
+
+func (c *cacheTest) manyEnter() {
+	const callers = 16
+	in := make([]bool, callers)
+	together(callers, func(i int) {
+		in[i], _ = c.cache.Enter(c.Context(), "a", string(rune('a'+i)), 3, time.Minute)
+	})
+	n := 0
+	for _, ok := range in {
+		if ok {
+			n++
+		}
+	}
+	same(c.T, "entered", n, 3)
+}
+
 func (c *cacheTest) cancelledContext() {
 	c.put("a", "1")
 	ctx := cancelled(c.T)
@@ -217,6 +275,8 @@ func (c *cacheTest) cancelledContext() {
 		"get":   func() error { _, err := c.cache.Get(ctx, "a"); return err },
 		"set":   func() error { return c.cache.Set(ctx, "a", []byte("2"), time.Minute) },
 		"take":  func() error { _, err := c.cache.Take(ctx, "a"); return err },
+		"enter": func() error { _, err := c.cache.Enter(ctx, "a", "1", 2, time.Minute); return err },
+		"leave": func() error { return c.cache.Leave(ctx, "a", "1") },
 		"allow": func() error { _, err := c.cache.Allow(ctx, "a", 2, 3); return err },
 	} {
 		wantErr(c.T, name, call(), context.Canceled)

@@ -88,11 +88,13 @@ func testTables(t *testing.T, c store.Catalog) {
 	check(t, c.Tasks.Create(t.Context(), task))
 	check(t, c.Uploads.Create(t.Context(), upload("x", "x", store.UploadComplete)))
 	check(t, c.Keys.Create(t.Context(), key))
+	check(t, c.Removals.Create(t.Context(), store.Removal{VideoID: "x", Removed: now}))
 
 	wantOnly(t, c.Videos, video)
 	wantOnly(t, c.Tasks, task)
 	wantOnly(t, c.Uploads, upload("x", "x", store.UploadComplete))
 	wantOnly(t, c.Keys, key)
+	wantOnly(t, c.Removals, store.Removal{VideoID: "x", Removed: now})
 	wantOnly(t, c.Rules, rule)
 	wantOnly(t, c.Sessions, session)
 	wantOnly(t, c.Codes, code)

@@ -96,6 +96,16 @@ const ReasonPrivate = "private"
 // video_not_found, or private if none admits viewers.
 func (d *Decider) RuleOf(ctx context.Context, videoID string) (*rules.Rule, error) {
 	now, err := d.Rules.Of(ctx, videoID)
+	return inForce(now, videoID, err)
+}
+
+// RuleOfVideo is RuleOf a video that the caller has just read.
+func (d *Decider) RuleOfVideo(ctx context.Context, video *store.Video) (*rules.Rule, error) {
+	now, err := d.Rules.OfVideo(ctx, video)
+	return inForce(now, video.ID, err)
+}
+
+func inForce(now InForce, videoID string, err error) (*rules.Rule, error) {
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return nil, rpc.NotFound(store.ErrNotFound, "video", videoID)

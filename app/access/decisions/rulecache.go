@@ -1,9 +1,11 @@
 package decisions
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -28,6 +30,7 @@ const (
 type InForce struct {
 	Public bool        // everybody
 	Rule   *rules.Rule // expanded; nil: only sessions that a key has made
+	stored []byte      // as the video has it
 	read   time.Time
 }
 
@@ -62,17 +65,37 @@ func (c *RuleCache) Of(ctx context.Context, videoID string) (InForce, error) {
 	if ok && time.Since(e.read) < ruleFresh {
 		return e, nil
 	}
+	return c.read(ctx, videoID, edition)
+}
+
+// OfVideo is Of a video that the caller has just read: if that is not what is known,
+// because another node has changed its rule a moment ago, it is read again.
+func (c *RuleCache) OfVideo(ctx context.Context, video *store.Video) (InForce, error) {
+	c.mu.Lock()
+	e, ok := c.known[video.ID]
+	edition := c.edition
+	c.mu.Unlock()
+	if ok && time.Since(e.read) < ruleFresh && e.Public == video.Public && bytes.Equal(e.stored, video.Rule) {
+		return e, nil
+	}
+	return c.read(ctx, video.ID, edition)
+}
+
+// read reads the rule of a video, and keeps it unless it has been told since the
+// edition that there is another.
+func (c *RuleCache) read(ctx context.Context, videoID string, edition uint64) (InForce, error) {
 	now := time.Now()
 	video, err := c.catalog.Videos.Get(ctx, videoID)
 	if err != nil {
 		return InForce{}, fmt.Errorf("read the video of a rule: %w", err)
 	}
-	e = InForce{Public: video.Public, read: now}
+	e := InForce{Public: video.Public, stored: video.Rule, read: now}
 	if e.Rule, err = c.load(ctx, video.Rule); err != nil {
 		return InForce{}, fmt.Errorf("rule of video %s: %w", videoID, err)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.watch(e.Rule)
 	if c.edition == edition { // else it may be out of date already
 		if len(c.known) >= maxRules {
 			clear(c.known)
@@ -80,6 +103,32 @@ func (c *RuleCache) Of(ctx context.Context, videoID string) (InForce, error) {
 		c.known[videoID] = e
 	}
 	return e, nil
+}
+
+// watch adds the contracts of a rule to those that are known: what is decided by
+// is watched from now on, whether or not anybody has told of it. c.mu is held.
+func (c *RuleCache) watch(rule *rules.Rule) {
+	if rule == nil || c.contracts == nil {
+		return
+	}
+	all, news := c.contracts, false
+	for _, chain := range rule.Chains() {
+		known, used := all[chain]
+		list := slices.Clone(known)
+		for _, contract := range rule.Contracts()[chain] {
+			if !slices.Contains(list, contract) {
+				list = append(list, contract)
+			}
+		}
+		if used && len(list) == len(known) {
+			continue
+		}
+		if !news {
+			all, news = maps.Clone(all), true // whoever was given the old one may be reading it
+		}
+		all[chain] = list
+	}
+	c.contracts = all
 }
 
 // Forget drops what is known of a video, or of EveryVideo.

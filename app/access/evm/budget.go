@@ -25,6 +25,9 @@ const (
 // budget is how many calls may be sent to an endpoint. An endpoint that
 // refuses for their number (HTTP 429) lowers it; it rises again slowly.
 type budget struct {
+	perSecond float64    // of all nodes together; 0: no limit
+	nodes     func() int // that share it; nil: this one
+
 	most    *rate.Limiter // as configured
 	learned *rate.Limiter // never keeps a call for longer than maxPace
 
@@ -41,13 +44,14 @@ func newBudget(perSecond float64) *budget {
 		most = rate.Limit(perSecond)
 	}
 	burst := max(int(perSecond), maxBatch+1)
-	return &budget{most: rate.NewLimiter(most, burst), learned: rate.NewLimiter(most, burst)}
+	return &budget{perSecond: perSecond, most: rate.NewLimiter(most, burst), learned: rate.NewLimiter(most, burst)}
 }
 
 // wait returns when n calls may be sent, or with an error if that is not
 // before ctx ends.
 func (b *budget) wait(ctx context.Context, n int) error {
 	now := time.Now()
+	b.divide(now)
 	b.mu.Lock()
 	pause := b.paused.Sub(now)
 	b.mu.Unlock()
@@ -72,6 +76,25 @@ func (b *budget) wait(ctx context.Context, n int) error {
 	}
 	b.count(time.Now(), n)
 	return nil
+}
+
+// divide leaves each node its part of what is configured.
+func (b *budget) divide(now time.Time) {
+	if b.nodes == nil || b.perSecond <= 0 {
+		return
+	}
+	part := rate.Limit(b.perSecond / float64(max(1, b.nodes())))
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	had, learned := b.most.Limit(), b.learned.Limit()
+	if had == part {
+		return
+	}
+	if learned >= had { // it was never lowered, or has risen again
+		learned = part
+	}
+	b.most.SetLimitAt(now, part)
+	b.learned.SetLimitAt(now, min(learned, part))
 }
 
 func (b *budget) count(now time.Time, n int) {

@@ -75,3 +75,27 @@ func TestRetryAfter(t *testing.T) {
 		}
 	}
 }
+
+// TestBudgetIsOfAllNodes: each has its part, and all of it once it is alone.
+func TestBudgetIsOfAllNodes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := 4
+		b := newBudget(100)
+		b.nodes = func() int { return nodes }
+		second := func() (calls int) {
+			for begin := time.Now(); time.Since(begin) < 10*time.Second; calls++ {
+				if err := b.wait(t.Context(), 1); err != nil {
+					t.Fatal(err)
+				}
+			}
+			return calls / 10
+		}
+		second() // what may come at once
+		for _, tt := range []struct{ nodes, want int }{{4, 25}, {2, 50}, {1, 100}, {0, 100}} {
+			nodes = tt.nodes
+			if got := second(); got < tt.want-2 || got > tt.want+12 {
+				t.Errorf("one of %d nodes sends %d calls a second, want %d", tt.nodes, got, tt.want)
+			}
+		}
+	})
+}

@@ -70,6 +70,9 @@ type Config struct {
 	Chains  []ChainConfig
 	Metrics prometheus.Registerer // nil: no metrics
 	Log     *slog.Logger          // nil: no log
+	// Share says how many nodes ask the endpoints (and which of them this one is,
+	// which does not matter here): each has its part of the budgets. nil: one.
+	Share func() (index, of int)
 }
 
 // ChainConfig is one chain.
@@ -136,6 +139,12 @@ func New(cfg Config) (*Chains, error) {
 			return nil, fmt.Errorf("chain %d: %w", one.ID, err)
 		}
 		c.chains[one.ID] = made
+		if cfg.Share == nil {
+			continue
+		}
+		for _, e := range made.endpoints {
+			e.budget.nodes = func() int { _, of := cfg.Share(); return of }
+		}
 	}
 	return c, nil
 }

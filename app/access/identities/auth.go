@@ -96,15 +96,6 @@ func (i *Service) site(ctx context.Context) (string, error) {
 // isLogin tells a login's token from an API key.
 func isLogin(bearer string) bool { return strings.HasPrefix(bearer, loginPrefix) }
 
-// authenticateLogin returns the wallet that a login's token stands for.
-func (i *Service) authenticateLogin(ctx context.Context, token string) (rpc.Identity, error) {
-	login, err := i.Logins.Verify(ctx, token, time.Now())
-	if err != nil {
-		return rpc.Identity{}, loginError(err)
-	}
-	return rpc.Identity{Wallet: login.Wallet.String(), Login: token}, nil
-}
-
 func loginError(err error) error {
 	switch {
 	case errors.Is(err, ErrExpired):

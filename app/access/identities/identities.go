@@ -5,14 +5,15 @@
 //
 // Service has the part of rpc.AccessHandler that is about identities: keys
 // (keys.go, keycache.go) and sign-in (auth.go over signin.go, siwe.go). Logins
-// are its signed tokens (logins.go).
+// are its signed tokens (logins.go). Authenticator is the part of it that says
+// who calls, which every node has.
 //
 // # Guarantees
 //
 // A key's secret is shown once and kept only as a SHA-256 hash, compared in
 // constant time; it carries 130 random bits, so that a slow hash would add
 // nothing. A key revoked on this node is refused at once, on another node
-// within KeyTTL. No secret, signature or token is ever logged.
+// as soon as that hears of it, at most KeyTTL later. No secret, signature or token is ever logged.
 //
 // # Testing
 //
@@ -24,6 +25,9 @@ import (
 	"context"
 	"log/slog"
 	"time"
+
+	"github.com/nats-io/nats.go"
+	"golang.org/x/sync/errgroup"
 
 	"streamgate/app/access/eth"
 	"streamgate/app/access/limits"
@@ -45,6 +49,7 @@ type Config struct {
 	Logins  *Logins
 	Limits  *limits.Limits
 	Log     *slog.Logger
+	Bus     *nats.Conn // tells the other nodes of revoked keys; nil: there are none
 
 	// Sites are the public base URLs of the deployment: sign-in messages are
 	// for one of them. The first is the main one.
@@ -60,7 +65,7 @@ type Config struct {
 // Service knows API keys and wallets that have signed in.
 type Service struct {
 	Config
-	known  *keyCache
+	*Authenticator
 	signIn *SignIn
 }
 
@@ -70,13 +75,24 @@ func New(cfg Config) *Service {
 		cfg.Sites = func() []string { return nil }
 	}
 	return &Service{
-		Config: cfg, known: newKeyCache(),
-		signIn: NewSignIn(SignInConfig{Cache: cfg.Cache, Chains: cfg.Chains, Logins: cfg.Logins, LoginTTL: cfg.LoginTTL}),
+		Config:        cfg,
+		Authenticator: NewAuthenticator(AuthenticatorConfig{Keys: cfg.Catalog.Keys, Logins: cfg.Logins, Log: cfg.Log, Bus: cfg.Bus}),
+		signIn:        NewSignIn(SignInConfig{Cache: cfg.Cache, Chains: cfg.Chains, Logins: cfg.Logins, LoginTTL: cfg.LoginTTL}),
 	}
 }
 
-// Run removes the sign-outs of logins that have expired, until ctx ends.
-func (i *Service) Run(ctx context.Context) {
+// Run removes the sign-outs of logins that have expired, and hears of revoked
+// keys, until ctx ends.
+func (i *Service) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var listening errgroup.Group
+	listening.Go(func() error { return i.Authenticator.Run(ctx) })
+	i.removeUntil(ctx)
+	cancel()
+	return listening.Wait()
+}
+
+func (i *Service) removeUntil(ctx context.Context) {
 	tick := time.NewTicker(expiryInterval)
 	defer tick.Stop()
 	for {

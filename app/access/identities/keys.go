@@ -4,15 +4,12 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
-	"crypto/subtle"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
 
-	"connectrpc.com/connect"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"streamgate/app/rpc"
@@ -73,45 +70,9 @@ func (i *Service) RevokeKey(ctx context.Context, req *rpc.RevokeKeyRequest) (*rp
 	if err := i.Catalog.Keys.Delete(ctx, req.Id); err != nil {
 		return nil, rpc.NotFound(err, "key", req.Id)
 	}
-	i.known.forget(req.Id)
+	i.revoked(req.Id)
 	i.Log.InfoContext(ctx, "key revoked", "key_id", req.Id)
 	return &rpc.RevokeKeyResponse{}, i.KeyRevoked(ctx, req.Id)
-}
-
-// Authenticate returns who sent a bearer key, or the token of a wallet's login.
-// A key that is malformed, unknown or revoked is the coded error invalid_key; a
-// login that is over, login_expired or signed_out.
-func (i *Service) Authenticate(ctx context.Context, bearer string) (rpc.Identity, error) {
-	if isLogin(bearer) {
-		return i.authenticateLogin(ctx, bearer)
-	}
-	id, random, ok := splitKey(bearer)
-	if !ok {
-		return rpc.Identity{}, errKey()
-	}
-	hash := hashSecret(bearer)
-	if who, ok := i.known.get([sha256.Size]byte(hash), time.Now()); ok {
-		return who, nil
-	}
-	generation := i.known.generation()
-	key, err := i.Catalog.Keys.Get(ctx, id)
-	if errors.Is(err, store.ErrNotFound) {
-		return rpc.Identity{}, errKey()
-	}
-	if err != nil {
-		return rpc.Identity{}, fmt.Errorf("look up key %s: %w", id, err)
-	}
-	scope, known := rpc.ParseScope(key.Scope)
-	if subtle.ConstantTimeCompare(key.Hash, hashSecret(random)) != 1 || !known {
-		return rpc.Identity{}, errKey()
-	}
-	who := rpc.Identity{KeyID: key.ID, Scope: scope}
-	i.known.put([sha256.Size]byte(hash), who, generation, time.Now())
-	return who, nil
-}
-
-func errKey() error {
-	return rpc.Errorf(connect.CodeUnauthenticated, "invalid_key", "The API key is wrong or has been revoked.")
 }
 
 // splitKey takes "sg_<id>_<random>" apart.

@@ -4,12 +4,15 @@ import (
 	"context"
 	"log/slog"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"streamgate/app/access/limits"
+	"streamgate/app/apptest"
+	"streamgate/app/events"
 	"streamgate/app/rpc"
 	"streamgate/store"
 	"streamgate/store/bolt"
@@ -89,6 +92,55 @@ func TestAuthenticateRefuses(t *testing.T) {
 				t.Errorf("identity %+v", who)
 			}
 		})
+	}
+}
+
+// TestRevokedElsewhereIsHeard: a key that a node has just accepted is refused
+// there as soon as the one that revokes it has told, long before KeyTTL.
+func TestRevokedElsewhereIsHeard(t *testing.T) {
+	bus := apptest.NewBus(t)
+	i := newIdentities(t, Config{Bus: bus})
+	other := NewAuthenticator(AuthenticatorConfig{Keys: i.Catalog.Keys, Log: i.Log, Bus: bus})
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- other.Run(ctx) }()
+	deadline := time.Now().Add(30 * time.Second)
+	for bus.NumSubscriptions() == 0 {
+		if time.Now().After(deadline) {
+			t.Fatal("the other node does not listen")
+		}
+		runtime.Gosched()
+	}
+	heard, err := bus.SubscribeSync(events.KeyRevoked.Subject)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := i.CreateKey(admin(t), &rpc.CreateKeyRequest{Scope: "read"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if who, err := other.Authenticate(t.Context(), key.Secret); err != nil || who.KeyID != key.Id {
+		t.Fatalf("Authenticate = %+v, %v", who, err)
+	}
+	accepted := time.Now()
+	if _, err := i.RevokeKey(admin(t), &rpc.RevokeKeyRequest{Id: key.Id}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := heard.NextMsg(30 * time.Second); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		if _, err = other.Authenticate(t.Context(), key.Secret); err != nil || time.Since(accepted) >= KeyTTL {
+			break
+		}
+	}
+	wantReason(t, err, "invalid_key")
+	if took := time.Since(accepted); took >= KeyTTL {
+		t.Errorf("refused after %v, which is when it would have been forgotten anyway", took)
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }
 

@@ -26,26 +26,29 @@ func (m *Manager) CreateSession(ctx context.Context, req *rpc.CreateSessionReque
 			"The video could not be made; it has nothing to play.")
 	}
 	if rpc.Caller(ctx).Scope >= rpc.ScopeRead {
-		return m.preview(ctx, req)
+		return m.preview(ctx, req, &v)
 	}
-	return m.admit(ctx, req)
+	return m.admit(ctx, req, &v)
 }
 
 // preview makes the session of a key: a link for whoever gets it. The owner
 // may watch anything; as a wallet, what that wallet may watch.
-func (m *Manager) preview(ctx context.Context, req *rpc.CreateSessionRequest) (*rpc.Session, error) {
+func (m *Manager) preview(ctx context.Context, req *rpc.CreateSessionRequest, v *store.Video) (*rpc.Session, error) {
 	viewer, err := decisions.ParseViewer(req.Wallet, req.Vaults)
 	if err != nil {
+		return nil, err
+	}
+	if err := m.keyCounts(ctx); err != nil {
 		return nil, err
 	}
 	rec := m.newSession(req.VideoId, viewer)
 	rec.KeyID, rec.Preview = rpc.Caller(ctx).KeyID, viewer.Wallet.IsZero()
 	if rec.KeyID == "" {
-		rec.KeyID = "operator" // by the admin socket
+		rec.KeyID = byOperator
 	}
-	due := time.Now().Add(m.Recheck)
+	due := m.now().Add(m.Recheck)
 	if !rec.Preview {
-		rule, err := m.Decider.RuleOf(ctx, req.VideoId)
+		rule, err := m.Decider.RuleOfVideo(ctx, v)
 		if err != nil {
 			return nil, err
 		}
@@ -53,7 +56,7 @@ func (m *Manager) preview(ctx context.Context, req *rpc.CreateSessionRequest) (*
 		if !d.Admit {
 			return nil, decisions.Refusal(d, viewer)
 		}
-		due = m.nextCheck(&d, time.Now())
+		due = m.nextCheck(&d, m.now())
 		if err := remember(&rec, d.Memory); err != nil {
 			return nil, err
 		}
@@ -62,7 +65,7 @@ func (m *Manager) preview(ctx context.Context, req *rpc.CreateSessionRequest) (*
 }
 
 // admit makes a viewer's own session, if the video's rule admits them.
-func (m *Manager) admit(ctx context.Context, req *rpc.CreateSessionRequest) (*rpc.Session, error) {
+func (m *Manager) admit(ctx context.Context, req *rpc.CreateSessionRequest, v *store.Video) (*rpc.Session, error) {
 	if req.Wallet != "" {
 		return nil, rpc.Errorf(connect.CodePermissionDenied, "permission_denied",
 			"Viewing as a wallet needs a key; sign in to watch with your own.")
@@ -70,7 +73,7 @@ func (m *Manager) admit(ctx context.Context, req *rpc.CreateSessionRequest) (*rp
 	if err := m.Limits.Question(ctx); err != nil {
 		return nil, err
 	}
-	rule, err := m.Decider.RuleOf(ctx, req.VideoId)
+	rule, err := m.Decider.RuleOfVideo(ctx, v)
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +93,7 @@ func (m *Manager) admit(ctx context.Context, req *rpc.CreateSessionRequest) (*rp
 		return nil, m.refuse(req.VideoId, d, viewer)
 	}
 	o := &opening{
-		rec: m.newSession(req.VideoId, viewer), due: m.nextCheck(&d, time.Now()),
+		rec: m.newSession(req.VideoId, viewer), due: m.nextCheck(&d, m.now()),
 		most: streamLimits{m.MaxPerWallet, m.MaxPerVideo}, before: before, rule: rule, viewer: viewer,
 	}
 	if code {
@@ -157,7 +160,7 @@ func (m *Manager) resumable(ctx context.Context, req *rpc.CreateSessionRequest, 
 	}
 	own, err := viewerOf(&rec)
 	// With another wallet it is another viewer, who has proved nothing yet.
-	if err != nil || own.Wallet != viewer.Wallet && !own.Wallet.IsZero() || !canResume(&rec) {
+	if err != nil || own.Wallet != viewer.Wallet && !own.Wallet.IsZero() || !m.canResume(&rec) {
 		return nil, err
 	}
 	return &rec, nil
@@ -165,8 +168,8 @@ func (m *Manager) resumable(ctx context.Context, req *rpc.CreateSessionRequest, 
 
 // canResume tells whether a viewer may go on with a session. One that was taken
 // over already is another's; one that the operator ended stays ended.
-func canResume(rec *store.Session) bool {
-	if rec.KeyID != "" || !time.Now().Before(rec.Expires) {
+func (m *Manager) canResume(rec *store.Session) bool {
+	if rec.KeyID != "" || !m.now().Before(rec.Expires) {
 		return false
 	}
 	if rec.Failure == nil {
@@ -190,7 +193,7 @@ func addProofs(proofs, now map[string]rules.Proof) {
 
 // newSession is a session that begins now.
 func (m *Manager) newSession(videoID string, viewer rules.Viewer) store.Session {
-	now := time.Now().UTC()
+	now := m.now().UTC()
 	rec := store.Session{
 		ID: store.NewID(), VideoID: videoID, State: store.SessionLive, Created: now,
 		Expires: now.Add(m.SessionTTL).Truncate(time.Second),

@@ -5,6 +5,7 @@ import (
 
 	"streamgate/app/events"
 	"streamgate/app/rpc"
+	"streamgate/store"
 )
 
 // TestDenialIsAnnounced: only what the rule refuses, not what is yet to be
@@ -18,6 +19,7 @@ func TestDenialIsAnnounced(t *testing.T) {
 		_, err := g.CreateSession(g.as(viewer), &rpc.CreateSessionRequest{VideoId: "film"})
 		wantReason(t, err, want)
 	}
+	g.ok(g.Catalog.Keys.Create(t.Context(), store.Key{ID: "k", Scope: "read"}))
 	key := rpc.WithIdentity(t.Context(), rpc.Identity{Scope: rpc.ScopeRead, KeyID: "k"})
 	_, err = g.CreateSession(key, &rpc.CreateSessionRequest{VideoId: "film", Wallet: bob})
 	wantReason(t, err, "not_a_holder")

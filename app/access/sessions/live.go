@@ -15,7 +15,7 @@ import (
 type liveSession struct {
 	id, videoID string
 	preview     bool
-	byKey       bool          // a key made it: no limit counts it
+	keyID       string        // of who made it for others: no limit counts it; "" for a viewer's own
 	wallet      eth.Address   // who plays; zero for nobody
 	wallets     []eth.Address // on whose holdings it stands
 
@@ -85,7 +85,7 @@ func (r *liveSessions) enter(p *liveSession, most streamLimits, now time.Time) l
 func (r *liveSessions) streams(wallet eth.Address, now time.Time) int {
 	n := 0
 	for p := range r.byWallet[wallet] {
-		if p.wallet == wallet && !p.byKey && now.Before(p.ticket) {
+		if p.wallet == wallet && p.keyID == "" && now.Before(p.ticket) {
 			n++
 		}
 	}
@@ -95,7 +95,7 @@ func (r *liveSessions) streams(wallet eth.Address, now time.Time) int {
 func alive(set map[*liveSession]struct{}, now time.Time) int {
 	n := 0
 	for p := range set {
-		if now.Before(p.ticket) && !p.byKey {
+		if now.Before(p.ticket) && p.keyID == "" {
 			n++
 		}
 	}
@@ -183,15 +183,20 @@ func (r *liveSessions) ofWallets(wallets map[eth.Address]struct{}) []*liveSessio
 	return slices.Collect(maps.Keys(found))
 }
 
-// due lists those to be asked again, and those whose time is over.
-func (r *liveSessions) due(now time.Time) (ask, over []*liveSession) {
+// due lists those to be asked again, and those whose time has been over for as
+// long as clocks may differ. Of those that are not mine to ask, it lists those
+// that were neglected for so long that whose they are is in doubt.
+func (r *liveSessions) due(now time.Time, clocks, neglect time.Duration, mine func(id string) bool) (ask, over []*liveSession) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, p := range r.byID {
+		if p.due.IsZero() {
+			p.due = now
+		}
 		switch {
-		case !now.Before(p.ticket):
+		case !now.Before(p.ticket.Add(clocks)):
 			over = append(over, p)
-		case !now.Before(p.due):
+		case !now.Before(p.due) && (mine(p.id) || now.Sub(p.due) >= neglect):
 			ask = append(ask, p)
 		}
 	}
@@ -236,7 +241,7 @@ func (r *liveSessions) viewerOf(p *liveSession) rules.Viewer {
 func liveSessionOf(rec *store.Session) (*liveSession, error) {
 	viewer, err := viewerOf(rec)
 	return &liveSession{
-		id: rec.ID, videoID: rec.VideoID, preview: rec.Preview, byKey: rec.KeyID != "",
+		id: rec.ID, videoID: rec.VideoID, preview: rec.Preview, keyID: rec.KeyID,
 		wallet: viewer.Wallet, wallets: viewer.Holders(), viewer: viewer, ticket: rec.Ticket,
 	}, err
 }

@@ -24,7 +24,9 @@
 //
 // A session is asked again at once when a log names one of its wallets, when its
 // rule changes, when time may have changed the decision, and at least once in
-// Config.Recheck. Its end is in the store before it is announced; a node that
+// Config.Recheck. Several nodes may watch over the same sessions (nodes.go): what
+// one of them sees ends a session for all, whether or not they hear of each other;
+// a clock that is off by some minutes ends none. Its end is in the store before it is announced; a node that
 // missed the announcement learns it within a poll. No code or token is logged.
 //
 // # Testing
@@ -83,6 +85,15 @@ type Config struct {
 	// Recheck is the longest that a session goes on without its rule being
 	// asked again.
 	Recheck time.Duration
+	// Share says which of the live nodes that watch over sessions this one is,
+	// counted from 0, and how many there are; it must be quick. nil: this node is
+	// alone, for ever, and its clock the only one.
+	Share func() (index, of int)
+	// Cache counts who watches on all nodes; needed with Share.
+	Cache store.Cache
+	// Now is the deployment's clock, such as that of its database; nil: this
+	// machine's.
+	Now func() time.Time
 	// MaxPerWallet and MaxPerVideo bound the sessions that play at the same
 	// time; of videos, 0 means no limit. A wallet's 0 means
 	// DefaultMaxPerWallet, less than 0 no limit.
@@ -96,6 +107,9 @@ func (c Config) withDefaults() Config {
 	c.MaxPerWallet = cmp.Or(c.MaxPerWallet, DefaultMaxPerWallet)
 	if c.PollInterval == nil {
 		c.PollInterval = func(uint64) time.Duration { return 0 }
+	}
+	if c.Now == nil {
+		c.Now = time.Now
 	}
 	return c
 }
@@ -117,7 +131,7 @@ type Manager struct {
 func New(cfg Config) (*Manager, error) {
 	m := &Manager{Config: cfg.withDefaults(), live: newLiveSessions(), pending: newPending()}
 	var err error
-	if m.metrics, err = newMetrics(cfg.Metrics, m.live.count); err != nil {
+	if m.metrics, err = newMetrics(cfg.Metrics, m.countMine); err != nil {
 		return nil, fmt.Errorf("metrics of sessions: %w", err)
 	}
 	return m, nil
@@ -154,13 +168,19 @@ func (m *Manager) listen() (stop func(), err error) {
 	}
 	video := func(e events.Video) { m.Changed(e.VideoID) }
 	var errs []error
-	for _, subscribe := range []func() (*nats.Subscription, error){
+	subscribers := []func() (*nats.Subscription, error){
 		func() (*nats.Subscription, error) { return events.VideoChanged.Listen(m.Bus, video) },
 		func() (*nats.Subscription, error) { return events.VideoDeleted.Listen(m.Bus, video) },
 		func() (*nats.Subscription, error) {
 			return events.RulesChanged.Listen(m.Bus, func(events.Rules) { m.Changed(decisions.EveryVideo) })
 		},
-	} {
+	}
+	if m.Share != nil {
+		subscribers = append(subscribers,
+			func() (*nats.Subscription, error) { return events.SessionStarted.Listen(m.Bus, m.hearStarted) },
+			func() (*nats.Subscription, error) { return events.SessionEnded.Listen(m.Bus, m.hearEnded) })
+	}
+	for _, subscribe := range subscribers {
 		sub, err := subscribe()
 		if err != nil {
 			errs = append(errs, err)

@@ -54,17 +54,24 @@ func (m *Manager) open(ctx context.Context, o *opening) (*rpc.Session, error) {
 // place puts a session among the live sessions and into the store, and takes it off again
 // if that fails.
 func (m *Manager) place(ctx context.Context, p *liveSession, o *opening) error {
-	if err := limitError(m.live.enter(p, o.most, time.Now()), o.most); err != nil {
+	reached, err := m.enter(ctx, p, o.most)
+	if err != nil {
+		return fmt.Errorf("count who watches: %w", err)
+	}
+	if err := limitError(reached, o.most); err != nil {
 		return err
 	}
 	if err := m.useCode(ctx, o); err != nil {
 		m.live.drop(p.id)
+		m.leave(ctx, p)
 		return err
 	}
 	if err := m.Catalog.Sessions.Create(ctx, o.rec); err != nil {
 		m.live.drop(p.id)
+		m.leave(ctx, p)
 		return errors.Join(fmt.Errorf("store a session: %w", err), m.refund(ctx, o.code))
 	}
+	m.announceStart(p)
 	// What changed since the decision has asked only those among the live sessions.
 	if err := m.stillAdmitted(ctx, p); err != nil {
 		return errors.Join(err, m.refund(ctx, o.code))
@@ -98,7 +105,7 @@ func (m *Manager) takeOver(ctx context.Context, before *store.Session) error {
 		return nil
 	}
 	_, err := m.Catalog.Sessions.Update(ctx, before.ID, func(rec *store.Session) error {
-		if !canResume(rec) {
+		if !m.canResume(rec) {
 			return errOver
 		}
 		*before = *rec
@@ -113,6 +120,9 @@ func (m *Manager) takeOver(ctx context.Context, before *store.Session) error {
 		return fmt.Errorf("take over session %s: %w", before.ID, err)
 	}
 	m.live.drop(before.ID)
+	if p, err := liveSessionOf(before); err == nil {
+		m.leave(ctx, p)
+	}
 	return nil
 }
 
@@ -134,6 +144,7 @@ func (m *Manager) restore(ctx context.Context, before *store.Session) error {
 	p, err := liveSessionOf(before)
 	if err == nil {
 		m.live.put(p)
+		m.stay(ctx, p, before.Ticket)
 	}
 	return err
 }

@@ -97,8 +97,9 @@ func (m *Manager) ask(ctx context.Context, list []*liveSession, pauses []time.Du
 func (m *Manager) askOnce(ctx context.Context, list []*liveSession) (why map[*liveSession]*outcome, unsure []*liveSession, err error) {
 	why = map[*liveSession]*outcome{}
 	ruleOf := map[*liveSession]*rules.Rule{}
+	keys := keyReader{m.Catalog.Keys, map[string]bool{}}
 	for _, p := range list {
-		rule, failure, err := m.ruleFor(ctx, p)
+		rule, failure, err := m.ruleFor(ctx, p, keys)
 		switch {
 		case err != nil:
 			return nil, nil, err
@@ -109,7 +110,7 @@ func (m *Manager) askOnce(ctx context.Context, list []*liveSession) (why map[*li
 		}
 	}
 	facts := m.factsFor(ctx, ruleOf)
-	now := time.Now()
+	now := m.now()
 	for p, rule := range ruleOf {
 		d := m.Decider.FromFacts(rule, m.live.viewerOf(p), facts, now)
 		if d.Admit {
@@ -140,7 +141,10 @@ func (m *Manager) nextCheck(d *rules.Decision, now time.Time) time.Time {
 }
 
 // ruleFor returns the rule by which a session goes on, or why it cannot.
-func (m *Manager) ruleFor(ctx context.Context, p *liveSession) (*rules.Rule, *store.Failure, error) {
+func (m *Manager) ruleFor(ctx context.Context, p *liveSession, keys keyReader) (*rules.Rule, *store.Failure, error) {
+	if counts, err := keys.counts(ctx, p.keyID); err != nil || !counts {
+		return nil, keyRevoked(), err
+	}
 	e, err := m.Decider.Rules.Of(ctx, p.videoID)
 	switch {
 	case errors.Is(err, store.ErrNotFound):

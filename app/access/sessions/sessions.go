@@ -36,11 +36,11 @@ func (m *Manager) RenewSession(ctx context.Context, req *rpc.RenewSessionRequest
 	if rec.State != store.SessionLive {
 		return nil, over(&rec)
 	}
-	if time.Since(m.issued(&rec)) < renewPause {
+	if m.justIssued(&rec) {
 		return m.issue(ctx, &rec), nil // the newest is as good
 	}
 	if !ticket.Expires.Equal(rec.Ticket) { // one session is one player
-		return nil, rpc.Errorf(connect.CodeUnauthenticated, "ticket_renewed", "Another player goes on with this session: open a new one.")
+		return nil, ticketRenewed()
 	}
 	ctx = context.WithoutCancel(ctx)
 	p, err := m.watched(&rec)
@@ -55,8 +55,11 @@ func (m *Manager) RenewSession(ctx context.Context, req *rpc.RenewSessionRequest
 		return nil, fmt.Errorf("renew session %s: %w", rec.ID, err)
 	}
 	_, err = m.Catalog.Sessions.Update(ctx, rec.ID, func(now *store.Session) error {
-		if rec = *now; rec.State != store.SessionLive {
+		switch rec = *now; {
+		case rec.State != store.SessionLive:
 			return errOver
+		case !ticket.Expires.Equal(rec.Ticket):
+			return errRenewed
 		}
 		now.Ticket, now.Memory = m.ticketEnd(now), memory
 		rec = *now
@@ -66,10 +69,14 @@ func (m *Manager) RenewSession(ctx context.Context, req *rpc.RenewSessionRequest
 	case errors.Is(err, errOver), errors.Is(err, store.ErrNotFound):
 		m.live.drop(rec.ID)
 		return nil, over(&rec)
+	case errors.Is(err, errRenewed) && !m.justIssued(&rec):
+		return nil, ticketRenewed()
+	case errors.Is(err, errRenewed): // by the same player, on another node
 	case err != nil:
 		return nil, fmt.Errorf("renew session %s: %w", rec.ID, err)
 	}
 	m.live.renewed(rec.ID, rec.Ticket)
+	m.stay(ctx, p, rec.Ticket)
 	return m.issue(ctx, &rec), nil
 }
 
@@ -77,11 +84,20 @@ func (m *Manager) RenewSession(ctx context.Context, req *rpc.RenewSessionRequest
 // an answer that was lost is given again.
 const renewPause = 5 * time.Second
 
-// issued is when a session's newest ticket was.
-func (m *Manager) issued(rec *store.Session) time.Time { return rec.Ticket.Add(-m.TicketTTL) }
+// justIssued tells whether a session's newest ticket was.
+func (m *Manager) justIssued(rec *store.Session) bool {
+	return m.now().Sub(rec.Ticket.Add(-m.TicketTTL)) < renewPause
+}
+
+// errRenewed: the ticket has been renewed meanwhile.
+var errRenewed = errors.New("the ticket has been renewed")
+
+func ticketRenewed() error {
+	return rpc.Errorf(connect.CodeUnauthenticated, "ticket_renewed", "Another player goes on with this session: open a new one.")
+}
 
 // watched returns a live session of those that are watched; one that another node has made
-// is put there.
+// is put there. It has its place already: no limit counts it again.
 func (m *Manager) watched(rec *store.Session) (*liveSession, error) {
 	if p := m.live.get(rec.ID); p != nil {
 		return p, nil
@@ -90,12 +106,10 @@ func (m *Manager) watched(rec *store.Session) (*liveSession, error) {
 	if err != nil {
 		return nil, err
 	}
-	if rec.KeyID != "" {
-		m.live.put(p)
-		return p, nil
+	if !m.live.put(p) {
+		return m.watched(rec) // it has come meanwhile
 	}
-	most := streamLimits{m.MaxPerWallet, m.MaxPerVideo}
-	return p, limitError(m.live.enter(p, most, time.Now()), most)
+	return p, nil
 }
 
 // errOver: the session has ended meanwhile.
@@ -188,6 +202,9 @@ func (m *Manager) end(ctx context.Context, id string, why *store.Failure) error 
 	}
 	m.live.drop(id)
 	if !gone {
+		if p, err := liveSessionOf(&rec); err == nil {
+			m.leave(context.WithoutCancel(ctx), p)
+		}
 		m.announceEnd(&rec, why.Code)
 	}
 	return nil
@@ -202,7 +219,7 @@ func (m *Manager) announceEnd(rec *store.Session, reason string) {
 // sessionOf returns the session of a ticket that is good: ticket_expired,
 // ticket_invalid.
 func (m *Manager) sessionOf(ctx context.Context, token string) (Ticket, store.Session, error) {
-	ticket, err := m.Tickets.Verify(token, time.Now())
+	ticket, err := m.Tickets.Verify(token, m.now())
 	switch {
 	case errors.Is(err, ErrExpired):
 		return ticket, store.Session{}, rpc.Errorf(connect.CodeUnauthenticated, "ticket_expired", "This session has expired: open a new one.")
@@ -234,7 +251,7 @@ func (m *Manager) ticketEnd(rec *store.Session) time.Time {
 	if rec.KeyID != "" || rec.Preview {
 		return rec.Expires
 	}
-	end := time.Now().UTC().Add(m.TicketTTL).Truncate(time.Second)
+	end := m.now().UTC().Add(m.TicketTTL).Truncate(time.Second)
 	if end.After(rec.Expires) {
 		end = rec.Expires
 	}
@@ -288,7 +305,7 @@ func proofsOf(rec *store.Session) map[string]rules.Proof {
 func (m *Manager) EndOfKey(ctx context.Context, id string) error {
 	for rec, err := range store.All(ctx, m.Catalog.Sessions, store.Query{State: string(store.SessionLive)}) {
 		if err == nil && rec.KeyID == id {
-			err = m.end(ctx, rec.ID, &store.Failure{Code: reasonKey, Message: "The key that made this link has been revoked."})
+			err = m.end(ctx, rec.ID, keyRevoked())
 		}
 		if err != nil {
 			return fmt.Errorf("end the sessions of key %s: %w", id, err)

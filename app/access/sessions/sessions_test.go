@@ -98,6 +98,7 @@ func TestSoldWhileAdmitted(t *testing.T) {
 func TestViewAsWallet(t *testing.T) {
 	g := newSessionTest(t)
 	g.holds(alice, 1)
+	g.ok(g.Catalog.Keys.Create(t.Context(), store.Key{ID: "k", Scope: "read"}))
 	key := rpc.WithIdentity(t.Context(), rpc.Identity{Scope: rpc.ScopeRead, KeyID: "k"})
 	_, err := g.CreateSession(key, &rpc.CreateSessionRequest{VideoId: "film", Wallet: bob})
 	wantReason(t, err, "not_a_holder")

@@ -71,16 +71,11 @@ func (m *Manager) load(ctx context.Context) error {
 			}
 			continue
 		}
-		if !m.live.put(p) {
-			continue
+		if m.overFor() > 0 && m.now().After(rec.Ticket.Add(m.clocks())) {
+			continue // it is kept for the clocks of others
 		}
-		// It may have ended since it was listed.
-		now, err := m.Catalog.Sessions.Get(ctx, rec.ID)
-		if err != nil && !errors.Is(err, store.ErrNotFound) {
+		if err := m.watchOver(ctx, p); err != nil { // it may have ended since it was listed
 			return err
-		}
-		if now.State != store.SessionLive {
-			m.live.drop(rec.ID)
 		}
 	}
 	return nil
@@ -134,7 +129,7 @@ func (m *Manager) sweepUntil(ctx context.Context) {
 }
 
 func (m *Manager) sweep(ctx context.Context) {
-	ask, over := m.live.due(time.Now())
+	ask, over := m.live.due(m.now(), m.clocks(), neglected*m.Recheck, m.mine)
 	m.recheck(ctx, ask, nil)
 	for _, p := range over {
 		m.expire(ctx, p)
@@ -145,7 +140,7 @@ func (m *Manager) sweep(ctx context.Context) {
 // has renewed it.
 func (m *Manager) expire(ctx context.Context, p *liveSession) {
 	rec, err := m.Catalog.Sessions.Get(ctx, p.id)
-	if err == nil && rec.State == store.SessionLive && time.Now().Before(rec.Ticket) {
+	if err == nil && rec.State == store.SessionLive && m.now().Before(rec.Ticket.Add(m.clocks())) {
 		m.live.renewed(p.id, rec.Ticket)
 		return
 	}
@@ -160,12 +155,15 @@ func (m *Manager) expire(ctx context.Context, p *liveSession) {
 
 // removeOver removes the records of sessions that are over.
 func (m *Manager) removeOver(ctx context.Context) error {
-	now := time.Now()
+	if !m.first() {
+		return nil
+	}
+	now := m.now()
 	for rec, err := range store.All(ctx, m.Catalog.Sessions, store.Query{}) {
 		if err != nil {
 			return err
 		}
-		if now.Before(rec.Ticket) {
+		if now.Before(rec.Ticket.Add(m.clocks())) {
 			continue
 		}
 		if err := m.retire(ctx, &rec); err != nil && !errors.Is(err, store.ErrNotFound) {
@@ -176,16 +174,21 @@ func (m *Manager) removeOver(ctx context.Context) error {
 }
 
 // retire removes the record of a session whose tickets have all expired, or
-// keeps it as past for what its viewer has proved.
+// keeps it as past for what its viewer has proved. Where there are other nodes
+// it does so late: a clock that is fast takes nothing from those who watch.
 func (m *Manager) retire(ctx context.Context, rec *store.Session) error {
-	if len(rec.Proofs) == 0 || !time.Now().Before(rec.Expires) {
+	late := m.now().Add(-m.overFor())
+	if late.Before(rec.Ticket) {
+		return nil
+	}
+	if len(rec.Proofs) == 0 || !late.Before(rec.Expires) {
 		return m.Catalog.Sessions.Delete(ctx, rec.ID)
 	}
 	if rec.State == store.SessionPast {
 		return nil
 	}
 	_, err := m.Catalog.Sessions.Update(ctx, rec.ID, func(rec *store.Session) error {
-		if time.Now().Before(rec.Ticket) {
+		if late.Before(rec.Ticket) {
 			return nil
 		}
 		rec.State = store.SessionPast

@@ -379,6 +379,11 @@ func (w *watcher) recheck(ctx context.Context, list []*liveSession, blocks map[e
 
 // move remembers where we are, for the next start too.
 func (w *watcher) move(ctx context.Context, head eth.Block) error {
+	if !w.m.first() { // another node's goes on from the same logs
+		w.at = &head
+		w.m.Decider.Facts.Proven(w.chain, head)
+		return nil
+	}
 	cursor := store.ChainCursor{ID: w.id(), Block: head.Number, Hash: head.Hash[:]}
 	_, err := w.m.Catalog.Cursors.Update(ctx, w.id(), func(c *store.ChainCursor) error {
 		*c = cursor

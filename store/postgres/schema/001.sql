@@ -9,7 +9,7 @@ DECLARE
 	name text;
 BEGIN
 	FOREACH name IN ARRAY ARRAY[
-		'videos', 'tasks', 'uploads', 'keys',
+		'videos', 'tasks', 'uploads', 'keys', 'removals',
 		'rules', 'sessions', 'codes', 'sign_outs', 'chain_cursors',
 		'webhooks', 'deliveries', 'people', 'setup_links', 'console_sessions', 'passkeys', 'wallets',
 		'audit_entries', 'audit_heads', 'alerts', 'decisions'
