@@ -48,6 +48,10 @@ run: install-run build-monolith ## build and run a node with the data in ./bin/d
 demo: install-run build-monolith bin/devchain ## a chain, a fresh node and a video for holders, until Ctrl-C (VIDEO=path for your own)
 	@exec bash packaging/demo.sh '$(DATA)' '$(VIDEO)'
 
+.PHONY: cluster
+cluster: install-run install-cluster build bin/devchain bin/minio bin/consul ## the demo on a node of each role, with PostgreSQL, Redis, MinIO and Consul (VIDEO=path)
+	@exec bash packaging/cluster.sh '$(DATA)' '$(VIDEO)'
+
 ##@ what is generated
 
 assets/node_modules/.package-lock.json: assets/package-lock.json assets/package.json | install-node
@@ -235,6 +239,10 @@ install-test: $(TOOLS)/promtool
 	$(call packages,ffmpeg:ffmpeg chromium:chromium gcc:gcc curl:curl jq:jq nginx:nginx caddy:caddy \
 		redis-server:redis-server pg_ctlcluster:postgresql pgbouncer:pgbouncer firefox-esr:firefox-esr Xvfb:xvfb \
 		WebKitWebDriver:webkit2gtk-driver+gstreamer1.0-libav+gstreamer1.0-plugins-good+gstreamer1.0-plugins-bad)
+
+.PHONY: install-cluster
+install-cluster:
+	$(call packages,redis-server:redis-server pg_ctlcluster:postgresql curl:curl setpriv:util-linux)
 
 .PHONY: install-bench
 install-bench:

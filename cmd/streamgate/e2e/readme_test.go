@@ -15,6 +15,10 @@ import (
 var notRun = map[string]string{
 	"location /videos/": "the configuration of nginx: TestUnderPath runs one",
 	"handle /videos*":   "the configuration of Caddy: likewise",
+	"make cluster":      "needs servers that take minutes to build, and runs until Ctrl-C",
+	"packaging/compose": "needs Docker and images from a registry",
+	"streamgate ca":     "other machines: TestCluster runs them",
+	"kubectl":           "needs a Kubernetes",
 	"make demo":         "installs Debian packages and runs until Ctrl-C",
 	"make test":         "runs this test",
 	"{\"any\": [":       "a rule, of a chain that is not there",
