@@ -6,17 +6,17 @@ import (
 	"streamgate/node/cluster"
 )
 
-// told is a registry of which the test says who is there.
-type told struct {
+// knownNodes is a registry of which the test says who is there.
+type knownNodes struct {
 	cluster.Static
 	there []cluster.Instance
 }
 
-func (t *told) Instances() []cluster.Instance { return t.there }
+func (t *knownNodes) Instances() []cluster.Instance { return t.there }
 
 func TestOnlyANodeThatWasThereCanBeGone(t *testing.T) {
 	me, other, again := cluster.Instance{ID: "me", Boot: "1"}, cluster.Instance{ID: "other", Boot: "1"}, cluster.Instance{ID: "other", Boot: "2"}
-	r := &told{}
+	r := &knownNodes{}
 	g := &goneNodes{registry: r, self: "me"}
 	for _, step := range []struct {
 		what  string
