@@ -46,7 +46,7 @@ func serve(t *testing.T, as *Identity, h http.Handler) (addr string) {
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
 	srv := &http.Server{Handler: h, TLSConfig: as.ServerTLS(), Protocols: protocols, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0)}
-	go srv.Serve(tls.NewListener(ln, as.ServerTLS())) //nolint:errcheck // it is closed
+	go srv.Serve(tls.NewListener(ln, as.ServerTLS()))
 	t.Cleanup(func() { srv.Close() })
 	return ln.Addr().String()
 }

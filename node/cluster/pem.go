@@ -82,7 +82,7 @@ func writeFile(path string, data []byte, mode os.FileMode) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(tmp.Name()) //nolint:errcheck // it has been renamed
+	defer os.Remove(tmp.Name())
 	if _, err = tmp.Write(data); err == nil {
 		if err = tmp.Chmod(mode); err == nil {
 			err = tmp.Sync()

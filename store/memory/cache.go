@@ -128,7 +128,7 @@ func (c *Cache) Enter(ctx context.Context, set, member string, most int, ttl tim
 		in = members{}
 		c.sets.put(set, in)
 	}
-	if until, there := in[member]; most > 0 && !(there && now.Before(until)) && len(in) >= most {
+	if until, there := in[member]; most > 0 && (!there || !now.Before(until)) && len(in) >= most {
 		maps.DeleteFunc(in, func(_ string, until time.Time) bool { return !now.Before(until) })
 		if len(in) >= most {
 			return false, nil
