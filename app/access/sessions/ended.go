@@ -134,6 +134,7 @@ func (e *Ended) read(ctx context.Context) error {
 // note keeps the end of a session; e.mu is held.
 func (e *Ended) note(rec *store.Session) {
 	if rec.State == store.SessionEnded && rec.Failure != nil {
-		e.why[rec.ID] = ending{rec.Failure, rec.Ticket}
+		// A node whose clock is fast must not forget it while its ticket counts.
+		e.why[rec.ID] = ending{rec.Failure, rec.Ticket.Add(overFor)}
 	}
 }

@@ -291,14 +291,16 @@ func TestEndedIsHeard(t *testing.T) {
 			t.Errorf("the node says %v", why)
 		}
 	}
-	_, err = g.Catalog.Sessions.Update(t.Context(), a.Id, func(rec *store.Session) error {
-		rec.Ticket = time.Now().Add(-time.Second)
-		return nil
-	})
-	g.ok(err)
-	g.ok(misses.read(t.Context()))
-	if misses.Why(a.Id) != nil {
-		t.Error("what no ticket can open any more is remembered")
+	for ago, remembered := range map[time.Duration]bool{overFor / 2: true, overFor + time.Second: false} {
+		_, err = g.Catalog.Sessions.Update(t.Context(), a.Id, func(rec *store.Session) error {
+			rec.Ticket = time.Now().Add(-ago)
+			return nil
+		})
+		g.ok(err)
+		g.ok(misses.read(t.Context()))
+		if (misses.Why(a.Id) != nil) != remembered {
+			t.Errorf("%v after the ticket's end it is remembered: %v", ago, !remembered)
+		}
 	}
 	if now := time.Now(); misses.Stale(now) || !misses.Stale(now.Add(endedStale)) {
 		t.Error("what was just read is stale, or what was read a minute ago is not")
