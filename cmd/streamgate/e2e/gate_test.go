@@ -227,7 +227,7 @@ func (b *tab) tickets() []string {
 }
 
 // refusals are the browser's own messages about answers that say no.
-var refusals = regexp.MustCompile(`status of (401|403) .*/(api/v1/videos/[a-z0-9]+/sessions|s/[^/]+/.*)$`)
+var refusals = regexp.MustCompile(`status of (401|403) .*/(api/v1/videos/[a-z0-9]+/sessions|api/v1/sessions:renew|s/[^/]+/.*)$`)
 
 // expectOnlyRefusals fails the test for any other complaint of the browser.
 func (b *tab) expectOnlyRefusals() {
