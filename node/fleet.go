@@ -59,7 +59,6 @@ func whole[T any](all []told[T], role string) ([]told[T], error) {
 type transcoders struct {
 	rpc.TranscoderClient // of one of them, or the one that is here
 	k                    *Kernel
-	remote               rpc.TranscoderClient
 }
 
 // everyTranscoder is the transcoder as callers see it.
@@ -67,7 +66,7 @@ func (k *Kernel) everyTranscoder(one rpc.TranscoderClient) rpc.TranscoderClient 
 	if !k.clustered() {
 		return one
 	}
-	return &transcoders{one, k, clients(k.pool).Transcoder}
+	return &transcoders{one, k}
 }
 
 // workerID names a worker among those of all nodes.
@@ -75,18 +74,22 @@ func workerID(node, worker string) string { return node + "-" + worker }
 
 // ListWorkers puts the workers of all nodes together.
 func (t *transcoders) ListWorkers(ctx context.Context, req *rpc.ListWorkersRequest) (*rpc.ListWorkersResponse, error) {
-	return t.workers(ctx, func(ctx context.Context) (*rpc.ListWorkersResponse, error) { return t.remote.ListWorkers(ctx, req) })
+	return t.workers(ctx, func(ctx context.Context) (*rpc.ListWorkersResponse, error) {
+		return t.k.remote.Transcoder.ListWorkers(ctx, req)
+	})
 }
 
 // DrainTranscoder drains every node.
 func (t *transcoders) DrainTranscoder(ctx context.Context, req *rpc.DrainTranscoderRequest) (*rpc.ListWorkersResponse, error) {
-	return t.workers(ctx, func(ctx context.Context) (*rpc.ListWorkersResponse, error) { return t.remote.DrainTranscoder(ctx, req) })
+	return t.workers(ctx, func(ctx context.Context) (*rpc.ListWorkersResponse, error) {
+		return t.k.remote.Transcoder.DrainTranscoder(ctx, req)
+	})
 }
 
 // ResumeTranscoder resumes every node.
 func (t *transcoders) ResumeTranscoder(ctx context.Context, req *rpc.ResumeTranscoderRequest) (*rpc.ListWorkersResponse, error) {
 	return t.workers(ctx, func(ctx context.Context) (*rpc.ListWorkersResponse, error) {
-		return t.remote.ResumeTranscoder(ctx, req)
+		return t.k.remote.Transcoder.ResumeTranscoder(ctx, req)
 	})
 }
 
@@ -108,14 +111,14 @@ func (t *transcoders) workers(ctx context.Context, ask func(context.Context) (*r
 // DrainWorker drains a worker of the node that its id names.
 func (t *transcoders) DrainWorker(ctx context.Context, req *rpc.DrainWorkerRequest) (*rpc.Worker, error) {
 	return t.worker(ctx, req.Id, func(ctx context.Context, id string) (*rpc.Worker, error) {
-		return t.remote.DrainWorker(ctx, &rpc.DrainWorkerRequest{Id: id})
+		return t.k.remote.Transcoder.DrainWorker(ctx, &rpc.DrainWorkerRequest{Id: id})
 	})
 }
 
 // ResumeWorker resumes a worker of the node that its id names.
 func (t *transcoders) ResumeWorker(ctx context.Context, req *rpc.ResumeWorkerRequest) (*rpc.Worker, error) {
 	return t.worker(ctx, req.Id, func(ctx context.Context, id string) (*rpc.Worker, error) {
-		return t.remote.ResumeWorker(ctx, &rpc.ResumeWorkerRequest{Id: id})
+		return t.k.remote.Transcoder.ResumeWorker(ctx, &rpc.ResumeWorkerRequest{Id: id})
 	})
 }
 
@@ -138,7 +141,7 @@ func (t *transcoders) worker(ctx context.Context, id string, ask func(context.Co
 // GetMetrics adds up what the nodes have done.
 func (t *transcoders) GetMetrics(ctx context.Context, req *rpc.GetMetricsRequest) (*rpc.GetMetricsResponse, error) {
 	answers, err := whole(each(ctx, t.k, string(RoleTranscoder), func(ctx context.Context) (*rpc.GetMetricsResponse, error) {
-		return t.remote.GetMetrics(ctx, req)
+		return t.k.remote.Transcoder.GetMetrics(ctx, req)
 	}), string(RoleTranscoder))
 	if err != nil {
 		return nil, err
@@ -179,7 +182,6 @@ func (t *transcoders) GetMetrics(ctx context.Context, req *rpc.GetMetricsRequest
 type monitors struct {
 	rpc.MonitorClient // of this node
 	k                 *Kernel
-	remote            rpc.MonitorClient
 }
 
 // everyMonitor is the monitor as callers see it.
@@ -187,8 +189,7 @@ func (k *Kernel) everyMonitor(own rpc.MonitorClient) rpc.MonitorClient {
 	if !k.clustered() {
 		return own
 	}
-	const role = cluster.AnyRole
-	return &monitors{own, k, rpc.NewMonitorClient(k.pool.HTTPClient(role), cluster.URL(role), cluster.ClientOptions(role)...)}
+	return &monitors{own, k}
 }
 
 // stateUnreachable is that of a node which the registry knows and which does not
@@ -202,7 +203,7 @@ func (m *monitors) ListNodes(ctx context.Context, _ *rpc.ListNodesRequest) (*rpc
 	}
 	out := &rpc.ListNodesResponse{}
 	for _, a := range each(ctx, m.k, cluster.AnyRole, func(ctx context.Context) (*rpc.Node, error) {
-		return m.remote.GetNode(ctx, &rpc.GetNodeRequest{})
+		return m.k.remote.Monitor.GetNode(ctx, &rpc.GetNodeRequest{})
 	}) {
 		if a.err != nil {
 			a.answer = &rpc.Node{Id: a.node.ID, Version: a.node.Version, Roles: a.node.Roles, State: stateUnreachable}
@@ -219,7 +220,7 @@ func (m *monitors) ListNodes(ctx context.Context, _ *rpc.ListNodesRequest) (*rpc
 // node.
 func (m *monitors) GetMetricsHistory(ctx context.Context, req *rpc.GetMetricsHistoryRequest) (*rpc.MetricsHistory, error) {
 	all := each(ctx, m.k, cluster.AnyRole, func(ctx context.Context) (*rpc.MetricsHistory, error) {
-		return m.remote.GetMetricsHistory(ctx, req)
+		return m.k.remote.Monitor.GetMetricsHistory(ctx, req)
 	})
 	answers, err := whole(all, cluster.AnyRole)
 	if err != nil {

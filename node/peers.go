@@ -23,7 +23,8 @@ func (c *calling) Start(_ context.Context, k *Kernel) error {
 	}
 	c.pool = cluster.NewPool(k.Registry, k.identity)
 	k.pool = c.pool
-	k.Peers = clients(c.pool)
+	k.remote = clients(c.pool)
+	k.Peers = k.remote
 	if !k.has(RoleUpload) {
 		uploads := c.pool.Proxy(string(RoleUpload), uploadKey, k.Log)
 		k.mountUploads(uploads, uploads)
@@ -43,11 +44,13 @@ func (c *calling) Stop(context.Context) error {
 }
 
 // clients are the services as other nodes offer them. Every node has a monitor and
-// alerts of its own.
+// alerts of its own; what is asked of others' monitors names the node.
 func clients(pool *cluster.Pool) Peers {
 	metadata := pool.HTTPClient(string(RoleMetadata))
 	at, options := cluster.URL(string(RoleMetadata)), cluster.ClientOptions(string(RoleMetadata))
+	const every = cluster.AnyRole
 	return Peers{
+		Monitor: rpc.NewMonitorClient(pool.HTTPClient(every), cluster.URL(every), cluster.ClientOptions(every)...),
 		Library: rpc.NewLibraryClient(metadata, at, options...),
 		Access:  rpc.NewAccessClient(metadata, at, options...), Webhooks: rpc.NewWebhooksClient(metadata, at, options...),
 		Uploads:    rpc.NewUploadsClient(pool.HTTPClient(string(RoleUpload)), cluster.URL(string(RoleUpload)), cluster.ClientOptions(string(RoleUpload))...),

@@ -69,6 +69,7 @@ type Kernel struct {
 	identity   *cluster.Identity                  // the node's certificate, from part certificate on; nil in a monolith
 	ca         *cluster.CA                        // on the node that has it
 	pool       *cluster.Pool                      // of the other nodes, from part peers on; nil in a monolith
+	remote     Peers                              // the services as other nodes offer them, likewise
 	videoOf    func(ticket string) string         // the video of a playback ticket, from part tickets on
 	chains     eth.Chains                         // that wallets are on, from part chains on
 	audit      *console.Log                       // from part audit on

@@ -25,7 +25,7 @@ type registration struct {
 func (r *registration) Name() string { return "registry" }
 
 func (r *registration) Start(ctx context.Context, k *Kernel) error {
-	if k.Config.Deployment.Mode != ModeCluster {
+	if !k.clustered() {
 		r.registry = &cluster.Static{}
 		k.Registry = r.registry
 		return nil

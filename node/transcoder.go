@@ -70,7 +70,7 @@ func (t *transcoder) Start(ctx context.Context, k *Kernel) error {
 
 // alive tells of the other nodes of a cluster; nil where there are none.
 func (t *transcoder) alive(k *Kernel) func(node, boot string) bool {
-	if k.Config.Deployment.Mode != ModeCluster {
+	if !k.clustered() {
 		return nil
 	}
 	gone := &goneNodes{registry: k.Registry, self: k.NodeID}

@@ -152,7 +152,7 @@ func (s *Service) heartbeat(ctx context.Context, run *running, renewNow <-chan s
 		}
 		renewNow = s.renewals.next() // before the renewal, which may be just too early
 		asked := time.Now()
-		err := s.Queue.Renew(ctx, run.ID, run.Lease.Token, s.LeaseTTL, run.progress.get())
+		err := s.renew(ctx, run, s.LeaseTTL-asked.Sub(held))
 		switch {
 		case err == nil:
 			held, pause = asked, s.LeaseTTL/3
@@ -165,4 +165,13 @@ func (s *Service) heartbeat(ctx context.Context, run *running, renewNow <-chan s
 		}
 		pause = min(s.LeaseTTL/15, s.LeaseTTL-time.Since(held))
 	}
+}
+
+// renew extends a lease, and waits for the answer as long as the lease lasts: where
+// none comes, the job may be another node's. A process that was stopped for longer
+// than that still asks once.
+func (s *Service) renew(ctx context.Context, run *running, left time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, max(left, s.LeaseTTL/15))
+	defer cancel()
+	return s.Queue.Renew(ctx, run.ID, run.Lease.Token, s.LeaseTTL, run.progress.get())
 }

@@ -52,6 +52,25 @@ func TestACancelDuringARenewalIsHeard(t *testing.T) {
 	r.wantStopped(n, job, renewNow)
 }
 
+// silentRenew is a queue behind a connection on which nothing comes any more.
+type silentRenew struct{ store.Queue }
+
+func (silentRenew) Renew(ctx context.Context, _ string, _ uint64, _ time.Duration, _ float64) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func TestARenewalWithoutAnAnswerEndsWithItsLease(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	plan := r.uploadPlanned("v1")
+	n := r.node("b1")
+	renewNow := n.renewals.next()
+	_, job := r.leased(n, &plan, store.JobChunk)
+	n.Queue, n.LeaseTTL = silentRenew{n.queue}, 300*time.Millisecond
+	r.wantStopped(n, job, renewNow)
+}
+
 // wantStopped checks that a heartbeat notices that its lease is lost.
 func (r *rig) wantStopped(n *node, job store.Job, renewNow <-chan struct{}) {
 	r.Helper()

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -166,7 +167,7 @@ func (p *Pool) pick(ctx context.Context, role string, tried []string) (Instance,
 	defer p.mu.Unlock()
 	best := p.well(all, time.Now())
 	if key, ok := ctx.Value(keyKey{}).(string); ok {
-		return slices.MaxFunc(best, func(a, b Instance) int { return compareUint(weight(a.ID, key), weight(b.ID, key)) }), nil
+		return slices.MaxFunc(best, func(a, b Instance) int { return cmp.Compare(weight(a.ID, key), weight(b.ID, key)) }), nil
 	}
 	a, b := best[rand.IntN(len(best))], best[rand.IntN(len(best))]
 	if p.load(b) < p.load(a) {
@@ -210,16 +211,6 @@ func weight(id, key string) uint64 {
 	x ^= x >> 33
 	x *= 0xff51afd7ed558ccd
 	return x ^ x>>33
-}
-
-func compareUint(a, b uint64) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 // do sends a request to a node and notes how that went.
