@@ -178,7 +178,7 @@ fuzz: assets ## fuzz each parser for FUZZTIME (default 20s)
 
 .PHONY: hostile
 hostile: install-run assets ## plan every damaged file that the generator makes
-	@HOSTILE=all go test -run 'Mutants|Bombs|NoFileNames' -timeout 30m ./app/media
+	@HOSTILE=all go test -run 'Mutants|Bombs|NoFileNames' -count=1 -v -timeout 60m ./app/media
 
 .PHONY: bench
 bench: install-run install-bench build-monolith bin/bench-peers ## measure against the targets; writes cmd/bench/RESULTS.md
