@@ -65,11 +65,22 @@ func isNotRun(block string) bool {
 	return false
 }
 
-// TestReadme runs all of the README's shell blocks as printed, but for the
-// ports and the data directory, in order in one fresh shell.
 func TestReadme(t *testing.T) {
 	n := startNode(t)
-	run := strings.NewReplacer("http://127.0.0.1:8080", n.url, "localhost:9092", n.transcoder, "/srv/video", n.data).Replace(readmeScript(t))
+	runReadme(t, n, n.transcoder)
+}
+
+// TestReadmeOnACluster runs the same against a gateway.
+func TestReadmeOnACluster(t *testing.T) {
+	f := startFleet(t, writeFile(t, "streamgate.yaml", ""), "metadata", "monitor", "transcoder", "upload", "streaming", "api-gateway")
+	runReadme(t, f.front, f.node("transcoder").transcoder)
+}
+
+// runReadme runs all of the README's shell blocks as printed, but for the ports
+// and the data directory, in order in one fresh shell.
+func runReadme(t *testing.T, n *node, transcoder string) {
+	t.Helper()
+	run := strings.NewReplacer("http://127.0.0.1:8080", n.url, "localhost:9092", transcoder, "/srv/video", n.data).Replace(readmeScript(t))
 
 	film := ffmpeg(t, "film.mp4", testPicture+testTone+x264+"-g 50 -c:a aac -t 4")
 	dir := filepath.Dir(film)
