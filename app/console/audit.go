@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -41,6 +42,13 @@ const (
 	// tries bounds how often an entry is renumbered because another node was
 	// faster.
 	tries = 100
+	// recordFor is how long a store that is not there is waited for: the change has
+	// been made, and a database is back, or another in its place, after seconds.
+	recordFor   = 10 * time.Second
+	recordPause = 200 * time.Millisecond
+	// lookBack is how many entries other nodes may have added while one does not
+	// know whether its own was written.
+	lookBack = 10
 )
 
 // Append adds a change by the caller. An error means that the change is not in
@@ -54,28 +62,45 @@ func (l *Log) Append(ctx context.Context, c Change) error {
 	}
 	entry.Kind, _, _ = strings.Cut(c.Action, ".")
 	entry.Before, entry.After = difference(c.Before, c.After)
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	deadline := time.Now().Add(recordFor)
+	var made string
 	for range tries {
-		err := l.append(ctx, entry)
-		if !errors.Is(err, store.ErrExists) {
+		hash, err := l.append(ctx, entry, made)
+		switch {
+		case errors.Is(err, store.ErrUnavailable) && time.Now().Before(deadline):
+			made = cmp.Or(hash, made)
+			time.Sleep(recordPause)
+		case !errors.Is(err, store.ErrExists):
 			return err
 		}
 	}
 	return errors.New("append to the audit log: other nodes are always faster")
 }
 
-func (l *Log) append(ctx context.Context, entry store.AuditEntry) error {
-	last, err := l.last(ctx)
+// append adds an entry, unless the one with this hash, of which it is not known
+// whether it was written, is there; it returns the hash of what it tried to write.
+func (l *Log) append(ctx context.Context, entry store.AuditEntry, made string) (hash string, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	newest, _, err := l.entries.List(ctx, store.Query{Limit: lookBack})
 	if err != nil {
-		return err
+		return "", err
+	}
+	for _, e := range newest {
+		if e.Hash == made {
+			return made, l.remember(ctx, e)
+		}
+	}
+	var last store.AuditEntry
+	if len(newest) > 0 {
+		last = newest[0]
 	}
 	entry.ID, entry.Prev = next(last.ID), last.Hash
 	entry.Hash = hashOf(entry)
 	if err := l.entries.Create(ctx, entry); err != nil {
-		return fmt.Errorf("append to the audit log: %w", err)
+		return entry.Hash, fmt.Errorf("append to the audit log: %w", err)
 	}
-	return l.remember(ctx, entry)
+	return entry.Hash, l.remember(ctx, entry)
 }
 
 // last is the newest entry; the zero value if there is none.
@@ -259,7 +284,8 @@ func encode(m map[string]json.RawMessage) json.RawMessage {
 }
 
 // unrecorded is what a caller is told whose change is not in the log.
-func unrecorded(err error) error {
-	return rpc.Errorf(connect.CodeInternal, "not_recorded",
-		"The change was made, but it could not be written to the audit log: %s.", err)
+func unrecorded(ctx context.Context, err error) error {
+	rpc.Outward(ctx, fmt.Errorf("a change is not in the audit log: %w", err)) //nolint:errcheck // for its log line
+	return rpc.Errorf(connect.CodeUnavailable, "not_recorded",
+		"The change was made, but the audit log, which should have it, cannot be written now. Look at what there is before you try again.")
 }

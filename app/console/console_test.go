@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"streamgate/app/rpc"
@@ -228,6 +229,48 @@ func TestAuditTogether(t *testing.T) {
 	}
 	if _, err := NewLog(c).Verify(rpc.WithIdentity(ctx, rpc.Identity{Scope: rpc.ScopeRead})); err == nil {
 		t.Error("a reader may verify")
+	}
+}
+
+// lost is a table whose database is lost while it creates: some records are there
+// all the same.
+type lost struct {
+	store.Table[store.AuditEntry]
+	faults []bool // of the next creations: whether the record is there
+}
+
+func (l *lost) Create(ctx context.Context, e store.AuditEntry) error {
+	if len(l.faults) == 0 {
+		return l.Table.Create(ctx, e)
+	}
+	there := l.faults[0]
+	l.faults = l.faults[1:]
+	if there {
+		if err := l.Table.Create(ctx, e); err != nil {
+			return err
+		}
+	}
+	return store.ErrUnavailable
+}
+
+// TestAuditOutage: a change is recorded once, however often the database is lost
+// while it is; and is said not to be if it does not come back.
+func TestAuditOutage(t *testing.T) {
+	for name, faults := range map[string][]bool{
+		"nothing written": {false, false}, "written": {true}, "written later": {false, true},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			_, c := open(t)
+			log := NewLog(c)
+			log.entries = &lost{c.Audit, faults}
+			want(t, log.Append(rpc.System(t.Context()), Change{Action: "queue.pause"}), "")
+			want(t, log.Append(rpc.System(t.Context()), Change{Action: "queue.resume"}), "")
+			if got, err := log.Verify(rpc.System(t.Context())); err != nil || got.Fault != "" || got.Entries != 2 {
+				t.Errorf("%s: %+v: %v", name, got, err)
+			}
+			log.entries = &lost{c.Audit, make([]bool, 1000)}
+			want(t, unrecorded(t.Context(), log.Append(rpc.System(t.Context()), Change{Action: "queue.pause"})), "not_recorded")
+		})
 	}
 }
 

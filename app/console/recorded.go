@@ -68,7 +68,7 @@ func recorded[R proto.Message](ctx context.Context, l *Log, action, object strin
 	}
 	if err := l.Append(ctx, c); err != nil {
 		var none R
-		return none, unrecorded(err)
+		return none, unrecorded(ctx, err)
 	}
 	return out, nil
 }
@@ -159,7 +159,7 @@ func (s *deletions) Delete(ctx context.Context, id string) (store.Video, error) 
 		Before: map[string]any{"title": v.Title, "state": v.State, "public": v.Public, "gated": len(v.Rule) > 0, "size_bytes": v.SizeBytes},
 	}
 	if err := s.log.Append(ctx, c); err != nil {
-		return v, unrecorded(err)
+		return v, unrecorded(ctx, err)
 	}
 	return v, nil
 }
@@ -170,7 +170,7 @@ func (s *deletions) Undo(ctx context.Context, id string) (store.Video, error) {
 		return v, err
 	}
 	if err := s.log.Append(ctx, Change{Action: "video.undelete", Object: id, After: map[string]any{"title": v.Title}}); err != nil {
-		return v, unrecorded(err)
+		return v, unrecorded(ctx, err)
 	}
 	return v, nil
 }
@@ -221,7 +221,7 @@ func (s *transcoder) bulk(ctx context.Context, action string, req *rpc.ChangeTas
 	}
 	err = s.log.Append(ctx, Change{Action: action, Before: map[string]any{"asked": req}, After: out})
 	if err != nil {
-		return nil, unrecorded(err)
+		return nil, unrecorded(ctx, err)
 	}
 	return out, nil
 }
@@ -282,7 +282,7 @@ func (s *transcoder) plain(ctx context.Context, err error, action, object string
 		return err
 	}
 	if err := s.log.Append(ctx, Change{Action: action, Object: object}); err != nil {
-		return unrecorded(err)
+		return unrecorded(ctx, err)
 	}
 	return nil
 }
@@ -341,7 +341,7 @@ func (s *access) CreateCodes(ctx context.Context, req *rpc.CreateCodesRequest) (
 		return nil, err
 	}
 	if err := s.log.Append(ctx, Change{Action: "codes.create", Object: req.Pool, After: map[string]any{"count": len(out.Codes)}}); err != nil {
-		return nil, unrecorded(err)
+		return nil, unrecorded(ctx, err)
 	}
 	return out, nil
 }
@@ -403,7 +403,7 @@ func sent(ctx context.Context, l *Log, action, webhook string, d *rpc.Delivery, 
 		return nil, err
 	}
 	if err := l.Append(ctx, Change{Action: action, Object: webhook, After: map[string]any{"delivery_id": d.Id, "event": d.Event}}); err != nil {
-		return nil, unrecorded(err)
+		return nil, unrecorded(ctx, err)
 	}
 	return d, nil
 }
@@ -423,7 +423,7 @@ func (s *alerts) SilenceAlert(ctx context.Context, req *rpc.SilenceAlertRequest)
 		return nil, err
 	}
 	if err := s.log.Append(ctx, Change{Action: "alert.silence", Object: req.Id, After: out.Silence}); err != nil {
-		return nil, unrecorded(err)
+		return nil, unrecorded(ctx, err)
 	}
 	return out, nil
 }
@@ -434,7 +434,7 @@ func (s *alerts) UnsilenceAlert(ctx context.Context, req *rpc.UnsilenceAlertRequ
 		return nil, err
 	}
 	if err := s.log.Append(ctx, Change{Action: "alert.unsilence", Object: req.Id}); err != nil {
-		return nil, unrecorded(err)
+		return nil, unrecorded(ctx, err)
 	}
 	return out, nil
 }

@@ -98,7 +98,7 @@ func (i idempotency) load(ctx context.Context, name string) (kept, error) {
 // outcome: the next attempt may have another.
 func (i idempotency) keep(r *http.Request, name string, resp *response, bodyHash string, attempt int) {
 	k := kept{BodyHash: bodyHash, Status: resp.status, Header: resp.header, Body: resp.body.Bytes(), Secret: resp.secret}
-	if resp.status >= 500 || resp.status == 499 || resp.status == http.StatusTooManyRequests {
+	if (resp.status >= 500 || resp.status == 499 || resp.status == http.StatusTooManyRequests) && !resp.mayBeDone() {
 		k = kept{Attempt: attempt + 1}
 	}
 	if k.Secret {

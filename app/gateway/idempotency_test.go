@@ -6,6 +6,10 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"connectrpc.com/connect"
+
+	"streamgate/app/rpc"
 )
 
 const task = "/api/v1/tasks"
@@ -57,6 +61,20 @@ func TestIdempotencyFailures(t *testing.T) {
 		t.Errorf("after the failure: %d %s", r.StatusCode, r.body)
 	}
 	if b.transcoder.calls != 4 {
+		t.Errorf("%d calls", b.transcoder.calls)
+	}
+}
+
+// What may have been done is not done again, though nobody knows what came of it.
+func TestIdempotencyOutcomeUnknown(t *testing.T) {
+	b := newBench(t)
+	for _, code := range []string{"outcome_unknown", "not_recorded"} {
+		b.transcoder.create = func(context.Context) error { return rpc.Errorf(connect.CodeUnavailable, code, "Look.") }
+		for range 2 {
+			wantProblem(t, b.do("uploader", "POST", task, `{}`, "Idempotency-Key", code), 503, code)
+		}
+	}
+	if b.transcoder.calls != 2 {
 		t.Errorf("%d calls", b.transcoder.calls)
 	}
 }

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bytes"
+	"encoding/json"
 	"maps"
 	"net/http"
 	"strconv"
@@ -70,4 +71,14 @@ func (w *response) writeTo(out http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodHead {
 		out.Write(w.body.Bytes()) // the client may have gone
 	}
+}
+
+// mayBeDone tells whether what was asked for may have been done, though the answer
+// is an error.
+func (w *response) mayBeDone() bool {
+	var problem struct{ Code string }
+	if json.Unmarshal(w.body.Bytes(), &problem) != nil {
+		return false
+	}
+	return problem.Code == "outcome_unknown" || problem.Code == "not_recorded"
 }

@@ -44,7 +44,7 @@ func ClientOptions(role string) []connect.ClientOption {
 				}
 				resp, err := next(ctx, req)
 				if err != nil {
-					return nil, plain(ctx, role, err)
+					return nil, plain(ctx, role, harmless(req.Spec()), err)
 				}
 				return resp, nil
 			}
@@ -64,21 +64,29 @@ func harmless(spec connect.Spec) bool {
 
 // plain is an error of a call as a service here would have made it: code, text and
 // details, without the headers of the answer.
-func plain(ctx context.Context, role string, err error) error {
+func plain(ctx context.Context, role string, harmless bool, err error) error {
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return ctx.Err()
 	}
 	var coded *connect.Error
 	if reason, _ := rpc.Reason(err); reason == "" || !errors.As(err, &coded) {
-		if connect.CodeOf(err) == connect.CodeUnavailable || errors.Is(err, ErrNoNode) {
-			return rpc.RetryErrorf(noNodeRetry, connect.CodeUnavailable, "role_unavailable",
-				"No node with the role %s answers now; try again in a moment. (%s)", role, err)
-		}
-		return err
+		return unanswered(role, harmless, err)
 	}
 	own := connect.NewError(coded.Code(), errors.New(coded.Message()))
 	for _, d := range coded.Details() {
 		own.AddDetail(d)
 	}
 	return own
+}
+
+// unanswered is an error that no service made, for those have a reason: nobody was
+// reached, or who was reached did not get to answer.
+func unanswered(role string, harmless bool, err error) error {
+	var dial *dialError
+	if harmless || errors.Is(err, ErrNoNode) || errors.As(err, &dial) {
+		return rpc.RetryErrorf(noNodeRetry, connect.CodeUnavailable, "role_unavailable",
+			"No node with the role %s answers now; try again in a moment. (%s)", role, err)
+	}
+	return rpc.RetryErrorf(noNodeRetry, connect.CodeUnavailable, "outcome_unknown",
+		"The node with the role %s was lost before it answered, so whether this was done is not known. Look, then try again. (%s)", role, err)
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -109,4 +110,44 @@ func (p *Postgres) Address(database string) string {
 // user, and ends with this process.
 func (p *Postgres) Command(path string, args ...string) (*exec.Cmd, error) {
 	return p.command("postgres", path, args...)
+}
+
+// Replica makes a server that follows this one over its replication protocol, and
+// starts it. It answers reads only until it is promoted.
+func (p *Postgres) Replica() (*Postgres, error) {
+	dir, err := os.MkdirTemp("", "pg")
+	if err != nil {
+		return nil, err
+	}
+	r := &Postgres{process: process{dir: dir}, bin: p.bin}
+	for _, arg := range p.args {
+		r.args = append(r.args, strings.ReplaceAll(arg, p.dir, dir))
+	}
+	backup, err := r.Command(filepath.Join(p.bin, "pg_basebackup"), "--host", p.dir, "--username", "test", "--pgdata", "data",
+		"--wal-method=stream", "--checkpoint=fast", "--write-recovery-conf", "--no-sync")
+	if err == nil {
+		var out []byte
+		if out, err = backup.CombinedOutput(); err != nil {
+			err = fmt.Errorf("pg_basebackup: %w\n%s", err, out)
+		}
+	}
+	if err == nil {
+		err = r.Start()
+	}
+	if err != nil {
+		os.RemoveAll(dir)
+		return nil, fmt.Errorf("start a replica: %w", err)
+	}
+	return r, nil
+}
+
+// Promote makes a replica take writes.
+func (p *Postgres) Promote(ctx context.Context) error {
+	conn, err := pgx.Connect(ctx, p.Address("postgres"))
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx) //nolint:errcheck // it was only asked
+	_, err = conn.Exec(ctx, "SELECT pg_promote()")
+	return err
 }

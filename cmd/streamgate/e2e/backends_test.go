@@ -22,7 +22,9 @@ type servers struct {
 	pg    *servertest.Postgres
 	redis *servertest.Redis
 	media string // the address of a bucket, or ""
-	made  func(id string) map[string]time.Time
+	// records is the address of the database, if it is not the one of pg alone.
+	records string
+	made    func(id string) map[string]time.Time
 }
 
 // startServers starts them, or skips the test where they are not installed.
@@ -85,6 +87,7 @@ type said struct {
 
 	ID     string `json:"id"`
 	Code   string `json:"code"`
+	Trace  string `json:"trace_id"`
 	Token  string `json:"token"`
 	Nonce  string `json:"nonce"`
 	Domain string `json:"domain"`
@@ -112,19 +115,23 @@ func (n *node) call(method, path, bearer string, body any, header ...string) sai
 	for i := 0; i < len(header); i += 2 {
 		req.Header.Set(header[i], header[i+1])
 	}
-	resp, err := http.DefaultClient.Do(req)
+	a, err := answered(req)
 	if err != nil {
 		n.t.Errorf("%s %s: %v", method, path, err) // also from other goroutines
-		return said{}
+	}
+	return a
+}
+
+func answered(req *http.Request) (said, error) {
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return said{}, err
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		n.t.Errorf("%s %s: %v", method, path, err)
-	}
 	a := said{status: resp.StatusCode, retry: resp.Header.Get("Retry-After"), body: string(text)}
 	_ = json.Unmarshal(text, &a) // not every body is JSON
-	return a
+	return a, err
 }
 
 func (a said) want(t *testing.T, what string, status int) said {

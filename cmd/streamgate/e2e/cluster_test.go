@@ -1,15 +1,14 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -29,6 +28,7 @@ type fleet struct {
 	nodes  map[string]*node // by their names
 	front  *node            // the gateway
 	token  string
+	links  *links // between the nodes, or nil
 }
 
 // startFleet runs nodes of these roles, the first of which has the CA; one named
@@ -36,8 +36,21 @@ type fleet struct {
 // missing.
 func startFleet(t *testing.T, config string, names ...string) *fleet {
 	t.Helper()
+	f := newFleet(t, config)
+	f.run(names...)
+	return f
+}
+
+// newFleet is startFleet before any node.
+func newFleet(t *testing.T, config string) *fleet {
+	t.Helper()
 	f := &fleet{t: t, on: startAllServers(t), config: config, nodes: map[string]*node{}}
 	f.consul = servertest.NeedConsul(t, "../../../bin/consul")
+	return f
+}
+
+func (f *fleet) run(names ...string) {
+	f.t.Helper()
 	f.front = f.node("api-gateway") // whose address is everyone's public URL
 	first := f.node(names[0])
 	first.ctl("ca", "init")
@@ -45,7 +58,6 @@ func startFleet(t *testing.T, config string, names ...string) *fleet {
 	for _, name := range names {
 		f.start(name)
 	}
-	return f
 }
 
 // node is the node of that name, made if it is new.
@@ -58,12 +70,16 @@ func (f *fleet) node(name string) *node {
 	ports := freePorts(f.t, 2)
 	n := newNode(f.t, "--config", f.config, "--role", role, "--set", "deployment.mode=cluster",
 		"--set", "cluster.listen=127.0.0.1:"+ports[0], "--set", "cluster.events=127.0.0.1:"+ports[1], "--set", "access.ticket_ttl=2m")
+	if f.links != nil {
+		n.args = append(n.args, "--set", "cluster.advertise_host="+between)
+		f.links.stand(name, n.told("cluster.listen"), n.told("cluster.events"))
+	}
 	front := f.front
 	if front == nil {
 		front = n
 	}
 	n.env = []string{
-		"STREAMGATE_RECORDS_URL_FILE=" + writeFile(f.t, "records", f.on.pg.Address("postgres")+"\n"),
+		"STREAMGATE_RECORDS_URL_FILE=" + writeFile(f.t, "records", cmp.Or(f.on.records, f.on.pg.Address("postgres"))+"\n"),
 		"STREAMGATE_CACHE_URL_FILE=" + writeFile(f.t, "cache", f.on.redis.URL()+"\n"),
 		"STREAMGATE_MEDIA_URL_FILE=" + writeFile(f.t, "media", f.on.media+"\n"),
 		"STREAMGATE_CLUSTER_REGISTRY_FILE=" + writeFile(f.t, "registry", "consul://"+f.consul.Address()+"\n"),
@@ -252,29 +268,10 @@ func (n *node) listeners() map[string]string {
 // listening are the TCP addresses that a process listens on.
 func listening(t *testing.T, pid int) []string {
 	t.Helper()
-	proc := fmt.Sprintf("/proc/%d/", pid)
-	own := map[string]bool{} // inodes of its sockets
-	fds, err := os.ReadDir(proc + "fd")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, fd := range fds {
-		if to, err := os.Readlink(proc + "fd/" + fd.Name()); err == nil && strings.HasPrefix(to, "socket:[") {
-			own[strings.Trim(to, "socket:[]")] = true
-		}
-	}
 	var out []string
-	for _, table := range []string{"net/tcp", "net/tcp6"} {
-		data, err := os.ReadFile(proc + table)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for line := range strings.Lines(string(data)) {
-			field := strings.Fields(line)
-			if len(field) < 10 || field[3] != "0A" || !own[field[9]] { // LISTEN
-				continue
-			}
-			out = append(out, kernelAddress(t, field[1]))
+	for _, s := range sockets(t, pid) {
+		if s.listening {
+			out = append(out, s.local)
 		}
 	}
 	return out

@@ -1,0 +1,303 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// between is the address under which nodes reach each other where links stand
+// between them: it is this machine too.
+const between = "127.0.0.2"
+
+// links pass on what the nodes of a fleet send each other, or do not.
+type links struct {
+	t     *testing.T
+	fleet *fleet
+
+	mu      sync.Mutex
+	changed chan struct{}       // closed when the faults change
+	faults  map[[2]string]fault // by two names of nodes, the lesser first
+	all     map[*link]struct{}
+}
+
+// fault is what links do to two nodes.
+type fault int
+
+const (
+	_      fault = iota
+	broken       // connections end, and new ones too
+	silent       // connections stay, and nothing comes through
+)
+
+// link is one connection from a node to another.
+type link struct {
+	in   net.Conn
+	to   string
+	from string // "" until asked for
+}
+
+// stand begins to pass on what comes for the ports of a node.
+func (n *links) stand(name string, addresses ...string) {
+	for _, address := range addresses {
+		_, port, err := net.SplitHostPort(address)
+		if err != nil {
+			n.t.Fatal(err)
+		}
+		listener, err := net.Listen("tcp", net.JoinHostPort(between, port))
+		if err != nil {
+			n.t.Fatal(err)
+		}
+		n.t.Cleanup(func() { listener.Close() })
+		go func() {
+			for {
+				conn, err := listener.Accept()
+				if err != nil {
+					return
+				}
+				go n.pass(&link{in: conn, to: name}, address)
+			}
+		}()
+	}
+}
+
+func (n *links) pass(l *link, address string) {
+	defer l.in.Close()
+	n.mu.Lock()
+	n.all[l] = struct{}{}
+	n.mu.Unlock()
+	defer func() {
+		n.mu.Lock()
+		delete(n.all, l)
+		n.mu.Unlock()
+	}()
+	if !n.open(l) {
+		return
+	}
+	out, err := net.Dial("tcp", address)
+	if err != nil {
+		return
+	}
+	defer out.Close()
+	var both sync.WaitGroup
+	both.Go(func() { n.copy(l, out, l.in) })
+	both.Go(func() { n.copy(l, l.in, out) })
+	both.Wait()
+}
+
+// copy passes one direction on until either end closes it.
+func (n *links) copy(l *link, to, from net.Conn) {
+	buf := make([]byte, 64<<10)
+	for {
+		got, err := from.Read(buf)
+		if got > 0 && n.open(l) {
+			if _, werr := to.Write(buf[:got]); werr != nil {
+				err = werr
+			}
+		}
+		if err != nil || !n.is(l, 0) {
+			_ = to.(*net.TCPConn).CloseWrite() // it may be closed
+			_ = from.(*net.TCPConn).CloseRead()
+			return
+		}
+	}
+}
+
+// open waits until something may pass a link; false if it is broken.
+func (n *links) open(l *link) bool {
+	for {
+		n.mu.Lock()
+		now, changed := n.faultOf(l), n.changed
+		n.mu.Unlock()
+		switch now {
+		case broken:
+			return false
+		case silent:
+			<-changed
+		default:
+			return true
+		}
+	}
+}
+
+func (n *links) is(l *link, f fault) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.faultOf(l) == f
+}
+
+// faultOf is what is wrong with a link; the lock is held. Whose it is, is asked only
+// while something is wrong: all nodes run then.
+func (n *links) faultOf(l *link) fault {
+	if len(n.faults) == 0 {
+		return 0
+	}
+	if l.from == "" {
+		l.from = n.owner(l.in.RemoteAddr().String())
+	}
+	return n.faults[pair(l.from, l.to)]
+}
+
+func pair(a, b string) [2]string { return [2]string{min(a, b), max(a, b)} }
+
+// owner is the node whose connection comes from an address, as the kernel knows.
+func (n *links) owner(address string) string {
+	for name, node := range n.fleet.nodes {
+		for _, s := range sockets(n.t, node.cmd.Process.Pid) {
+			if s.local == address {
+				return name
+			}
+		}
+	}
+	return "nobody" // it has ended since
+}
+
+// cut puts a fault between two nodes; heal takes all faults away.
+func (n *links) cut(a, b string, f fault) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.faults[pair(a, b)] = f
+	close(n.changed)
+	n.changed = make(chan struct{})
+	for l := range n.all {
+		if f == broken && n.faultOf(l) == broken {
+			l.in.Close()
+		}
+	}
+}
+
+func (n *links) heal() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	clear(n.faults)
+	close(n.changed)
+	n.changed = make(chan struct{})
+}
+
+// newLinks makes links at which nothing is wrong.
+func newLinks(f *fleet) *links {
+	return &links{t: f.t, fleet: f, changed: make(chan struct{}), faults: map[[2]string]fault{}, all: map[*link]struct{}{}}
+}
+
+// mood is how a bucket answers.
+type mood int32
+
+const (
+	well    mood = iota
+	busy         // 503 SlowDown
+	slow         // after a second
+	cutting      // bodies end in the middle, both ways
+)
+
+// bucket stands before the server of a bucket, whose address it has.
+type bucket struct {
+	mood atomic.Int32
+	url  string
+}
+
+func (b *bucket) set(m mood) { b.mood.Store(int32(m)) }
+
+var errCut = errors.New("cut in the middle")
+
+// halfOf ends with an error after n bytes.
+type halfOf struct {
+	io.ReadCloser
+	n int64
+}
+
+func (h *halfOf) Read(p []byte) (int, error) {
+	if h.n <= 0 {
+		return 0, errCut
+	}
+	got, err := h.ReadCloser.Read(p[:min(int64(len(p)), h.n)])
+	h.n -= int64(got)
+	return got, err
+}
+
+// newBucket stands before the bucket at an address.
+func newBucket(t *testing.T, address string) *bucket {
+	t.Helper()
+	to, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bucket{}
+	proxy := &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.Out.URL.Scheme, r.Out.URL.Host, r.Out.Host = to.Scheme, to.Host, r.In.Host // which is signed
+			if mood(b.mood.Load()) == cutting && r.In.ContentLength > 1 {
+				r.Out.Body = &halfOf{r.Out.Body, r.In.ContentLength / 2}
+			}
+		},
+		ModifyResponse: func(r *http.Response) error {
+			if mood(b.mood.Load()) == cutting && r.ContentLength > 1 {
+				r.Body = &halfOf{r.Body, r.ContentLength / 2}
+			}
+			return nil
+		},
+		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch mood(b.mood.Load()) {
+		case busy:
+			w.WriteHeader(http.StatusServiceUnavailable)
+			fmt.Fprint(w, "<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>")
+			return
+		case slow:
+			select {
+			case <-time.After(time.Second):
+			case <-r.Context().Done():
+			}
+		}
+		proxy.ServeHTTP(w, r)
+	})}
+	go server.Serve(listener) //nolint:errcheck // ends with the test
+	t.Cleanup(func() { server.Close() })
+	here := *to
+	here.Host = listener.Addr().String()
+	b.url = here.String()
+	return b
+}
+
+// socket is a TCP socket of a process.
+type socket struct {
+	local     string
+	listening bool
+}
+
+// sockets are those of a process.
+func sockets(t *testing.T, pid int) []socket {
+	t.Helper()
+	proc := fmt.Sprintf("/proc/%d/", pid)
+	own := map[string]bool{}          // inodes
+	fds, _ := os.ReadDir(proc + "fd") // none of a process that has ended
+	for _, fd := range fds {
+		if to, err := os.Readlink(proc + "fd/" + fd.Name()); err == nil && strings.HasPrefix(to, "socket:[") {
+			own[strings.Trim(to, "socket:[]")] = true
+		}
+	}
+	var out []socket
+	for _, table := range []string{"net/tcp", "net/tcp6"} {
+		data, _ := os.ReadFile(proc + table)
+		for line := range strings.Lines(string(data)) {
+			if field := strings.Fields(line); len(field) >= 10 && own[field[9]] {
+				out = append(out, socket{kernelAddress(t, field[1]), field[3] == "0A"}) // LISTEN
+			}
+		}
+	}
+	return out
+}
