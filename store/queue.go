@@ -56,6 +56,9 @@ type Job struct {
 	From      int    `json:"from"`                // first segment
 	To        int    `json:"to"`                  // one past the last segment
 	Rendition string `json:"rendition,omitempty"` // only this one; "" for all of the kind
+	// Encoder is the only encoder that can do the job, of letters, digits, dots and
+	// dashes; "" if any can.
+	Encoder string `json:"encoder,omitempty"`
 
 	// Backlog makes the job wait for Admit before anything else.
 	Backlog bool `json:"backlog,omitempty"`
@@ -196,7 +199,12 @@ type LeaseRequest struct {
 	// Suspects asks for suspect jobs, which nobody else gets, and for no
 	// others. Whoever sets it promises to run one, and nothing beside it.
 	Suspects bool
+	// Encoder is the worker's: it gets the jobs of that one and those of none.
+	Encoder string
 }
+
+// Takes tells whether whoever asks can do a job, as far as its encoder goes.
+func (r *LeaseRequest) Takes(j *Job) bool { return j.Encoder == "" || j.Encoder == r.Encoder }
 
 // ReapRequest says whose leases have ended.
 type ReapRequest struct {

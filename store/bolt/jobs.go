@@ -223,20 +223,18 @@ func idsUntil(b *bbolt.Bucket, now time.Time) iter.Seq[string] {
 }
 
 // first reads the first jobs in order of an index, at most n, whose rank is at
-// most maxRank.
-func first(c *change, bucket string, maxRank store.Rank, n int) ([]*store.Job, error) {
-	var ids []string
+// most maxRank and that are wanted.
+func first(c *change, bucket string, maxRank store.Rank, n int, wanted func(*store.Job) bool) (jobs []*store.Job, err error) {
 	for key, id := range ascend(c.tx.Bucket([]byte(bucket)), nil) {
-		if len(ids) == n || orderRank(key) > maxRank {
+		if len(jobs) == n || orderRank(key) > maxRank {
 			break
 		}
-		ids = append(ids, string(id))
-	}
-	jobs := make([]*store.Job, len(ids))
-	for i, id := range ids {
-		var err error
-		if jobs[i], err = load(c.tx, id); err != nil {
+		job, err := load(c.tx, string(id))
+		if err != nil {
 			return nil, err
+		}
+		if wanted(job) {
+			jobs = append(jobs, job)
 		}
 	}
 	return jobs, nil

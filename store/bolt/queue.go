@@ -46,7 +46,7 @@ func (q *queue) Lease(ctx context.Context, req store.LeaseRequest) ([]store.Job,
 		}
 		// That nothing is ready is an outcome here, not a failure: the
 		// promotions above shall stay.
-		jobs, err := first(c, leaseFrom(req), rankAllowed(c, req), max(1, req.Max))
+		jobs, err := first(c, leaseFrom(req), rankAllowed(c, req), max(1, req.Max), req.Takes)
 		if err != nil {
 			return err
 		}
@@ -135,7 +135,7 @@ func (q *queue) Admit(ctx context.Context, n int) ([]store.Job, error) {
 	now := q.db.now()
 	err := q.db.write(ctx, func(c *change) error {
 		admitted = nil
-		jobs, err := first(c, bucketBacklog, anyRank, n)
+		jobs, err := first(c, bucketBacklog, anyRank, n, anyJob)
 		if err != nil {
 			return err
 		}
@@ -157,6 +157,8 @@ func (q *queue) Admit(ctx context.Context, n int) ([]store.Job, error) {
 }
 
 const anyRank = store.Rank(math.MaxInt)
+
+func anyJob(*store.Job) bool { return true }
 
 // Boost implements store.Queue.
 func (q *queue) Boost(ctx context.Context, rank store.Rank, ids ...string) (int, error) {

@@ -65,7 +65,7 @@ func (q *Queue) Lease(ctx context.Context, req store.LeaseRequest) ([]store.Job,
 	}
 	var leased []store.Job
 	for i := range q.jobs {
-		if j := &q.jobs[i]; j.State == state && j.Rank <= rank && len(leased) < max(1, req.Max) {
+		if j := &q.jobs[i]; j.State == state && j.Rank <= rank && req.Takes(j) && len(leased) < max(1, req.Max) {
 			q.token++
 			j.State = store.JobLeased
 			j.Lease = store.Lease{Token: q.token, Owner: req.Owner, Started: q.now(), Expires: q.now().Add(req.TTL)}

@@ -22,6 +22,7 @@ func TestQueue(t *testing.T, open func(t *testing.T, clock *Clock) store.Queue) 
 		{"lease hands out under a token", (*queueTest).leaseSets},
 		{"lease stops at the rank", (*queueTest).leaseRank},
 		{"lease hands out several", (*queueTest).leaseSeveral},
+		{"lease passes over the jobs of other encoders", (*queueTest).leaseEncoder},
 		{"lease waits for the delay", (*queueTest).leaseDelay},
 		{"renew extends and notes progress", (*queueTest).renew},
 		{"a token fits its own lease only", (*queueTest).fencing},

@@ -144,6 +144,54 @@ func (q *queueTest) leaseRank() {
 	same(q.T, "id", got.ID, "b")
 }
 
+// leaseEncoder puts foreign jobs ahead of what a worker can do. A retry, a death
+// and a redoing leave a job to the encoder that it was pushed for.
+func (q *queueTest) leaseEncoder() {
+	lease := func(encoder string, ids ...string) []store.Job {
+		q.Helper()
+		jobs, err := q.q.Lease(q.Context(), store.LeaseRequest{
+			Owner: worker(), MaxRank: store.RankOrdinary, TTL: ttl, Max: 9, Encoder: encoder,
+		})
+		if len(ids) == 0 {
+			wantErr(q.T, "lease for "+encoder, err, store.ErrEmpty)
+			return nil
+		}
+		check(q.T, err)
+		q.wantIDs(jobs, ids...)
+		return jobs
+	}
+	var jobs []store.Job
+	for _, id := range []string{"a", "b", "c", "d"} {
+		job := q.job(id)
+		job.Encoder = map[string]string{"a": "x264-164.1", "b": "x264-165", "d": "x264-164.1"}[id]
+		if job.Encoder == "" {
+			job.Backlog = true
+		}
+		jobs = append(jobs, job)
+	}
+	q.push(jobs...)
+	same(q.T, "encoder", q.get("a").Encoder, "x264-164.1")
+	lease("") // nothing for a worker without an encoder
+	lease("x264-164")
+	admitted, err := q.q.Admit(q.Context(), 1)
+	check(q.T, err)
+	q.wantIDs(admitted, "c")
+	done := lease("", "c")[0]
+	got := lease("x264-164.1", "a", "d")
+	q.finishJob(done, store.Outcome{})
+	q.finishJob(got[0], store.Outcome{Retry: true})
+	q.finishJob(got[1], store.Outcome{})
+	_, err = q.q.Redo(q.Context(), "d")
+	check(q.T, err)
+	lease("x264-165", "b")
+	q.clock.Advance(ttl)
+	_, err = q.q.Reap(q.Context(), store.ReapRequest{})
+	check(q.T, err)
+	lease("x264-164.1", "a", "d")
+	lease("")
+	lease("x264-165", "b")
+}
+
 func (q *queueTest) leaseDelay() {
 	soon, later := q.job("soon"), q.job("later")
 	soon.Delay = time.Second
