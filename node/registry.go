@@ -149,6 +149,9 @@ func (k *Kernel) instance() cluster.Instance {
 	if k.load != nil {
 		self.Load = k.load()
 	}
+	if k.knownEncoder != nil {
+		self.Encoder = k.knownEncoder()
+	}
 	return self
 }
 

@@ -31,6 +31,8 @@ func (t *transcoder) Start(ctx context.Context, k *Kernel) error {
 		Tools: k.Tools, Log: k.Log.With("service", "transcoder"), Metrics: k.Metrics, Tracer: k.Tracer,
 		Owner:    store.Owner{Node: k.NodeID, Boot: k.BootID},
 		Alive:    t.alive(k),
+		Encoder:  k.encoder,
+		Encoders: k.encoders, EncoderPatience: k.encoderPatience(),
 		Scratch:  filepath.Join(k.DataDir, "scratch"),
 		Profiles: cfg.Profiles, Workers: workers,
 		Scaling: transcode.Scaling{
@@ -66,6 +68,27 @@ func (t *transcoder) Start(ctx context.Context, k *Kernel) error {
 		return service.Run(run)
 	})
 	return nil
+}
+
+// encoderPatience is how long a task waits for a node that has its encoder: in a
+// cluster one may be away for a restart, alone there is none to wait for.
+func (k *Kernel) encoderPatience() time.Duration {
+	if k.clustered() {
+		return encoderPatience
+	}
+	return 0
+}
+
+const encoderPatience = 2 * time.Minute
+
+// encoders are those of the nodes that are there.
+func (k *Kernel) encoders() (names []string) {
+	for _, i := range k.Registry.Instances() {
+		if i.Encoder != "" && i.Has(string(RoleTranscoder)) {
+			names = append(names, i.Encoder)
+		}
+	}
+	return names
 }
 
 // alive tells of the other nodes of a cluster; nil where there are none.
