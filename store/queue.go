@@ -149,9 +149,12 @@ type QueueWork interface {
 // QueueControl is what operators need of a Queue. A change of a task is a
 // change of all its jobs that are not done; it returns how many it changed.
 type QueueControl interface {
-	// Admit lets the first n jobs of the backlog, in order, be leased, and
-	// returns them as they are now.
-	Admit(ctx context.Context, n int) ([]Job, error)
+	// Admit lets the first jobs of the backlog, in order, be leased, as many as
+	// there is room for, and returns them as they are now. There is room for most
+	// tasks that have jobs waiting outside the backlog, or leased; one that has a job
+	// in the backlog is not in yet. Of those who admit at the same time, one counts
+	// what the other did.
+	Admit(ctx context.Context, most int) ([]Job, error)
 	// Boost makes waiting jobs at least as urgent as rank; leased, done and
 	// unknown ids are passed over. Returns how many it changed.
 	Boost(ctx context.Context, rank Rank, ids ...string) (int, error)

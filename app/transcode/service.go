@@ -31,9 +31,9 @@ type Service struct {
 
 	own atomic.Pointer[string] // this node's encoder, once it is known
 
-	admitting, reserving sync.Mutex
-	lookedThrough        time.Time            // see sweep, which alone uses these
-	strandedSince        map[string]time.Time // tasks that wait for an encoder
+	reserving     sync.Mutex
+	lookedThrough time.Time            // see sweep, which alone uses these
+	strandedSince map[string]time.Time // tasks that wait for an encoder
 }
 
 // New returns a service that is not running yet: see Run.

@@ -240,6 +240,37 @@ func first(c *change, bucket string, maxRank store.Rank, n int, wanted func(*sto
 	return jobs, nil
 }
 
+// underWay counts the tasks that have been let in and have jobs left that are not
+// paused.
+func underWay(tx *bbolt.Tx) (int, error) {
+	in := make(map[string]bool)
+	note := func(bucket string, is bool) error {
+		for _, id := range ascend(tx.Bucket([]byte(bucket)), nil) {
+			job, err := load(tx, string(id))
+			if err != nil {
+				return err
+			}
+			in[job.TaskID] = is
+		}
+		return nil
+	}
+	for _, bucket := range []string{bucketLater, bucketReady, bucketSuspect, bucketLeased} {
+		if err := note(bucket, true); err != nil {
+			return 0, err
+		}
+	}
+	if err := note(bucketBacklog, false); err != nil {
+		return 0, err
+	}
+	n := 0
+	for _, is := range in {
+		if is {
+			n++
+		}
+	}
+	return n, nil
+}
+
 // oldest is the earliest Created in an index by order; zero if it is empty.
 // Within a rank and priority the first is the oldest, and there are few of
 // both.

@@ -130,12 +130,19 @@ func (q *queue) Finish(ctx context.Context, id string, token uint64, out store.O
 }
 
 // Admit implements store.Queue.
-func (q *queue) Admit(ctx context.Context, n int) ([]store.Job, error) {
+func (q *queue) Admit(ctx context.Context, most int) ([]store.Job, error) {
 	var admitted []store.Job
 	now := q.db.now()
 	err := q.db.write(ctx, func(c *change) error {
 		admitted = nil
-		jobs, err := first(c, bucketBacklog, anyRank, n, anyJob)
+		if id, _ := c.tx.Bucket([]byte(bucketBacklog)).Cursor().First(); id == nil {
+			return nil
+		}
+		under, err := underWay(c.tx)
+		if err != nil {
+			return err
+		}
+		jobs, err := first(c, bucketBacklog, anyRank, max(0, most-under), anyJob)
 		if err != nil {
 			return err
 		}

@@ -54,6 +54,7 @@ func TestQueue(t *testing.T, open func(t *testing.T, clock *Clock) store.Queue) 
 		{"many leasers never share a job", (*queueTest).manyLeasers},
 		{"of many pushes of an id one is kept", (*queueTest).manyPushers},
 		{"of many finishes one counts", (*queueTest).manyFinishers},
+		{"of many who admit none admits too many", (*queueTest).manyAdmit},
 		{"of many reaps one takes a job back", (*queueTest).manyReapers},
 		{"cancel against finish", (*queueTest).cancelVersusFinish},
 		{"agrees with the model", (*queueTest).model},

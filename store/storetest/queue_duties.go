@@ -605,6 +605,7 @@ func (q *queueTest) wantReaped(dead []store.Dead, ids ...string) []store.Job {
 
 func (q *queueTest) admit() {
 	low, high, now := q.job("low"), q.job("high"), q.job("now")
+	low.TaskID, high.TaskID = "t2", "t3"
 	low.Backlog, high.Backlog = true, true
 	high.Priority = 90
 	q.push(low, high, now)
@@ -614,20 +615,33 @@ func (q *queueTest) admit() {
 	admitted, err := q.q.Admit(q.Context(), 0)
 	check(q.T, err)
 	q.wantIDs(admitted)
-	n, err := q.q.Reprioritise(q.Context(), "t1", 95) // not lost on the way
+	n, err := q.q.Reprioritise(q.Context(), "t3", 95) // not lost on the way
 	check(q.T, err)
-	same(q.T, "reprioritised", n, 3)
-	admitted, err = q.q.Admit(q.Context(), 1)
+	same(q.T, "reprioritised", n, 1)
+	admitted, err = q.q.Admit(q.Context(), 1) // now is leased
+	check(q.T, err)
+	q.wantIDs(admitted)
+	demanded := q.job("demanded") // a task is in only when its job has left the backlog
+	demanded.TaskID, demanded.Delay = "t2", time.Hour
+	q.push(demanded)
+	admitted, err = q.q.Admit(q.Context(), 2)
 	check(q.T, err)
 	q.wantIDs(admitted, "high")
+	_, err = q.q.Cancel(q.Context(), "t2")
+	check(q.T, err)
+	q.push(low)
 	same(q.T, "as it is now", admitted[0], q.get("high"))
 	same(q.T, "state", admitted[0].State, store.JobReady)
 	stats, err := q.q.Stats(q.Context())
 	check(q.T, err)
 	same(q.T, "backlog", stats.Backlog, 1)
-	admitted, err = q.q.Admit(q.Context(), 5)
+	_, err = q.q.PauseTask(q.Context(), "t3") // its place is free
+	check(q.T, err)
+	admitted, err = q.q.Admit(q.Context(), 2)
 	check(q.T, err)
 	q.wantIDs(admitted, "low")
+	_, err = q.q.ResumeTask(q.Context(), "t3")
+	check(q.T, err)
 	q.wantStats(0, 2, 1, 0)
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"streamgate/store"
 )
@@ -112,4 +113,35 @@ func (q *queueTest) cancelVersusFinish() {
 		})
 		q.wantStats(0, 0, 0, 0)
 	}
+}
+
+// manyAdmit lets nodes admit at the same moment: together they admit as many as one
+// alone.
+func (q *queueTest) manyAdmit() {
+	const tasks, most = 12, 3
+	for i := range tasks {
+		job := q.job(fmt.Sprint("plan-", i))
+		job.TaskID, job.Backlog = fmt.Sprint("task-", i), true
+		q.push(job)
+	}
+	var admitted atomic.Int64
+	var all sync.WaitGroup
+	start := make(chan struct{})
+	for range 8 {
+		all.Go(func() {
+			<-start
+			jobs, err := q.q.Admit(q.Context(), most)
+			if err != nil {
+				q.Errorf("admit: %v", err)
+			}
+			admitted.Add(int64(len(jobs)))
+		})
+	}
+	close(start)
+	all.Wait()
+	same(q.T, "admitted", admitted.Load(), int64(most))
+	stats, err := q.q.Stats(q.Context())
+	check(q.T, err)
+	same(q.T, "waiting", stats.Backlog, tasks-most)
+	same(q.T, "ready", stats.Ready, most)
 }
