@@ -30,7 +30,7 @@ func (t *transcoder) Start(ctx context.Context, k *Kernel) error {
 		Queue: k.Stores.Queue, Catalog: k.Stores.Catalog, Objects: k.Stores.Objects, Bus: k.Bus,
 		Tools: k.Tools, Log: k.Log.With("service", "transcoder"), Metrics: k.Metrics, Tracer: k.Tracer,
 		Owner:    store.Owner{Node: k.NodeID, Boot: k.BootID},
-		Alive:    t.alive(k),
+		Alive:    k.living(),
 		Encoder:  k.encoder,
 		Encoders: k.encoders, EncoderPatience: k.encoderPatience(),
 		Scratch:  filepath.Join(k.DataDir, "scratch"),
@@ -47,7 +47,7 @@ func (t *transcoder) Start(ctx context.Context, k *Kernel) error {
 	if err != nil {
 		return err
 	}
-	k.Peers.Transcoder = service
+	k.Peers.Transcoder, k.busy = service, service.Busy
 	err = k.Serve(ctx, Server{
 		Name: "transcoder grpc", Key: "transcoder.grpc_port", Addr: k.Config.APIGateway.addr(cfg.GRPCPort),
 		Handler: gateway.NewRPC(gateway.RPCConfig{
@@ -89,19 +89,6 @@ func (k *Kernel) encoders() (names []string) {
 		}
 	}
 	return names
-}
-
-// alive tells of the other nodes of a cluster; nil where there are none.
-func (t *transcoder) alive(k *Kernel) func(node, boot string) bool {
-	if !k.clustered() {
-		return nil
-	}
-	gone := &goneNodes{registry: k.Registry, self: k.NodeID}
-	k.Go("gone nodes", func(ctx context.Context) error {
-		gone.watch(ctx.Done())
-		return nil
-	})
-	return gone.alive
 }
 
 // Stop takes no more jobs and lets the running ones finish for a minute; what
