@@ -109,6 +109,9 @@ func (k *Kernel) encoderChecks() []*rpc.NodeCheck {
 		ffmpeg.Found, ffmpeg.Mend = err.Error(), "sudo apt-get install ffmpeg, then restart the node"
 	case version != "":
 		ffmpeg.Found = fmt.Sprintf("%s, version %s, with libx264 and aac", k.Tools.FFmpeg, version)
+		if encoder := k.knownEncoder(); encoder != "" {
+			ffmpeg.Found += ", encoder " + encoder
+		}
 	}
 	confinement := &rpc.NodeCheck{Name: "confinement", Found: "ffmpeg may read every file and reach every address", Mend: "set transcoder.confine to true"}
 	if k.Config.Transcoder.Confine {

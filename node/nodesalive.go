@@ -1,30 +1,61 @@
 package node
 
 import (
+	"context"
 	"slices"
 	"sync"
+	"time"
 
 	"streamgate/node/cluster"
 )
 
-// goneNodes knows which nodes were there and are no more. A node that this one has
-// never heard of may have come while the registry was away, so it counts as alive;
-// so does everybody while the registry does not even name this node.
-type goneNodes struct {
+// livingNodes is the one answer to whether a start of a node may still run: whose
+// leases are taken back, and whose uploads others may finish. What is taken from a
+// node that lives all the same is safe, since jobs and uploads are fenced, but its
+// work is lost. So a node counts as alive
+//
+//   - when the registry names it, with this very boot: a node has one at a time;
+//   - as long as the registry does not even name this node, or is away;
+//   - if this node has never heard of it, for strangersLive after it was first asked
+//     for: it may have come a moment ago.
+//
+// Whoever was named and is not any more is gone at once.
+type livingNodes struct {
 	registry cluster.Registry
 	self     string
+	now      func() time.Time
 
-	mu   sync.Mutex
-	seen map[bootOf]bool
+	mu        sync.Mutex
+	seen      map[bootOf]bool
+	strangers map[bootOf]time.Time // since when they are asked for
 }
 
 type bootOf struct{ node, boot string }
 
+// strangersLive is twice the time for which the registry keeps a silent node.
+const strangersLive = 30 * time.Second
+
+// living knows the nodes from now on; nil where this node is alone.
+func (k *Kernel) living() func(node, boot string) bool {
+	if !k.clustered() {
+		return nil
+	}
+	k.livesOnce.Do(func() {
+		l := &livingNodes{registry: k.Registry, self: k.NodeID, now: time.Now}
+		k.lives = l.alive
+		k.Go("living nodes", func(ctx context.Context) error {
+			l.watch(ctx.Done())
+			return nil
+		})
+	})
+	return k.lives
+}
+
 // watch notes who is there until done is closed.
-func (g *goneNodes) watch(done <-chan struct{}) {
+func (l *livingNodes) watch(done <-chan struct{}) {
 	for {
-		changed := g.registry.Changed()
-		g.note(g.registry.Instances())
+		changed := l.registry.Changed()
+		l.note(l.registry.Instances())
 		select {
 		case <-done:
 			return
@@ -36,31 +67,43 @@ func (g *goneNodes) watch(done <-chan struct{}) {
 // maxSeen bounds what is remembered: boots of nodes, over a node's life.
 const maxSeen = 100_000
 
-func (g *goneNodes) note(there []cluster.Instance) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.seen == nil || len(g.seen) > maxSeen {
-		g.seen = map[bootOf]bool{}
+func (l *livingNodes) note(there []cluster.Instance) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.seen == nil || len(l.seen) > maxSeen {
+		l.seen = map[bootOf]bool{}
 	}
 	for _, i := range there {
-		g.seen[bootOf{i.ID, i.Boot}] = true
+		l.seen[bootOf{i.ID, i.Boot}] = true
 	}
 }
 
 // alive tells whether a boot of a node may still run.
-func (g *goneNodes) alive(node, boot string) bool {
-	there := g.registry.Instances()
-	g.note(there)
+func (l *livingNodes) alive(node, boot string) bool {
+	current, there := l.registry.Current(), l.registry.Instances()
+	l.note(there)
 	is := func(id string) func(cluster.Instance) bool {
 		return func(i cluster.Instance) bool { return i.ID == id }
 	}
-	if !slices.ContainsFunc(there, is(g.self)) {
+	if !slices.ContainsFunc(there, is(l.self)) {
 		return true
 	}
 	if at := slices.IndexFunc(there, is(node)); at >= 0 {
-		return there[at].Boot == boot // a node has one boot at a time: see Registry.Announce
+		return there[at].Boot == boot
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return !g.seen[bootOf{node, boot}]
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !l.seen[bootOf{node, boot}] && l.mayBeNew(bootOf{node, boot}, current)
+}
+
+// mayBeNew tells whether a boot that was never named may have come a moment ago. It
+// needs the lock.
+func (l *livingNodes) mayBeNew(b bootOf, current bool) bool {
+	if !current || l.strangers == nil || len(l.strangers) > maxSeen {
+		l.strangers = map[bootOf]time.Time{} // count again: many may have come meanwhile
+	}
+	if _, asked := l.strangers[b]; !asked {
+		l.strangers[b] = l.now()
+	}
+	return !current || l.now().Sub(l.strangers[b]) < strangersLive
 }

@@ -2,6 +2,7 @@ package node
 
 import (
 	"testing"
+	"time"
 
 	"streamgate/node/cluster"
 )
@@ -10,14 +11,18 @@ import (
 type knownNodes struct {
 	cluster.Static
 	there []cluster.Instance
+	away  bool
 }
+
+func (t *knownNodes) Current() bool { return !t.away }
 
 func (t *knownNodes) Instances() []cluster.Instance { return t.there }
 
 func TestOnlyANodeThatWasThereCanBeGone(t *testing.T) {
 	me, other, again := cluster.Instance{ID: "me", Boot: "1"}, cluster.Instance{ID: "other", Boot: "1"}, cluster.Instance{ID: "other", Boot: "2"}
 	r := &knownNodes{}
-	g := &goneNodes{registry: r, self: "me"}
+	now := time.Now()
+	l := &livingNodes{registry: r, self: "me", now: func() time.Time { return now }}
 	for _, step := range []struct {
 		what  string
 		there []cluster.Instance
@@ -34,8 +39,49 @@ func TestOnlyANodeThatWasThereCanBeGone(t *testing.T) {
 		{"the later boot is gone as well", []cluster.Instance{me}, "2", false},
 	} {
 		r.there = step.there
-		if got := g.alive("other", step.boot); got != step.want {
+		if got := l.alive("other", step.boot); got != step.want {
 			t.Errorf("%s: alive is %v", step.what, got)
 		}
+	}
+}
+
+// A node that nobody has heard of may have come a moment ago; for as long as that can
+// be so, and as the registry says who is there.
+func TestAStrangerIsGoneAfterAWhile(t *testing.T) {
+	r := &knownNodes{there: []cluster.Instance{{ID: "me", Boot: "1"}}}
+	now := time.Now()
+	l := &livingNodes{registry: r, self: "me", now: func() time.Time { return now }}
+	for _, step := range []struct {
+		what  string
+		later time.Duration
+		away  bool
+		want  bool
+	}{
+		{"first asked for", 0, false, true},
+		{"a little later", strangersLive / 2, false, true},
+		{"the registry is away", strangersLive, true, true},
+		{"it is back: who was kept from it comes now", 0, false, true},
+		{"a while after that", strangersLive - 1, false, true},
+		{"long enough", 1, false, false},
+	} {
+		now, r.away = now.Add(step.later), step.away
+		if got := l.alive("other", "1"); got != step.want {
+			t.Errorf("%s: alive is %v", step.what, got)
+		}
+	}
+}
+
+func TestOwnLoad(t *testing.T) {
+	k := &Kernel{}
+	if got := k.ownLoad(); got != 0 {
+		t.Errorf("idle: %v", got)
+	}
+	k.inside.Store(int64(fullOf * cores() / 2))
+	if got := k.ownLoad(); got != 0.5 {
+		t.Errorf("half of the requests: %v", got)
+	}
+	k.busy = func() float64 { return 0.75 }
+	if got := k.ownLoad(); got != 0.75 {
+		t.Errorf("three of four workers: %v", got)
 	}
 }

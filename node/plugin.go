@@ -80,15 +80,23 @@ type Kernel struct {
 	tickets    stream.Verifier                    // of playback, from part tickets on
 	baseURL    func(*http.Request) string         // of links in an answer, from part gateway on
 	ffmpeg     func() (version string, err error) // as found at start; from part tools on
+	encoder    func(context.Context) string       // this node's, once it is known; from part tools on
 	state      *state
-	layers     *Layers         // of the configuration; nil if nothing is shared
-	live       live            // what of it changes
-	ahead      atomic.Int64    // how far the clock of the records is ahead of this machine's, nanoseconds; 0 in a monolith
-	load       func() float64  // of the node, for the registry; nil for 0
-	eventsAddr string          // where other nodes reach the event bus; "" if they do not
-	draining   context.Context // done when the node begins to stop
-	scope      *scope          // of the part that is being started
-	fail       func(error)     // stops the node
+	layers     *Layers        // of the configuration; nil if nothing is shared
+	live       live           // what of it changes
+	ahead      atomic.Int64   // how far the clock of the records is ahead of this machine's, nanoseconds; 0 in a monolith
+	load       func() float64 // of the node, for the registry; of tests; see ownLoad
+
+	livesOnce sync.Once
+	lives     func(node, boot string) bool // see living
+	inside    atomic.Int64                 // requests of other nodes that are being served
+	busy      func() float64               // how much of its workers a transcoder uses, from part transcoder on
+
+	knownEncoder func() string   // this node's, "" while it is not known; from part tools on
+	eventsAddr   string          // where other nodes reach the event bus; "" if they do not
+	draining     context.Context // done when the node begins to stop
+	scope        *scope          // of the part that is being started
+	fail         func(error)     // stops the node
 }
 
 // Stores are the contracts of package store.

@@ -114,6 +114,11 @@ func (a *announcing) Start(ctx context.Context, k *Kernel) error {
 		return err
 	}
 	k.Go("announce", func(ctx context.Context) error {
+		if k.encoder != nil && k.encoder(ctx) != "" { // at once, since jobs wait for who has one
+			if err := k.Registry.Announce(ctx, k.instance()); errors.Is(err, cluster.ErrDuplicate) {
+				return err
+			}
+		}
 		tick := time.NewTicker(loadEvery)
 		defer tick.Stop()
 		for {
@@ -146,10 +151,29 @@ func (k *Kernel) instance() cluster.Instance {
 		Addr: k.advertised(k.state.addr("cluster")), Events: k.advertised(k.eventsAddr), Metrics: k.metricsAddr(),
 		Draining: k.draining.Err() != nil,
 	}
-	if k.load != nil {
-		self.Load = k.load()
+	self.Load = k.ownLoad()
+	if k.knownEncoder != nil {
+		self.Encoder = k.knownEncoder()
 	}
 	return self
+}
+
+// fullOf is how many requests of other nodes a core serves at once where the node
+// counts as fully loaded.
+const fullOf = 16
+
+// ownLoad is how much of what it can do the node does: 1 is all. A transcoder counts
+// the workers that have a job, every node the requests of other nodes that it is
+// serving; the greater of the two counts.
+func (k *Kernel) ownLoad() float64 {
+	if k.load != nil {
+		return k.load()
+	}
+	load := float64(k.inside.Load()) / float64(fullOf*cores())
+	if k.busy != nil {
+		load = max(load, k.busy())
+	}
+	return load
 }
 
 // advertised is an address of this machine under the host by which others reach it.

@@ -77,7 +77,10 @@ func TestRegistered(t *testing.T) {
 	if err := n.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	within(t, "in the registry", func() bool { return len(others.Instances()) == 1 && others.Instances()[0].Load > 0 })
+	within(t, "in the registry", func() bool {
+		there := others.Instances()
+		return len(there) == 1 && there[0].Load > 0 && there[0].Encoder != ""
+	})
 	want := n.kernel.instance()
 	if got := others.Instances()[0]; !reflect.DeepEqual(got, want) {
 		t.Errorf("the others see %+v, want %+v", got, want)

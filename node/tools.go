@@ -62,8 +62,30 @@ func ProbeTools(ctx context.Context, t media.Tools) (version string, err error) 
 // tools finds ffmpeg at start, and looks at what it can do while the node is
 // already getting ready.
 type tools struct {
-	fault   atomic.Pointer[error]
-	version atomic.Pointer[string]
+	fault    atomic.Pointer[error]
+	version  atomic.Pointer[string]
+	encoder  string        // see media.Tools.Identify
+	identify chan struct{} // closed when encoder is known, or cannot be
+}
+
+// known is the node's encoder, "" as long as it is not known.
+func (t *tools) known() string {
+	select {
+	case <-t.identify:
+		return t.encoder
+	default:
+		return ""
+	}
+}
+
+// identity waits until the node's encoder is known; "" if it cannot be.
+func (t *tools) identity(ctx context.Context) string {
+	select {
+	case <-t.identify:
+		return t.encoder
+	case <-ctx.Done():
+		return ""
+	}
 }
 
 // found is the version, "" as long as it is not known, and what is wrong.
@@ -91,16 +113,21 @@ func (t *tools) Start(_ context.Context, k *Kernel) error {
 		_, err := t.found()
 		return err
 	})
-	k.ffmpeg = t.found
+	k.ffmpeg, k.encoder, k.knownEncoder = t.found, t.identity, t.known
+	t.identify = make(chan struct{})
 	k.Go(t.Name(), func(ctx context.Context) error {
+		defer close(t.identify)
 		version, err := ProbeTools(ctx, found)
 		t.version.Store(&version)
+		if err == nil {
+			t.encoder, err = found.Identify(ctx)
+		}
 		if err != nil && ctx.Err() == nil {
 			t.fault.Store(&err)
 			k.Log.Error("ffmpeg", "err", err)
 			return nil // what is made already can still be watched
 		}
-		k.Log.Debug("ffmpeg", "path", found.FFmpeg, "version", version)
+		k.Log.Debug("ffmpeg", "path", found.FFmpeg, "version", version, "encoder", t.encoder)
 		return nil
 	})
 	return nil

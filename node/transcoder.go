@@ -30,7 +30,9 @@ func (t *transcoder) Start(ctx context.Context, k *Kernel) error {
 		Queue: k.Stores.Queue, Catalog: k.Stores.Catalog, Objects: k.Stores.Objects, Bus: k.Bus,
 		Tools: k.Tools, Log: k.Log.With("service", "transcoder"), Metrics: k.Metrics, Tracer: k.Tracer,
 		Owner:    store.Owner{Node: k.NodeID, Boot: k.BootID},
-		Alive:    t.alive(k),
+		Alive:    k.living(),
+		Encoder:  k.encoder,
+		Encoders: k.encoders, EncoderPatience: k.encoderPatience(),
 		Scratch:  filepath.Join(k.DataDir, "scratch"),
 		Profiles: cfg.Profiles, Workers: workers,
 		Scaling: transcode.Scaling{
@@ -45,7 +47,7 @@ func (t *transcoder) Start(ctx context.Context, k *Kernel) error {
 	if err != nil {
 		return err
 	}
-	k.Peers.Transcoder = service
+	k.Peers.Transcoder, k.busy = service, service.Busy
 	err = k.Serve(ctx, Server{
 		Name: "transcoder grpc", Key: "transcoder.grpc_port", Addr: k.Config.APIGateway.addr(cfg.GRPCPort),
 		Handler: gateway.NewRPC(gateway.RPCConfig{
@@ -68,17 +70,25 @@ func (t *transcoder) Start(ctx context.Context, k *Kernel) error {
 	return nil
 }
 
-// alive tells of the other nodes of a cluster; nil where there are none.
-func (t *transcoder) alive(k *Kernel) func(node, boot string) bool {
-	if !k.clustered() {
-		return nil
+// encoderPatience is how long a task waits for a node that has its encoder: in a
+// cluster one may be away for a restart, alone there is none to wait for.
+func (k *Kernel) encoderPatience() time.Duration {
+	if k.clustered() {
+		return encoderPatience
 	}
-	gone := &goneNodes{registry: k.Registry, self: k.NodeID}
-	k.Go("gone nodes", func(ctx context.Context) error {
-		gone.watch(ctx.Done())
-		return nil
-	})
-	return gone.alive
+	return 0
+}
+
+const encoderPatience = 2 * time.Minute
+
+// encoders are those of the nodes that are there.
+func (k *Kernel) encoders() (names []string) {
+	for _, i := range k.Registry.Instances() {
+		if i.Encoder != "" && i.Has(string(RoleTranscoder)) {
+			names = append(names, i.Encoder)
+		}
+	}
+	return names
 }
 
 // Stop takes no more jobs and lets the running ones finish for a minute; what

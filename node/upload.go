@@ -5,12 +5,10 @@ import (
 	"fmt"
 	"net/http"
 	"path/filepath"
-	"slices"
 
 	"streamgate/app/egress"
 	"streamgate/app/rpc"
 	"streamgate/app/upload"
-	"streamgate/node/cluster"
 	"streamgate/store"
 )
 
@@ -27,7 +25,7 @@ func (u *uploads) Start(ctx context.Context, k *Kernel) error {
 	}
 	service, err := upload.New(upload.Config{
 		Catalog: k.Stores.Catalog, Objects: k.Stores.Objects, Bus: k.Bus, Transcoder: k.Peers.Transcoder,
-		Owner: store.Owner{Node: k.NodeID, Boot: k.BootID}, Alive: k.aliveness(), Shared: k.Config.Media.URL != "",
+		Owner: store.Owner{Node: k.NodeID, Boot: k.BootID}, Alive: k.living(), Shared: k.Config.Media.URL != "",
 		Dir: filepath.Join(k.DataDir, "uploads"), MaxSize: int64(cfg.MaxSize), MinFree: int64(cfg.MinFreeDisk),
 		Access: func() rpc.AccessClient { return k.recorded().Access }, Profiles: k.Config.Transcoder.profileNames(),
 		FetchFrom: egress.Policy{Allowed: networks}, FetchTimeout: cfg.Fetch.Timeout, Version: k.Version,
@@ -63,14 +61,4 @@ const (
 
 func (k *Kernel) mountUploads(tus, source http.Handler) {
 	k.Mounts[uploadsPattern], k.Mounts[uploadPattern], k.Mounts[sourcePattern] = tus, tus, source
-}
-
-// aliveness tells which starts of nodes may still run; nil on a node that is alone.
-func (k *Kernel) aliveness() func(node, boot string) bool {
-	if !k.clustered() {
-		return nil
-	}
-	return func(node, boot string) bool {
-		return slices.ContainsFunc(k.Registry.Instances(), func(i cluster.Instance) bool { return i.ID == node && i.Boot == boot })
-	}
 }

@@ -71,6 +71,16 @@ func (p *Plan) all(yield func(*Rendition) bool) {
 	}
 }
 
+// Encoded notes whose work renditions are from now on: another encoder has proved
+// to write the same headers.
+func (p *Plan) Encoded(by string, names ...string) {
+	for r := range p.all {
+		if slices.Contains(names, r.Name) {
+			r.Encoder = by
+		}
+	}
+}
+
 // MadeBy are the renditions that a task makes: those of the next edition if it
 // is that one's, else those that are shown.
 func (p *Plan) MadeBy(taskID string) []Rendition {

@@ -107,6 +107,9 @@ type Rendition struct {
 
 	Codecs string `json:"codecs"` // RFC 6381
 	Init   []byte `json:"init"`   // the CMAF header (ftyp, moov)
+	// Encoder is who wrote Init, as Job.Encoder: nobody else can make cells that fit
+	// it. "" for a copy, and where that was not noted.
+	Encoder string `json:"encoder,omitempty"`
 
 	// Timescale is ticks per second of the cells' times: the timeline's for
 	// video, the sample rate for audio.

@@ -56,6 +56,9 @@ type Job struct {
 	From      int    `json:"from"`                // first segment
 	To        int    `json:"to"`                  // one past the last segment
 	Rendition string `json:"rendition,omitempty"` // only this one; "" for all of the kind
+	// Encoder is the only encoder that can do the job, of letters, digits, dots and
+	// dashes; "" if any can.
+	Encoder string `json:"encoder,omitempty"`
 
 	// Backlog makes the job wait for Admit before anything else.
 	Backlog bool `json:"backlog,omitempty"`
@@ -146,9 +149,12 @@ type QueueWork interface {
 // QueueControl is what operators need of a Queue. A change of a task is a
 // change of all its jobs that are not done; it returns how many it changed.
 type QueueControl interface {
-	// Admit lets the first n jobs of the backlog, in order, be leased, and
-	// returns them as they are now.
-	Admit(ctx context.Context, n int) ([]Job, error)
+	// Admit lets the first jobs of the backlog, in order, be leased, as many as
+	// there is room for, and returns them as they are now. There is room for most
+	// tasks that have jobs waiting outside the backlog, or leased; one that has a job
+	// in the backlog is not in yet. Of those who admit at the same time, one counts
+	// what the other did.
+	Admit(ctx context.Context, most int) ([]Job, error)
 	// Boost makes waiting jobs at least as urgent as rank; leased, done and
 	// unknown ids are passed over. Returns how many it changed.
 	Boost(ctx context.Context, rank Rank, ids ...string) (int, error)
@@ -196,7 +202,12 @@ type LeaseRequest struct {
 	// Suspects asks for suspect jobs, which nobody else gets, and for no
 	// others. Whoever sets it promises to run one, and nothing beside it.
 	Suspects bool
+	// Encoder is the worker's: it gets the jobs of that one and those of none.
+	Encoder string
 }
+
+// Takes tells whether whoever asks can do a job, as far as its encoder goes.
+func (r *LeaseRequest) Takes(j *Job) bool { return j.Encoder == "" || j.Encoder == r.Encoder }
 
 // ReapRequest says whose leases have ended.
 type ReapRequest struct {

@@ -95,17 +95,11 @@ func (c *command) encodeVideo(rs []*store.Rendition) {
 	}
 	for i, r := range rs {
 		c.add("-map", fmt.Sprintf("[out%d]", i))
-		c.add("-c:v", "libx264", "-preset", cmp.Or(r.Preset, "veryfast"), "-crf", strconv.Itoa(r.CRF))
-		if r.MaxRate > 0 {
-			c.add("-maxrate", strconv.Itoa(r.MaxRate), "-bufsize", strconv.Itoa(cmp.Or(r.BufSize, 2*r.MaxRate)))
-		}
-		// Key frames only where segments begin, and where the I-frame playlist
-		// has pictures; nothing refers across them.
+		c.h264(r)
 		keys := borders
 		if len(r.IFrames) > 0 {
 			keys = c.pictures(r.IFrames, first, last)
 		}
-		c.add("-g", "1000000", "-sc_threshold", "0", "-flags", "+cgop", "-forced-idr", "1", "-bf", "3")
 		if len(keys) > 0 {
 			c.add("-force_key_frames", strings.Join(keys, ","))
 		}
@@ -114,6 +108,22 @@ func (c *command) encodeVideo(rs []*store.Rendition) {
 		c.add("-fps_mode", "passthrough", "-enc_time_base", "1/"+timescale, "-frames:v", strconv.Itoa(last-first))
 		c.output(i, "-video_track_timescale", timescale)
 	}
+}
+
+// h264 encodes a stream as a rendition. Key frames are only where they are asked
+// for, which is where segments begin and where the I-frame playlist has pictures;
+// nothing refers across them.
+func (c *command) h264(r *store.Rendition) {
+	c.add("-c:v", "libx264", "-preset", cmp.Or(r.Preset, "veryfast"), "-crf", strconv.Itoa(r.CRF))
+	if r.MaxRate > 0 {
+		c.add("-maxrate", strconv.Itoa(r.MaxRate), "-bufsize", strconv.Itoa(cmp.Or(r.BufSize, 2*r.MaxRate)))
+	}
+	c.add("-g", "1000000", "-sc_threshold", "0", "-flags", "+cgop", "-forced-idr", "1", "-bf", "3")
+}
+
+// aac encodes a stream as a rendition.
+func (c *command) aac(r *store.Rendition) {
+	c.add("-c:a", "aac", "-b:a", strconv.Itoa(r.BitRate))
 }
 
 // pictures are the times of those key frames that are among frames first to
@@ -208,7 +218,8 @@ func (c *command) encodeAudio(rs []*store.Rendition) {
 	}
 	c.add("-filter_complex", strings.Join(chains, ";"))
 	for i, r := range rs {
-		c.add("-map", fmt.Sprintf("[out%d]", i), "-c:a", "aac", "-b:a", strconv.Itoa(r.BitRate))
+		c.add("-map", fmt.Sprintf("[out%d]", i))
+		c.aac(r)
 		c.threads()
 		c.output(i, "-frag_duration", "500000")
 	}

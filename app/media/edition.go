@@ -14,6 +14,8 @@ type EditionInput struct {
 	Plan    *store.Plan
 	Frames  Frames // empty without video
 	Profile Profile
+	// Foreign are renditions that this encoder cannot go on with: not taken up.
+	Foreign []string
 }
 
 // Edition decides which renditions a profile makes of a video that is planned
@@ -24,7 +26,7 @@ type EditionInput struct {
 func (t Tools) Edition(ctx context.Context, in EditionInput) ([]store.Rendition, error) {
 	wanted := in.Profile.edition(in.Plan, in.Frames)
 	fresh := store.Plan{Source: in.Plan.Source, Timeline: in.Plan.Timeline}
-	existing := in.Plan.Existing()
+	existing := slices.DeleteFunc(in.Plan.Existing(), func(r store.Rendition) bool { return slices.Contains(in.Foreign, r.Name) })
 	at := make([]int, 0, len(wanted)) // where the fresh ones belong
 	for i, w := range wanted {
 		if same := slices.IndexFunc(existing, func(r store.Rendition) bool { return sameRendition(&r, &w) }); same >= 0 {

@@ -35,6 +35,10 @@ type Emit func(rendition string, segment int, cell []byte) error
 // ErrInput is the error of an EncodeInput that no run can be made of.
 var ErrInput = errors.New("media: impossible encode")
 
+// ErrForeign is the error of a run whose encoder writes another header than the
+// one that the plan was made with: its pictures could not be shown with that.
+var ErrForeign = errors.New("media: this ffmpeg encodes otherwise than the one that the video was planned with")
+
 // Encode makes the cells of some segments and renditions with one run of
 // ffmpeg, and emits each as soon as ffmpeg has written it. When ctx is done,
 // ffmpeg is killed.
@@ -112,7 +116,7 @@ func readCells(pipe io.Reader, r *store.Rendition, s *splitter, freeze bool) err
 		return err
 	}
 	if !bytes.Equal(init, r.Init) {
-		s.foreign = fmt.Errorf("%w: it is not the plan's", errInit)
+		s.foreign = fmt.Errorf("%w: rendition %s", ErrForeign, r.Name)
 	}
 	return s.split(stream)
 }

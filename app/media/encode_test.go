@@ -312,8 +312,8 @@ func TestEncodeRefusesAnotherHeader(t *testing.T) {
 		t.Error("a cell came")
 		return nil
 	})
-	if !errors.Is(err, errInit) {
-		t.Errorf("got %v, want errInit", err)
+	if !errors.Is(err, ErrForeign) {
+		t.Errorf("got %v, want ErrForeign", err)
 	}
 }
 

@@ -94,6 +94,11 @@ func (t Tools) freezeFamily(ctx context.Context, in *EncodeInput) error {
 	if err != nil {
 		return err
 	}
+	return t.headers(ctx, c, rs)
+}
+
+// headers runs ffmpeg until the headers of the renditions are there.
+func (t Tools) headers(ctx context.Context, c *command, rs []*store.Rendition) error {
 	child := run{tools: t, path: t.FFmpeg, args: c.args}
 	var left atomic.Int32
 	left.Store(int32(len(rs)))

@@ -10,30 +10,19 @@ import (
 )
 
 // admit lets the first waiting tasks (priority, then age) in until MaxTasks
-// tasks are under way. Its cost does not grow with the number that wait. It
-// may run at any time.
+// tasks are under way, in the whole deployment. It may run at any time.
 func (s *Service) admit(ctx context.Context) error {
-	s.admitting.Lock() // or two would both see the same place free
-	defer s.admitting.Unlock()
 	defer s.signal(store.RankFirst)
-	for {
-		active, err := s.countTasks(ctx, store.TaskProcessing)
-		if err != nil {
+	jobs, err := s.Queue.Admit(ctx, s.MaxTasks)
+	if err != nil {
+		return err
+	}
+	for _, job := range jobs {
+		if err := s.admitted(ctx, job); err != nil {
 			return err
-		}
-		if active >= s.MaxTasks {
-			return nil
-		}
-		jobs, err := s.Queue.Admit(ctx, s.MaxTasks-active)
-		if err != nil || len(jobs) == 0 {
-			return err
-		}
-		for _, job := range jobs {
-			if err := s.admitted(ctx, job); err != nil {
-				return err
-			}
 		}
 	}
+	return nil
 }
 
 // admitted shows in a task that its turn has come. A node that dies before
@@ -136,9 +125,4 @@ func (s *Service) allTasks(ctx context.Context, state store.TaskState) ([]store.
 		all = append(all, task)
 	}
 	return all, nil
-}
-
-func (s *Service) countTasks(ctx context.Context, state store.TaskState) (int, error) {
-	tasks, err := s.allTasks(ctx, state)
-	return len(tasks), err
 }

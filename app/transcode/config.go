@@ -2,6 +2,7 @@ package transcode
 
 import (
 	"cmp"
+	"context"
 	"log/slog"
 	"runtime"
 	"time"
@@ -32,6 +33,15 @@ type Config struct {
 	// The jobs of one that is not are taken at once, not when their leases end.
 	// Default: only this node's other boots are known to be gone.
 	Alive func(node, boot string) bool
+	// Encoder tells which encoder this node has (media.Tools.Identify); it may wait
+	// until that is known. Jobs that need another are left to the nodes that have
+	// it. Default: all encoders are the same.
+	Encoder func(ctx context.Context) string
+	// Encoders are those of the nodes that are there. Default: this node's.
+	Encoders func() []string
+	// EncoderPatience is how long a task waits for its encoder to come back, before
+	// it is planned again with another. Default: not at all.
+	EncoderPatience time.Duration
 	// Scratch is a local directory for files in the making.
 	Scratch string
 	// Profiles are the ladders by name; "default" must be among them.

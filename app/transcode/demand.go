@@ -43,6 +43,8 @@ func (s *Service) Demand(ctx context.Context, req *rpc.DemandRequest) (*rpc.Dema
 	case task.State == store.TaskPaused:
 		return nil, rpc.RetryErrorf(pausedRetry, connect.CodeUnavailable, "task_paused",
 			"This part is not made yet, and the operator has paused the video's task.")
+	case !s.hasEncoder(job.Encoder):
+		return nil, encoderGone(task, &plan, job)
 	}
 	return &rpc.DemandResponse{}, s.expedite(ctx, job, task, &plan, cells)
 }

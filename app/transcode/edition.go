@@ -24,7 +24,7 @@ const codeNoProfile = "unknown_profile"
 // dropped but for what this one uses.
 func (s *Service) edition(ctx context.Context, task store.Task, plan store.Plan, tools media.Tools) (store.Plan, error) {
 	if plan.Next != nil && plan.Next.TaskID == task.ID {
-		return plan, nil
+		return s.goOn(ctx, task, plan, tools)
 	}
 	video, err := s.Catalog.Videos.Get(ctx, task.VideoID)
 	if err != nil {
@@ -35,11 +35,12 @@ func (s *Service) edition(ctx context.Context, task store.Task, plan store.Plan,
 		return plan, fmt.Errorf("read cells: %w", err)
 	}
 	next := store.Edition{TaskID: task.ID, Profile: task.Profile, Renditions: plan.Renditions}
-	switch goesOn := task.Profile == cmp.Or(plan.Profile, video.Profile) && !cells.Complete(&plan); {
+	goesOn := task.Profile == cmp.Or(plan.Profile, video.Profile) && !cells.Complete(&plan)
+	switch {
 	case goesOn && plan.Next == nil:
-		return plan, nil
+		return s.goOn(ctx, task, plan, tools)
 	case !goesOn:
-		if next.Renditions, err = s.planEdition(ctx, task, &plan, tools); err != nil {
+		if next.Renditions, err = s.planEdition(ctx, task, &plan, cells, tools); err != nil {
 			return plan, err
 		}
 	}
@@ -57,11 +58,14 @@ func (s *Service) edition(ctx context.Context, task store.Task, plan store.Plan,
 	if err != nil {
 		return plan, fmt.Errorf("store the edition: %w", err)
 	}
+	if goesOn {
+		return s.goOn(ctx, task, changed, tools)
+	}
 	return changed, nil
 }
 
 // planEdition plans the task's profile on the video's timeline.
-func (s *Service) planEdition(ctx context.Context, task store.Task, plan *store.Plan, tools media.Tools) (_ []store.Rendition, err error) {
+func (s *Service) planEdition(ctx context.Context, task store.Task, plan *store.Plan, cells store.Cells, tools media.Tools) (_ []store.Rendition, err error) {
 	ctx, span := s.Tracer.Start(ctx, "edition")
 	defer func() { endSpan(ctx, span, err) }()
 	profile, ok := s.Profiles[task.Profile]
@@ -69,16 +73,34 @@ func (s *Service) planEdition(ctx context.Context, task store.Task, plan *store.
 		return nil, media.Refusal{Failure: store.Failure{Code: codeNoProfile, Message: fmt.Sprintf(
 			"There is no profile %q any more: put it back into the configuration and retry the task, or make one with another profile.", task.Profile)}}
 	}
-	frames, err := s.frames(ctx, plan)
+	in, release, err := s.editionInput(ctx, plan)
 	if err != nil {
 		return nil, err
 	}
+	defer release()
+	in.Profile = profile
+	in.Foreign = without(plan, plan.Existing(), cells, func(encoder string) bool { return encoder == s.encoder() })
+	renditions, err := tools.Edition(ctx, in)
+	for i := range renditions {
+		if _, before := plan.Rendition(renditions[i].Name); !before {
+			s.encodedHere(renditions[i : i+1])
+		}
+	}
+	return renditions, err
+}
+
+// editionInput is what more renditions of a plan are made of; release is called at
+// the end.
+func (s *Service) editionInput(ctx context.Context, plan *store.Plan) (in media.EditionInput, release func(), err error) {
+	frames, err := s.frames(ctx, plan)
+	if err != nil {
+		return in, nil, err
+	}
 	source, release, err := s.Objects.Input(ctx, plan.Source.Object)
 	if err != nil {
-		return nil, fmt.Errorf("open source: %w", err)
+		return in, nil, fmt.Errorf("open source: %w", err)
 	}
-	defer release()
-	return tools.Edition(ctx, media.EditionInput{Source: source.Location(), Plan: plan, Frames: frames, Profile: profile})
+	return media.EditionInput{Source: source.Location(), Plan: plan, Frames: frames}, release, nil
 }
 
 // decided tells whether it is known which renditions a task makes: its plan job

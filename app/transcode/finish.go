@@ -16,6 +16,9 @@ func (s *Service) finish(ctx context.Context, job store.Job, push []store.Job, e
 		markJob(ctx, outcomeDropped, nil)
 		s.drop(ctx, job)
 		return
+	case s.foreign(ctx, job, err):
+		markJob(ctx, outcomeDropped, nil)
+		return
 	case err != nil:
 		s.Log.Warn("job failed", "job", job.ID, "failures", job.Failures, "err", err)
 		out, givenUp = outcomeOf(job, err)

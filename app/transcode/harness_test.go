@@ -307,6 +307,7 @@ type fatalQueue struct {
 	moved  *wake
 	dead   atomic.Bool
 	pushed atomic.Int64
+	leased sync.Map // the encoders of jobs, by id
 }
 
 func (q *fatalQueue) Push(ctx context.Context, jobs ...store.Job) error {
@@ -325,7 +326,11 @@ func (q *fatalQueue) Lease(ctx context.Context, req store.LeaseRequest) ([]store
 	if q.dead.Load() {
 		return nil, errDead
 	}
-	return q.Queue.Lease(ctx, req)
+	jobs, err := q.Queue.Lease(ctx, req)
+	for _, j := range jobs {
+		q.leased.Store(j.ID, j.Encoder)
+	}
+	return jobs, err
 }
 
 // leaseOne leases the first job for an hour.

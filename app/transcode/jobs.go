@@ -71,7 +71,7 @@ func demandJob(t store.Task, p *store.Plan, rendition string, segment int) (stor
 	}
 	job := newJob(t, kindOf(r), segment, segment+1)
 	job.ID = fmt.Sprintf("%s/demand/%s/%06d", t.ID, rendition, segment)
-	job.Rank, job.Rendition = store.RankDemanded, rendition
+	job.Rank, job.Rendition, job.Encoder = store.RankDemanded, rendition, r.Encoder
 	return job, true
 }
 

@@ -10,7 +10,7 @@ import (
 )
 
 // living are the nodes that are told to be alive.
-type living struct{ gone sync.Map }
+type living struct{ gone, encoders sync.Map }
 
 func (l *living) alive(node, _ string) bool {
 	_, gone := l.gone.Load(node)

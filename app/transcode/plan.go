@@ -62,7 +62,9 @@ func (s *Service) openJobs(ctx context.Context, task store.Task, plan *store.Pla
 		return nil, fmt.Errorf("read video: %w", err)
 	}
 	for _, job := range planJobs(task, plan) {
-		lacks := len(missing(job, plan, cells)) > 0
+		todo := missing(job, plan, cells)
+		lacks := len(todo) > 0
+		job.Encoder = encoderOf(plan, todo)
 		if job.Kind == store.JobStills {
 			lacks = !video.Storyboard
 		}
@@ -115,6 +117,7 @@ func (s *Service) newPlan(ctx context.Context, task store.Task, tools media.Tool
 		}
 	}
 	planned.Plan.Profile = task.Profile
+	s.encodedHere(planned.Plan.Renditions)
 	err = s.Catalog.Plans.SavePlan(ctx, task.VideoID, planned.Plan)
 	if errors.Is(err, store.ErrExists) {
 		plan, err = s.Catalog.Plans.Plan(ctx, task.VideoID)

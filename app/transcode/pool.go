@@ -212,6 +212,12 @@ func (p *pool) counts() (c counts) {
 	return c
 }
 
+// Busy is the share of the workers that have a job, 0 to 1.
+func (s *Service) Busy() float64 {
+	c := s.pool.counts()
+	return float64(c.active) / float64(max(1, c.total))
+}
+
 // The states of a worker.
 const (
 	workerIdle      = "idle"

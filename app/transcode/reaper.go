@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"streamgate/store"
@@ -37,6 +39,9 @@ func (s *Service) sweep(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	maps.DeleteFunc(s.strandedSince, func(id string, _ time.Time) bool {
+		return !slices.ContainsFunc(tasks, func(t store.Task) bool { return t.ID == id })
+	})
 	var errs []error // one task's trouble must not keep the others
 	for _, t := range tasks {
 		if err := s.sweepTask(ctx, t); err != nil && !errors.Is(err, errOver) {
@@ -114,7 +119,7 @@ func (s *Service) sweepTask(ctx context.Context, t store.Task) error {
 	_, err := s.Catalog.Videos.Get(ctx, t.VideoID)
 	switch {
 	case err == nil:
-		return s.settle(ctx, t.ID)
+		return errors.Join(s.settle(ctx, t.ID), s.lookAtEncoder(ctx, t))
 	case !errors.Is(err, store.ErrNotFound):
 		return err
 	}

@@ -31,6 +31,10 @@ func (s *Service) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if s.Encoder != nil {
+		name := s.Encoder(ctx)
+		s.own.Store(&name)
+	}
 	if err := patiently(ctx, func() error { return s.resume(ctx) }); err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"connectrpc.com/connect"
@@ -28,8 +29,11 @@ type Service struct {
 	renewals *wake // a lease may be lost: renew now
 	pace     *pace
 
-	admitting, reserving sync.Mutex
-	lookedThrough        time.Time // see sweep, which alone uses it
+	own atomic.Pointer[string] // this node's encoder, once it is known
+
+	reserving     sync.Mutex
+	lookedThrough time.Time            // see sweep, which alone uses these
+	strandedSince map[string]time.Time // tasks that wait for an encoder
 }
 
 // New returns a service that is not running yet: see Run.
@@ -38,7 +42,7 @@ func New(cfg Config) (*Service, error) {
 	if _, ok := cfg.Profiles[rpc.DefaultProfile]; !ok {
 		return nil, fmt.Errorf("transcode: no profile named %s", rpc.DefaultProfile)
 	}
-	s := &Service{Config: cfg, pool: &pool{}, jobs: newWake(), renewals: newWake(), pace: newPace(progressInterval)}
+	s := &Service{Config: cfg, pool: &pool{}, jobs: newWake(), renewals: newWake(), pace: newPace(progressInterval), strandedSince: map[string]time.Time{}}
 	s.disk = &disk{objects: cfg.Objects, floor: cfg.DiskFloor, every: cfg.Poll, log: cfg.Log}
 	s.metrics = newMetrics(s)
 	return s, nil

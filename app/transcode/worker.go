@@ -39,7 +39,7 @@ func (s *Service) runNext(ctx, hard context.Context, w *worker) (ran bool) {
 // leaseAndRun runs the first job that the request allows, if there is one.
 func (s *Service) leaseAndRun(ctx, hard context.Context, w *worker, req store.LeaseRequest) (ran bool) {
 	renewNow := s.renewals.next() // before the lease: a cancel right after it must be heard
-	req.Owner, req.TTL = s.Owner, s.LeaseTTL
+	req.Owner, req.TTL, req.Encoder = s.Owner, s.LeaseTTL, s.encoder()
 	req.Owner.Worker = w.name
 	jobs, err := s.Queue.Lease(ctx, req)
 	if err != nil {

@@ -118,6 +118,16 @@ func (v *view) miss() {
 	v.lost = true
 }
 
+// current tells whether the nodes are those that Consul names.
+func (v *view) current(now time.Time) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return !v.lost && now.After(v.until)
+}
+
+// Current implements Registry.
+func (c *Consul) Current() bool { return c.view.current(time.Now()) }
+
 // take notes Consul's answer, of the node self among others, and returns the nodes
 // that count. When Consul was away, or leaves out this very node, it may have
 // forgotten nodes that live and that have had no time to register again: those it

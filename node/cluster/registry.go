@@ -42,6 +42,10 @@ type Registry interface {
 	// Instances returns the healthy nodes, by ID. It asks nobody: where the
 	// registry is away, they are the last that were known.
 	Instances() []Instance
+	// Current tells whether Instances is what the registry says now: it is not while
+	// the registry is away, nor for as long after that as nodes may need to come back
+	// to it.
+	Current() bool
 	// Changed returns a channel that is closed at the next change of them.
 	Changed() <-chan struct{}
 }
@@ -54,6 +58,9 @@ func (s *Static) Announce(_ context.Context, self Instance) error {
 	s.set([]Instance{self})
 	return nil
 }
+
+// Current implements Registry.
+func (s *Static) Current() bool { return true }
 
 // Withdraw implements Registry.
 func (s *Static) Withdraw(context.Context) error {

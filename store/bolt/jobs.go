@@ -223,23 +223,52 @@ func idsUntil(b *bbolt.Bucket, now time.Time) iter.Seq[string] {
 }
 
 // first reads the first jobs in order of an index, at most n, whose rank is at
-// most maxRank.
-func first(c *change, bucket string, maxRank store.Rank, n int) ([]*store.Job, error) {
-	var ids []string
+// most maxRank and that are wanted.
+func first(c *change, bucket string, maxRank store.Rank, n int, wanted func(*store.Job) bool) (jobs []*store.Job, err error) {
 	for key, id := range ascend(c.tx.Bucket([]byte(bucket)), nil) {
-		if len(ids) == n || orderRank(key) > maxRank {
+		if len(jobs) == n || orderRank(key) > maxRank {
 			break
 		}
-		ids = append(ids, string(id))
-	}
-	jobs := make([]*store.Job, len(ids))
-	for i, id := range ids {
-		var err error
-		if jobs[i], err = load(c.tx, id); err != nil {
+		job, err := load(c.tx, string(id))
+		if err != nil {
 			return nil, err
+		}
+		if wanted(job) {
+			jobs = append(jobs, job)
 		}
 	}
 	return jobs, nil
+}
+
+// underWay counts the tasks that have been let in and have jobs left that are not
+// paused.
+func underWay(tx *bbolt.Tx) (int, error) {
+	in := make(map[string]bool)
+	note := func(bucket string, is bool) error {
+		for _, id := range ascend(tx.Bucket([]byte(bucket)), nil) {
+			job, err := load(tx, string(id))
+			if err != nil {
+				return err
+			}
+			in[job.TaskID] = is
+		}
+		return nil
+	}
+	for _, bucket := range []string{bucketLater, bucketReady, bucketSuspect, bucketLeased} {
+		if err := note(bucket, true); err != nil {
+			return 0, err
+		}
+	}
+	if err := note(bucketBacklog, false); err != nil {
+		return 0, err
+	}
+	n := 0
+	for _, is := range in {
+		if is {
+			n++
+		}
+	}
+	return n, nil
 }
 
 // oldest is the earliest Created in an index by order; zero if it is empty.

@@ -46,7 +46,7 @@ func (q *queue) Lease(ctx context.Context, req store.LeaseRequest) ([]store.Job,
 		}
 		// That nothing is ready is an outcome here, not a failure: the
 		// promotions above shall stay.
-		jobs, err := first(c, leaseFrom(req), rankAllowed(c, req), max(1, req.Max))
+		jobs, err := first(c, leaseFrom(req), rankAllowed(c, req), max(1, req.Max), req.Takes)
 		if err != nil {
 			return err
 		}
@@ -130,12 +130,19 @@ func (q *queue) Finish(ctx context.Context, id string, token uint64, out store.O
 }
 
 // Admit implements store.Queue.
-func (q *queue) Admit(ctx context.Context, n int) ([]store.Job, error) {
+func (q *queue) Admit(ctx context.Context, most int) ([]store.Job, error) {
 	var admitted []store.Job
 	now := q.db.now()
 	err := q.db.write(ctx, func(c *change) error {
 		admitted = nil
-		jobs, err := first(c, bucketBacklog, anyRank, n)
+		if id, _ := c.tx.Bucket([]byte(bucketBacklog)).Cursor().First(); id == nil {
+			return nil
+		}
+		under, err := underWay(c.tx)
+		if err != nil {
+			return err
+		}
+		jobs, err := first(c, bucketBacklog, anyRank, max(0, most-under), anyJob)
 		if err != nil {
 			return err
 		}
@@ -157,6 +164,8 @@ func (q *queue) Admit(ctx context.Context, n int) ([]store.Job, error) {
 }
 
 const anyRank = store.Rank(math.MaxInt)
+
+func anyJob(*store.Job) bool { return true }
 
 // Boost implements store.Queue.
 func (q *queue) Boost(ctx context.Context, rank store.Rank, ids ...string) (int, error) {

@@ -111,12 +111,13 @@ func heldBy(calls []*call) func(pgx.Rows) error {
 }
 
 const leaseSQL = `SELECT l.slot, j.ord, ` + jobColumns + `
-	FROM lease_jobs($1, $2, $3, $4, $5, $6, $7, $8) l, LATERAL (SELECT (l.job).*) j`
+	FROM lease_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9) l, LATERAL (SELECT (l.job).*) j`
 
 // lane is what leases have in common that one statement can serve.
 type lane struct {
 	suspects bool
 	maxRank  store.Rank
+	encoder  string
 }
 
 func (l lane) state() store.JobState {
@@ -134,7 +135,7 @@ func queueLeases(b *pgx.Batch, clock *int64, calls []*call) {
 	}
 	lanes := make(map[lane][]*call)
 	for _, c := range calls {
-		l := lane{c.lease.Suspects, c.lease.MaxRank}
+		l := lane{c.lease.Suspects, c.lease.MaxRank, text(c.lease.Encoder)}
 		lanes[l] = append(lanes[l], c)
 	}
 	order := slices.SortedFunc(maps.Keys(lanes), func(a, b lane) int { return cmp.Compare(a.maxRank, b.maxRank) })
@@ -151,7 +152,7 @@ func queueLane(b *pgx.Batch, clock *int64, l lane, calls []*call) {
 		nodes[i], boots[i], workers[i] = text(c.lease.Owner.Node), text(c.lease.Owner.Boot), text(c.lease.Owner.Worker)
 		ttls[i] = nanos(c.lease.TTL)
 	}
-	b.Queue(leaseSQL, clock, string(l.state()), keyBeyond(l.maxRank), keyBeyond(store.RankDemanded), nodes, boots, workers, ttls).Query(func(rows pgx.Rows) error {
+	b.Queue(leaseSQL, clock, string(l.state()), keyBeyond(l.maxRank), keyBeyond(store.RankDemanded), nodes, boots, workers, ttls, l.encoder).Query(func(rows pgx.Rows) error {
 		for rows.Next() {
 			var slot int64
 			var got leased

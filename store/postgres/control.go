@@ -3,6 +3,7 @@ package postgres
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -13,12 +14,34 @@ import (
 	"streamgate/store/internal/backend"
 )
 
-// Admit implements store.Queue.
-func (q *queue) Admit(ctx context.Context, n int) ([]store.Job, error) {
+// admitLock is what nodes that admit jobs take turns by, as migrationLock.
+const admitLock = migrationLock + 1
+
+// roomSQL is how many more tasks may be let in; NULL if none waits.
+const roomSQL = `SELECT greatest(0, $1::bigint - (SELECT count(DISTINCT j.task) FROM jobs j
+		WHERE j.state IN ('later', 'ready', 'suspect', 'leased')
+			AND NOT EXISTS (SELECT FROM jobs b WHERE b.task = j.task AND b.state = 'backlog')))
+	WHERE EXISTS (SELECT FROM jobs WHERE state = 'backlog')`
+
+// Admit implements store.Queue. The lock is taken by a statement of its own, so
+// that what is counted is as it was left by who had it before.
+func (q *queue) Admit(ctx context.Context, most int) ([]store.Job, error) {
 	var admitted []store.Job
 	err := q.db.transaction(ctx, func(tx pgx.Tx) (err error) {
+		admitted = nil
+		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1::bigint)`, int64(admitLock)); err != nil {
+			return err
+		}
+		var n int64
+		err = tx.QueryRow(ctx, roomSQL, int64(most)).Scan(&n)
+		if errors.Is(err, pgx.ErrNoRows) || err == nil && n == 0 {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
 		var now time.Time
-		admitted, now, err = q.db.readJobs(ctx, tx, `state = 'backlog' ORDER BY ord LIMIT $2::bigint FOR UPDATE SKIP LOCKED`, int64(max(0, n)))
+		admitted, now, err = q.db.readJobs(ctx, tx, `state = 'backlog' ORDER BY ord LIMIT $2::bigint FOR UPDATE SKIP LOCKED`, n)
 		if err != nil {
 			return err
 		}

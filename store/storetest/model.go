@@ -65,7 +65,7 @@ func (q *Queue) Lease(ctx context.Context, req store.LeaseRequest) ([]store.Job,
 	}
 	var leased []store.Job
 	for i := range q.jobs {
-		if j := &q.jobs[i]; j.State == state && j.Rank <= rank && len(leased) < max(1, req.Max) {
+		if j := &q.jobs[i]; j.State == state && j.Rank <= rank && req.Takes(j) && len(leased) < max(1, req.Max) {
 			q.token++
 			j.State = store.JobLeased
 			j.Lease = store.Lease{Token: q.token, Owner: req.Owner, Started: q.now(), Expires: q.now().Add(req.TTL)}
@@ -134,10 +134,14 @@ func (q *Queue) Finish(ctx context.Context, id string, token uint64, out store.O
 }
 
 // Admit implements store.Queue.
-func (q *Queue) Admit(ctx context.Context, n int) ([]store.Job, error) {
+func (q *Queue) Admit(ctx context.Context, most int) ([]store.Job, error) {
 	var admitted []store.Job
+	room := -1 // counted under the lock
 	_, err := q.change(ctx, func(j *store.Job) bool {
-		if j.State != store.JobBacklog || len(admitted) == n {
+		if room < 0 {
+			room = max(0, most-q.underWay())
+		}
+		if j.State != store.JobBacklog || len(admitted) == room {
 			return false
 		}
 		j.Backlog = false
@@ -146,6 +150,25 @@ func (q *Queue) Admit(ctx context.Context, n int) ([]store.Job, error) {
 		return true
 	})
 	return admitted, err
+}
+
+// underWay counts the tasks that Admit has let in. It needs the lock.
+func (q *Queue) underWay() (n int) {
+	in := make(map[string]bool)
+	for _, j := range q.jobs {
+		in[j.TaskID] = in[j.TaskID] || j.State != store.JobDone && j.State != store.JobPaused
+	}
+	for _, j := range q.jobs {
+		if j.State == store.JobBacklog {
+			delete(in, j.TaskID)
+		}
+	}
+	for _, is := range in {
+		if is {
+			n++
+		}
+	}
+	return n
 }
 
 // Boost implements store.Queue.

@@ -144,6 +144,54 @@ func (q *queueTest) leaseRank() {
 	same(q.T, "id", got.ID, "b")
 }
 
+// leaseEncoder puts foreign jobs ahead of what a worker can do. A retry, a death
+// and a redoing leave a job to the encoder that it was pushed for.
+func (q *queueTest) leaseEncoder() {
+	lease := func(encoder string, ids ...string) []store.Job {
+		q.Helper()
+		jobs, err := q.q.Lease(q.Context(), store.LeaseRequest{
+			Owner: worker(), MaxRank: store.RankOrdinary, TTL: ttl, Max: 9, Encoder: encoder,
+		})
+		if len(ids) == 0 {
+			wantErr(q.T, "lease for "+encoder, err, store.ErrEmpty)
+			return nil
+		}
+		check(q.T, err)
+		q.wantIDs(jobs, ids...)
+		return jobs
+	}
+	var jobs []store.Job
+	for _, id := range []string{"a", "b", "c", "d"} {
+		job := q.job(id)
+		job.Encoder = map[string]string{"a": "x264-164.1", "b": "x264-165", "d": "x264-164.1"}[id]
+		if job.Encoder == "" {
+			job.Backlog = true
+		}
+		jobs = append(jobs, job)
+	}
+	q.push(jobs...)
+	same(q.T, "encoder", q.get("a").Encoder, "x264-164.1")
+	lease("") // nothing for a worker without an encoder
+	lease("x264-164")
+	admitted, err := q.q.Admit(q.Context(), 1)
+	check(q.T, err)
+	q.wantIDs(admitted, "c")
+	done := lease("", "c")[0]
+	got := lease("x264-164.1", "a", "d")
+	q.finishJob(done, store.Outcome{})
+	q.finishJob(got[0], store.Outcome{Retry: true})
+	q.finishJob(got[1], store.Outcome{})
+	_, err = q.q.Redo(q.Context(), "d")
+	check(q.T, err)
+	lease("x264-165", "b")
+	q.clock.Advance(ttl)
+	_, err = q.q.Reap(q.Context(), store.ReapRequest{})
+	check(q.T, err)
+	lease("x264-164.1", "a", "d")
+	lease("")
+	lease("x264-165", "b")
+}
+
 func (q *queueTest) leaseDelay() {
 	soon, later := q.job("soon"), q.job("later")
 	soon.Delay = time.Second
@@ -557,6 +605,7 @@ func (q *queueTest) wantReaped(dead []store.Dead, ids ...string) []store.Job {
 
 func (q *queueTest) admit() {
 	low, high, now := q.job("low"), q.job("high"), q.job("now")
+	low.TaskID, high.TaskID = "t2", "t3"
 	low.Backlog, high.Backlog = true, true
 	high.Priority = 90
 	q.push(low, high, now)
@@ -566,20 +615,33 @@ func (q *queueTest) admit() {
 	admitted, err := q.q.Admit(q.Context(), 0)
 	check(q.T, err)
 	q.wantIDs(admitted)
-	n, err := q.q.Reprioritise(q.Context(), "t1", 95) // not lost on the way
+	n, err := q.q.Reprioritise(q.Context(), "t3", 95) // not lost on the way
 	check(q.T, err)
-	same(q.T, "reprioritised", n, 3)
-	admitted, err = q.q.Admit(q.Context(), 1)
+	same(q.T, "reprioritised", n, 1)
+	admitted, err = q.q.Admit(q.Context(), 1) // now is leased
+	check(q.T, err)
+	q.wantIDs(admitted)
+	demanded := q.job("demanded") // a task is in only when its job has left the backlog
+	demanded.TaskID, demanded.Delay = "t2", time.Hour
+	q.push(demanded)
+	admitted, err = q.q.Admit(q.Context(), 2)
 	check(q.T, err)
 	q.wantIDs(admitted, "high")
+	_, err = q.q.Cancel(q.Context(), "t2")
+	check(q.T, err)
+	q.push(low)
 	same(q.T, "as it is now", admitted[0], q.get("high"))
 	same(q.T, "state", admitted[0].State, store.JobReady)
 	stats, err := q.q.Stats(q.Context())
 	check(q.T, err)
 	same(q.T, "backlog", stats.Backlog, 1)
-	admitted, err = q.q.Admit(q.Context(), 5)
+	_, err = q.q.PauseTask(q.Context(), "t3") // its place is free
+	check(q.T, err)
+	admitted, err = q.q.Admit(q.Context(), 2)
 	check(q.T, err)
 	q.wantIDs(admitted, "low")
+	_, err = q.q.ResumeTask(q.Context(), "t3")
+	check(q.T, err)
 	q.wantStats(0, 2, 1, 0)
 }
 

@@ -72,7 +72,7 @@ func (d *pair) push() {
 func (d *pair) lease() {
 	owner := []store.Owner{worker(), restarted()}[d.rand.IntN(2)]
 	rank := store.Rank(d.rand.IntN(3))
-	req := store.LeaseRequest{Owner: owner, MaxRank: rank, TTL: ttl, Max: d.rand.IntN(3), Suspects: d.rand.IntN(4) == 0}
+	req := store.LeaseRequest{Owner: owner, MaxRank: rank, TTL: ttl, Max: d.rand.IntN(3), Suspects: d.rand.IntN(4) == 0, Encoder: d.anyEncoder()}
 	got, err := d.q.Lease(d.Context(), req)
 	want, modelErr := d.model.Lease(d.Context(), req)
 	d.wantSame("lease", err, modelErr)
@@ -190,6 +190,9 @@ func (d *pair) tasks() []string { return []string{"t1", "t2", "t3"} }
 // anyID is one of few, so that ids meet again.
 func (d *pair) anyID() string { return fmt.Sprintf("j%d", d.rand.IntN(40)) }
 
+// anyEncoder is none, or one of two.
+func (d *pair) anyEncoder() string { return []string{"", "x-1.0", "y-2.0"}[d.rand.IntN(3)] }
+
 // anyDelay is none, or some.
 func (d *pair) anyDelay() time.Duration { return time.Duration(d.rand.IntN(2)) * 10 * time.Second }
 
@@ -199,6 +202,7 @@ func (d *pair) randomJob() store.Job {
 	job.Rank = store.Rank(d.rand.IntN(3))
 	job.Priority = 10 * d.rand.IntN(3)
 	job.Ordinal = d.rand.IntN(3)
+	job.Encoder = d.anyEncoder()
 	job.Delay, job.Backlog = d.anyDelay(), d.rand.IntN(4) == 0
 	return job
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"streamgate/store"
 )
@@ -111,5 +112,38 @@ func (q *queueTest) cancelVersusFinish() {
 			}
 		})
 		q.wantStats(0, 0, 0, 0)
+	}
+}
+
+// manyAdmit lets nodes admit at the same moment, again and again since they must meet
+// between counting and admitting: together they admit as many as one alone.
+func (q *queueTest) manyAdmit() {
+	const rounds, tasks, most, nodes = 20, 30, 3, 8
+	for round := range rounds {
+		for i := range tasks {
+			job := q.job(fmt.Sprint("plan-", round, "-", i))
+			job.TaskID, job.Backlog = fmt.Sprint("task-", i), true
+			q.push(job)
+		}
+		var admitted atomic.Int64
+		var all sync.WaitGroup
+		start := make(chan struct{})
+		for range nodes {
+			all.Go(func() {
+				<-start
+				jobs, err := q.q.Admit(q.Context(), most)
+				if err != nil {
+					q.Errorf("admit: %v", err)
+				}
+				admitted.Add(int64(len(jobs)))
+			})
+		}
+		close(start)
+		all.Wait()
+		same(q.T, fmt.Sprint("admitted in round ", round), admitted.Load(), int64(most))
+		for i := range tasks {
+			_, err := q.q.Cancel(q.Context(), fmt.Sprint("task-", i))
+			check(q.T, err)
+		}
 	}
 }
