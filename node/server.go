@@ -50,9 +50,13 @@ func (k *Kernel) Serve(ctx context.Context, s Server) error {
 	ln := s.Listener
 	if ln == nil {
 		var err error
-		if ln, err = listen(ctx, s.Key, s.Addr); err != nil {
+		if ln = k.sockets.pick(s.Name, s.Addr); ln == nil {
+			ln, err = listen(ctx, s.Key, s.Addr)
+		}
+		if err != nil {
 			return err
 		}
+		k.state.setListener(s.Name, ln)
 	}
 	k.state.setAddr(s.Name, ln.Addr().String())
 	srv := k.httpServer(s)

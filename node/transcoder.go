@@ -17,8 +17,10 @@ import (
 // transcoder runs the tasks and their workers, and serves the transcoder's own
 // gRPC port.
 type transcoder struct {
-	stop context.CancelFunc
-	done chan struct{}
+	k       *Kernel
+	service *transcode.Service
+	stop    context.CancelFunc
+	done    chan struct{}
 }
 
 func (t *transcoder) Name() string { return "transcoder" }
@@ -45,7 +47,7 @@ func (t *transcoder) Start(ctx context.Context, k *Kernel) error {
 	if err != nil {
 		return err
 	}
-	k.Peers.Transcoder = service
+	t.k, t.service, k.Peers.Transcoder = k, service, service
 	err = k.Serve(ctx, Server{
 		Name: "transcoder grpc", Key: "transcoder.grpc_port", Addr: k.Config.APIGateway.addr(cfg.GRPCPort),
 		Handler: gateway.NewRPC(gateway.RPCConfig{
@@ -82,8 +84,11 @@ func (t *transcoder) alive(k *Kernel) func(node, boot string) bool {
 }
 
 // Stop takes no more jobs and lets the running ones finish for a minute; what
-// is left goes back to the queue.
+// is left goes back to the queue; where that was moved it is given back already.
 func (t *transcoder) Stop(ctx context.Context) error {
+	if t.k.moved.Load() {
+		t.service.Leave()
+	}
 	t.stop()
 	select {
 	case <-t.done:
