@@ -127,7 +127,9 @@ func (k *Kernel) migrate(ctx context.Context, req MigrateRequest, tell func(Migr
 	if err := m.Prepare(ctx); err != nil {
 		return nil, err
 	}
+	resume := k.pauseChanges(ctx)
 	if err := m.Move(ctx); err != nil {
+		resume()
 		return nil, err
 	}
 	k.Log.Info("the deployment was moved; the node goes on with the other configuration", "to", req.File, "writes_refused_for", m.Pause().Round(time.Millisecond))

@@ -83,6 +83,7 @@ type Kernel struct {
 	state      *state
 	database   store.Database  // what Stores has of records and jobs, as a whole; from part stores on
 	sockets    sockets         // that the node was given to listen on
+	readOnly   readOnly        // of requests, in a migration
 	moving     sync.Mutex      // held by a migration
 	moved      atomic.Bool     // the stores were left: nothing can be written any more
 	layers     *Layers         // of the configuration; nil if nothing is shared

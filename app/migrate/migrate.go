@@ -226,11 +226,19 @@ func (m *Migration) Move(ctx context.Context) (err error) {
 	if err := m.To.DB.SetStanding(held, m.standing(store.StandingComplete, m.From.File)); err != nil {
 		return err
 	}
-	if err := m.From.DB.SetStanding(held, m.standing(store.StandingMoved, m.To.File)); err != nil {
+	if err := m.From.DB.SetStanding(held, m.standing(store.StandingMoved, m.To.File)); err != nil && !m.left(ctx) {
 		return err
 	}
 	m.report(StepMoved)
 	return nil
+}
+
+// left tells whether the source was left though the answer to that was lost.
+func (m *Migration) left(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), holdFor)
+	defer cancel()
+	s, err := m.From.DB.Standing(ctx)
+	return err == nil && s.State == store.StandingMoved
 }
 
 // holdOn holds the source until ctx is done.

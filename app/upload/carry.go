@@ -1,6 +1,7 @@
 package upload
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding"
@@ -26,6 +27,8 @@ type Carrier struct {
 	// Sources has the videos' sources of the deployment as it is.
 	Sources store.Objects
 	MaxSize int64
+	// PartBytes is as in Config.
+	PartBytes int64
 
 	moved map[string]*carried
 }
@@ -63,7 +66,7 @@ func (c *Carrier) Share(ctx context.Context, rec store.Upload) (store.Upload, er
 	token := rec.Hold.Token + 1
 	done := c.of(rec.ID)
 	if done.stored.PartBytes == 0 || done.stored.Runs[0].Token != token || done.at > have {
-		*done = carried{sum: sha256.New(), stored: store.Stored{PartBytes: partSize(partBytes, c.MaxSize, rec.SizeBytes), Runs: []store.StoredRun{{Token: token}}}}
+		*done = carried{sum: sha256.New(), stored: store.Stored{PartBytes: partSize(cmp.Or(c.PartBytes, partBytes), c.MaxSize, rec.SizeBytes), Runs: []store.StoredRun{{Token: token}}}}
 	}
 	now := rec
 	now.Hold, now.Offset = store.Hold{Token: token}, have
