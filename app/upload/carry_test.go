@@ -74,7 +74,6 @@ func TestCarry(t *testing.T) {
 func TestCarryFinished(t *testing.T) {
 	b := newBench(t)
 	data, id := random(3*carriedPart+1), b.video()
-	b.inject(&fault{step: "task"})
 	b.start()
 	url := b.create(len(data), meta("video_id", id))
 	b.stop()

@@ -274,3 +274,83 @@ func TestMigrate(t *testing.T) {
 		t.Error("the upload that went on twice is not among the videos with its SHA-256")
 	}
 }
+
+// startAnew starts the node on the configuration that is in use, and says which. What
+// was left is refused in one line that says where to go.
+func (m *movable) startAnew() (moved bool) {
+	m.t.Helper()
+	for _, file := range []string{m.single, m.cluster} {
+		m.args = []string{"serve", "--config", file, "--data", m.data, "--role", "monolith"}
+		from := len(m.log.String())
+		err := m.tryStart()
+		if err == nil {
+			return file == m.cluster
+		}
+		lines := strings.Split(strings.TrimSpace(m.log.String()[from:]), "\n")
+		if last := lines[len(lines)-1]; !strings.Contains(last, "was moved away") || !strings.Contains(last, "--config "+m.cluster) || !strings.Contains(last, "to go back") {
+			m.t.Fatalf("%v: %s", err, last)
+		}
+	}
+	m.t.Fatal("neither configuration is in use")
+	return false
+}
+
+// TestMigrateKilled kills the node with -9 in the middle of moves, again and again, and
+// the command once: nothing that was acknowledged is lost, and the move goes on.
+func TestMigrateKilled(t *testing.T) {
+	m := startMovable(t)
+	played := m.push(copied(t), "--public", "--wait", "ready")
+	cells := m.hashes(played.VideoID)
+	var kept []string
+	create := func() {
+		a := m.call("POST", "/api/v1/videos", m.key, map[string]any{"title": "Written"})
+		if a.status/100 == 2 {
+			kept = append(kept, a.ID)
+		} else if a.status != http.StatusServiceUnavailable {
+			t.Errorf("a write: %d %s", a.status, a.body)
+		}
+	}
+
+	cut := m.command("migrate", "--to", m.cluster)
+	if err := cut.Start(); err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(300*time.Millisecond, func() { cut.Process.Kill() })
+	_ = cut.Wait() // it was killed
+	m.poll("writes after the command was killed", func() bool {
+		n := len(kept)
+		create()
+		return len(kept) > n
+	})
+
+	moved, kills := false, 0
+	for delay := 200 * time.Millisecond; !moved; delay += 200 * time.Millisecond {
+		if delay > 10*time.Second {
+			t.Fatal("it never comes to its end")
+		}
+		create()
+		cmd := m.command("migrate", "--to", m.cluster)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- cmd.Wait() }()
+		select {
+		case err := <-ended:
+			t.Logf("a command ended by itself after less than %v: %v", delay, err)
+		case <-time.After(delay):
+		}
+		m.kill()
+		kills++
+		moved = m.startAnew()
+		sameHashes(t, m.hashes(played.VideoID), cells)
+		create()
+	}
+	for _, id := range kept {
+		m.call("GET", "/api/v1/videos/"+id, m.key, nil).want(t, "what was acknowledged", http.StatusOK)
+	}
+	t.Logf("killed %d times, %d writes acknowledged and there", kills, len(kept))
+	if kills < 2 {
+		t.Error("it was moved before it could be killed")
+	}
+}
