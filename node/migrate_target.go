@@ -1,7 +1,6 @@
 package node
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -44,7 +43,8 @@ func (t *target) close() {
 const deploymentName = "deployment-id"
 
 // openTarget reads the other configuration, looks at its servers, and opens its
-// stores. It changes nothing but that an empty database gets its tables.
+// stores. It changes nothing there but that an empty database gets its tables; that of a
+// dry run stays without, and db nil.
 func (k *Kernel) openTarget(ctx context.Context, req MigrateRequest) (_ *target, err error) {
 	cfg, err := k.targetConfig(req)
 	if err != nil {
@@ -75,6 +75,9 @@ func (k *Kernel) openTarget(ctx context.Context, req MigrateRequest) (_ *target,
 		return nil, err
 	}
 	t.deployment = string(id)
+	if t.state = "empty"; req.DryRun && t.hasNoTables(ctx) {
+		return t, t.openMedia(ctx, k, req.File)
+	}
 	if err := t.openRecords(ctx, k); err != nil {
 		return nil, err
 	}
@@ -85,9 +88,24 @@ func (k *Kernel) openTarget(ctx context.Context, req MigrateRequest) (_ *target,
 	if err != nil {
 		return nil, err
 	}
-	t.state = map[string]string{store.StandingInUse: "empty", store.StandingMoved: "left"}[standing.State]
-	t.state = cmp.Or(t.state, "begun")
+	switch standing.State {
+	case store.StandingInUse:
+	case store.StandingMoved:
+		t.state = "left"
+	default:
+		t.state = "begun"
+	}
 	return t, t.openMedia(ctx, k, req.File)
+}
+
+// hasNoTables tells whether nothing was ever kept where the records are to be.
+func (t *target) hasNoTables(ctx context.Context) bool {
+	if t.cfg.Records.URL == "" {
+		_, err := os.Stat(filepath.Join(t.cfg.DataDir, recordsName))
+		return errors.Is(err, fs.ErrNotExist)
+	}
+	r, err := postgres.Look(ctx, t.cfg.Records.URL)
+	return err == nil && r.Schema == 0
 }
 
 // targetConfig is the other configuration on this node's data directory.
