@@ -128,8 +128,10 @@ func (k *Kernel) migrate(ctx context.Context, req MigrateRequest, tell func(Migr
 		return nil, err
 	}
 	resume := k.pauseChanges(ctx)
-	if err := m.Move(ctx); err != nil {
-		resume()
+	err = m.Move(ctx)
+	k.readOnly.leaves.Store(err == nil)
+	resume() // other nodes now say by themselves that it was moved
+	if err != nil {
 		return nil, err
 	}
 	k.Log.Info("the deployment was moved; the node goes on with the other configuration", "to", req.File, "writes_refused_for", m.Pause().Round(time.Millisecond))

@@ -22,6 +22,7 @@ import (
 type readOnly struct {
 	until  atomic.Int64 // nanoseconds since 1970; 0 if all is served
 	inside atomic.Int64 // requests under way that may change something
+	leaves atomic.Bool  // the node is about to go on with other stores
 }
 
 const (
@@ -35,7 +36,7 @@ const (
 	changesAsk = 5 * time.Millisecond
 )
 
-func (r *readOnly) on() bool { return time.Now().UnixNano() < r.until.Load() }
+func (r *readOnly) on() bool { return r.leaves.Load() || time.Now().UnixNano() < r.until.Load() }
 
 func (r *readOnly) set(d time.Duration) {
 	if d <= 0 {

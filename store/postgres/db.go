@@ -87,6 +87,9 @@ func open(ctx context.Context, config *pgxpool.Config, opts Options) (*DB, error
 	if err == nil && !opts.NotInUse {
 		err = standing.Refusal()
 	}
+	if err == nil {
+		err = db.dropOldHold(ctx)
+	}
 	if err != nil {
 		db.Close()
 		return nil, fmt.Errorf("open database %s on %s: %w", config.ConnConfig.Database, config.ConnConfig.Host, err)

@@ -92,6 +92,25 @@ func (db *DB) Release(ctx context.Context) error {
 	return nil
 }
 
+// dropOldHold drops the triggers of a hold that nobody gave up: they refuse nothing any
+// more, and cost something.
+func (db *DB) dropOldHold(ctx context.Context) error {
+	var old bool
+	err := db.read(ctx, func() error {
+		return db.pool.QueryRow(ctx, `SELECT held <> 0 AND held_until < clock_timestamp() AND standing IS NULL FROM whole`).Scan(&old)
+	})
+	if err != nil || !old {
+		return err
+	}
+	return db.transaction(ctx, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `UPDATE whole SET held = 0 WHERE held <> 0 AND held_until < clock_timestamp() AND standing IS NULL`)
+		if err != nil || tag.RowsAffected() == 0 {
+			return err
+		}
+		return dropTriggers(ctx, tx)
+	})
+}
+
 // Standing implements store.Database.
 func (db *DB) Standing(ctx context.Context) (s store.Standing, err error) {
 	var text *string

@@ -113,6 +113,22 @@ func TestDatabaseTwoNodes(t *testing.T) {
 	}
 }
 
+// A hold that nobody gave up leaves nothing behind.
+func TestOldHold(t *testing.T) {
+	address := database(t, migrated)
+	mover := open(t, address, postgres.Options{})
+	if err := mover.Hold(t.Context(), time.Microsecond); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := mover.Triggers(t.Context()); err != nil || n != len(store.Tables()) {
+		t.Errorf("%d triggers, %v", n, err)
+	}
+	next := open(t, address, postgres.Options{})
+	if n, err := next.Triggers(t.Context()); err != nil || n != 0 {
+		t.Errorf("%d triggers are left, %v", n, err)
+	}
+}
+
 // turns is a queue whose calls go to its nodes by turns.
 type turns struct {
 	nodes [2]store.Queue

@@ -354,3 +354,68 @@ func TestMigrateKilled(t *testing.T) {
 		t.Error("it was moved before it could be killed")
 	}
 }
+
+// TestMigrateBackOthers moves a cluster of two nodes back to one of them: the other one
+// refuses writes from the pause on, says why, and goes on playing; it does not start
+// again.
+func TestMigrateBackOthers(t *testing.T) {
+	m := startMovable(t)
+	played := m.push(copied(t), "--public", "--wait", "ready")
+	m.migrate(m.cluster)
+	ports := freePorts(t, 2)
+	listen := strings.Split(strings.SplitN(string(must(os.ReadFile(m.cluster))), "listen: \"127.0.0.1:", 3)[2], "\"")[0]
+	token := strings.TrimSpace(m.ctl("ca", "token", "--address", "127.0.0.1:"+listen))
+	other := newNode(t, "--config", m.cluster, "--role", "api-gateway,metadata,streaming",
+		"--set", "cluster.listen=127.0.0.1:"+ports[0], "--set", "cluster.events=127.0.0.1:"+ports[1])
+	other.env = []string{"STREAMGATE_CLUSTER_JOIN_TOKEN=" + token}
+	other.start()
+	m.poll("both nodes", func() bool { return strings.Count(m.ctl("node", "list"), " ready ") == 2 })
+	rendition := m.video(played.VideoID).Renditions[0].Name
+	viewer := play(t, other.url+"/v/"+played.VideoID+"/master.m3u8", other.url+"/v/"+played.VideoID+"/"+rendition+"/0.m4s")
+
+	codes := map[string]int{}
+	var kept []string
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			a := other.call("POST", "/api/v1/videos", m.key, map[string]any{"title": "Written"})
+			if a.status/100 == 2 {
+				kept = append(kept, a.ID)
+			} else if a.status != http.StatusServiceUnavailable || a.retry == "" {
+				t.Errorf("a write at the other node: %d %s", a.status, a.body)
+			}
+			codes[a.Code]++
+			select {
+			case <-stop:
+				return
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+	}()
+	m.migrate(m.single)
+	m.poll("the other node's word", func() bool {
+		return other.call("POST", "/api/v1/videos", m.key, map[string]any{"title": "Late"}).Code == "moved"
+	})
+	close(stop)
+	<-done
+	viewer.ended(t)
+	t.Logf("what writes at the other node ended with: %v", codes)
+	if codes["read_only"] == 0 || codes["moved"] == 0 {
+		t.Errorf("%v", codes)
+	}
+	for _, id := range kept {
+		m.call("GET", "/api/v1/videos/"+id, m.key, nil).want(t, "what was acknowledged", http.StatusOK)
+	}
+	other.stop()
+	if err := other.tryStart(); err == nil || !strings.Contains(lastLines(other.log.String(), 1), "was moved away") {
+		t.Errorf("it starts again: %v, %s", err, lastLines(other.log.String(), 1))
+	}
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
