@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"net/http"
 	"path/filepath"
 	"slices"
@@ -121,7 +120,11 @@ func (k *Kernel) migrate(ctx context.Context, req MigrateRequest, tell func(Migr
 	if err := k.saveMove(move{Deployment: to.deployment, Media: mediaPlace(to.cfg), Request: req}); err != nil {
 		return nil, err
 	}
-	if err := errors.Join(to.claimBucket(ctx), k.markBucket(ctx, to.deployment)); err != nil {
+	err = k.markBucket(ctx, to.deployment)
+	if err == nil && !to.keepsMedia(k) {
+		err = to.claimBucket(ctx)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if err := m.Prepare(ctx); err != nil {
@@ -136,7 +139,7 @@ func (k *Kernel) migrate(ctx context.Context, req MigrateRequest, tell func(Migr
 	}
 	k.Log.Info("the deployment was moved; the node goes on with the other configuration", "to", req.File, "writes_refused_for", m.Pause().Round(time.Millisecond))
 	// From here on the target is the deployment, whoever has gone away.
-	if err := migrate.Settle(context.WithoutCancel(ctx), to.db, to.deployment); err != nil {
+	if err := to.settle(context.WithoutCancel(ctx), k); err != nil {
 		k.Log.Error("put the records' new place in use; the next start of this node does it", "err", err)
 	}
 	k.moved.Store(true)

@@ -58,9 +58,8 @@ func (k *Kernel) openTarget(ctx context.Context, req MigrateRequest) (_ *target,
 			return nil, fmt.Errorf("%s: %s: %s; %s", req.File, f.What, f.State, f.Mend)
 		}
 	}
-	t := &target{cfg: cfg, owner: k.NodeID}
+	t := &target{cfg: cfg, owner: owner(cfg, k.NodeID)}
 	if cfg.Deployment.Mode == ModeCluster {
-		t.owner = theCluster
 		if err := k.trusted(cfg); err != nil {
 			return nil, err
 		}
@@ -148,7 +147,7 @@ func (t *target) openRecords(ctx context.Context, k *Kernel) error {
 }
 
 func (t *target) openMedia(ctx context.Context, k *Kernel, file string) error {
-	if mediaPlace(t.cfg) == mediaPlace(k.Config) {
+	if t.keepsMedia(k) {
 		t.objects = k.Stores.Objects
 		return nil
 	}
@@ -304,13 +303,27 @@ func (k *Kernel) settle(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	t := &target{cfg: cfg, owner: k.NodeID}
+	t := &target{cfg: cfg, owner: owner(cfg, k.NodeID), deployment: m.Deployment, objects: k.Stores.Objects}
 	if err := t.openRecords(ctx, k); err != nil {
 		return err
 	}
 	defer t.close()
-	return migrate.Settle(ctx, t.db, m.Deployment)
+	return t.settle(ctx, k)
 }
+
+// settle puts the target in use whose source was left. A bucket that stays is given to
+// its new owner only now: until the source was left, it starts by the old one's name.
+func (t *target) settle(ctx context.Context, k *Kernel) error {
+	if t.keepsMedia(k) {
+		if err := t.claimBucket(ctx); err != nil {
+			return err
+		}
+	}
+	return migrate.Settle(ctx, t.db, t.deployment)
+}
+
+// keepsMedia tells whether the media stay where they are.
+func (t *target) keepsMedia(k *Kernel) bool { return mediaPlace(t.cfg) == mediaPlace(k.Config) }
 
 // leftover tells whether media on the disk are those that a move to the bucket has
 // left there.

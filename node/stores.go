@@ -126,11 +126,13 @@ func (s *stores) openBucket(ctx context.Context, k *Kernel, disk *files.Store) e
 const theCluster = "cluster"
 
 // owner is whose the database and the bucket are: this node's, or the cluster's.
-func (k *Kernel) owner() string {
-	if k.clustered() {
+func (k *Kernel) owner() string { return owner(k.Config, k.NodeID) }
+
+func owner(cfg *Config, nodeID string) string {
+	if cfg.Deployment.Mode == ModeCluster {
 		return theCluster
 	}
-	return k.NodeID
+	return nodeID
 }
 
 // claimBucket makes a bucket an owner's, for good.
@@ -186,6 +188,13 @@ func (s *stores) openPostgres(ctx context.Context, k *Kernel) error {
 				return err
 			}
 			k.ahead.Store(int64(by))
+			standing, err := db.Standing(ctx)
+			switch {
+			case err != nil:
+				return err
+			case standing.State != store.StandingInUse:
+				return degraded{standing.Refusal()} // what plays goes on
+			}
 			return skewed(by)
 		},
 	})

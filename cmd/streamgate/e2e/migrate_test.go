@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -418,4 +419,36 @@ func must[T any](v T, err error) T {
 		panic(err)
 	}
 	return v
+}
+
+// TestMigrateRecords moves records alone: the bucket stays, and is given to the cluster
+// and back.
+func TestMigrateRecords(t *testing.T) {
+	m := startMovable(t)
+	bucket := regexp.MustCompile(`(?m)^media: .*\n`).FindString(string(must(os.ReadFile(m.cluster))))
+	m.migrate(m.cluster) // only to have media in the bucket
+	single := string(must(os.ReadFile(m.single)))
+	if err := os.WriteFile(m.single, []byte(single+bucket), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	played := m.push(copied(t), "--public", "--wait", "ready")
+	cells := m.hashes(played.VideoID)
+	source := must(os.ReadFile(smallClip(t, 10)))
+	upload := m.beginUpload(len(source), "half.mkv")
+	half := m.tus(http.MethodPatch, upload, 0, source[:len(source)/2])
+	for _, to := range []string{m.single, m.cluster} {
+		if got := m.migrate(to); got.Objects != 0 {
+			t.Errorf("%+v", got)
+		}
+		m.kill()
+		m.args = []string{"serve", "--config", to, "--data", m.data, "--role", "monolith"}
+		m.start()
+		sameHashes(t, m.hashes(played.VideoID), cells)
+		if at := m.tus(http.MethodHead, upload, 0, nil); at != half {
+			t.Errorf("the upload is at %d, want %d", at, half)
+		}
+	}
+	if at := m.tus(http.MethodPatch, upload, half, source[half:]); at != len(source) {
+		t.Errorf("the upload ended at %d", at)
+	}
 }
