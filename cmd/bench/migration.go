@@ -115,22 +115,10 @@ func (b *bench) migrations(ctx context.Context, n *node, file string, s *stores)
 	if err != nil {
 		return nil, err
 	}
-	var played video
 	videos := b.runs(100, 10)
-	for i := range videos {
-		v, _, err := n.upload(ctx, file, "copy-only", true)
-		if err == nil {
-			err = n.awaitTask(ctx, v.ID)
-		}
-		if err == nil {
-			v, err = n.video(ctx, v.ID)
-		}
-		if err != nil {
-			return nil, err
-		}
-		if played = v; (i+1)%10 == 0 {
-			b.logf("   %d of %d videos", i+1, videos)
-		}
+	played, err := b.fill(ctx, n, file, videos)
+	if err != nil {
+		return nil, err
 	}
 	if out, err := command(ctx, n.binary, "ca", "init", "--data", n.data()).CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("ca init: %w: %s", err, out)
@@ -150,6 +138,30 @@ func (b *bench) migrations(ctx context.Context, n *node, file string, s *stores)
 		atMost(what+": the longest answer to a player, all of them 200", stallSeconds, "s", plays),
 		{what: what + ": in all", measured: took.String() + " s, of which writes were refused for " + held.String() + " s"},
 	}, nil
+}
+
+// fill makes videos of the beginning of a file, and returns one of them.
+func (b *bench) fill(ctx context.Context, n *node, file string, videos int) (v video, err error) {
+	short := filepath.Join(n.dir, "short.mp4")
+	if out, err := command(ctx, "ffmpeg", "-v", "error", "-i", file, "-t", "4", "-c", "copy", short).CombinedOutput(); err != nil {
+		return v, fmt.Errorf("cut a source: %w: %s", err, out)
+	}
+	ids := make([]string, videos)
+	for i := range ids {
+		if v, _, err = n.upload(ctx, short, "copy-only", true); err != nil {
+			return v, err
+		}
+		ids[i] = v.ID
+	}
+	for i, id := range ids {
+		if err := n.awaitTask(ctx, id); err != nil {
+			return v, err
+		}
+		if (i+1)%10 == 0 {
+			b.logf("   %d of %d videos", i+1, videos)
+		}
+	}
+	return n.video(ctx, ids[0])
 }
 
 // migration is what was seen of one.
