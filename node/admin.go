@@ -52,10 +52,11 @@ func (admin) Start(ctx context.Context, k *Kernel) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+ReadyPath, func(w http.ResponseWriter, r *http.Request) {
 		ready := k.state.readiness(r.Context())
-		ready.Listeners = k.state.listeners() // whoever has the socket may know them
+		ready.Listeners, ready.Boot = k.state.listeners(), k.BootID // whoever has the socket may know them
 		writeReadiness(w, ready)
 	})
 	mux.HandleFunc("POST "+SetupLinkPath, k.serveSetupLink)
+	mux.HandleFunc("POST "+MigratePath, k.serveMigrate)
 	mux.Handle("/", asAdmin(k.Mux, k.PublicURL))
 	return k.Serve(ctx, Server{Name: adminServer, Listener: ln, Handler: mux})
 }

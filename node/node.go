@@ -90,6 +90,7 @@ func assemble(cfg *Config, opt Options, parts []part) (*Node, error) {
 	n.kernel = newKernel(cfg, opt)
 	n.kernel.NodeID = id
 	n.kernel.fail = n.fail
+	n.kernel.sockets = takeSockets(opt.Env)
 	n.kernel.draining, n.drain = context.WithCancel(context.Background())
 	n.alive, n.ended = context.WithCancel(context.Background())
 	return n, nil
@@ -121,6 +122,7 @@ func (n *Node) Start(ctx context.Context) error {
 			return err
 		}
 	}
+	n.kernel.sockets.close()
 	n.kernel.state.setPhase(phaseReady)
 	n.notify.ready(n.URL())
 	go n.notify.beat(n.alive)
@@ -203,6 +205,10 @@ func (n *Node) Wait(ctx context.Context) error {
 		n.kernel.Log.Info("stopping")
 		return n.Stop()
 	case err := <-n.failed:
+		if _, ok := errors.AsType[*Switch](err); ok {
+			n.notify.socket = "" // the manager's service goes on
+			return errors.Join(err, n.Stop())
+		}
 		n.kernel.Log.Error("stopping: a part failed", "err", err)
 		return errors.Join(err, n.Stop())
 	}

@@ -82,6 +82,11 @@ type Kernel struct {
 	ffmpeg     func() (version string, err error) // as found at start; from part tools on
 	encoder    func(context.Context) string       // this node's, once it is known; from part tools on
 	state      *state
+	database   store.Database // what Stores has of records and jobs, as a whole; from part stores on
+	sockets    sockets        // that the node was given to listen on
+	readOnly   readOnly       // of requests, in a migration
+	moving     sync.Mutex     // held by a migration
+	moved      atomic.Bool    // the stores were left: nothing can be written any more
 	layers     *Layers        // of the configuration; nil if nothing is shared
 	live       live           // what of it changes
 	ahead      atomic.Int64   // how far the clock of the records is ahead of this machine's, nanoseconds; 0 in a monolith

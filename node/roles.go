@@ -87,6 +87,7 @@ func table() []part {
 		{&tracing{}, all, brief},                               // spans: sent when all that makes them has ended
 		{&tools{}, []Role{RoleTranscoder}, brief},              // ffmpeg
 		{&bus{}, all, brief},                                   // events
+		{pausing{}, all, brief},                                // hears when the deployment is moved
 		{&stores{}, all, brief},                                // records, queue, media, cache
 		{auditing{}, all, brief},                               // who changed what
 		{authenticating{}, all, brief},                         // who calls

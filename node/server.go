@@ -50,9 +50,13 @@ func (k *Kernel) Serve(ctx context.Context, s Server) error {
 	ln := s.Listener
 	if ln == nil {
 		var err error
-		if ln, err = listen(ctx, s.Key, s.Addr); err != nil {
+		if ln = k.sockets.pick(s.Name, s.Addr); ln == nil {
+			ln, err = listen(ctx, s.Key, s.Addr)
+		}
+		if err != nil {
 			return err
 		}
+		k.state.setListener(s.Name, ln)
 	}
 	k.state.setAddr(s.Name, ln.Addr().String())
 	srv := k.httpServer(s)
@@ -87,7 +91,7 @@ func (k *Kernel) httpServer(s Server) *http.Server {
 	protocols.SetUnencryptedHTTP2(s.TLS == nil)
 	protocols.SetHTTP2(s.TLS != nil)
 	return &http.Server{
-		Handler:           under(k.Config.APIGateway.root(), k.observe(s.Name, s.Handler)),
+		Handler:           under(k.Config.APIGateway.root(), k.observe(s.Name, k.readOnly.guard(s.Handler))),
 		Protocols:         protocols,
 		TLSConfig:         s.TLS,
 		ReadHeaderTimeout: readHeaderTimeout,

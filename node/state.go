@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"net"
 	"sync"
 	"time"
 )
@@ -28,6 +29,7 @@ type state struct {
 	checks map[string]func(context.Context) error
 	waits  map[string]error // what parts wait for that do not start yet
 	addrs  map[string]string
+	lns    map[string]*net.TCPListener // of the servers, by name
 }
 
 func newState() *state {
@@ -36,6 +38,7 @@ func newState() *state {
 		checks: map[string]func(context.Context) error{},
 		waits:  map[string]error{},
 		addrs:  map[string]string{},
+		lns:    map[string]*net.TCPListener{},
 	}
 }
 
@@ -66,6 +69,14 @@ func (s *state) setAddr(server, addr string) {
 	s.addrs[server] = addr
 }
 
+func (s *state) setListener(server string, ln net.Listener) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if tcp, ok := ln.(*net.TCPListener); ok {
+		s.lns[server] = tcp
+	}
+}
+
 func (s *state) addr(server string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -83,6 +94,8 @@ type Readiness struct {
 	// Listeners holds the addresses of the node's servers, by their names: only
 	// on the admin socket.
 	Listeners map[string]string `json:"listeners,omitempty"`
+	// Boot tells this start of the node from others; there too.
+	Boot string `json:"boot,omitempty"`
 }
 
 // listeners returns the addresses of all servers by their names.

@@ -40,9 +40,14 @@ func (s *stores) Start(ctx context.Context, k *Kernel) (err error) {
 		return err
 	}
 	if k.Config.Records.URL == "" {
-		return s.openBolt(k)
+		err = s.openBolt(k)
+	} else {
+		err = s.openPostgres(ctx, k)
 	}
-	return s.openPostgres(ctx, k)
+	if errors.Is(err, store.ErrMoved) {
+		err = errors.Join(err, k.settle(ctx))
+	}
+	return err
 }
 
 // Stop closes the stores; writes under way end first.
@@ -85,6 +90,9 @@ func (b bucket) Space(ctx context.Context) (free, total int64, err error) { retu
 
 func (s *stores) openBucket(ctx context.Context, k *Kernel, disk *files.Store) error {
 	for o, err := range disk.List(ctx, store.VideosPrefix) {
+		if err == nil && k.leftover() {
+			break
+		}
 		if err != nil {
 			return fmt.Errorf("data_dir %s: %w", k.DataDir, err)
 		}
@@ -118,11 +126,13 @@ func (s *stores) openBucket(ctx context.Context, k *Kernel, disk *files.Store) e
 const theCluster = "cluster"
 
 // owner is whose the database and the bucket are: this node's, or the cluster's.
-func (k *Kernel) owner() string {
-	if k.clustered() {
+func (k *Kernel) owner() string { return owner(k.Config, k.NodeID) }
+
+func owner(cfg *Config, nodeID string) string {
+	if cfg.Deployment.Mode == ModeCluster {
 		return theCluster
 	}
-	return k.NodeID
+	return nodeID
 }
 
 // claimBucket makes a bucket an owner's, for good.
@@ -138,13 +148,16 @@ func claimBucket(ctx context.Context, objects store.Objects, nodeID string) erro
 	return cmp.Or(errors.Join(err, r.Close()), mine("bucket", string(owner), nodeID))
 }
 
+// recordsName is the file of records and queue in the data directory.
+const recordsName = "streamgate.db"
+
 func (s *stores) openBolt(k *Kernel) error {
-	db, err := bolt.Open(filepath.Join(k.DataDir, "streamgate.db"), bolt.Options{})
+	db, err := bolt.Open(filepath.Join(k.DataDir, recordsName), bolt.Options{})
 	if err != nil {
 		return fmt.Errorf("data_dir %s: %w", k.DataDir, err)
 	}
 	s.closers = append(s.closers, db.Close)
-	k.Stores.Queue, k.Stores.Catalog = db.Queue(), db.Catalog()
+	k.database, k.Stores.Queue, k.Stores.Catalog = db, db.Queue(), db.Catalog()
 	k.Check("records", func(ctx context.Context) error {
 		_, _, err := k.Stores.Catalog.Keys.List(ctx, store.Query{Limit: 1})
 		return err
@@ -165,7 +178,7 @@ func (s *stores) openPostgres(ctx context.Context, k *Kernel) error {
 	if err := claim(ctx, db.Catalog().Secrets, k.owner()); err != nil {
 		return fmt.Errorf("records.url: %w", err)
 	}
-	k.Stores.Queue, k.Stores.Catalog = db.Queue(), db.Catalog()
+	k.database, k.Stores.Queue, k.Stores.Catalog = db, db.Queue(), db.Catalog()
 	k.watch(&backend{
 		check: "records", name: "PostgreSQL", key: "records.url", ready: playsWithoutRecords,
 		without: "nothing can be changed, and what plays goes on for a minute from what is known",
@@ -175,6 +188,13 @@ func (s *stores) openPostgres(ctx context.Context, k *Kernel) error {
 				return err
 			}
 			k.ahead.Store(int64(by))
+			standing, err := db.Standing(ctx)
+			switch {
+			case err != nil:
+				return err
+			case standing.State != store.StandingInUse:
+				return degraded{standing.Refusal()} // what plays goes on
+			}
 			return skewed(by)
 		},
 	})

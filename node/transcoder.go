@@ -17,8 +17,10 @@ import (
 // transcoder runs the tasks and their workers, and serves the transcoder's own
 // gRPC port.
 type transcoder struct {
-	stop context.CancelFunc
-	done chan struct{}
+	k       *Kernel
+	service *transcode.Service
+	stop    context.CancelFunc
+	done    chan struct{}
 }
 
 func (t *transcoder) Name() string { return "transcoder" }
@@ -47,7 +49,7 @@ func (t *transcoder) Start(ctx context.Context, k *Kernel) error {
 	if err != nil {
 		return err
 	}
-	k.Peers.Transcoder, k.busy = service, service.Busy
+	t.k, t.service, k.Peers.Transcoder, k.busy = k, service, service, service.Busy
 	err = k.Serve(ctx, Server{
 		Name: "transcoder grpc", Key: "transcoder.grpc_port", Addr: k.Config.APIGateway.addr(cfg.GRPCPort),
 		Handler: gateway.NewRPC(gateway.RPCConfig{
@@ -92,8 +94,11 @@ func (k *Kernel) encoders() (names []string) {
 }
 
 // Stop takes no more jobs and lets the running ones finish for a minute; what
-// is left goes back to the queue.
+// is left goes back to the queue; where that was moved it is given back already.
 func (t *transcoder) Stop(ctx context.Context) error {
+	if t.k.moved.Load() {
+		t.service.Leave()
+	}
 	t.stop()
 	select {
 	case <-t.done:

@@ -3,12 +3,13 @@
 //
 // # What
 //
-// Four contracts, each with one conformance suite in store/storetest that
+// Five contracts, each with one conformance suite in store/storetest that
 // every backend runs:
 //
 //   - Table: records by id (videos, tasks, uploads, keys); Catalog bundles
 //     the tables with the plans and the cells that exist.
 //   - Queue: jobs, leased to workers with a fencing token.
+//   - Database: both of these as a whole, to be moved to another backend.
 //   - Objects: immutable files (sources, cells, stills).
 //   - Cache: short-lived values, one-time tokens and rate limits.
 //

@@ -76,6 +76,8 @@ var (
 	// These are for nodes only: no client hears of what begins with node.
 	KeyRevoked     = Topic[Key]{"node.key.revoked"}
 	SessionStarted = Topic[Session]{"node.session.started"}
+	// WritesPaused has nodes refuse changes for a while, or serve them again.
+	WritesPaused = Topic[Pause]{"node.writes.paused"}
 )
 
 // Public are the subjects that GET /api/v1/events streams.
@@ -155,6 +157,11 @@ type Session struct {
 // Key says that an API key counts no more.
 type Key struct {
 	KeyID string `json:"key_id"`
+}
+
+// Pause says that for so long from now on nothing is to be changed; 0 ends it.
+type Pause struct {
+	Seconds float64 `json:"seconds"`
 }
 
 // Denial says that a rule has refused a viewer who had shown all it asks for.

@@ -171,6 +171,12 @@ func Outward(ctx context.Context, err error) error {
 		return coded // without what was wrapped around it
 	}
 	switch {
+	case errors.Is(err, store.ErrReadOnly):
+		return RetryErrorf(storeRetry, connect.CodeUnavailable, "read_only",
+			"The deployment is being moved, and nothing can be changed for some seconds; try again in a moment.")
+	case errors.Is(err, store.ErrMoved):
+		return RetryErrorf(storeRetry, connect.CodeUnavailable, "moved",
+			"The deployment was moved, and nothing can be changed here any more; its operator knows where it is.")
 	case errors.Is(err, store.ErrUnavailable):
 		logError(ctx, "store unavailable", err)
 		return RetryErrorf(storeRetry, connect.CodeUnavailable, "store_unavailable",

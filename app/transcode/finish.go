@@ -25,9 +25,10 @@ func (s *Service) finish(ctx context.Context, job store.Job, push []store.Job, e
 	}
 	held, cancel := context.WithTimeout(ctx, s.LeaseTTL) // nobody renews the lease any more
 	defer cancel()
+	defer context.AfterFunc(s.left, cancel)()
 	qerr := patiently(held, func() error { return s.Queue.Finish(held, job.ID, job.Lease.Token, out) })
 	if qerr != nil {
-		if !errors.Is(qerr, store.ErrLeaseLost) {
+		if !errors.Is(qerr, store.ErrLeaseLost) && s.left.Err() == nil {
 			s.Log.Error("finish a job", "job", job.ID, "err", qerr)
 		}
 		markJob(ctx, outcomeLost, nil)

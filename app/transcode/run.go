@@ -54,6 +54,8 @@ func (s *Service) Run(ctx context.Context) error {
 		loops.Go(func() { s.scaler(ctx) })
 	}
 
+	defer context.AfterFunc(s.left, func() { kill(errDrained) })()
+
 	<-ctx.Done()
 	grace := time.AfterFunc(s.Drain, func() { kill(errDrained) })
 	defer grace.Stop()
@@ -61,6 +63,10 @@ func (s *Service) Run(ctx context.Context) error {
 	s.pool.close()
 	return nil
 }
+
+// Leave ends all jobs at once and lets go of them without a word: the queue was moved
+// with its jobs given back, and takes no answer here any more.
+func (s *Service) Leave() { s.leave() }
 
 // resume takes up what an earlier run of this node left: its leases, its
 // scratch files and its waiting tasks.

@@ -29,6 +29,9 @@ type Service struct {
 	renewals *wake // a lease may be lost: renew now
 	pace     *pace
 
+	left  context.Context // done when nothing can be given back any more
+	leave context.CancelFunc
+
 	own atomic.Pointer[string] // this node's encoder, once it is known
 
 	reserving     sync.Mutex
@@ -43,6 +46,7 @@ func New(cfg Config) (*Service, error) {
 		return nil, fmt.Errorf("transcode: no profile named %s", rpc.DefaultProfile)
 	}
 	s := &Service{Config: cfg, pool: &pool{}, jobs: newWake(), renewals: newWake(), pace: newPace(progressInterval), strandedSince: map[string]time.Time{}}
+	s.left, s.leave = context.WithCancel(context.Background())
 	s.disk = &disk{objects: cfg.Objects, floor: cfg.DiskFloor, every: cfg.Poll, log: cfg.Log}
 	s.metrics = newMetrics(s)
 	return s, nil

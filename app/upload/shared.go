@@ -36,15 +36,20 @@ func (s *Service) newStored(size int64) *store.Stored {
 	if !s.Shared {
 		return nil
 	}
+	return &store.Stored{PartBytes: partSize(s.PartBytes, s.MaxSize, size)}
+}
+
+// partSize is the usual size of a part, or more for an upload that needs larger ones.
+// One of unknown size may become as large as any.
+func partSize(usual, maxSize, size int64) int64 {
 	if size < 0 {
-		size = s.MaxSize
+		size = maxSize
 	}
 	const mib = 1 << 20
-	part := s.PartBytes
-	if part*store.ComposeMax < size {
-		part = (size/store.ComposeMax/mib + 1) * mib
+	if usual*store.ComposeMax < size {
+		return (size/store.ComposeMax/mib + 1) * mib
 	}
-	return &store.Stored{PartBytes: part}
+	return usual
 }
 
 func uploadPrefix(id string) string { return store.UploadsPrefix + id + "/" }

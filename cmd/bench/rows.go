@@ -38,6 +38,7 @@ func rows() []row {
 		{"busy-memory", []string{"ffmpeg"}, benchBusyMemory},
 		{"borders", []string{"ffmpeg"}, benchBorders},
 		{"crash", []string{"ffmpeg"}, benchCrash},
+		{"migration", []string{"ffmpeg", "initdb", "redis-server"}, benchMigration},
 		{"console-pages", []string{"ffmpeg"}, benchConsolePages},
 		{"console-watched", []string{"ffmpeg"}, benchConsoleWatched},
 		{"console-paint", []string{"ffmpeg", "chromium"}, benchConsolePaint},

@@ -199,7 +199,7 @@ func TestEveryCommandPrintsJSON(t *testing.T) {
 	}
 	// They have no value of their own, run for ever, or need more (each has a
 	// test of its own).
-	elsewhere := []string{"", "serve", "help", "completion", "events", "healthcheck"}
+	elsewhere := []string{"", "serve", "help", "completion", "events", "healthcheck", "migrate"}
 	for _, row := range rows {
 		got := ctl(t, append(strings.Fields(row.args), "--json")...)
 		if got.code != 0 && !strings.HasPrefix(row.args, "doctor") { // this machine may be small

@@ -40,6 +40,11 @@
 // create prints the key alone, so that KEY=$(streamgate keys create --scope
 // admin) works; it is shown only once.
 //
+// migrate --to FILE moves everything that the running node keeps to the stores that
+// another configuration names, from files to PostgreSQL and S3 or back, and has the
+// node go on with that one. Videos play all the time; writes are refused for some
+// seconds. --dry-run tells what there is to move; interrupted, it goes on.
+//
 // # Exit codes
 //
 // 0 success, 1 failure (the last line of standard error says why), 2 wrong

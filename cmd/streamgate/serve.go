@@ -64,7 +64,11 @@ func (p *cli) serve(ctx context.Context, role string) error {
 	if p.terminal {
 		welcome(p.stderr, n, cfg)
 	}
-	return n.Wait(ctx)
+	err = n.Wait(ctx)
+	if next, ok := errors.AsType[*node.Switch](err); ok {
+		return next.Exec(p.name, p.vars)
+	}
+	return err
 }
 
 // setListen turns --listen into the two keys it stands for.

@@ -1,7 +1,9 @@
 package bolt_test
 
 import (
+	"errors"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -45,6 +47,28 @@ func TestCatalog(t *testing.T) {
 	storetest.TestCatalog(t, func(t *testing.T) store.Catalog {
 		return open(t, bolt.Options{}).Catalog()
 	})
+}
+
+func TestDatabase(t *testing.T) {
+	fresh := func(t *testing.T) storetest.Kept { return open(t, bolt.Options{}) }
+	storetest.TestDatabase(t, fresh, fresh)
+}
+
+// A database that was left is refused, and says where to go.
+func TestOpenMoved(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "test.db")
+	db, err := bolt.Open(path, bolt.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	moved := store.Standing{State: store.StandingMoved, Other: "/etc/other.yaml", At: time.Now()}
+	if err := errors.Join(db.Hold(t.Context(), time.Minute), db.SetStanding(t.Context(), moved), db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bolt.Open(path, bolt.Options{}); !errors.Is(err, store.ErrMoved) || !strings.Contains(err.Error(), "--config /etc/other.yaml") {
+		t.Errorf("open: %v", err)
+	}
+	openAt(t, path, bolt.Options{NotInUse: true})
 }
 
 // open opens a new database that ends with the test.

@@ -41,6 +41,8 @@ const (
 type Options struct {
 	// Now is the clock leases and run times are measured by; nil is time.Now.
 	Now func() time.Time
+	// NotInUse opens a database that is not in use as well, to move it.
+	NotInUse bool
 }
 
 // DB is an open database.
@@ -48,11 +50,12 @@ type DB struct {
 	bolt *bbolt.DB
 	w    *writer
 	trim trimmer
+	hold hold
 	now  func() time.Time
 }
 
 // Open opens the database at path, making it if it is missing; its folder
-// must exist. ErrInUse, ErrSchema.
+// must exist. ErrInUse, ErrSchema, store.ErrMoved.
 func Open(path string, opts Options) (*DB, error) {
 	b, err := openRestored(path)
 	if errors.Is(err, berrors.ErrTimeout) {
@@ -64,12 +67,20 @@ func Open(path string, opts Options) (*DB, error) {
 	if err := prepare(b); err != nil {
 		return nil, fmt.Errorf("prepare database %s: %w", path, errors.Join(store.Full(err), b.Close()))
 	}
+	standing, err := readStanding(b)
+	if err == nil && !opts.NotInUse {
+		err = standing.Refusal()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open database %s: %w", path, errors.Join(err, b.Close()))
+	}
 	disk, err := newDurability(b, path)
 	if err != nil {
 		return nil, fmt.Errorf("open database %s: %w", path, errors.Join(err, b.Close()))
 	}
 	trim(b)
 	db := &DB{bolt: b, w: newWriter(b, disk), trim: trimmer{bolt: b}, now: opts.Now}
+	db.hold.standing = standing
 	if db.now == nil {
 		db.now = time.Now
 	}
@@ -167,6 +178,11 @@ func (db *DB) view(ctx context.Context, fn func(*bbolt.Tx) error) error {
 // write runs fn in a write transaction that it may share with others; see
 // writer for what fn must keep to.
 func (db *DB) write(ctx context.Context, fn func(*change) error) error {
+	db.hold.mu.RLock()
+	defer db.hold.mu.RUnlock()
+	if err := db.hold.refusal(time.Now()); err != nil {
+		return err
+	}
 	defer db.trim.used()
 	return db.w.do(ctx, fn)
 }

@@ -50,7 +50,8 @@
 //	plans.due     video → when a retired rendition of its plan may be removed
 //	cells         video, rendition → the set of its cells, JSON
 //	secrets       name → bytes
-//	meta          schema → the layout's version; paused, if the queue is
+//	meta          schema → the layout's version; paused, if the queue is;
+//	              standing, if the database is not in use
 //
 // # Testing
 //

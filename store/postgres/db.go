@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -35,6 +36,8 @@ type Options struct {
 	// Now is the clock leases and run times are measured by; nil is the
 	// database's. It is for tests, that want to move it.
 	Now func() time.Time
+	// NotInUse opens a database that is not in use as well, to move it.
+	NotInUse bool
 }
 
 // DB is a database that a node uses with others.
@@ -43,10 +46,11 @@ type DB struct {
 	commits *committer // of pushed and finished jobs
 	leases  *committer // and of leases, given and renewed
 	now     func() time.Time
+	held    atomic.Int64 // the hold of this program; 0 for none
 }
 
 // Open connects to the database and brings its tables up to date. ErrSchema,
-// store.ErrUnavailable.
+// store.ErrMoved, store.ErrUnavailable.
 func Open(ctx context.Context, address string, opts Options) (*DB, error) {
 	config, err := pgxpool.ParseConfig(address)
 	if err != nil {
@@ -79,6 +83,17 @@ func open(ctx context.Context, config *pgxpool.Config, opts Options) (*DB, error
 	}
 	db := &DB{pool: pool, now: opts.Now}
 	db.commits, db.leases = newCommitter(db, false), newCommitter(db, true)
+	standing, err := db.Standing(ctx)
+	if err == nil && !opts.NotInUse {
+		err = standing.Refusal()
+	}
+	if err == nil {
+		err = db.dropOldHold(ctx)
+	}
+	if err != nil {
+		db.Close()
+		return nil, fmt.Errorf("open database %s on %s: %w", config.ConnConfig.Database, config.ConnConfig.Host, err)
+	}
 	return db, nil
 }
 

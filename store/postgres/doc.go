@@ -40,6 +40,9 @@
 // the audit need, and takes the \u0000 that metadata of uploads may hold. Nothing
 // is searched for in a document: what lists and filters need is a column.
 //
+// While the database is held or not in use (store.Database), each table has a trigger
+// that refuses writes, whoever makes them.
+//
 // Names are compared as bytes (COLLATE "C"), as the order of ids wants it. Times
 // of the queue are nanoseconds since 1970, since timestamptz has only
 // microseconds.

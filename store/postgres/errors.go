@@ -39,6 +39,10 @@ func failure(ctx context.Context, err error) error {
 		return ErrClosed
 	case code(err) == codeDiskFull:
 		return fmt.Errorf("%w on the database's disk: %w", store.ErrFull, err)
+	case code(err) == codeHeld:
+		return store.ErrReadOnly
+	case code(err) == codeMoved:
+		return store.Unavailable(moved(err))
 	case unreachable(err):
 		return fmt.Errorf("%w: the database cannot be reached: %w", store.ErrUnavailable, err)
 	}

@@ -51,3 +51,9 @@ func (db *DB) CheckOrder(ctx context.Context) error {
 	}
 	return nil
 }
+
+// Triggers counts the triggers that refuse writes.
+func (db *DB) Triggers(ctx context.Context) (n int, err error) {
+	err = db.pool.QueryRow(ctx, `SELECT count(*) FROM pg_trigger WHERE tgname = 'refuse_write'`).Scan(&n)
+	return n, err
+}

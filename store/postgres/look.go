@@ -89,3 +89,12 @@ func ahead(ctx context.Context, on interface {
 	took := time.Since(asked)
 	return theirs.Sub(asked.Add(took / 2)), nil
 }
+
+// Place names a database for people, without secrets.
+func Place(address string) string {
+	config, err := pgx.ParseConfig(address)
+	if err != nil {
+		return "PostgreSQL"
+	}
+	return fmt.Sprintf("%s on %s:%d", config.Database, config.Host, config.Port)
+}

@@ -2,11 +2,15 @@ package postgres_test
 
 import (
 	"context"
+	"errors"
+	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"streamgate/store"
+	"streamgate/store/bolt"
 	"streamgate/store/postgres"
 	"streamgate/store/storetest"
 )
@@ -67,6 +71,62 @@ func TestCatalogForgetful(t *testing.T) {
 		t.Cleanup(db.Close)
 		return db.Catalog()
 	})
+}
+
+func TestDatabase(t *testing.T) {
+	storetest.TestDatabase(t,
+		func(t *testing.T) storetest.Kept { return open(t, database(t, migrated), postgres.Options{}) },
+		func(t *testing.T) storetest.Kept {
+			db, err := bolt.Open(filepath.Join(t.TempDir(), "test.db"), bolt.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { db.Close() })
+			return db
+		})
+}
+
+// Another node's writes are refused too, and a database that was left is refused at
+// the start.
+func TestDatabaseTwoNodes(t *testing.T) {
+	address := database(t, migrated)
+	mover, other := open(t, address, postgres.Options{}), open(t, address, postgres.Options{})
+	ctx := t.Context()
+	create := func() error { return other.Catalog().Keys.Create(ctx, store.Key{ID: store.NewID()}) }
+	if err := mover.Hold(ctx, time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	if err := create(); !errors.Is(err, store.ErrReadOnly) {
+		t.Errorf("while it is held: %v", err)
+	}
+	if err := other.Hold(ctx, time.Minute); !errors.Is(err, store.ErrReadOnly) {
+		t.Errorf("a second hold: %v", err)
+	}
+	if err := mover.SetStanding(ctx, store.Standing{State: store.StandingMoved, Other: "/etc/other.yaml"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := create(); !errors.Is(err, store.ErrMoved) || !strings.Contains(err.Error(), "/etc/other.yaml") {
+		t.Errorf("when it was left: %v", err)
+	}
+	if _, err := postgres.Open(ctx, address, postgres.Options{}); !errors.Is(err, store.ErrMoved) {
+		t.Errorf("open: %v", err)
+	}
+}
+
+// A hold that nobody gave up leaves nothing behind.
+func TestOldHold(t *testing.T) {
+	address := database(t, migrated)
+	mover := open(t, address, postgres.Options{})
+	if err := mover.Hold(t.Context(), time.Microsecond); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := mover.Triggers(t.Context()); err != nil || n != len(store.Tables()) {
+		t.Errorf("%d triggers, %v", n, err)
+	}
+	next := open(t, address, postgres.Options{})
+	if n, err := next.Triggers(t.Context()); err != nil || n != 0 {
+		t.Errorf("%d triggers are left, %v", n, err)
+	}
 }
 
 // turns is a queue whose calls go to its nodes by turns.

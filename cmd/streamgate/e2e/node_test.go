@@ -96,6 +96,14 @@ func newNode(t *testing.T, args ...string) *node {
 // start runs the program until it says that it is ready.
 func (n *node) start() {
 	n.t.Helper()
+	if err := n.tryStart(); err != nil {
+		n.t.Fatalf("%v\n%s", err, n.log)
+	}
+}
+
+// tryStart is start, and tells whether the program ended instead.
+func (n *node) tryStart() error {
+	n.t.Helper()
 	n.cmd = exec.Command(program, n.args...)
 	n.cmd.Env = n.environ()
 	stderr, err := n.cmd.StderrPipe()
@@ -121,11 +129,12 @@ func (n *node) start() {
 	}()
 	select {
 	case <-ready:
+		return nil
 	case err := <-done:
 		done <- err
-		n.t.Fatalf("the node ended at its start: %v\n%s", err, n.log)
+		return fmt.Errorf("the node ended at its start: %w", err)
 	case <-time.After(20 * time.Second):
-		n.t.Fatalf("the node is not ready after 20 s\n%s", n.log)
+		return errors.New("the node is not ready after 20 s")
 	}
 }
 

@@ -13,17 +13,18 @@ import (
 // notRun are the README's blocks of code that are no part of its script, by
 // their beginnings.
 var notRun = map[string]string{
-	"location /videos/": "the configuration of nginx: TestUnderPath runs one",
-	"handle /videos*":   "the configuration of Caddy: likewise",
-	"make cluster":      "needs servers that take minutes to build, and runs until Ctrl-C",
-	"packaging/compose": "needs Docker and images from a registry",
-	"streamgate ca":     "other machines: TestCluster runs them",
-	"kubectl":           "needs a Kubernetes",
-	"make demo":         "installs Debian packages and runs until Ctrl-C",
-	"make test":         "runs this test",
-	"{\"any\": [":       "a rule, of a chain that is not there",
-	"chains:":           "a part of the configuration",
-	"records:":          "a part of the configuration, of servers that are not there",
+	"location /videos/":  "the configuration of nginx: TestUnderPath runs one",
+	"handle /videos*":    "the configuration of Caddy: likewise",
+	"make cluster":       "needs servers that take minutes to build, and runs until Ctrl-C",
+	"packaging/compose":  "needs Docker and images from a registry",
+	"streamgate ca":      "other machines: TestCluster runs them",
+	"streamgate migrate": "needs the servers of a cluster: TestMigrate runs it",
+	"kubectl":            "needs a Kubernetes",
+	"make demo":          "installs Debian packages and runs until Ctrl-C",
+	"make test":          "runs this test",
+	"{\"any\": [":        "a rule, of a chain that is not there",
+	"chains:":            "a part of the configuration",
+	"records:":           "a part of the configuration, of servers that are not there",
 }
 
 // readmeScript joins the README's shell blocks, in order, with a check after

@@ -135,3 +135,12 @@ func Holders(boots iter.Seq[store.Owner]) []store.Owner {
 		return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.Boot, b.Boot))
 	})
 }
+
+// Dumped is a job as store.Database.Dump yields it: one that is leased waits, as if
+// its lease had never been.
+func Dumped(job store.Job) store.Job {
+	if job.State == store.JobLeased {
+		Wait(&job, time.Time{}, time.Time{})
+	}
+	return job
+}
