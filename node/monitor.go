@@ -31,6 +31,7 @@ func (monitoring) Start(_ context.Context, k *Kernel) error {
 	}
 	service, err := monitor.New(monitor.Config{
 		NodeID: k.NodeID, Version: k.Version, Roles: k.roleNames(), Started: k.Started, Space: k.Stores.Objects.Space,
+		Busy: k.busy, Drain: k.setDrained, Address: func() string { return k.advertised(k.state.addr(clusterServer)) },
 		State: k.parts, Listeners: k.state.listeners, Checks: k.checks,
 		Dir: filepath.Join(k.DataDir, "metrics"), Gatherer: k.Metrics, Registerer: k.Metrics,
 		Transcoder: workers, Tasks: k.Stores.Catalog.Tasks, Log: k.Log.With("service", "monitor"),
@@ -44,7 +45,7 @@ func (monitoring) Start(_ context.Context, k *Kernel) error {
 	if err != nil {
 		return err
 	}
-	k.Peers.Monitor, k.Peers.Alerts = service, told
+	k.Peers.Monitor, k.Peers.Alerts, k.load = service, told, service.Load
 	k.Live(func(c *Config) { told.SetLimits(c.limits()) }, liveAlerts...)
 	k.Go("alerts", told.Run)
 	k.Go("metrics", func(ctx context.Context) error {
@@ -80,7 +81,7 @@ func (k *Kernel) parts(ctx context.Context) (state string, faults map[string]str
 			ready.Checks[part] = ""
 		}
 	}
-	return ready.Status, ready.Checks
+	return k.withDrain(ready).Status, ready.Checks
 }
 
 // checks are what a running node knows of what streamgate doctor looks at.

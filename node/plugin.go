@@ -84,7 +84,8 @@ type Kernel struct {
 	layers     *Layers         // of the configuration; nil if nothing is shared
 	live       live            // what of it changes
 	ahead      atomic.Int64    // how far the clock of the records is ahead of this machine's, nanoseconds; 0 in a monolith
-	load       func() float64  // of the node, for the registry; nil for 0
+	drain      drain           // whether an operator has drained the node, and what runs on it
+	load       func() float64  // of the node, for the registry; from part monitor on
 	eventsAddr string          // where other nodes reach the event bus; "" if they do not
 	draining   context.Context // done when the node begins to stop
 	scope      *scope          // of the part that is being started

@@ -110,7 +110,8 @@ func (*announcing) Name() string { return "announcement" }
 
 func (a *announcing) Start(ctx context.Context, k *Kernel) error {
 	a.k = k
-	if err := k.Registry.Announce(ctx, k.instance()); err != nil {
+	k.drain.known = true
+	if err := k.announce(ctx); err != nil {
 		return err
 	}
 	k.Go("announce", func(ctx context.Context) error {
@@ -122,7 +123,7 @@ func (a *announcing) Start(ctx context.Context, k *Kernel) error {
 				return nil
 			case <-tick.C:
 			}
-			if err := k.Registry.Announce(ctx, k.instance()); errors.Is(err, cluster.ErrDuplicate) {
+			if err := k.announce(ctx); errors.Is(err, cluster.ErrDuplicate) {
 				return err
 			} // else it is told the next time, or was
 		}
@@ -133,7 +134,9 @@ func (a *announcing) Start(ctx context.Context, k *Kernel) error {
 // Stop has the others send nothing new. The node stays known until its jobs have
 // ended: see registration.
 func (a *announcing) Stop(ctx context.Context) error {
-	if err := a.k.Registry.Announce(ctx, a.k.instance()); !errors.Is(err, store.ErrUnavailable) {
+	err := a.k.announce(ctx)
+	a.k.drain.forget()
+	if !errors.Is(err, store.ErrUnavailable) {
 		return err
 	}
 	return nil
@@ -144,7 +147,7 @@ func (k *Kernel) instance() cluster.Instance {
 	self := cluster.Instance{
 		ID: k.NodeID, Boot: k.BootID, Roles: k.roleNames(), Version: k.Version,
 		Addr: k.advertised(k.state.addr("cluster")), Events: k.advertised(k.eventsAddr), Metrics: k.metricsAddr(),
-		Draining: k.draining.Err() != nil,
+		Draining: k.draining.Err() != nil || k.drain.on.Load(),
 	}
 	if k.load != nil {
 		self.Load = k.load()

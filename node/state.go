@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 )
@@ -76,13 +77,20 @@ func (s *state) addr(server string) string {
 type Readiness struct {
 	// Status is ready; degraded, when something is wrong with which the node
 	// still does most of its work; "not ready" when a check fails otherwise;
-	// starting or stopping.
+	// draining or drained, when an operator has taken a node of a cluster out of
+	// service; starting or stopping.
 	Status string `json:"status"`
 	// Checks holds "ok" or what is wrong, by the name of the part.
 	Checks map[string]string `json:"checks"`
 	// Listeners holds the addresses of the node's servers, by their names: only
 	// on the admin socket.
 	Listeners map[string]string `json:"listeners,omitempty"`
+}
+
+// Well tells whether the node is as it should be: ready, degraded, or drained, which
+// is what somebody wants.
+func (r *Readiness) Well() bool {
+	return slices.Contains([]string{phaseReady, phaseDegraded, stateDraining, stateDrained}, r.Status)
 }
 
 // listeners returns the addresses of all servers by their names.

@@ -46,6 +46,7 @@ func (t *transcoder) Start(ctx context.Context, k *Kernel) error {
 		return err
 	}
 	k.Peers.Transcoder = service
+	k.drain.workers, k.drain.load = append(k.drain.workers, service), service.Load
 	err = k.Serve(ctx, Server{
 		Name: "transcoder grpc", Key: "transcoder.grpc_port", Addr: k.Config.APIGateway.addr(cfg.GRPCPort),
 		Handler: gateway.NewRPC(gateway.RPCConfig{

@@ -95,7 +95,44 @@ func TestCluster(t *testing.T) {
 	f := startFleet(t, gatedConfig(t, chain), "metadata", "monitor", "transcoder", "transcoder 2", "upload", "streaming", "api-gateway")
 	tellStory(t, chain, f.front)
 	f.wantNodes()
+	f.wantDrain()
 	f.wantClosed()
+}
+
+// wantDrain: a node is drained and resumed from another one's socket, and says which
+// it is; one that was killed is removed, and its identity is free for the next start.
+func (f *fleet) wantDrain() {
+	f.t.Helper()
+	line := func(id string) string {
+		for l := range strings.Lines(f.front.ctl("nodes", "list")) {
+			if strings.HasPrefix(l, id) {
+				return l
+			}
+		}
+		return ""
+	}
+	var shown struct{ ID string }
+	second := f.nodes["transcoder 2"]
+	if err := json.Unmarshal([]byte(second.ctl("nodes", "show", "--json")), &shown); err != nil {
+		f.t.Fatal(err)
+	}
+	f.front.ctl("nodes", "drain", shown.ID, "--wait")
+	if got := line(shown.ID); !strings.Contains(got, "drained") {
+		f.t.Errorf("it is listed as %s", got)
+	}
+	if got := second.ctl("workers", "list"); !strings.Contains(got, "drained") || strings.Contains(got, "idle") {
+		f.t.Errorf("workers of a drained node:\n%s", got)
+	}
+	second.ctl("nodes", "resume", shown.ID) // its own socket does as well
+	f.front.poll("it to be ready", func() bool { return strings.Contains(line(shown.ID), "ready") })
+	f.front.call("DELETE", "/api/v1/nodes/"+shown.ID, "", nil).want(f.t, "a removal by nobody", http.StatusUnauthorized)
+	second.kill()
+	f.front.ctl("nodes", "remove", shown.ID)
+	if got := line(shown.ID); got != "" {
+		f.t.Errorf("it is removed, and listed as %s", got)
+	}
+	second.start()
+	f.front.poll("it to be back", func() bool { return strings.Contains(line(shown.ID), "ready") })
 }
 
 // TestClusterKills kills the nodes of each role with -9, one after the other, while
