@@ -11,6 +11,7 @@ import (
 	"streamgate/app/media/confine"
 	"streamgate/app/monitor"
 	"streamgate/app/rpc"
+	"streamgate/app/transcode"
 )
 
 // monitoring tells how the node is and was, and of what wants an operator. Every
@@ -45,7 +46,12 @@ func (monitoring) Start(_ context.Context, k *Kernel) error {
 	if err != nil {
 		return err
 	}
-	k.Peers.Monitor, k.Peers.Alerts, k.load = service, told, service.Load
+	if k.has(RoleMonitor) {
+		transcode.ShowQueue(k.Metrics, k.Stores.Queue, k.Log.With("service", "monitor"))
+	}
+	if k.Peers.Monitor, k.Peers.Alerts = service, told; k.load == nil {
+		k.load = service.Load
+	}
 	k.Live(func(c *Config) { told.SetLimits(c.limits()) }, liveAlerts...)
 	k.Go("alerts", told.Run)
 	k.Go("metrics", func(ctx context.Context) error {
