@@ -127,6 +127,7 @@ test: install-run install-test assets ## install what the tests need and run the
 	go test -race -timeout 70m $(E2E) >"$$out" 2>&1 & e2e=$$!
 	failed=0
 	go test -race -timeout 60m -p 1 $$(go list ./... | grep -v $(E2E:./%=%)) || failed=1
+	(cd packaging/test && go test ./...) || failed=1
 	wait $$e2e || failed=1
 	cat "$$out"
 	exit $$failed
@@ -138,6 +139,10 @@ pictures: install-run install-test assets ## make the README's pictures of the c
 .PHONY: chaos
 chaos: install-run install-test assets ## kill -9 the node 20 times in one chunk, 20 at random, and 40 ffmpegs (CHAOS_KILLS=20)
 	@CHAOS_KILLS=$${CHAOS_KILLS:-20} go test -count=1 -timeout 40m -v -run 'TestChaos' $(E2E)
+
+.PHONY: test-packaging
+test-packaging: assets ## read the manifests, compose files, Dockerfile and units as those who use them do
+	@cd packaging/test && go test -count=1 ./... # a module of its own: the product's go.mod knows nothing of Kubernetes
 
 .PHONY: test-s3
 test-s3: assets bin/minio ## build a MinIO (ten minutes, once) and run the suites of objects on it

@@ -51,7 +51,7 @@ func (admin) Start(ctx context.Context, k *Kernel) error {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+ReadyPath, func(w http.ResponseWriter, r *http.Request) {
-		ready := k.state.readiness(r.Context())
+		ready := k.readiness(r.Context())
 		ready.Listeners, ready.Boot = k.state.listeners(), k.BootID // whoever has the socket may know them
 		writeReadiness(w, ready)
 	})

@@ -43,7 +43,7 @@ func (k *Kernel) recorded() *Peers {
 	p := k.Peers
 	p.Library, p.Transcoder = k.audit.Library(p.Library), k.audit.Transcoder(k.everyTranscoder(p.Transcoder))
 	p.Webhooks, p.Alerts = k.audit.Webhooks(p.Webhooks), k.audit.Alerts(p.Alerts)
-	p.Uploads, p.Monitor = k.audit.Uploads(p.Uploads), k.everyMonitor(p.Monitor)
+	p.Uploads, p.Monitor = k.audit.Uploads(p.Uploads), k.audit.Monitor(k.everyMonitor(p.Monitor))
 	p.Access = k.decisions.Access(k.audit.Access(p.Access))
 	return &p
 }

@@ -206,7 +206,9 @@ func (m *monitors) ListNodes(ctx context.Context, _ *rpc.ListNodesRequest) (*rpc
 		return m.k.remote.Monitor.GetNode(ctx, &rpc.GetNodeRequest{})
 	}) {
 		if a.err != nil {
-			a.answer = &rpc.Node{Id: a.node.ID, Version: a.node.Version, Roles: a.node.Roles, State: stateUnreachable}
+			a.answer = &rpc.Node{
+				Id: a.node.ID, Version: a.node.Version, Roles: a.node.Roles, State: stateUnreachable, Address: a.node.Addr, Load: a.node.Load,
+			}
 		}
 		out.Nodes = append(out.Nodes, a.answer)
 	}

@@ -77,8 +77,6 @@ func (k *Kernel) fromNodes(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, err := k.identity.Caller(r, k.Log)
 		if err == nil {
-			k.inside.Add(1)
-			defer k.inside.Add(-1)
 			next.ServeHTTP(w, r.WithContext(ctx))
 			return
 		}

@@ -11,6 +11,7 @@ import (
 	"streamgate/app/media/confine"
 	"streamgate/app/monitor"
 	"streamgate/app/rpc"
+	"streamgate/app/transcode"
 )
 
 // monitoring tells how the node is and was, and of what wants an operator. Every
@@ -31,6 +32,7 @@ func (monitoring) Start(_ context.Context, k *Kernel) error {
 	}
 	service, err := monitor.New(monitor.Config{
 		NodeID: k.NodeID, Version: k.Version, Roles: k.roleNames(), Started: k.Started, Space: k.Stores.Objects.Space,
+		Busy: k.busy, Drain: k.setDrained, Address: func() string { return k.advertised(k.state.addr(clusterServer)) },
 		State: k.parts, Listeners: k.state.listeners, Checks: k.checks,
 		Dir: filepath.Join(k.DataDir, "metrics"), Gatherer: k.Metrics, Registerer: k.Metrics,
 		Transcoder: workers, Tasks: k.Stores.Catalog.Tasks, Log: k.Log.With("service", "monitor"),
@@ -44,7 +46,12 @@ func (monitoring) Start(_ context.Context, k *Kernel) error {
 	if err != nil {
 		return err
 	}
-	k.Peers.Monitor, k.Peers.Alerts = service, told
+	if k.has(RoleMonitor) {
+		transcode.ShowQueue(k.Metrics, k.Stores.Queue, k.Log.With("service", "monitor"))
+	}
+	if k.Peers.Monitor, k.Peers.Alerts = service, told; k.load == nil {
+		k.load = service.Load
+	}
 	k.Live(func(c *Config) { told.SetLimits(c.limits()) }, liveAlerts...)
 	k.Go("alerts", told.Run)
 	k.Go("metrics", func(ctx context.Context) error {
@@ -80,7 +87,7 @@ func (k *Kernel) parts(ctx context.Context) (state string, faults map[string]str
 			ready.Checks[part] = ""
 		}
 	}
-	return ready.Status, ready.Checks
+	return k.withDrain(ready).Status, ready.Checks
 }
 
 // checks are what a running node knows of what streamgate doctor looks at.

@@ -70,18 +70,3 @@ func TestAStrangerIsGoneAfterAWhile(t *testing.T) {
 		}
 	}
 }
-
-func TestOwnLoad(t *testing.T) {
-	k := &Kernel{}
-	if got := k.ownLoad(); got != 0 {
-		t.Errorf("idle: %v", got)
-	}
-	k.inside.Store(int64(fullOf * cores() / 2))
-	if got := k.ownLoad(); got != 0.5 {
-		t.Errorf("half of the requests: %v", got)
-	}
-	k.busy = func() float64 { return 0.75 }
-	if got := k.ownLoad(); got != 0.75 {
-		t.Errorf("three of four workers: %v", got)
-	}
-}

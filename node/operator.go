@@ -34,7 +34,7 @@ func (k *Kernel) operatorMux() *http.ServeMux {
 		fmt.Fprintln(w, "ok")
 	})
 	mux.HandleFunc("GET "+ReadyPath, func(w http.ResponseWriter, r *http.Request) {
-		writeReadiness(w, k.state.readiness(r.Context()))
+		writeReadiness(w, k.readiness(r.Context()))
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(k.Metrics, promhttp.HandlerOpts{Registry: k.Metrics}))
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)

@@ -90,12 +90,11 @@ type Kernel struct {
 	layers     *Layers        // of the configuration; nil if nothing is shared
 	live       live           // what of it changes
 	ahead      atomic.Int64   // how far the clock of the records is ahead of this machine's, nanoseconds; 0 in a monolith
-	load       func() float64 // of the node, for the registry; of tests; see ownLoad
+	drain      drain          // whether an operator has drained the node, and what runs on it
+	load       func() float64 // of the node, for the registry; from part monitor on
 
 	livesOnce sync.Once
 	lives     func(node, boot string) bool // see living
-	inside    atomic.Int64                 // requests of other nodes that are being served
-	busy      func() float64               // how much of its workers a transcoder uses, from part transcoder on
 
 	knownEncoder func() string   // this node's, "" while it is not known; from part tools on
 	eventsAddr   string          // where other nodes reach the event bus; "" if they do not

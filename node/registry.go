@@ -110,7 +110,8 @@ func (*announcing) Name() string { return "announcement" }
 
 func (a *announcing) Start(ctx context.Context, k *Kernel) error {
 	a.k = k
-	if err := k.Registry.Announce(ctx, k.instance()); err != nil {
+	k.drain.known = true
+	if err := k.announce(ctx); err != nil {
 		return err
 	}
 	k.Go("announce", func(ctx context.Context) error {
@@ -127,7 +128,7 @@ func (a *announcing) Start(ctx context.Context, k *Kernel) error {
 				return nil
 			case <-tick.C:
 			}
-			if err := k.Registry.Announce(ctx, k.instance()); errors.Is(err, cluster.ErrDuplicate) {
+			if err := k.announce(ctx); errors.Is(err, cluster.ErrDuplicate) {
 				return err
 			} // else it is told the next time, or was
 		}
@@ -138,7 +139,9 @@ func (a *announcing) Start(ctx context.Context, k *Kernel) error {
 // Stop has the others send nothing new. The node stays known until its jobs have
 // ended: see registration.
 func (a *announcing) Stop(ctx context.Context) error {
-	if err := a.k.Registry.Announce(ctx, a.k.instance()); !errors.Is(err, store.ErrUnavailable) {
+	err := a.k.announce(ctx)
+	a.k.drain.forget()
+	if !errors.Is(err, store.ErrUnavailable) {
 		return err
 	}
 	return nil
@@ -149,31 +152,15 @@ func (k *Kernel) instance() cluster.Instance {
 	self := cluster.Instance{
 		ID: k.NodeID, Boot: k.BootID, Roles: k.roleNames(), Version: k.Version,
 		Addr: k.advertised(k.state.addr("cluster")), Events: k.advertised(k.eventsAddr), Metrics: k.metricsAddr(),
-		Draining: k.draining.Err() != nil,
+		Draining: k.draining.Err() != nil || k.drain.on.Load(),
 	}
-	self.Load = k.ownLoad()
+	if k.load != nil {
+		self.Load = k.load()
+	}
 	if k.knownEncoder != nil {
 		self.Encoder = k.knownEncoder()
 	}
 	return self
-}
-
-// fullOf is how many requests of other nodes a core serves at once where the node
-// counts as fully loaded.
-const fullOf = 16
-
-// ownLoad is how much of what it can do the node does: 1 is all. A transcoder counts
-// the workers that have a job, every node the requests of other nodes that it is
-// serving; the greater of the two counts.
-func (k *Kernel) ownLoad() float64 {
-	if k.load != nil {
-		return k.load()
-	}
-	load := float64(k.inside.Load()) / float64(fullOf*cores())
-	if k.busy != nil {
-		load = max(load, k.busy())
-	}
-	return load
 }
 
 // advertised is an address of this machine under the host by which others reach it.

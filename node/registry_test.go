@@ -45,7 +45,7 @@ func registered(t *testing.T, server *servertest.Consul, dir string, opt Options
 		}
 	}
 	opt.Version = "test"
-	n, err := assemble(cfg, opt, parts)
+	n, err := assemble(cfg, opt, partsOf(opt.withDefaults().Roles, parts))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -91,7 +91,7 @@ func (k *Kernel) httpServer(s Server) *http.Server {
 	protocols.SetUnencryptedHTTP2(s.TLS == nil)
 	protocols.SetHTTP2(s.TLS != nil)
 	return &http.Server{
-		Handler:           under(k.Config.APIGateway.root(), k.observe(s.Name, k.readOnly.guard(s.Handler))),
+		Handler:           under(k.Config.APIGateway.root(), k.counted(s.Name, k.observe(s.Name, k.readOnly.guard(s.Handler)))),
 		Protocols:         protocols,
 		TLSConfig:         s.TLS,
 		ReadHeaderTimeout: readHeaderTimeout,

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"net"
+	"slices"
 	"sync"
 	"time"
 )
@@ -87,7 +88,8 @@ func (s *state) addr(server string) string {
 type Readiness struct {
 	// Status is ready; degraded, when something is wrong with which the node
 	// still does most of its work; "not ready" when a check fails otherwise;
-	// starting or stopping.
+	// draining or drained, when an operator has taken a node of a cluster out of
+	// service; starting or stopping.
 	Status string `json:"status"`
 	// Checks holds "ok" or what is wrong, by the name of the part.
 	Checks map[string]string `json:"checks"`
@@ -96,6 +98,12 @@ type Readiness struct {
 	Listeners map[string]string `json:"listeners,omitempty"`
 	// Boot tells this start of the node from others; there too.
 	Boot string `json:"boot,omitempty"`
+}
+
+// Well tells whether the node is as it should be: ready, degraded, or drained, which
+// is what somebody wants.
+func (r *Readiness) Well() bool {
+	return slices.Contains([]string{phaseReady, phaseDegraded, stateDraining, stateDrained}, r.Status)
 }
 
 // listeners returns the addresses of all servers by their names.

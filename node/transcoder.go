@@ -49,7 +49,8 @@ func (t *transcoder) Start(ctx context.Context, k *Kernel) error {
 	if err != nil {
 		return err
 	}
-	t.k, t.service, k.Peers.Transcoder, k.busy = k, service, service, service.Busy
+	t.k, t.service, k.Peers.Transcoder = k, service, service
+	k.drain.workers, k.drain.load = append(k.drain.workers, service), service.Load
 	err = k.Serve(ctx, Server{
 		Name: "transcoder grpc", Key: "transcoder.grpc_port", Addr: k.Config.APIGateway.addr(cfg.GRPCPort),
 		Handler: gateway.NewRPC(gateway.RPCConfig{

@@ -38,6 +38,7 @@ func (u *uploads) Start(ctx context.Context, k *Kernel) error {
 		return fmt.Errorf("take up unfinished uploads: %w", err)
 	}
 	u.service, k.Peers.Uploads = service, service
+	k.drain.workers = append(k.drain.workers, service)
 	k.mountUploads(service.Handler(), http.HandlerFunc(service.PutSource))
 	// Transfers end, durable, as soon as the node begins to stop: the server
 	// would not wait for them, and clients resume.

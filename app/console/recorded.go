@@ -438,3 +438,41 @@ func (s *alerts) UnsilenceAlert(ctx context.Context, req *rpc.UnsilenceAlertRequ
 	}
 	return out, nil
 }
+
+// monitor records what its callers do to nodes.
+type monitor struct {
+	rpc.MonitorClient
+	log *Log
+}
+
+// Monitor returns the monitor with the changes of nodes recorded.
+func (l *Log) Monitor(c rpc.MonitorClient) rpc.MonitorClient { return &monitor{c, l} }
+
+// DrainNode implements rpc.MonitorClient.
+func (s *monitor) DrainNode(ctx context.Context, req *rpc.DrainNodeRequest) (*rpc.Node, error) {
+	out, err := s.MonitorClient.DrainNode(ctx, req)
+	return s.node(ctx, "node.drain", out, err)
+}
+
+// ResumeNode implements rpc.MonitorClient.
+func (s *monitor) ResumeNode(ctx context.Context, req *rpc.ResumeNodeRequest) (*rpc.Node, error) {
+	out, err := s.MonitorClient.ResumeNode(ctx, req)
+	return s.node(ctx, "node.resume", out, err)
+}
+
+// node records what a node has come to; of all that is known of it only the state.
+func (s *monitor) node(ctx context.Context, action string, n *rpc.Node, err error) (*rpc.Node, error) {
+	if err != nil {
+		return nil, err
+	}
+	change := Change{Action: action, Object: n.Id, After: map[string]any{"state": n.State, "roles": n.Roles, "host": n.Host}}
+	if err := s.log.Append(ctx, change); err != nil {
+		return nil, unrecorded(ctx, err)
+	}
+	return n, nil
+}
+
+// RemoveNode implements rpc.MonitorClient.
+func (s *monitor) RemoveNode(ctx context.Context, req *rpc.RemoveNodeRequest) (*rpc.RemoveNodeResponse, error) {
+	return recorded(ctx, s.log, "node.remove", req.Id, nil, func() (*rpc.RemoveNodeResponse, error) { return s.MonitorClient.RemoveNode(ctx, req) })
+}

@@ -3,7 +3,8 @@
 // # What
 //
 // Service implements rpc.MonitorHandler. GetNode and ListNodes describe the
-// node (node.go): who it is, since when, its parts, its machine. Run takes a
+// node (node.go): who it is, since when, its parts, its machine; DrainNode takes it
+// out of service (drain.go). It speaks for its own node alone. Run takes a
 // sample of the named metrics (metrics.go) every 15 s: what other parts show
 // Prometheus, and what it finds out itself (sight.go, machine.go). Samples are
 // kept for 7 days (package history), given out by GetMetricsHistory (range.go),
@@ -51,6 +52,13 @@ type Config struct {
 	// State tells the node's state (ready …) and what is wrong with its parts,
 	// "" for those that are healthy.
 	State func(ctx context.Context) (state string, parts map[string]string)
+	// Busy tells what runs on the node that a drain waits for, and its load but for
+	// that of the processor, 0 to 1.
+	Busy func() (jobs, requests int, load float64)
+	// Drain takes the node out of service, or puts it back.
+	Drain func(ctx context.Context, drained bool) error
+	// Address is where other nodes reach it; "" if there are none.
+	Address func() string
 	// Listeners are where it listens, by name.
 	Listeners func() map[string]string
 	// Checks are what it found out about its machine.

@@ -36,6 +36,8 @@ type bench struct {
 	free     int64
 	spaceErr error
 	ctx      context.Context // of somebody who may read
+	drained  []bool          // what Drain was asked
+	drainErr error
 }
 
 func newBench(t testing.TB) *bench {
@@ -51,6 +53,12 @@ func newBench(t testing.TB) *bench {
 		Space: func(context.Context) (int64, int64, error) { return b.free, 5000, b.spaceErr },
 		State: func(context.Context) (string, map[string]string) {
 			return "ready", map[string]string{"media": "is gone", "records": ""}
+		},
+		Busy:    func() (int, int, float64) { return 2, 3, 0.5 },
+		Address: func() string { return "10.0.0.1:7070" },
+		Drain: func(_ context.Context, drained bool) error {
+			b.drained = append(b.drained, drained)
+			return b.drainErr
 		},
 		Listeners:  func() map[string]string { return map[string]string{"public": "127.0.0.1:1"} },
 		Checks:     func() []*rpc.NodeCheck { return []*rpc.NodeCheck{{Name: "ffmpeg"}} },
@@ -74,6 +82,7 @@ func TestGetNode(t *testing.T) {
 	if err != nil || n.Id != "n1" || n.Version != "1.0" || !slices.Equal(n.Roles, []string{"monolith"}) ||
 		!n.StartedAt.AsTime().Equal(b.Started) || n.DiskFreeBytes != 1000 || n.DiskTotalBytes != 5000 ||
 		n.State != "ready" || len(n.Parts) != 2 || n.Parts[0].Healthy || n.Parts[0].Problem != "is gone" || !n.Parts[1].Healthy ||
+		n.Load != 0.5 || n.Address != "10.0.0.1:7070" || n.Jobs != 2 || n.Requests != 3 ||
 		n.Listeners != nil || n.Checks != nil || n.CpuPercent != nil {
 		t.Errorf("GetNode = %v, %v", n, err)
 	}
@@ -88,6 +97,52 @@ func TestGetNode(t *testing.T) {
 	b.spaceErr = errors.New("disk is gone")
 	if _, err := b.GetNode(b.ctx, &rpc.GetNodeRequest{}); !errors.Is(err, b.spaceErr) {
 		t.Errorf("error %v", err)
+	}
+}
+
+// TestDrain: each call by each scope, of this node and of another.
+func TestDrain(t *testing.T) {
+	b := newBench(t)
+	calls := map[string]struct {
+		need rpc.Scope
+		call func(ctx context.Context, id string) error
+		own  string // the reason with which the node's own id is refused
+	}{
+		"drain": {rpc.ScopeOperator, func(ctx context.Context, id string) error {
+			_, err := b.DrainNode(ctx, &rpc.DrainNodeRequest{Id: id})
+			return err
+		}, ""},
+		"resume": {rpc.ScopeOperator, func(ctx context.Context, id string) error {
+			_, err := b.ResumeNode(ctx, &rpc.ResumeNodeRequest{Id: id})
+			return err
+		}, ""},
+		"remove": {rpc.ScopeAdmin, func(ctx context.Context, id string) error {
+			_, err := b.RemoveNode(ctx, &rpc.RemoveNodeRequest{Id: id})
+			return err
+		}, "node_alive"},
+	}
+	for name, c := range calls {
+		for scope := rpc.ScopeNone; scope <= rpc.ScopeAdmin; scope++ {
+			for id, want := range map[string]string{"n1": c.own, "other": "node_not_found"} {
+				switch {
+				case scope == rpc.ScopeNone:
+					want = "unauthenticated"
+				case scope < c.need:
+					want = "permission_denied"
+				}
+				err := c.call(rpc.WithIdentity(t.Context(), rpc.Identity{Scope: scope}), id)
+				if reason, _ := rpc.Reason(err); reason != want || want == "" && err != nil {
+					t.Errorf("%s %s with scope %s: %v, want %q", name, id, scope, err, want)
+				}
+			}
+		}
+	}
+	if n := len(b.drained); n != 4 { // by an operator and by an admin
+		t.Errorf("asked %d times: %v", n, b.drained)
+	}
+	b.drainErr = errors.New("no")
+	if err := calls["drain"].call(rpc.System(t.Context()), "n1"); !errors.Is(err, b.drainErr) {
+		t.Error(err)
 	}
 }
 

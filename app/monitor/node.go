@@ -33,6 +33,9 @@ func (s *Service) GetNode(ctx context.Context, _ *rpc.GetNodeRequest) (*rpc.Node
 		CpuPercent: seen(s.value("cpu_percent")), OwnCpuPercent: seen(s.value("own_cpu_percent")), MemoryBytes: orZero(s.value("memory_bytes")),
 	}
 	n.Host, _ = os.Hostname() // unnamed is no fault
+	n.Address, n.Load = s.Address(), s.Load()
+	jobs, requests, _ := s.Busy()
+	n.Jobs, n.Requests = int32(jobs), int32(requests)
 	m := readMachine()
 	n.MemoryAvailableBytes, n.MemoryTotalBytes = orZero(m.available), orZero(m.total)
 	var parts map[string]string
@@ -49,6 +52,13 @@ func (s *Service) GetNode(ctx context.Context, _ *rpc.GetNodeRequest) (*rpc.Node
 		n.Listeners = append(n.Listeners, &rpc.NodeListener{Name: name, Address: listeners[name]})
 	}
 	return n, nil
+}
+
+// Load is how much of what the node can do it does, 0 to 1: of its workers, or of the
+// machine's processors for the node itself, whichever is more.
+func (s *Service) Load() float64 {
+	_, _, load := s.Busy()
+	return min(1, max(load, orZero(s.value("own_cpu_percent"))/100))
 }
 
 // ListNodes implements rpc.MonitorHandler.

@@ -195,6 +195,12 @@ const (
 	MonitorGetNodeProcedure = "/streamgate.Monitor/GetNode"
 	// MonitorListNodesProcedure is the fully-qualified name of the Monitor's ListNodes RPC.
 	MonitorListNodesProcedure = "/streamgate.Monitor/ListNodes"
+	// MonitorDrainNodeProcedure is the fully-qualified name of the Monitor's DrainNode RPC.
+	MonitorDrainNodeProcedure = "/streamgate.Monitor/DrainNode"
+	// MonitorResumeNodeProcedure is the fully-qualified name of the Monitor's ResumeNode RPC.
+	MonitorResumeNodeProcedure = "/streamgate.Monitor/ResumeNode"
+	// MonitorRemoveNodeProcedure is the fully-qualified name of the Monitor's RemoveNode RPC.
+	MonitorRemoveNodeProcedure = "/streamgate.Monitor/RemoveNode"
 	// MonitorGetMetricsHistoryProcedure is the fully-qualified name of the Monitor's GetMetricsHistory
 	// RPC.
 	MonitorGetMetricsHistoryProcedure = "/streamgate.Monitor/GetMetricsHistory"
@@ -2769,6 +2775,17 @@ type MonitorClient interface {
 	// ListNodes describes every node of the deployment. Scope: read; listeners
 	// and checks need operator.
 	ListNodes(context.Context, *ListNodesRequest) (*ListNodesResponse, error)
+	// DrainNode takes a node out of service, until ResumeNode or its next start: it
+	// is given nothing new, and ends what it has. Its state is draining, then drained:
+	// it may be stopped. A monolith starts no more jobs, and serves on. Scope: operator.
+	DrainNode(context.Context, *DrainNodeRequest) (*Node, error)
+	// ResumeNode undoes DrainNode. Scope: operator.
+	ResumeNode(context.Context, *ResumeNodeRequest) (*Node, error)
+	// RemoveNode takes a node that does not answer out of the registry: its jobs are
+	// taken up by others, and its identity is free, without the wait for either. One
+	// that answers is failed_precondition; one that lives all the same comes back by
+	// itself. Scope: admin. Answers 204.
+	RemoveNode(context.Context, *RemoveNodeRequest) (*RemoveNodeResponse, error)
 	// GetMetricsHistory returns how metrics have gone: every 15 s for a day,
 	// every 5 min for 7 days. A point is what was seen from its time on for the
 	// length of a step. Scope: read.
@@ -2800,6 +2817,24 @@ func NewMonitorClient(httpClient connect.HTTPClient, baseURL string, opts ...con
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
+		drainNode: connect.NewClient[DrainNodeRequest, Node](
+			httpClient,
+			baseURL+MonitorDrainNodeProcedure,
+			connect.WithSchema(monitorMethods.ByName("DrainNode")),
+			connect.WithClientOptions(opts...),
+		),
+		resumeNode: connect.NewClient[ResumeNodeRequest, Node](
+			httpClient,
+			baseURL+MonitorResumeNodeProcedure,
+			connect.WithSchema(monitorMethods.ByName("ResumeNode")),
+			connect.WithClientOptions(opts...),
+		),
+		removeNode: connect.NewClient[RemoveNodeRequest, RemoveNodeResponse](
+			httpClient,
+			baseURL+MonitorRemoveNodeProcedure,
+			connect.WithSchema(monitorMethods.ByName("RemoveNode")),
+			connect.WithClientOptions(opts...),
+		),
 		getMetricsHistory: connect.NewClient[GetMetricsHistoryRequest, MetricsHistory](
 			httpClient,
 			baseURL+MonitorGetMetricsHistoryProcedure,
@@ -2814,6 +2849,9 @@ func NewMonitorClient(httpClient connect.HTTPClient, baseURL string, opts ...con
 type monitorClient struct {
 	getNode           *connect.Client[GetNodeRequest, Node]
 	listNodes         *connect.Client[ListNodesRequest, ListNodesResponse]
+	drainNode         *connect.Client[DrainNodeRequest, Node]
+	resumeNode        *connect.Client[ResumeNodeRequest, Node]
+	removeNode        *connect.Client[RemoveNodeRequest, RemoveNodeResponse]
 	getMetricsHistory *connect.Client[GetMetricsHistoryRequest, MetricsHistory]
 }
 
@@ -2829,6 +2867,33 @@ func (c *monitorClient) GetNode(ctx context.Context, req *GetNodeRequest) (*Node
 // ListNodes calls streamgate.Monitor.ListNodes.
 func (c *monitorClient) ListNodes(ctx context.Context, req *ListNodesRequest) (*ListNodesResponse, error) {
 	response, err := c.listNodes.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// DrainNode calls streamgate.Monitor.DrainNode.
+func (c *monitorClient) DrainNode(ctx context.Context, req *DrainNodeRequest) (*Node, error) {
+	response, err := c.drainNode.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ResumeNode calls streamgate.Monitor.ResumeNode.
+func (c *monitorClient) ResumeNode(ctx context.Context, req *ResumeNodeRequest) (*Node, error) {
+	response, err := c.resumeNode.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// RemoveNode calls streamgate.Monitor.RemoveNode.
+func (c *monitorClient) RemoveNode(ctx context.Context, req *RemoveNodeRequest) (*RemoveNodeResponse, error) {
+	response, err := c.removeNode.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -2851,6 +2916,17 @@ type MonitorHandler interface {
 	// ListNodes describes every node of the deployment. Scope: read; listeners
 	// and checks need operator.
 	ListNodes(context.Context, *ListNodesRequest) (*ListNodesResponse, error)
+	// DrainNode takes a node out of service, until ResumeNode or its next start: it
+	// is given nothing new, and ends what it has. Its state is draining, then drained:
+	// it may be stopped. A monolith starts no more jobs, and serves on. Scope: operator.
+	DrainNode(context.Context, *DrainNodeRequest) (*Node, error)
+	// ResumeNode undoes DrainNode. Scope: operator.
+	ResumeNode(context.Context, *ResumeNodeRequest) (*Node, error)
+	// RemoveNode takes a node that does not answer out of the registry: its jobs are
+	// taken up by others, and its identity is free, without the wait for either. One
+	// that answers is failed_precondition; one that lives all the same comes back by
+	// itself. Scope: admin. Answers 204.
+	RemoveNode(context.Context, *RemoveNodeRequest) (*RemoveNodeResponse, error)
 	// GetMetricsHistory returns how metrics have gone: every 15 s for a day,
 	// every 5 min for 7 days. A point is what was seen from its time on for the
 	// length of a step. Scope: read.
@@ -2878,6 +2954,24 @@ func NewMonitorHandler(svc MonitorHandler, opts ...connect.HandlerOption) (strin
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
+	monitorDrainNodeHandler := connect.NewUnaryHandlerSimple(
+		MonitorDrainNodeProcedure,
+		svc.DrainNode,
+		connect.WithSchema(monitorMethods.ByName("DrainNode")),
+		connect.WithHandlerOptions(opts...),
+	)
+	monitorResumeNodeHandler := connect.NewUnaryHandlerSimple(
+		MonitorResumeNodeProcedure,
+		svc.ResumeNode,
+		connect.WithSchema(monitorMethods.ByName("ResumeNode")),
+		connect.WithHandlerOptions(opts...),
+	)
+	monitorRemoveNodeHandler := connect.NewUnaryHandlerSimple(
+		MonitorRemoveNodeProcedure,
+		svc.RemoveNode,
+		connect.WithSchema(monitorMethods.ByName("RemoveNode")),
+		connect.WithHandlerOptions(opts...),
+	)
 	monitorGetMetricsHistoryHandler := connect.NewUnaryHandlerSimple(
 		MonitorGetMetricsHistoryProcedure,
 		svc.GetMetricsHistory,
@@ -2891,6 +2985,12 @@ func NewMonitorHandler(svc MonitorHandler, opts ...connect.HandlerOption) (strin
 			monitorGetNodeHandler.ServeHTTP(w, r)
 		case MonitorListNodesProcedure:
 			monitorListNodesHandler.ServeHTTP(w, r)
+		case MonitorDrainNodeProcedure:
+			monitorDrainNodeHandler.ServeHTTP(w, r)
+		case MonitorResumeNodeProcedure:
+			monitorResumeNodeHandler.ServeHTTP(w, r)
+		case MonitorRemoveNodeProcedure:
+			monitorRemoveNodeHandler.ServeHTTP(w, r)
 		case MonitorGetMetricsHistoryProcedure:
 			monitorGetMetricsHistoryHandler.ServeHTTP(w, r)
 		default:
@@ -2908,6 +3008,18 @@ func (UnimplementedMonitorHandler) GetNode(context.Context, *GetNodeRequest) (*N
 
 func (UnimplementedMonitorHandler) ListNodes(context.Context, *ListNodesRequest) (*ListNodesResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("streamgate.Monitor.ListNodes is not implemented"))
+}
+
+func (UnimplementedMonitorHandler) DrainNode(context.Context, *DrainNodeRequest) (*Node, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("streamgate.Monitor.DrainNode is not implemented"))
+}
+
+func (UnimplementedMonitorHandler) ResumeNode(context.Context, *ResumeNodeRequest) (*Node, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("streamgate.Monitor.ResumeNode is not implemented"))
+}
+
+func (UnimplementedMonitorHandler) RemoveNode(context.Context, *RemoveNodeRequest) (*RemoveNodeResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("streamgate.Monitor.RemoveNode is not implemented"))
 }
 
 func (UnimplementedMonitorHandler) GetMetricsHistory(context.Context, *GetMetricsHistoryRequest) (*MetricsHistory, error) {

@@ -7222,7 +7222,7 @@ type Node struct {
 	// The machine's own name.
 	Host string `protobuf:"bytes,7,opt,name=host,proto3" json:"host,omitempty"`
 	// starting, ready, degraded (a part fails, and most work goes on), not ready (a
-	// part fails) or stopping.
+	// part fails), draining, drained, stopping, or unreachable.
 	State string      `protobuf:"bytes,8,opt,name=state,proto3" json:"state,omitempty"`
 	Parts []*NodePart `protobuf:"bytes,9,rep,name=parts,proto3" json:"parts,omitempty"`
 	// Where it listens. Unset without scope operator.
@@ -7239,8 +7239,16 @@ type Node struct {
 	MemoryBytes          float64 `protobuf:"fixed64,15,opt,name=memory_bytes,proto3" json:"memory_bytes,omitempty"`
 	MemoryAvailableBytes float64 `protobuf:"fixed64,16,opt,name=memory_available_bytes,proto3" json:"memory_available_bytes,omitempty"`
 	MemoryTotalBytes     float64 `protobuf:"fixed64,17,opt,name=memory_total_bytes,proto3" json:"memory_total_bytes,omitempty"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
+	// How much of what it can do it does: 0 to 1.
+	Load float64 `protobuf:"fixed64,18,opt,name=load,proto3" json:"load,omitempty"`
+	// Where other nodes reach it; "" if there are none.
+	Address string `protobuf:"bytes,19,opt,name=address,proto3" json:"address,omitempty"`
+	// What runs here that a drain waits for: jobs and fetches; and requests for media,
+	// for uploads, and of other nodes.
+	Jobs          int32 `protobuf:"varint,20,opt,name=jobs,proto3" json:"jobs,omitempty"`
+	Requests      int32 `protobuf:"varint,21,opt,name=requests,proto3" json:"requests,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Node) Reset() {
@@ -7388,6 +7396,34 @@ func (x *Node) GetMemoryAvailableBytes() float64 {
 func (x *Node) GetMemoryTotalBytes() float64 {
 	if x != nil {
 		return x.MemoryTotalBytes
+	}
+	return 0
+}
+
+func (x *Node) GetLoad() float64 {
+	if x != nil {
+		return x.Load
+	}
+	return 0
+}
+
+func (x *Node) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *Node) GetJobs() int32 {
+	if x != nil {
+		return x.Jobs
+	}
+	return 0
+}
+
+func (x *Node) GetRequests() int32 {
+	if x != nil {
+		return x.Requests
 	}
 	return 0
 }
@@ -7648,6 +7684,174 @@ func (x *ListNodesResponse) GetNodes() []*Node {
 	return nil
 }
 
+type DrainNodeRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrainNodeRequest) Reset() {
+	*x = DrainNodeRequest{}
+	mi := &file_streamgate_proto_msgTypes[123]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrainNodeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrainNodeRequest) ProtoMessage() {}
+
+func (x *DrainNodeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[123]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrainNodeRequest.ProtoReflect.Descriptor instead.
+func (*DrainNodeRequest) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{123}
+}
+
+func (x *DrainNodeRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type ResumeNodeRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResumeNodeRequest) Reset() {
+	*x = ResumeNodeRequest{}
+	mi := &file_streamgate_proto_msgTypes[124]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResumeNodeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResumeNodeRequest) ProtoMessage() {}
+
+func (x *ResumeNodeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[124]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResumeNodeRequest.ProtoReflect.Descriptor instead.
+func (*ResumeNodeRequest) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{124}
+}
+
+func (x *ResumeNodeRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type RemoveNodeRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveNodeRequest) Reset() {
+	*x = RemoveNodeRequest{}
+	mi := &file_streamgate_proto_msgTypes[125]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveNodeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveNodeRequest) ProtoMessage() {}
+
+func (x *RemoveNodeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[125]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveNodeRequest.ProtoReflect.Descriptor instead.
+func (*RemoveNodeRequest) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{125}
+}
+
+func (x *RemoveNodeRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type RemoveNodeResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveNodeResponse) Reset() {
+	*x = RemoveNodeResponse{}
+	mi := &file_streamgate_proto_msgTypes[126]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveNodeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveNodeResponse) ProtoMessage() {}
+
+func (x *RemoveNodeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_streamgate_proto_msgTypes[126]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveNodeResponse.ProtoReflect.Descriptor instead.
+func (*RemoveNodeResponse) Descriptor() ([]byte, []int) {
+	return file_streamgate_proto_rawDescGZIP(), []int{126}
+}
+
 type GetMetricsHistoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Names of metrics; none means all.
@@ -7664,7 +7868,7 @@ type GetMetricsHistoryRequest struct {
 
 func (x *GetMetricsHistoryRequest) Reset() {
 	*x = GetMetricsHistoryRequest{}
-	mi := &file_streamgate_proto_msgTypes[123]
+	mi := &file_streamgate_proto_msgTypes[127]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7676,7 +7880,7 @@ func (x *GetMetricsHistoryRequest) String() string {
 func (*GetMetricsHistoryRequest) ProtoMessage() {}
 
 func (x *GetMetricsHistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[123]
+	mi := &file_streamgate_proto_msgTypes[127]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7689,7 +7893,7 @@ func (x *GetMetricsHistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMetricsHistoryRequest.ProtoReflect.Descriptor instead.
 func (*GetMetricsHistoryRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{123}
+	return file_streamgate_proto_rawDescGZIP(), []int{127}
 }
 
 func (x *GetMetricsHistoryRequest) GetName() []string {
@@ -7733,7 +7937,7 @@ type MetricsHistory struct {
 
 func (x *MetricsHistory) Reset() {
 	*x = MetricsHistory{}
-	mi := &file_streamgate_proto_msgTypes[124]
+	mi := &file_streamgate_proto_msgTypes[128]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7745,7 +7949,7 @@ func (x *MetricsHistory) String() string {
 func (*MetricsHistory) ProtoMessage() {}
 
 func (x *MetricsHistory) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[124]
+	mi := &file_streamgate_proto_msgTypes[128]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7758,7 +7962,7 @@ func (x *MetricsHistory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetricsHistory.ProtoReflect.Descriptor instead.
 func (*MetricsHistory) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{124}
+	return file_streamgate_proto_rawDescGZIP(), []int{128}
 }
 
 func (x *MetricsHistory) GetFrom() *timestamppb.Timestamp {
@@ -7807,7 +8011,7 @@ type MetricSeries struct {
 
 func (x *MetricSeries) Reset() {
 	*x = MetricSeries{}
-	mi := &file_streamgate_proto_msgTypes[125]
+	mi := &file_streamgate_proto_msgTypes[129]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7819,7 +8023,7 @@ func (x *MetricSeries) String() string {
 func (*MetricSeries) ProtoMessage() {}
 
 func (x *MetricSeries) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[125]
+	mi := &file_streamgate_proto_msgTypes[129]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7832,7 +8036,7 @@ func (x *MetricSeries) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetricSeries.ProtoReflect.Descriptor instead.
 func (*MetricSeries) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{125}
+	return file_streamgate_proto_rawDescGZIP(), []int{129}
 }
 
 func (x *MetricSeries) GetName() string {
@@ -7890,7 +8094,7 @@ type MetricPoint struct {
 
 func (x *MetricPoint) Reset() {
 	*x = MetricPoint{}
-	mi := &file_streamgate_proto_msgTypes[126]
+	mi := &file_streamgate_proto_msgTypes[130]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7902,7 +8106,7 @@ func (x *MetricPoint) String() string {
 func (*MetricPoint) ProtoMessage() {}
 
 func (x *MetricPoint) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[126]
+	mi := &file_streamgate_proto_msgTypes[130]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7915,7 +8119,7 @@ func (x *MetricPoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetricPoint.ProtoReflect.Descriptor instead.
 func (*MetricPoint) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{126}
+	return file_streamgate_proto_rawDescGZIP(), []int{130}
 }
 
 func (x *MetricPoint) GetAt() float64 {
@@ -7975,7 +8179,7 @@ type Alert struct {
 
 func (x *Alert) Reset() {
 	*x = Alert{}
-	mi := &file_streamgate_proto_msgTypes[127]
+	mi := &file_streamgate_proto_msgTypes[131]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7987,7 +8191,7 @@ func (x *Alert) String() string {
 func (*Alert) ProtoMessage() {}
 
 func (x *Alert) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[127]
+	mi := &file_streamgate_proto_msgTypes[131]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8000,7 +8204,7 @@ func (x *Alert) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Alert.ProtoReflect.Descriptor instead.
 func (*Alert) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{127}
+	return file_streamgate_proto_rawDescGZIP(), []int{131}
 }
 
 func (x *Alert) GetId() string {
@@ -8127,7 +8331,7 @@ type Silence struct {
 
 func (x *Silence) Reset() {
 	*x = Silence{}
-	mi := &file_streamgate_proto_msgTypes[128]
+	mi := &file_streamgate_proto_msgTypes[132]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8139,7 +8343,7 @@ func (x *Silence) String() string {
 func (*Silence) ProtoMessage() {}
 
 func (x *Silence) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[128]
+	mi := &file_streamgate_proto_msgTypes[132]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8152,7 +8356,7 @@ func (x *Silence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Silence.ProtoReflect.Descriptor instead.
 func (*Silence) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{128}
+	return file_streamgate_proto_rawDescGZIP(), []int{132}
 }
 
 func (x *Silence) GetUntil() *timestamppb.Timestamp {
@@ -8186,7 +8390,7 @@ type ListAlertsRequest struct {
 
 func (x *ListAlertsRequest) Reset() {
 	*x = ListAlertsRequest{}
-	mi := &file_streamgate_proto_msgTypes[129]
+	mi := &file_streamgate_proto_msgTypes[133]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8198,7 +8402,7 @@ func (x *ListAlertsRequest) String() string {
 func (*ListAlertsRequest) ProtoMessage() {}
 
 func (x *ListAlertsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[129]
+	mi := &file_streamgate_proto_msgTypes[133]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8211,7 +8415,7 @@ func (x *ListAlertsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAlertsRequest.ProtoReflect.Descriptor instead.
 func (*ListAlertsRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{129}
+	return file_streamgate_proto_rawDescGZIP(), []int{133}
 }
 
 func (x *ListAlertsRequest) GetState() string {
@@ -8230,7 +8434,7 @@ type ListAlertsResponse struct {
 
 func (x *ListAlertsResponse) Reset() {
 	*x = ListAlertsResponse{}
-	mi := &file_streamgate_proto_msgTypes[130]
+	mi := &file_streamgate_proto_msgTypes[134]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8242,7 +8446,7 @@ func (x *ListAlertsResponse) String() string {
 func (*ListAlertsResponse) ProtoMessage() {}
 
 func (x *ListAlertsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[130]
+	mi := &file_streamgate_proto_msgTypes[134]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8255,7 +8459,7 @@ func (x *ListAlertsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAlertsResponse.ProtoReflect.Descriptor instead.
 func (*ListAlertsResponse) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{130}
+	return file_streamgate_proto_rawDescGZIP(), []int{134}
 }
 
 func (x *ListAlertsResponse) GetAlerts() []*Alert {
@@ -8278,7 +8482,7 @@ type SilenceAlertRequest struct {
 
 func (x *SilenceAlertRequest) Reset() {
 	*x = SilenceAlertRequest{}
-	mi := &file_streamgate_proto_msgTypes[131]
+	mi := &file_streamgate_proto_msgTypes[135]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8290,7 +8494,7 @@ func (x *SilenceAlertRequest) String() string {
 func (*SilenceAlertRequest) ProtoMessage() {}
 
 func (x *SilenceAlertRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[131]
+	mi := &file_streamgate_proto_msgTypes[135]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8303,7 +8507,7 @@ func (x *SilenceAlertRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SilenceAlertRequest.ProtoReflect.Descriptor instead.
 func (*SilenceAlertRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{131}
+	return file_streamgate_proto_rawDescGZIP(), []int{135}
 }
 
 func (x *SilenceAlertRequest) GetId() string {
@@ -8336,7 +8540,7 @@ type UnsilenceAlertRequest struct {
 
 func (x *UnsilenceAlertRequest) Reset() {
 	*x = UnsilenceAlertRequest{}
-	mi := &file_streamgate_proto_msgTypes[132]
+	mi := &file_streamgate_proto_msgTypes[136]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8348,7 +8552,7 @@ func (x *UnsilenceAlertRequest) String() string {
 func (*UnsilenceAlertRequest) ProtoMessage() {}
 
 func (x *UnsilenceAlertRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamgate_proto_msgTypes[132]
+	mi := &file_streamgate_proto_msgTypes[136]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8361,7 +8565,7 @@ func (x *UnsilenceAlertRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnsilenceAlertRequest.ProtoReflect.Descriptor instead.
 func (*UnsilenceAlertRequest) Descriptor() ([]byte, []int) {
-	return file_streamgate_proto_rawDescGZIP(), []int{132}
+	return file_streamgate_proto_rawDescGZIP(), []int{136}
 }
 
 func (x *UnsilenceAlertRequest) GetId() string {
@@ -8955,7 +9159,7 @@ const file_streamgate_proto_rawDesc = "" +
 	"webhook_id\x18\x01 \x01(\tR\n" +
 	"webhook_id\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\"\x10\n" +
-	"\x0eGetNodeRequest\"\xb1\x05\n" +
+	"\x0eGetNodeRequest\"\x8f\x06\n" +
 	"\x04Node\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x14\n" +
@@ -8976,7 +9180,11 @@ const file_streamgate_proto_rawDesc = "" +
 	"\x0fown_cpu_percent\x18\x0e \x01(\x01H\x01R\x0fown_cpu_percent\x88\x01\x01\x12\"\n" +
 	"\fmemory_bytes\x18\x0f \x01(\x01R\fmemory_bytes\x126\n" +
 	"\x16memory_available_bytes\x18\x10 \x01(\x01R\x16memory_available_bytes\x12.\n" +
-	"\x12memory_total_bytes\x18\x11 \x01(\x01R\x12memory_total_bytesB\x0e\n" +
+	"\x12memory_total_bytes\x18\x11 \x01(\x01R\x12memory_total_bytes\x12\x12\n" +
+	"\x04load\x18\x12 \x01(\x01R\x04load\x12\x18\n" +
+	"\aaddress\x18\x13 \x01(\tR\aaddress\x12\x12\n" +
+	"\x04jobs\x18\x14 \x01(\x05R\x04jobs\x12\x1a\n" +
+	"\brequests\x18\x15 \x01(\x05R\brequestsB\x0e\n" +
 	"\f_cpu_percentB\x12\n" +
 	"\x10_own_cpu_percent\"R\n" +
 	"\bNodePart\x12\x12\n" +
@@ -8992,7 +9200,14 @@ const file_streamgate_proto_rawDesc = "" +
 	"\x04mend\x18\x03 \x01(\tR\x04mend\"\x12\n" +
 	"\x10ListNodesRequest\";\n" +
 	"\x11ListNodesResponse\x12&\n" +
-	"\x05nodes\x18\x01 \x03(\v2\x10.streamgate.NodeR\x05nodes\"\x9e\x01\n" +
+	"\x05nodes\x18\x01 \x03(\v2\x10.streamgate.NodeR\x05nodes\"\"\n" +
+	"\x10DrainNodeRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"#\n" +
+	"\x11ResumeNodeRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"#\n" +
+	"\x11RemoveNodeRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\x14\n" +
+	"\x12RemoveNodeResponse\"\x9e\x01\n" +
 	"\x18GetMetricsHistoryRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x03(\tR\x04name\x12.\n" +
 	"\x04from\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04from\x12*\n" +
@@ -9132,10 +9347,15 @@ const file_streamgate_proto_rawDesc = "" +
 	"\rRotateWebhook\x12 .streamgate.RotateWebhookRequest\x1a\x13.streamgate.Webhook\"'\x82\xd3\xe4\x93\x02!:\x01*\"\x1c/api/v1/webhooks/{id}:rotate\x12j\n" +
 	"\vTestWebhook\x12\x1e.streamgate.TestWebhookRequest\x1a\x14.streamgate.Delivery\"%\x82\xd3\xe4\x93\x02\x1f:\x01*\"\x1a/api/v1/webhooks/{id}:test\x12\x8c\x01\n" +
 	"\x0eListDeliveries\x12!.streamgate.ListDeliveriesRequest\x1a\".streamgate.ListDeliveriesResponse\"3\x82\xd3\xe4\x93\x02*\x12(/api/v1/webhooks/{webhook_id}/deliveries\x90\x02\x01\x12\x83\x01\n" +
-	"\tRedeliver\x12\x1c.streamgate.RedeliverRequest\x1a\x14.streamgate.Delivery\"B\x82\xd3\xe4\x93\x02<:\x01*\"7/api/v1/webhooks/{webhook_id}/deliveries/{id}:redeliver2\xba\x02\n" +
+	"\tRedeliver\x12\x1c.streamgate.RedeliverRequest\x1a\x14.streamgate.Delivery\"B\x82\xd3\xe4\x93\x02<:\x01*\"7/api/v1/webhooks/{webhook_id}/deliveries/{id}:redeliver2\xea\x04\n" +
 	"\aMonitor\x12P\n" +
 	"\aGetNode\x12\x1a.streamgate.GetNodeRequest\x1a\x10.streamgate.Node\"\x17\x82\xd3\xe4\x93\x02\x0e\x12\f/api/v1/node\x90\x02\x01\x12b\n" +
-	"\tListNodes\x12\x1c.streamgate.ListNodesRequest\x1a\x1d.streamgate.ListNodesResponse\"\x18\x82\xd3\xe4\x93\x02\x0f\x12\r/api/v1/nodes\x90\x02\x01\x12y\n" +
+	"\tListNodes\x12\x1c.streamgate.ListNodesRequest\x1a\x1d.streamgate.ListNodesResponse\"\x18\x82\xd3\xe4\x93\x02\x0f\x12\r/api/v1/nodes\x90\x02\x01\x12`\n" +
+	"\tDrainNode\x12\x1c.streamgate.DrainNodeRequest\x1a\x10.streamgate.Node\"#\x82\xd3\xe4\x93\x02\x1d:\x01*\"\x18/api/v1/nodes/{id}:drain\x12c\n" +
+	"\n" +
+	"ResumeNode\x12\x1d.streamgate.ResumeNodeRequest\x1a\x10.streamgate.Node\"$\x82\xd3\xe4\x93\x02\x1e:\x01*\"\x19/api/v1/nodes/{id}:resume\x12g\n" +
+	"\n" +
+	"RemoveNode\x12\x1d.streamgate.RemoveNodeRequest\x1a\x1e.streamgate.RemoveNodeResponse\"\x1a\x82\xd3\xe4\x93\x02\x14*\x12/api/v1/nodes/{id}\x12y\n" +
 	"\x11GetMetricsHistory\x12$.streamgate.GetMetricsHistoryRequest\x1a\x1a.streamgate.MetricsHistory\"\"\x82\xd3\xe4\x93\x02\x19\x12\x17/api/v1/metrics/history\x90\x02\x012\xce\x02\n" +
 	"\x06Alerts\x12f\n" +
 	"\n" +
@@ -9155,7 +9375,7 @@ func file_streamgate_proto_rawDescGZIP() []byte {
 	return file_streamgate_proto_rawDescData
 }
 
-var file_streamgate_proto_msgTypes = make([]protoimpl.MessageInfo, 133)
+var file_streamgate_proto_msgTypes = make([]protoimpl.MessageInfo, 137)
 var file_streamgate_proto_goTypes = []any{
 	(*Failure)(nil),                  // 0: streamgate.Failure
 	(*Warning)(nil),                  // 1: streamgate.Warning
@@ -9280,22 +9500,26 @@ var file_streamgate_proto_goTypes = []any{
 	(*NodeCheck)(nil),                // 120: streamgate.NodeCheck
 	(*ListNodesRequest)(nil),         // 121: streamgate.ListNodesRequest
 	(*ListNodesResponse)(nil),        // 122: streamgate.ListNodesResponse
-	(*GetMetricsHistoryRequest)(nil), // 123: streamgate.GetMetricsHistoryRequest
-	(*MetricsHistory)(nil),           // 124: streamgate.MetricsHistory
-	(*MetricSeries)(nil),             // 125: streamgate.MetricSeries
-	(*MetricPoint)(nil),              // 126: streamgate.MetricPoint
-	(*Alert)(nil),                    // 127: streamgate.Alert
-	(*Silence)(nil),                  // 128: streamgate.Silence
-	(*ListAlertsRequest)(nil),        // 129: streamgate.ListAlertsRequest
-	(*ListAlertsResponse)(nil),       // 130: streamgate.ListAlertsResponse
-	(*SilenceAlertRequest)(nil),      // 131: streamgate.SilenceAlertRequest
-	(*UnsilenceAlertRequest)(nil),    // 132: streamgate.UnsilenceAlertRequest
-	(*timestamppb.Timestamp)(nil),    // 133: google.protobuf.Timestamp
-	(*structpb.Struct)(nil),          // 134: google.protobuf.Struct
+	(*DrainNodeRequest)(nil),         // 123: streamgate.DrainNodeRequest
+	(*ResumeNodeRequest)(nil),        // 124: streamgate.ResumeNodeRequest
+	(*RemoveNodeRequest)(nil),        // 125: streamgate.RemoveNodeRequest
+	(*RemoveNodeResponse)(nil),       // 126: streamgate.RemoveNodeResponse
+	(*GetMetricsHistoryRequest)(nil), // 127: streamgate.GetMetricsHistoryRequest
+	(*MetricsHistory)(nil),           // 128: streamgate.MetricsHistory
+	(*MetricSeries)(nil),             // 129: streamgate.MetricSeries
+	(*MetricPoint)(nil),              // 130: streamgate.MetricPoint
+	(*Alert)(nil),                    // 131: streamgate.Alert
+	(*Silence)(nil),                  // 132: streamgate.Silence
+	(*ListAlertsRequest)(nil),        // 133: streamgate.ListAlertsRequest
+	(*ListAlertsResponse)(nil),       // 134: streamgate.ListAlertsResponse
+	(*SilenceAlertRequest)(nil),      // 135: streamgate.SilenceAlertRequest
+	(*UnsilenceAlertRequest)(nil),    // 136: streamgate.UnsilenceAlertRequest
+	(*timestamppb.Timestamp)(nil),    // 137: google.protobuf.Timestamp
+	(*structpb.Struct)(nil),          // 138: google.protobuf.Struct
 }
 var file_streamgate_proto_depIdxs = []int32{
-	133, // 0: streamgate.Video.created_at:type_name -> google.protobuf.Timestamp
-	133, // 1: streamgate.Video.updated_at:type_name -> google.protobuf.Timestamp
+	137, // 0: streamgate.Video.created_at:type_name -> google.protobuf.Timestamp
+	137, // 1: streamgate.Video.updated_at:type_name -> google.protobuf.Timestamp
 	4,   // 2: streamgate.Video.renditions:type_name -> streamgate.Rendition
 	0,   // 3: streamgate.Video.error:type_name -> streamgate.Failure
 	3,   // 4: streamgate.Video.made:type_name -> streamgate.Span
@@ -9303,75 +9527,75 @@ var file_streamgate_proto_depIdxs = []int32{
 	7,   // 6: streamgate.Cells.renditions:type_name -> streamgate.RenditionCells
 	8,   // 7: streamgate.RenditionCells.ready:type_name -> streamgate.SegmentRun
 	2,   // 8: streamgate.ListVideosResponse.videos:type_name -> streamgate.Video
-	133, // 9: streamgate.Upload.created_at:type_name -> google.protobuf.Timestamp
-	133, // 10: streamgate.Upload.expires_at:type_name -> google.protobuf.Timestamp
+	137, // 9: streamgate.Upload.created_at:type_name -> google.protobuf.Timestamp
+	137, // 10: streamgate.Upload.expires_at:type_name -> google.protobuf.Timestamp
 	0,   // 11: streamgate.Upload.error:type_name -> streamgate.Failure
 	16,  // 12: streamgate.ListUploadsResponse.uploads:type_name -> streamgate.Upload
 	0,   // 13: streamgate.Task.error:type_name -> streamgate.Failure
-	133, // 14: streamgate.Task.created_at:type_name -> google.protobuf.Timestamp
-	133, // 15: streamgate.Task.started_at:type_name -> google.protobuf.Timestamp
-	133, // 16: streamgate.Task.finished_at:type_name -> google.protobuf.Timestamp
+	137, // 14: streamgate.Task.created_at:type_name -> google.protobuf.Timestamp
+	137, // 15: streamgate.Task.started_at:type_name -> google.protobuf.Timestamp
+	137, // 16: streamgate.Task.finished_at:type_name -> google.protobuf.Timestamp
 	33,  // 17: streamgate.ListJobsResponse.jobs:type_name -> streamgate.Job
 	0,   // 18: streamgate.Job.error:type_name -> streamgate.Failure
 	34,  // 19: streamgate.Job.attempts:type_name -> streamgate.Attempt
-	133, // 20: streamgate.Attempt.started_at:type_name -> google.protobuf.Timestamp
-	133, // 21: streamgate.Attempt.finished_at:type_name -> google.protobuf.Timestamp
+	137, // 20: streamgate.Attempt.started_at:type_name -> google.protobuf.Timestamp
+	137, // 21: streamgate.Attempt.finished_at:type_name -> google.protobuf.Timestamp
 	0,   // 22: streamgate.Attempt.error:type_name -> streamgate.Failure
 	37,  // 23: streamgate.ChangeTasksResponse.refused:type_name -> streamgate.RefusedChange
 	0,   // 24: streamgate.RefusedChange.error:type_name -> streamgate.Failure
 	48,  // 25: streamgate.ListWorkersResponse.workers:type_name -> streamgate.Worker
-	133, // 26: streamgate.Worker.started_at:type_name -> google.protobuf.Timestamp
+	137, // 26: streamgate.Worker.started_at:type_name -> google.protobuf.Timestamp
 	24,  // 27: streamgate.ListTasksResponse.tasks:type_name -> streamgate.Task
-	133, // 28: streamgate.Nonce.expires_at:type_name -> google.protobuf.Timestamp
+	137, // 28: streamgate.Nonce.expires_at:type_name -> google.protobuf.Timestamp
 	58,  // 29: streamgate.Nonce.chains:type_name -> streamgate.Chain
-	133, // 30: streamgate.Login.expires_at:type_name -> google.protobuf.Timestamp
-	134, // 31: streamgate.VideoRule.rule:type_name -> google.protobuf.Struct
-	134, // 32: streamgate.SetVideoRuleRequest.rule:type_name -> google.protobuf.Struct
-	134, // 33: streamgate.Rule.rule:type_name -> google.protobuf.Struct
-	133, // 34: streamgate.Rule.created_at:type_name -> google.protobuf.Timestamp
-	133, // 35: streamgate.Rule.updated_at:type_name -> google.protobuf.Timestamp
-	134, // 36: streamgate.PutRuleRequest.rule:type_name -> google.protobuf.Struct
+	137, // 30: streamgate.Login.expires_at:type_name -> google.protobuf.Timestamp
+	138, // 31: streamgate.VideoRule.rule:type_name -> google.protobuf.Struct
+	138, // 32: streamgate.SetVideoRuleRequest.rule:type_name -> google.protobuf.Struct
+	138, // 33: streamgate.Rule.rule:type_name -> google.protobuf.Struct
+	137, // 34: streamgate.Rule.created_at:type_name -> google.protobuf.Timestamp
+	137, // 35: streamgate.Rule.updated_at:type_name -> google.protobuf.Timestamp
+	138, // 36: streamgate.PutRuleRequest.rule:type_name -> google.protobuf.Struct
 	69,  // 37: streamgate.ListRulesResponse.rules:type_name -> streamgate.Rule
-	134, // 38: streamgate.SimulateRuleRequest.rule:type_name -> google.protobuf.Struct
+	138, // 38: streamgate.SimulateRuleRequest.rule:type_name -> google.protobuf.Struct
 	79,  // 39: streamgate.Decision.tree:type_name -> streamgate.RuleResult
-	133, // 40: streamgate.RuleResult.read_at:type_name -> google.protobuf.Timestamp
+	137, // 40: streamgate.RuleResult.read_at:type_name -> google.protobuf.Timestamp
 	79,  // 41: streamgate.RuleResult.parts:type_name -> streamgate.RuleResult
-	133, // 42: streamgate.Session.expires_at:type_name -> google.protobuf.Timestamp
-	133, // 43: streamgate.Session.ends_at:type_name -> google.protobuf.Timestamp
+	137, // 42: streamgate.Session.expires_at:type_name -> google.protobuf.Timestamp
+	137, // 43: streamgate.Session.ends_at:type_name -> google.protobuf.Timestamp
 	0,   // 44: streamgate.Session.error:type_name -> streamgate.Failure
-	133, // 45: streamgate.Session.created_at:type_name -> google.protobuf.Timestamp
+	137, // 45: streamgate.Session.created_at:type_name -> google.protobuf.Timestamp
 	81,  // 46: streamgate.ListSessionsResponse.sessions:type_name -> streamgate.Session
 	93,  // 47: streamgate.ListCodesResponse.pools:type_name -> streamgate.CodePool
-	133, // 48: streamgate.CodePool.created_at:type_name -> google.protobuf.Timestamp
-	133, // 49: streamgate.Key.created_at:type_name -> google.protobuf.Timestamp
+	137, // 48: streamgate.CodePool.created_at:type_name -> google.protobuf.Timestamp
+	137, // 49: streamgate.Key.created_at:type_name -> google.protobuf.Timestamp
 	96,  // 50: streamgate.ListKeysResponse.keys:type_name -> streamgate.Key
 	0,   // 51: streamgate.Webhook.failure:type_name -> streamgate.Failure
-	133, // 52: streamgate.Webhook.created_at:type_name -> google.protobuf.Timestamp
-	133, // 53: streamgate.Webhook.updated_at:type_name -> google.protobuf.Timestamp
-	133, // 54: streamgate.Webhook.failing_since:type_name -> google.protobuf.Timestamp
+	137, // 52: streamgate.Webhook.created_at:type_name -> google.protobuf.Timestamp
+	137, // 53: streamgate.Webhook.updated_at:type_name -> google.protobuf.Timestamp
+	137, // 54: streamgate.Webhook.failing_since:type_name -> google.protobuf.Timestamp
 	102, // 55: streamgate.ListWebhooksResponse.webhooks:type_name -> streamgate.Webhook
-	133, // 56: streamgate.Delivery.next_attempt_at:type_name -> google.protobuf.Timestamp
-	133, // 57: streamgate.Delivery.created_at:type_name -> google.protobuf.Timestamp
-	133, // 58: streamgate.Delivery.finished_at:type_name -> google.protobuf.Timestamp
-	134, // 59: streamgate.Delivery.payload:type_name -> google.protobuf.Struct
+	137, // 56: streamgate.Delivery.next_attempt_at:type_name -> google.protobuf.Timestamp
+	137, // 57: streamgate.Delivery.created_at:type_name -> google.protobuf.Timestamp
+	137, // 58: streamgate.Delivery.finished_at:type_name -> google.protobuf.Timestamp
+	138, // 59: streamgate.Delivery.payload:type_name -> google.protobuf.Struct
 	112, // 60: streamgate.ListDeliveriesResponse.deliveries:type_name -> streamgate.Delivery
-	133, // 61: streamgate.Node.started_at:type_name -> google.protobuf.Timestamp
+	137, // 61: streamgate.Node.started_at:type_name -> google.protobuf.Timestamp
 	118, // 62: streamgate.Node.parts:type_name -> streamgate.NodePart
 	119, // 63: streamgate.Node.listeners:type_name -> streamgate.NodeListener
 	120, // 64: streamgate.Node.checks:type_name -> streamgate.NodeCheck
 	117, // 65: streamgate.ListNodesResponse.nodes:type_name -> streamgate.Node
-	133, // 66: streamgate.GetMetricsHistoryRequest.from:type_name -> google.protobuf.Timestamp
-	133, // 67: streamgate.GetMetricsHistoryRequest.to:type_name -> google.protobuf.Timestamp
-	133, // 68: streamgate.MetricsHistory.from:type_name -> google.protobuf.Timestamp
-	133, // 69: streamgate.MetricsHistory.to:type_name -> google.protobuf.Timestamp
-	125, // 70: streamgate.MetricsHistory.series:type_name -> streamgate.MetricSeries
-	126, // 71: streamgate.MetricSeries.points:type_name -> streamgate.MetricPoint
-	133, // 72: streamgate.Alert.pending_since:type_name -> google.protobuf.Timestamp
-	133, // 73: streamgate.Alert.fired_at:type_name -> google.protobuf.Timestamp
-	133, // 74: streamgate.Alert.resolved_at:type_name -> google.protobuf.Timestamp
-	128, // 75: streamgate.Alert.silence:type_name -> streamgate.Silence
-	133, // 76: streamgate.Silence.until:type_name -> google.protobuf.Timestamp
-	127, // 77: streamgate.ListAlertsResponse.alerts:type_name -> streamgate.Alert
+	137, // 66: streamgate.GetMetricsHistoryRequest.from:type_name -> google.protobuf.Timestamp
+	137, // 67: streamgate.GetMetricsHistoryRequest.to:type_name -> google.protobuf.Timestamp
+	137, // 68: streamgate.MetricsHistory.from:type_name -> google.protobuf.Timestamp
+	137, // 69: streamgate.MetricsHistory.to:type_name -> google.protobuf.Timestamp
+	129, // 70: streamgate.MetricsHistory.series:type_name -> streamgate.MetricSeries
+	130, // 71: streamgate.MetricSeries.points:type_name -> streamgate.MetricPoint
+	137, // 72: streamgate.Alert.pending_since:type_name -> google.protobuf.Timestamp
+	137, // 73: streamgate.Alert.fired_at:type_name -> google.protobuf.Timestamp
+	137, // 74: streamgate.Alert.resolved_at:type_name -> google.protobuf.Timestamp
+	132, // 75: streamgate.Alert.silence:type_name -> streamgate.Silence
+	137, // 76: streamgate.Silence.until:type_name -> google.protobuf.Timestamp
+	131, // 77: streamgate.ListAlertsResponse.alerts:type_name -> streamgate.Alert
 	9,   // 78: streamgate.Library.CreateVideo:input_type -> streamgate.CreateVideoRequest
 	10,  // 79: streamgate.Library.GetVideo:input_type -> streamgate.GetVideoRequest
 	5,   // 80: streamgate.Library.GetCells:input_type -> streamgate.GetCellsRequest
@@ -9442,86 +9666,92 @@ var file_streamgate_proto_depIdxs = []int32{
 	115, // 145: streamgate.Webhooks.Redeliver:input_type -> streamgate.RedeliverRequest
 	116, // 146: streamgate.Monitor.GetNode:input_type -> streamgate.GetNodeRequest
 	121, // 147: streamgate.Monitor.ListNodes:input_type -> streamgate.ListNodesRequest
-	123, // 148: streamgate.Monitor.GetMetricsHistory:input_type -> streamgate.GetMetricsHistoryRequest
-	129, // 149: streamgate.Alerts.ListAlerts:input_type -> streamgate.ListAlertsRequest
-	131, // 150: streamgate.Alerts.SilenceAlert:input_type -> streamgate.SilenceAlertRequest
-	132, // 151: streamgate.Alerts.UnsilenceAlert:input_type -> streamgate.UnsilenceAlertRequest
-	2,   // 152: streamgate.Library.CreateVideo:output_type -> streamgate.Video
-	2,   // 153: streamgate.Library.GetVideo:output_type -> streamgate.Video
-	6,   // 154: streamgate.Library.GetCells:output_type -> streamgate.Cells
-	12,  // 155: streamgate.Library.ListVideos:output_type -> streamgate.ListVideosResponse
-	2,   // 156: streamgate.Library.UpdateVideo:output_type -> streamgate.Video
-	15,  // 157: streamgate.Library.DeleteVideo:output_type -> streamgate.DeleteVideoResponse
-	16,  // 158: streamgate.Uploads.CreateUpload:output_type -> streamgate.Upload
-	16,  // 159: streamgate.Uploads.GetUpload:output_type -> streamgate.Upload
-	16,  // 160: streamgate.Uploads.FetchUpload:output_type -> streamgate.Upload
-	19,  // 161: streamgate.Uploads.DeleteUpload:output_type -> streamgate.DeleteUploadResponse
-	23,  // 162: streamgate.Uploads.ListUploads:output_type -> streamgate.ListUploadsResponse
-	24,  // 163: streamgate.Transcoder.CreateTask:output_type -> streamgate.Task
-	24,  // 164: streamgate.Transcoder.GetTask:output_type -> streamgate.Task
-	50,  // 165: streamgate.Transcoder.ListTasks:output_type -> streamgate.ListTasksResponse
-	24,  // 166: streamgate.Transcoder.CancelTask:output_type -> streamgate.Task
-	24,  // 167: streamgate.Transcoder.PauseTask:output_type -> streamgate.Task
-	24,  // 168: streamgate.Transcoder.ResumeTask:output_type -> streamgate.Task
-	24,  // 169: streamgate.Transcoder.RetryTask:output_type -> streamgate.Task
-	24,  // 170: streamgate.Transcoder.UpdateTask:output_type -> streamgate.Task
-	32,  // 171: streamgate.Transcoder.ListJobs:output_type -> streamgate.ListJobsResponse
-	36,  // 172: streamgate.Transcoder.CancelTasks:output_type -> streamgate.ChangeTasksResponse
-	36,  // 173: streamgate.Transcoder.PauseTasks:output_type -> streamgate.ChangeTasksResponse
-	36,  // 174: streamgate.Transcoder.ResumeTasks:output_type -> streamgate.ChangeTasksResponse
-	36,  // 175: streamgate.Transcoder.RetryTasks:output_type -> streamgate.ChangeTasksResponse
-	36,  // 176: streamgate.Transcoder.PrioritiseTasks:output_type -> streamgate.ChangeTasksResponse
-	41,  // 177: streamgate.Transcoder.GetQueue:output_type -> streamgate.QueueState
-	41,  // 178: streamgate.Transcoder.PauseQueue:output_type -> streamgate.QueueState
-	41,  // 179: streamgate.Transcoder.ResumeQueue:output_type -> streamgate.QueueState
-	43,  // 180: streamgate.Transcoder.ListWorkers:output_type -> streamgate.ListWorkersResponse
-	48,  // 181: streamgate.Transcoder.DrainWorker:output_type -> streamgate.Worker
-	48,  // 182: streamgate.Transcoder.ResumeWorker:output_type -> streamgate.Worker
-	43,  // 183: streamgate.Transcoder.DrainTranscoder:output_type -> streamgate.ListWorkersResponse
-	43,  // 184: streamgate.Transcoder.ResumeTranscoder:output_type -> streamgate.ListWorkersResponse
-	53,  // 185: streamgate.Transcoder.GetMetrics:output_type -> streamgate.GetMetricsResponse
-	55,  // 186: streamgate.Transcoder.Demand:output_type -> streamgate.DemandResponse
-	57,  // 187: streamgate.Access.CreateNonce:output_type -> streamgate.Nonce
-	60,  // 188: streamgate.Access.SignIn:output_type -> streamgate.Login
-	62,  // 189: streamgate.Access.SignOut:output_type -> streamgate.SignOutResponse
-	60,  // 190: streamgate.Access.GetLogin:output_type -> streamgate.Login
-	64,  // 191: streamgate.Access.SetVideoRule:output_type -> streamgate.VideoRule
-	64,  // 192: streamgate.Access.GetVideoRule:output_type -> streamgate.VideoRule
-	68,  // 193: streamgate.Access.DeleteVideoRule:output_type -> streamgate.DeleteVideoRuleResponse
-	69,  // 194: streamgate.Access.PutRule:output_type -> streamgate.Rule
-	69,  // 195: streamgate.Access.GetRule:output_type -> streamgate.Rule
-	73,  // 196: streamgate.Access.ListRules:output_type -> streamgate.ListRulesResponse
-	75,  // 197: streamgate.Access.DeleteRule:output_type -> streamgate.DeleteRuleResponse
-	78,  // 198: streamgate.Access.SimulateRule:output_type -> streamgate.Decision
-	78,  // 199: streamgate.Access.CheckAccess:output_type -> streamgate.Decision
-	81,  // 200: streamgate.Access.CreateSession:output_type -> streamgate.Session
-	81,  // 201: streamgate.Access.RenewSession:output_type -> streamgate.Session
-	84,  // 202: streamgate.Access.LeaveSession:output_type -> streamgate.LeaveSessionResponse
-	86,  // 203: streamgate.Access.ListSessions:output_type -> streamgate.ListSessionsResponse
-	88,  // 204: streamgate.Access.EndSession:output_type -> streamgate.EndSessionResponse
-	90,  // 205: streamgate.Access.CreateCodes:output_type -> streamgate.Codes
-	92,  // 206: streamgate.Access.ListCodes:output_type -> streamgate.ListCodesResponse
-	95,  // 207: streamgate.Access.DeleteCodes:output_type -> streamgate.DeleteCodesResponse
-	96,  // 208: streamgate.Access.CreateKey:output_type -> streamgate.Key
-	99,  // 209: streamgate.Access.ListKeys:output_type -> streamgate.ListKeysResponse
-	101, // 210: streamgate.Access.RevokeKey:output_type -> streamgate.RevokeKeyResponse
-	102, // 211: streamgate.Webhooks.CreateWebhook:output_type -> streamgate.Webhook
-	102, // 212: streamgate.Webhooks.GetWebhook:output_type -> streamgate.Webhook
-	106, // 213: streamgate.Webhooks.ListWebhooks:output_type -> streamgate.ListWebhooksResponse
-	102, // 214: streamgate.Webhooks.UpdateWebhook:output_type -> streamgate.Webhook
-	109, // 215: streamgate.Webhooks.DeleteWebhook:output_type -> streamgate.DeleteWebhookResponse
-	102, // 216: streamgate.Webhooks.RotateWebhook:output_type -> streamgate.Webhook
-	112, // 217: streamgate.Webhooks.TestWebhook:output_type -> streamgate.Delivery
-	114, // 218: streamgate.Webhooks.ListDeliveries:output_type -> streamgate.ListDeliveriesResponse
-	112, // 219: streamgate.Webhooks.Redeliver:output_type -> streamgate.Delivery
-	117, // 220: streamgate.Monitor.GetNode:output_type -> streamgate.Node
-	122, // 221: streamgate.Monitor.ListNodes:output_type -> streamgate.ListNodesResponse
-	124, // 222: streamgate.Monitor.GetMetricsHistory:output_type -> streamgate.MetricsHistory
-	130, // 223: streamgate.Alerts.ListAlerts:output_type -> streamgate.ListAlertsResponse
-	127, // 224: streamgate.Alerts.SilenceAlert:output_type -> streamgate.Alert
-	127, // 225: streamgate.Alerts.UnsilenceAlert:output_type -> streamgate.Alert
-	152, // [152:226] is the sub-list for method output_type
-	78,  // [78:152] is the sub-list for method input_type
+	123, // 148: streamgate.Monitor.DrainNode:input_type -> streamgate.DrainNodeRequest
+	124, // 149: streamgate.Monitor.ResumeNode:input_type -> streamgate.ResumeNodeRequest
+	125, // 150: streamgate.Monitor.RemoveNode:input_type -> streamgate.RemoveNodeRequest
+	127, // 151: streamgate.Monitor.GetMetricsHistory:input_type -> streamgate.GetMetricsHistoryRequest
+	133, // 152: streamgate.Alerts.ListAlerts:input_type -> streamgate.ListAlertsRequest
+	135, // 153: streamgate.Alerts.SilenceAlert:input_type -> streamgate.SilenceAlertRequest
+	136, // 154: streamgate.Alerts.UnsilenceAlert:input_type -> streamgate.UnsilenceAlertRequest
+	2,   // 155: streamgate.Library.CreateVideo:output_type -> streamgate.Video
+	2,   // 156: streamgate.Library.GetVideo:output_type -> streamgate.Video
+	6,   // 157: streamgate.Library.GetCells:output_type -> streamgate.Cells
+	12,  // 158: streamgate.Library.ListVideos:output_type -> streamgate.ListVideosResponse
+	2,   // 159: streamgate.Library.UpdateVideo:output_type -> streamgate.Video
+	15,  // 160: streamgate.Library.DeleteVideo:output_type -> streamgate.DeleteVideoResponse
+	16,  // 161: streamgate.Uploads.CreateUpload:output_type -> streamgate.Upload
+	16,  // 162: streamgate.Uploads.GetUpload:output_type -> streamgate.Upload
+	16,  // 163: streamgate.Uploads.FetchUpload:output_type -> streamgate.Upload
+	19,  // 164: streamgate.Uploads.DeleteUpload:output_type -> streamgate.DeleteUploadResponse
+	23,  // 165: streamgate.Uploads.ListUploads:output_type -> streamgate.ListUploadsResponse
+	24,  // 166: streamgate.Transcoder.CreateTask:output_type -> streamgate.Task
+	24,  // 167: streamgate.Transcoder.GetTask:output_type -> streamgate.Task
+	50,  // 168: streamgate.Transcoder.ListTasks:output_type -> streamgate.ListTasksResponse
+	24,  // 169: streamgate.Transcoder.CancelTask:output_type -> streamgate.Task
+	24,  // 170: streamgate.Transcoder.PauseTask:output_type -> streamgate.Task
+	24,  // 171: streamgate.Transcoder.ResumeTask:output_type -> streamgate.Task
+	24,  // 172: streamgate.Transcoder.RetryTask:output_type -> streamgate.Task
+	24,  // 173: streamgate.Transcoder.UpdateTask:output_type -> streamgate.Task
+	32,  // 174: streamgate.Transcoder.ListJobs:output_type -> streamgate.ListJobsResponse
+	36,  // 175: streamgate.Transcoder.CancelTasks:output_type -> streamgate.ChangeTasksResponse
+	36,  // 176: streamgate.Transcoder.PauseTasks:output_type -> streamgate.ChangeTasksResponse
+	36,  // 177: streamgate.Transcoder.ResumeTasks:output_type -> streamgate.ChangeTasksResponse
+	36,  // 178: streamgate.Transcoder.RetryTasks:output_type -> streamgate.ChangeTasksResponse
+	36,  // 179: streamgate.Transcoder.PrioritiseTasks:output_type -> streamgate.ChangeTasksResponse
+	41,  // 180: streamgate.Transcoder.GetQueue:output_type -> streamgate.QueueState
+	41,  // 181: streamgate.Transcoder.PauseQueue:output_type -> streamgate.QueueState
+	41,  // 182: streamgate.Transcoder.ResumeQueue:output_type -> streamgate.QueueState
+	43,  // 183: streamgate.Transcoder.ListWorkers:output_type -> streamgate.ListWorkersResponse
+	48,  // 184: streamgate.Transcoder.DrainWorker:output_type -> streamgate.Worker
+	48,  // 185: streamgate.Transcoder.ResumeWorker:output_type -> streamgate.Worker
+	43,  // 186: streamgate.Transcoder.DrainTranscoder:output_type -> streamgate.ListWorkersResponse
+	43,  // 187: streamgate.Transcoder.ResumeTranscoder:output_type -> streamgate.ListWorkersResponse
+	53,  // 188: streamgate.Transcoder.GetMetrics:output_type -> streamgate.GetMetricsResponse
+	55,  // 189: streamgate.Transcoder.Demand:output_type -> streamgate.DemandResponse
+	57,  // 190: streamgate.Access.CreateNonce:output_type -> streamgate.Nonce
+	60,  // 191: streamgate.Access.SignIn:output_type -> streamgate.Login
+	62,  // 192: streamgate.Access.SignOut:output_type -> streamgate.SignOutResponse
+	60,  // 193: streamgate.Access.GetLogin:output_type -> streamgate.Login
+	64,  // 194: streamgate.Access.SetVideoRule:output_type -> streamgate.VideoRule
+	64,  // 195: streamgate.Access.GetVideoRule:output_type -> streamgate.VideoRule
+	68,  // 196: streamgate.Access.DeleteVideoRule:output_type -> streamgate.DeleteVideoRuleResponse
+	69,  // 197: streamgate.Access.PutRule:output_type -> streamgate.Rule
+	69,  // 198: streamgate.Access.GetRule:output_type -> streamgate.Rule
+	73,  // 199: streamgate.Access.ListRules:output_type -> streamgate.ListRulesResponse
+	75,  // 200: streamgate.Access.DeleteRule:output_type -> streamgate.DeleteRuleResponse
+	78,  // 201: streamgate.Access.SimulateRule:output_type -> streamgate.Decision
+	78,  // 202: streamgate.Access.CheckAccess:output_type -> streamgate.Decision
+	81,  // 203: streamgate.Access.CreateSession:output_type -> streamgate.Session
+	81,  // 204: streamgate.Access.RenewSession:output_type -> streamgate.Session
+	84,  // 205: streamgate.Access.LeaveSession:output_type -> streamgate.LeaveSessionResponse
+	86,  // 206: streamgate.Access.ListSessions:output_type -> streamgate.ListSessionsResponse
+	88,  // 207: streamgate.Access.EndSession:output_type -> streamgate.EndSessionResponse
+	90,  // 208: streamgate.Access.CreateCodes:output_type -> streamgate.Codes
+	92,  // 209: streamgate.Access.ListCodes:output_type -> streamgate.ListCodesResponse
+	95,  // 210: streamgate.Access.DeleteCodes:output_type -> streamgate.DeleteCodesResponse
+	96,  // 211: streamgate.Access.CreateKey:output_type -> streamgate.Key
+	99,  // 212: streamgate.Access.ListKeys:output_type -> streamgate.ListKeysResponse
+	101, // 213: streamgate.Access.RevokeKey:output_type -> streamgate.RevokeKeyResponse
+	102, // 214: streamgate.Webhooks.CreateWebhook:output_type -> streamgate.Webhook
+	102, // 215: streamgate.Webhooks.GetWebhook:output_type -> streamgate.Webhook
+	106, // 216: streamgate.Webhooks.ListWebhooks:output_type -> streamgate.ListWebhooksResponse
+	102, // 217: streamgate.Webhooks.UpdateWebhook:output_type -> streamgate.Webhook
+	109, // 218: streamgate.Webhooks.DeleteWebhook:output_type -> streamgate.DeleteWebhookResponse
+	102, // 219: streamgate.Webhooks.RotateWebhook:output_type -> streamgate.Webhook
+	112, // 220: streamgate.Webhooks.TestWebhook:output_type -> streamgate.Delivery
+	114, // 221: streamgate.Webhooks.ListDeliveries:output_type -> streamgate.ListDeliveriesResponse
+	112, // 222: streamgate.Webhooks.Redeliver:output_type -> streamgate.Delivery
+	117, // 223: streamgate.Monitor.GetNode:output_type -> streamgate.Node
+	122, // 224: streamgate.Monitor.ListNodes:output_type -> streamgate.ListNodesResponse
+	117, // 225: streamgate.Monitor.DrainNode:output_type -> streamgate.Node
+	117, // 226: streamgate.Monitor.ResumeNode:output_type -> streamgate.Node
+	126, // 227: streamgate.Monitor.RemoveNode:output_type -> streamgate.RemoveNodeResponse
+	128, // 228: streamgate.Monitor.GetMetricsHistory:output_type -> streamgate.MetricsHistory
+	134, // 229: streamgate.Alerts.ListAlerts:output_type -> streamgate.ListAlertsResponse
+	131, // 230: streamgate.Alerts.SilenceAlert:output_type -> streamgate.Alert
+	131, // 231: streamgate.Alerts.UnsilenceAlert:output_type -> streamgate.Alert
+	155, // [155:232] is the sub-list for method output_type
+	78,  // [78:155] is the sub-list for method input_type
 	78,  // [78:78] is the sub-list for extension type_name
 	78,  // [78:78] is the sub-list for extension extendee
 	0,   // [0:78] is the sub-list for field type_name
@@ -9545,14 +9775,14 @@ func file_streamgate_proto_init() {
 	file_streamgate_proto_msgTypes[103].OneofWrappers = []any{}
 	file_streamgate_proto_msgTypes[107].OneofWrappers = []any{}
 	file_streamgate_proto_msgTypes[117].OneofWrappers = []any{}
-	file_streamgate_proto_msgTypes[127].OneofWrappers = []any{}
+	file_streamgate_proto_msgTypes[131].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_streamgate_proto_rawDesc), len(file_streamgate_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   133,
+			NumMessages:   137,
 			NumExtensions: 0,
 			NumServices:   7,
 		},

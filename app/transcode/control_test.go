@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -269,6 +270,58 @@ func TestQueueState(t *testing.T) {
 		r.ok(err)
 		return got.TasksWaiting == 0 && got.JobsReady == 0 && got.JobsRunning == 0
 	})
+}
+
+// TestDrainOfTheNode: what runs ends, nothing more begins, and a resume leaves a
+// worker drained that was drained by itself.
+func TestDrainOfTheNode(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.uploadPlanned("v1")
+	n := r.node("b1")
+	reached, release := n.stallPut(store.CellKey("v1", "180p", 0))
+	defer release()
+	n.run()
+	ctx := rpc.System(t.Context())
+	task := n.submit("v1")
+	r.await("the stalled cell", reached)
+	if n.Running() < 1 || n.Load() <= 0 {
+		t.Errorf("%d jobs run, load %v", n.Running(), n.Load())
+	}
+	n.DrainNode(true)
+	_, err := n.DrainWorker(ctx, &rpc.DrainWorkerRequest{Id: "worker-1"})
+	r.ok(err)
+	release()
+	r.poll("nothing to run", func() bool { return n.Running() == 0 })
+	if got := r.task(task.Id); got.State != store.TaskProcessing || !r.cells("v1").Has("180p", 0) {
+		t.Errorf("task %+v, its first cell there: %v", got, r.cells("v1").Has("180p", 0))
+	}
+	_, err = n.ResumeWorker(ctx, &rpc.ResumeWorkerRequest{Id: "worker-1"})
+	wantReason(t, err, "node_drained")
+	_, err = n.ResumeTranscoder(ctx, &rpc.ResumeTranscoderRequest{}) // no other switch undoes it
+	r.ok(err)
+	_, err = n.DrainWorker(ctx, &rpc.DrainWorkerRequest{Id: "worker-1"})
+	r.ok(err)
+	states := func() (out []string) {
+		list, err := n.ListWorkers(ctx, &rpc.ListWorkersRequest{})
+		r.ok(err)
+		for _, w := range list.Workers {
+			out = append(out, w.Id+" "+w.State)
+		}
+		return out
+	}
+	for _, s := range states() {
+		if !strings.HasSuffix(s, " drained") {
+			t.Errorf("on a drained node %s", s)
+		}
+	}
+	n.DrainNode(false)
+	if got := states(); !slices.Contains(got, "worker-1 drained") || !slices.ContainsFunc(got, func(s string) bool { return strings.HasSuffix(s, " idle") || strings.HasSuffix(s, " active") }) {
+		t.Errorf("after the resume: %v", got)
+	}
+	_, err = n.ResumeWorker(ctx, &rpc.ResumeWorkerRequest{Id: "worker-1"})
+	r.ok(err)
+	r.until("the task to end", func() bool { return r.task(task.Id).State == store.TaskSucceeded })
 }
 
 func TestDrainOfTheTranscoder(t *testing.T) {

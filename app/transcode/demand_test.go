@@ -248,7 +248,8 @@ func TestAdmission(t *testing.T) {
 	if got := fmt.Sprint(order); got != "[tv4 tv2 tv1 tv0 tv3]" {
 		t.Errorf("the order was %s: not priority, then age", got)
 	}
-	if got := n.stats().Backlog; got != 0 {
-		t.Errorf("%d tasks wait, say the metrics", got)
+	stats, err := n.Queue.Stats(t.Context())
+	if r.ok(err); stats.Backlog != 0 {
+		t.Errorf("%d tasks wait, says the queue", stats.Backlog)
 	}
 }

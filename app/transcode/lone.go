@@ -48,8 +48,11 @@ func (s *Service) suspects(ctx, hard context.Context) {
 			continue // an error shows elsewhere
 		}
 		done := s.alone.only()
-		if _, take := s.pool.may(w); take && ctx.Err() == nil {
-			s.leaseAndRun(ctx, hard, w, store.LeaseRequest{MaxRank: store.RankOrdinary, Suspects: true})
+		if _, take := s.pool.may(w); take {
+			if ctx.Err() == nil {
+				s.leaseAndRun(ctx, hard, w, store.LeaseRequest{MaxRank: store.RankOrdinary, Suspects: true})
+			}
+			s.pool.took()
 		}
 		done()
 	}

@@ -1,7 +1,6 @@
 package transcode
 
 import (
-	"context"
 	"strconv"
 	"sync"
 	"time"
@@ -11,6 +10,13 @@ import (
 	"streamgate/app/rpc"
 	"streamgate/store"
 )
+
+// The names of the metrics begin so.
+const ns, sub = "streamgate", "transcoder"
+
+func gauge(name, help string, fn func() float64) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: ns, Subsystem: sub, Name: name, Help: help}, fn)
+}
 
 // metrics counts what has happened since the node started.
 type metrics struct {
@@ -26,7 +32,6 @@ type metrics struct {
 }
 
 func newMetrics(s *Service) *metrics {
-	const ns, sub = "streamgate", "transcoder"
 	m := &metrics{
 		completedTotal: prometheus.NewCounter(prometheus.CounterOpts{
 			Namespace: ns, Subsystem: sub, Name: "tasks_completed", Help: "Tasks that succeeded."}),
@@ -42,41 +47,17 @@ func newMetrics(s *Service) *metrics {
 			Namespace: ns, Subsystem: sub, Name: "job_failures", Help: "Attempts that failed, by cause, and whether another followed."},
 			[]string{"cause", "retried"}),
 	}
-	gauge := func(name, help string, fn func() float64) prometheus.Collector {
-		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: ns, Subsystem: sub, Name: name, Help: help}, fn)
-	}
 	if s.Metrics == nil {
 		return m
 	}
 	s.Metrics.MustRegister(m.completedTotal, m.failedTotal,
-		gauge("queue_length", "Tasks that wait.", func() float64 { return float64(s.stats().Backlog) }),
-		gauge("queue_age_seconds", "Age of the oldest task that waits.", func() float64 { return age(s.stats().OldestBacklog) }),
 		gauge("active_workers", "Workers that have a job.", func() float64 { return float64(s.pool.counts().active) }),
 		gauge("total_workers", "Workers in the pool.", func() float64 { return float64(s.pool.counts().total) }),
 		gauge("unhealthy_workers", "Workers that were replaced lately.", func() float64 { return float64(s.pool.counts().unhealthy) }),
 		gauge("average_task_time", "Mean time of a succeeded task, seconds.", func() float64 { return m.average().Seconds() }),
-		gauge("jobs_ready", "Jobs that can be leased now.", func() float64 { return float64(s.stats().Ready) }),
 		m.jobSeconds, m.realTime, m.jobFailures,
 	)
 	return m
-}
-
-// stats reads the queue for a gauge; zero if it cannot be read in time.
-func (s *Service) stats() store.QueueStats {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	stats, err := s.Queue.Stats(ctx)
-	if err != nil {
-		s.Log.Warn("count jobs", "err", err)
-	}
-	return stats
-}
-
-func age(t time.Time) float64 {
-	if t.IsZero() {
-		return 0
-	}
-	return time.Since(t).Seconds()
 }
 
 // jobEnded counts a job that its worker has finished.

@@ -18,7 +18,9 @@ type pool struct {
 	workers  []*worker
 	made     int // workers so far: their names
 	express  int
-	draining bool
+	draining bool // the transcoder is drained
+	away     bool // the node is
+	busy     int  // workers that may lease, or run what they did
 	closed   bool
 	spawn    func(*worker) // runs the worker until it ends
 	running  sync.WaitGroup
@@ -121,12 +123,28 @@ func (p *pool) close() {
 	p.running.Wait()
 }
 
-// may tells whether a worker is to go on, and whether it may take a job.
+// may tells whether a worker is to go on, and whether it may take a job: it says
+// when it has, or when there was none.
 func (p *pool) may(w *worker) (goOn, take bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return !w.leaving && w.unhealthy == "", !w.drained && !p.draining
+	goOn = !w.leaving && w.unhealthy == ""
+	take = goOn && !w.drained && !p.resting()
+	if take {
+		p.busy++
+	}
+	return goOn, take
 }
+
+// took ends what may allowed.
+func (p *pool) took() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.busy--
+}
+
+// resting tells whether no worker takes jobs; it needs the lock.
+func (p *pool) resting() bool { return p.draining || p.away }
 
 // take notes what a worker runs; nil when it has ended.
 func (p *pool) take(w *worker, job *running) {
@@ -183,11 +201,26 @@ func (p *pool) drain(name string, drained bool) bool {
 	return false
 }
 
-// drains tells whether no worker takes jobs.
-func (p *pool) drains() bool {
+// drains tells whether the transcoder is drained, and whether the node is.
+func (p *pool) drains() (transcoder, node bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.draining
+	return p.draining, p.away
+}
+
+// drainNode says whether workers take jobs at all. What is said of one of them, or of
+// the transcoder, stays as it is.
+func (p *pool) drainNode(drained bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.away = drained
+}
+
+// runningJobs counts the jobs that run, and those that may begin at this moment.
+func (p *pool) runningJobs() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.busy
 }
 
 // counts are the workers that take every job, by what they do.
@@ -210,12 +243,6 @@ func (p *pool) counts() (c counts) {
 		c.total++
 	}
 	return c
-}
-
-// Busy is the share of the workers that have a job, 0 to 1.
-func (s *Service) Busy() float64 {
-	c := s.pool.counts()
-	return float64(c.active) / float64(max(1, c.total))
 }
 
 // The states of a worker.
@@ -243,9 +270,9 @@ func (p *pool) list() []snapshot {
 		switch {
 		case w.unhealthy != "":
 			s.state = workerUnhealthy
-		case (w.drained || p.draining || w.leaving) && w.job != nil:
+		case (w.drained || p.resting() || w.leaving) && w.job != nil:
 			s.state = workerDraining
-		case w.drained || p.draining:
+		case w.drained || p.resting():
 			s.state = workerDrained
 		case w.job != nil:
 			s.state = workerActive

@@ -20,7 +20,11 @@ func (s *Service) work(ctx, hard context.Context, w *worker) {
 		if !goOn {
 			return
 		}
-		if take && s.disk.enough(ctx) && s.runNext(ctx, hard, w) {
+		ran := take && s.disk.enough(ctx) && s.runNext(ctx, hard, w)
+		if take {
+			s.pool.took()
+		}
+		if ran {
 			continue
 		}
 		select {

@@ -35,7 +35,11 @@ func (s *Service) drainWorker(ctx context.Context, id string, drained bool) (*rp
 	if err := rpc.Require(ctx, rpc.ScopeOperator); err != nil {
 		return nil, err
 	}
-	if !drained && s.pool.drains() {
+	switch transcoder, node := s.pool.drains(); {
+	case drained:
+	case node:
+		return nil, rpc.Errorf(connect.CodeFailedPrecondition, "node_drained", "The whole node is drained; resume it, and its workers go on.")
+	case transcoder:
 		return nil, rpc.Errorf(connect.CodeFailedPrecondition, "transcoder_drained",
 			"The whole transcoder is drained; resume it, and its workers go on.")
 	}
@@ -69,6 +73,26 @@ func (s *Service) drainAll(ctx context.Context, drained bool) (*rpc.ListWorkersR
 	s.Log.Info("transcoder", "drained", drained)
 	s.jobs.fire()
 	return s.describeWorkers(ctx), nil
+}
+
+// DrainNode lets the workers finish their jobs and take no more, or undoes that. A
+// worker that is drained by itself, and a drained transcoder, stay so.
+func (s *Service) DrainNode(drained bool) {
+	s.pool.drainNode(drained)
+	s.jobs.fire()
+}
+
+// Running counts the jobs that run on this node. Once it is 0 on a node that is
+// drained, none begins.
+func (s *Service) Running() int { return s.pool.runningJobs() }
+
+// Load is the share of workers that have a job, 0 to 1.
+func (s *Service) Load() float64 {
+	c := s.pool.counts()
+	if c.active == 0 {
+		return 0
+	}
+	return float64(c.active) / float64(c.active+c.idle)
 }
 
 func (s *Service) describeWorkers(ctx context.Context) *rpc.ListWorkersResponse {

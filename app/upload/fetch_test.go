@@ -589,6 +589,29 @@ func TestFetchCancelled(t *testing.T) {
 	}
 }
 
+// On a node that is drained the fetches that run go on, and others begin when it is
+// back in service.
+func TestFetchesOfADrainedNode(t *testing.T) {
+	b, o := startFetching(t)
+	runs := b.fetch(&rpc.FetchUploadRequest{SourceUrl: o.URL + "/stall.mp4"})
+	b.arrived(runs.Id)
+	b.service.DrainNode(true)
+	waits := b.fetch(&rpc.FetchUploadRequest{SourceUrl: o.URL + "/My.Film.mp4"})
+	if n := b.service.Running(); n != 1 {
+		t.Errorf("%d fetches run", n)
+	}
+	_, err := b.service.DeleteUpload(b.ctx(), &rpc.DeleteUploadRequest{Id: runs.Id})
+	must(t, err)
+	for b.service.Running() > 0 {
+		time.Sleep(time.Millisecond)
+	}
+	back := time.Now()
+	b.service.DrainNode(false)
+	if got := b.over(waits.Id); got.State != store.UploadComplete || got.Fetch.Begun.Before(back) {
+		t.Errorf("it began at %v, the node was back at %v: %+v", got.Fetch.Begun, back, got)
+	}
+}
+
 // A deleted video ends its fetch at the next round of the janitor.
 func TestFetchOfDeletedVideo(t *testing.T) {
 	b, o := startFetching(t)

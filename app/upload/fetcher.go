@@ -22,6 +22,7 @@ type fetches struct {
 
 	mu      sync.Mutex
 	running map[string]bool // by upload: whether it holds a slot
+	resting bool            // none begins
 }
 
 func newFetches(most int) *fetches {
@@ -40,7 +41,7 @@ func (f *fetches) wake() {
 func (f *fetches) begin(id string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if _, is := f.running[id]; is {
+	if _, is := f.running[id]; is || f.resting {
 		return false
 	}
 	select {
@@ -50,6 +51,21 @@ func (f *fetches) begin(id string) bool {
 	default:
 		return false
 	}
+}
+
+// DrainNode lets the fetches that run end and begins no more, or undoes that.
+func (s *Service) DrainNode(drained bool) {
+	s.fetches.mu.Lock()
+	defer s.fetches.mu.Unlock()
+	s.fetches.resting = drained
+	s.fetches.wake()
+}
+
+// Running counts the fetches that run on this node.
+func (s *Service) Running() int {
+	s.fetches.mu.Lock()
+	defer s.fetches.mu.Unlock()
+	return len(s.fetches.running)
 }
 
 func (f *fetches) end(id string) {

@@ -55,7 +55,7 @@ func newRoot(e *env) *cobra.Command {
 	root.AddCommand(
 		serveCommand(p), pushCommand(p), videosCommand(p), uploadsCommand(p), tasksCommand(p), queueCommand(p),
 		workersCommand(p), transcoderCommand(p), rulesCommand(p), sessionsCommand(p), codesCommand(p), keysCommand(p), setupLinkCommand(p),
-		eventsCommand(p), webhooksCommand(p), alertsCommand(p), metricsCommand(p), nodeCommand(p), migrateCommand(p), caCommand(p), chainsCommand(p), configCommand(p), doctorCommand(p), healthcheckCommand(p), versionCommand(p),
+		eventsCommand(p), webhooksCommand(p), alertsCommand(p), metricsCommand(p), nodesCommand(p), migrateCommand(p), caCommand(p), chainsCommand(p), configCommand(p), doctorCommand(p), healthcheckCommand(p), versionCommand(p),
 		completionCommand(p),
 	)
 	root.SetHelpCommand(helpCommand(p))

@@ -121,6 +121,8 @@ func TestEveryCommandPrintsJSON(t *testing.T) {
 
 	fetch := id(t, "id", "uploads", "fetch", "http://127.0.0.1:1/film.mp4")
 
+	node := id(t, "id", "node", "show") // by its other name too
+
 	own := proto.Message(nil) // a value that the API does not have
 	rows := []struct {
 		args string
@@ -172,8 +174,10 @@ func TestEveryCommandPrintsJSON(t *testing.T) {
 		{"keys list", &rpc.ListKeysResponse{}},
 		{"keys revoke " + key, &rpc.RevokeKeyResponse{}},
 		{"setup-link", own},
-		{"node show", &rpc.Node{}},
-		{"node list", &rpc.ListNodesResponse{}},
+		{"nodes show", &rpc.Node{}},
+		{"nodes list", &rpc.ListNodesResponse{}},
+		{"nodes drain " + node + " --wait", &rpc.Node{}},
+		{"nodes resume " + node, &rpc.Node{}},
 		{"metrics history queue_length --last 5m --step 30s", &rpc.MetricsHistory{}},
 		{"alerts list", &rpc.ListAlertsResponse{}},
 		{"alerts silence queue_length_warning --reason Test", &rpc.Alert{}},
@@ -199,7 +203,7 @@ func TestEveryCommandPrintsJSON(t *testing.T) {
 	}
 	// They have no value of their own, run for ever, or need more (each has a
 	// test of its own).
-	elsewhere := []string{"", "serve", "help", "completion", "events", "healthcheck", "migrate"}
+	elsewhere := []string{"", "serve", "help", "completion", "events", "healthcheck", "migrate", "nodes remove"}
 	for _, row := range rows {
 		got := ctl(t, append(strings.Fields(row.args), "--json")...)
 		if got.code != 0 && !strings.HasPrefix(row.args, "doctor") { // this machine may be small
@@ -228,6 +232,13 @@ func TestEveryCommandPrintsJSON(t *testing.T) {
 		}
 		t.Errorf("%s is not among the rows", path)
 	})
+	for reason, of := range map[string]string{"node_alive": node, "node_not_found": "nothing"} {
+		var p problem
+		got := ctl(t, "nodes", "remove", of, "--json")
+		if err := json.Unmarshal([]byte(got.stderr), &p); err != nil || got.code != exitFailure || p.Code != reason {
+			t.Errorf("nodes remove %s: %+v, %v", of, got, err)
+		}
+	}
 	got := ctl(t, "videos", "show", "nothing", "--json")
 	var p problem
 	if err := json.Unmarshal([]byte(got.stderr), &p); err != nil || got.code != exitFailure || got.out != "" || p.Status != 404 || p.Code != "video_not_found" {
@@ -249,11 +260,11 @@ func TestEveryCallHasACommand(t *testing.T) {
 		"GetVideoRule": "rules show", "DeleteVideoRule": "rules clear", "PutRule": "rules put", "GetRule": "rules get",
 		"ListRules": "rules list", "DeleteRule": "rules delete", "SimulateRule": "rules simulate", "CheckAccess": "rules check",
 		"CreateSession": "sessions create", "ListSessions": "sessions list", "EndSession": "sessions end", "CreateCodes": "codes create",
-		"ListCodes": "codes list", "DeleteCodes": "codes delete", "CreateKey": "keys create", "ListKeys": "keys list", "RevokeKey": "keys revoke", "GetNode": "node show",
+		"ListCodes": "codes list", "DeleteCodes": "codes delete", "CreateKey": "keys create", "ListKeys": "keys list", "RevokeKey": "keys revoke", "GetNode": "nodes show",
 		"GetCells": "videos cells", "CreateWebhook": "webhooks create", "GetWebhook": "webhooks show", "ListWebhooks": "webhooks list",
 		"UpdateWebhook": "webhooks update", "DeleteWebhook": "webhooks delete", "RotateWebhook": "webhooks rotate", "TestWebhook": "webhooks test",
 		"ListDeliveries": "webhooks deliveries", "Redeliver": "webhooks redeliver",
-		"ListNodes": "node list", "GetMetricsHistory": "metrics history", "ListAlerts": "alerts list", "SilenceAlert": "alerts silence",
+		"ListNodes": "nodes list", "DrainNode": "nodes drain", "ResumeNode": "nodes resume", "RemoveNode": "nodes remove", "GetMetricsHistory": "metrics history", "ListAlerts": "alerts list", "SilenceAlert": "alerts silence",
 		"UnsilenceAlert": "alerts unsilence",
 	}
 	// A viewer's own, with their wallet or their ticket.

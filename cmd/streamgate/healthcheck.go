@@ -23,7 +23,7 @@ const maxReadiness = 1 << 20
 // healthcheckCommand asks /readyz of the operator's listener.
 func healthcheckCommand(p *cli) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "healthcheck", Short: "exit with 0 if the node is ready or degraded, for containers",
+		Use: "healthcheck", Short: "exit with 0 if the node is ready, degraded or drained, for containers",
 		Example: "streamgate healthcheck --config streamgate.yaml", Args: operands,
 	}
 	p.allowSet(cmd)
@@ -45,7 +45,7 @@ func healthcheckCommand(p *cli) *cobra.Command {
 			}
 		}
 		switch {
-		case ready.Status != "ready" && ready.Status != "degraded":
+		case !ready.Well():
 			return fmt.Errorf("the node is %s%s", ready.Status, faults(ready))
 		case !*asJSON:
 			fmt.Fprintln(p.stdout, ready.Status+faults(ready))

@@ -97,7 +97,7 @@ func TestConsul(t *testing.T) {
 	server := servertest.NeedConsul(t, consulBin)
 	for name, test := range map[string]func(*testing.T, *servertest.Consul, string){
 		"two": testTwo, "killed": testKilled, "duplicate": testDuplicate, "place": testPlace, "displaced": testDisplaced,
-		"forgotten": testForgotten, "shared": testShared,
+		"forgotten": testForgotten, "shared": testShared, "removed": testRemoved,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, server, name) })
 	}
@@ -259,6 +259,55 @@ func testForgotten(t *testing.T, server *servertest.Consul, prefix string) {
 	a.sees(t, "a")
 }
 
+// A node that is dead is removed at once, however long it would still be believed to
+// live, and its identity is free; one that lives comes back.
+func testRemoved(t *testing.T, server *servertest.Consul, prefix string) {
+	a, dead := join(t, server, prefix, Options{TTL: testTTL}), join(t, server, prefix, Options{TTL: time.Hour})
+	late, lives := join(t, server, prefix, Options{TTL: testTTL}), join(t, server, prefix, Options{TTL: testTTL})
+	a.announce(t, node("a", "1"))
+	dead.announce(t, node("b", "1"))
+	lives.announce(t, node("c", "1"))
+	late.announce(t, node("d", "1"))
+	dead.kill()
+	late.kill()
+	a.sees(t, "a", "b", "c") // Consul has found out about d
+	for boot, id := range map[string]string{"2": "b", "1": "nobody", "": "c"} {
+		if err := a.Remove(t.Context(), id, boot); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("boot %q of %s: %v", boot, id, err)
+		}
+	}
+	elsewhere := api.CatalogRegistration{Node: "another", Address: "10.0.0.1", Service: &api.AgentService{
+		ID: a.service("b", ""), Service: prefix, Meta: map[string]string{metaID: "b", metaBoot: "1", metaRoles: "upload"},
+	}}
+	if _, err := a.client.Catalog().Register(&elsewhere, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(a.Remove(t.Context(), "b", "1"), a.Remove(t.Context(), "d", "")); err != nil {
+		t.Fatal(err)
+	}
+	if got := a.ids(); !slices.Equal(got, []string{"a", "c"}) {
+		t.Errorf("after b was removed: %v", got)
+	}
+	for _, name := range []string{prefix, prefix + "-transcoder"} {
+		left, _, err := a.client.Catalog().Service(name, "", nil)
+		if err != nil || len(left) != 2 {
+			t.Errorf("the catalog's %s: %v, %v", name, left, err)
+		}
+	}
+	next := join(t, server, prefix, Options{TTL: 100 * time.Millisecond}) // who would wait for a quarter of a second
+	for _, id := range []string{"b", "d"} {
+		if err := next.Claim(t.Context(), id, "2"); err != nil {
+			t.Error(err)
+		}
+	}
+	gone := watchFor(t, a, func(i []Instance) bool { return len(i) == 1 })
+	if err := a.Remove(t.Context(), "c", "1"); err != nil {
+		t.Fatal(err)
+	}
+	<-gone
+	a.sees(t, "a", "c")
+}
+
 // The shared configuration is read and followed.
 func testShared(t *testing.T, server *servertest.Consul, prefix string) {
 	a := join(t, server, prefix, Options{TTL: testTTL})
@@ -336,7 +385,12 @@ func TestConsulToken(t *testing.T) {
 	m := &member{Consul: c}
 	m.announce(t, node("a", "1"))
 	m.sees(t, "a")
-	if err := errors.Join(c.renew(t.Context()), c.Withdraw(t.Context())); err != nil {
+	other, err := OpenConsul(t.Context(), address, Options{TTL: testTTL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	(&member{Consul: other}).announce(t, node("b", "1"))
+	if err := errors.Join(c.Remove(t.Context(), "b", "1"), c.renew(t.Context()), c.Withdraw(t.Context())); err != nil {
 		t.Error(err)
 	}
 	m.sees(t)

@@ -5,6 +5,8 @@ import (
 	"reflect"
 	"slices"
 	"sync"
+
+	"streamgate/store"
 )
 
 // Instance is a running node as the others see it.
@@ -39,6 +41,10 @@ type Registry interface {
 	Announce(ctx context.Context, self Instance) error
 	// Withdraw makes it unknown; nil if it was not known.
 	Withdraw(ctx context.Context) error
+	// Remove takes a boot of a node that is dead out of the registry at once, and
+	// frees the identity; with boot "" whichever boot does not count as healthy.
+	// store.ErrNotFound. A boot that lives all the same makes itself known again.
+	Remove(ctx context.Context, id, boot string) error
 	// Instances returns the healthy nodes, by ID. It asks nobody: where the
 	// registry is away, they are the last that were known.
 	Instances() []Instance
@@ -67,6 +73,9 @@ func (s *Static) Withdraw(context.Context) error {
 	s.set(nil)
 	return nil
 }
+
+// Remove implements Registry: there is nobody else.
+func (s *Static) Remove(context.Context, string, string) error { return store.ErrNotFound }
 
 // known are the nodes as they were last told.
 type known struct {

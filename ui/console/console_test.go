@@ -129,7 +129,20 @@ func (services) GetNode(ctx context.Context, _ *rpc.GetNodeRequest) (*rpc.Node, 
 
 func (services) ListNodes(ctx context.Context, _ *rpc.ListNodesRequest) (*rpc.ListNodesResponse, error) {
 	return &rpc.ListNodesResponse{Nodes: []*rpc.Node{{Id: "node", Host: hostile, State: "ready", Parts: []*rpc.NodePart{{Name: "media", Problem: hostile}},
-		Checks: []*rpc.NodeCheck{{Name: "ffmpeg", Found: hostile, Mend: hostile}}}}}, rpc.Require(ctx, rpc.ScopeRead)
+		Checks: []*rpc.NodeCheck{{Name: "ffmpeg", Found: hostile, Mend: hostile}}},
+		{Id: "drained", State: "draining", Jobs: 2}, {Id: "dead", State: "unreachable"}}}, rpc.Require(ctx, rpc.ScopeRead)
+}
+
+func (services) DrainNode(ctx context.Context, _ *rpc.DrainNodeRequest) (*rpc.Node, error) {
+	return &rpc.Node{}, rpc.Require(ctx, rpc.ScopeOperator)
+}
+
+func (services) ResumeNode(ctx context.Context, _ *rpc.ResumeNodeRequest) (*rpc.Node, error) {
+	return &rpc.Node{}, rpc.Require(ctx, rpc.ScopeOperator)
+}
+
+func (services) RemoveNode(ctx context.Context, _ *rpc.RemoveNodeRequest) (*rpc.RemoveNodeResponse, error) {
+	return &rpc.RemoveNodeResponse{}, rpc.Require(ctx, rpc.ScopeAdmin)
 }
 
 func (services) GetMetricsHistory(ctx context.Context, req *rpc.GetMetricsHistoryRequest) (*rpc.MetricsHistory, error) {
@@ -505,6 +518,21 @@ func checkHostile(t *testing.T, w *httptest.ResponseRecorder) {
 	for _, m := range regexp.MustCompile(`<script[^>]*>`).FindAllString(body, -1) {
 		if !strings.Contains(m, "src=") {
 			t.Errorf("an inline script: %s", m)
+		}
+	}
+}
+
+// TestNodeButtons: each role sees the buttons for what it may do, and a node that
+// does not answer none but Remove.
+func TestNodeButtons(t *testing.T) {
+	s := newSite(t)
+	for role, want := range map[console.Role][3]bool{ // Drain, Resume, Remove
+		console.ReadOnly: {}, console.Operator: {true, true, false}, console.Admin: {true, true, true},
+	} {
+		page := s.send(http.MethodGet, "/console/nodes", nil, s.cookies[role], nil).Body.String()
+		got := [3]bool{strings.Contains(page, `value="drain"`), strings.Contains(page, `value="resume"`), strings.Contains(page, "/console/nodes/remove")}
+		if got != want || strings.Count(page, `name="do"`) > 2 || !strings.Contains(page, "2 jobs and 0 requests left") {
+			t.Errorf("%s sees Drain, Resume, Remove: %v, want %v\n%s", role, got, want, page)
 		}
 	}
 }

@@ -81,6 +81,8 @@ func (c *Console) routes() []route {
 		{pattern: "POST /console/alerts/{id}/silence", need: operate, serve: (*visit).silenceAlert},
 		{pattern: "POST /console/alerts/{id}/unsilence", need: operate, serve: (*visit).unsilenceAlert},
 		{pattern: "GET /console/nodes", need: look, serve: (*visit).nodes},
+		{pattern: "POST /console/nodes", need: operate, serve: (*visit).changeNode},
+		{pattern: "POST /console/nodes/remove", need: admin, serve: (*visit).removeNode},
 		{pattern: "GET /console/webhooks", need: operate, serve: (*visit).webhooks},
 		{pattern: "POST /console/webhooks", need: operate, serve: (*visit).addWebhook},
 		{pattern: "GET /console/webhooks/{id}", need: operate, serve: (*visit).webhook},

@@ -114,6 +114,43 @@ func TestCluster(t *testing.T) {
 	f.wantClosed()
 }
 
+// TestClusterDrain: a node is drained from another one's socket and resumed on its
+// own; one that was killed is removed at once, and its identity is free for the next
+// start.
+func TestClusterDrain(t *testing.T) {
+	f := startFleet(t, writeFile(t, "streamgate.yaml", "transcoder: {worker_pool_size: 2}\n"), "metadata", "transcoder", "transcoder 2", "api-gateway")
+	line := func(id string) string {
+		for l := range strings.Lines(f.front.ctl("nodes", "list")) {
+			if strings.HasPrefix(l, id) {
+				return l
+			}
+		}
+		return ""
+	}
+	var shown struct{ ID string }
+	second := f.nodes["transcoder 2"]
+	if err := json.Unmarshal([]byte(second.ctl("nodes", "show", "--json")), &shown); err != nil {
+		t.Fatal(err)
+	}
+	f.front.ctl("nodes", "drain", shown.ID, "--wait")
+	if got := line(shown.ID); !strings.Contains(got, "drained") {
+		t.Errorf("it is listed as %s", got)
+	}
+	if got := f.front.ctl("workers", "list"); !strings.Contains(got, shown.ID+"-worker-1") || !strings.Contains(got, "drained") {
+		t.Errorf("workers of a drained node:\n%s", got)
+	}
+	second.ctl("nodes", "resume", shown.ID) // its own socket does as well
+	f.front.poll("it to be ready", func() bool { return strings.Contains(line(shown.ID), "ready") })
+	f.front.call("DELETE", "/api/v1/nodes/"+shown.ID, "", nil).want(t, "a removal by nobody", http.StatusUnauthorized)
+	second.kill()
+	f.front.ctl("nodes", "remove", shown.ID)
+	if got := line(shown.ID); got != "" {
+		t.Errorf("it is removed, and listed as %s", got)
+	}
+	second.start()
+	f.front.poll("it to be back", func() bool { return strings.Contains(line(shown.ID), "ready") })
+}
+
 // TestClusterKills kills the nodes of each role with -9, one after the other, while
 // one video plays, another is encoded and more are uploaded: players notice nothing,
 // nothing that was acknowledged is lost, and each node that is started again is taken
