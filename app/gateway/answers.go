@@ -68,7 +68,7 @@ func answerOf(procedure string, msg any) (status int, location string, secret bo
 	case rpc.AccessSignInProcedure, rpc.AccessRenewSessionProcedure, rpc.WebhooksRotateWebhookProcedure:
 		return 0, "", true
 	case rpc.LibraryDeleteVideoProcedure, rpc.AccessRevokeKeyProcedure, rpc.AccessDeleteVideoRuleProcedure,
-		rpc.AccessDeleteRuleProcedure, rpc.AccessDeleteCodesProcedure, rpc.AccessEndSessionProcedure,
+		rpc.AccessDeleteRuleProcedure, rpc.AccessDeleteCodesProcedure, rpc.AccessEndSessionProcedure, rpc.MonitorRemoveNodeProcedure,
 		rpc.AccessLeaveSessionProcedure, rpc.AccessSignOutProcedure, rpc.WebhooksDeleteWebhookProcedure:
 		return http.StatusNoContent, "", false
 	}

@@ -268,6 +268,7 @@ func testRemoved(t *testing.T, server *servertest.Consul, prefix string) {
 	dead.announce(t, node("b", "1"))
 	lives.announce(t, node("c", "1"))
 	late.announce(t, node("d", "1"))
+	a.sees(t, "a", "b", "c", "d")
 	dead.kill()
 	late.kill()
 	a.sees(t, "a", "b", "c") // Consul has found out about d
