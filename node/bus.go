@@ -12,9 +12,10 @@ import (
 
 // bus is the embedded NATS server: one connection in process, and in a cluster
 // routes to the other nodes' servers, else no port. Events are hints, so nothing of
-// it is on disk.
+// it is on disk. With bus.url it is the connection to a server elsewhere: see
+// bus_shared.go.
 type bus struct {
-	server *server.Server
+	server *server.Server // nil if it is elsewhere
 	conn   *nats.Conn
 	closed chan struct{}
 }
@@ -22,6 +23,10 @@ type bus struct {
 func (b *bus) Name() string { return "bus" }
 
 func (b *bus) Start(_ context.Context, k *Kernel) error {
+	b.closed = make(chan struct{})
+	if k.Config.Bus.URL != "" {
+		return b.join(k)
+	}
 	options, err := k.busOptions()
 	if err != nil {
 		return err
@@ -41,12 +46,7 @@ func (b *bus) Start(_ context.Context, k *Kernel) error {
 		k.state.setAddr("events of this machine", srv.Addr().String())
 		k.Go("routes", func(ctx context.Context) error { return k.followRoutes(ctx, srv, options) })
 	}
-	b.closed = make(chan struct{})
-	b.conn, err = nats.Connect("", nats.InProcessServer(srv), nats.Name("streamgate"),
-		nats.ClosedHandler(func(*nats.Conn) { close(b.closed) }),
-		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
-			k.Log.Debug("events were lost", "subject", subject(sub), "err", err)
-		}))
+	b.conn, err = nats.Connect("", append(b.options(k), nats.InProcessServer(srv))...)
 	if err != nil {
 		srv.Shutdown()
 		return fmt.Errorf("connect to the event bus: %w", err)
@@ -61,8 +61,22 @@ func (b *bus) Start(_ context.Context, k *Kernel) error {
 	return nil
 }
 
+// options are those of every connection.
+func (b *bus) options(k *Kernel) []nats.Option {
+	return []nats.Option{
+		nats.Name("streamgate"), nats.ClosedHandler(func(*nats.Conn) { close(b.closed) }),
+		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
+			k.Log.Debug("events were lost", "subject", subject(sub), "err", err)
+		}),
+	}
+}
+
 // Stop lets listeners handle what has arrived before the server goes.
 func (b *bus) Stop(ctx context.Context) error {
+	if b.server == nil && !b.conn.IsConnected() { // nothing arrives any more
+		b.conn.Close()
+		return nil
+	}
 	err := b.conn.Drain()
 	if err == nil {
 		select {
@@ -71,8 +85,10 @@ func (b *bus) Stop(ctx context.Context) error {
 			err = ctx.Err()
 		}
 	}
-	b.server.Shutdown()
-	b.server.WaitForShutdown()
+	if b.server != nil {
+		b.server.Shutdown()
+		b.server.WaitForShutdown()
+	}
 	return err
 }
 

@@ -32,6 +32,7 @@ type Config struct {
 	Records    Records    `yaml:"records"`
 	Media      Media      `yaml:"media"`
 	Cache      Cache      `yaml:"cache"`
+	Bus        Bus        `yaml:"bus"`
 	Cluster    Cluster    `yaml:"cluster"`
 	APIGateway APIGateway `yaml:"api_gateway"`
 	CORS       CORS       `yaml:"cors"`
@@ -77,6 +78,22 @@ type Records struct {
 	// MaxConnections is how many connections to it the node opens at most.
 	// Default: 8.
 	MaxConnections int `yaml:"max_connections"`
+}
+
+// Bus carries events, which are hints: what is lost is found out later.
+type Bus struct {
+	// URL is a NATS server that the nodes share, or several of one cluster with
+	// commas between them: nats://nats.example:4222, tls:// for TLS. An account of
+	// the deployment's own is best: whoever publishes there can have the nodes look for
+	// work in vain. Every node names the same, or none does. Default: empty, the
+	// nodes' own servers, which find each other.
+	URL string `yaml:"url" secret:"true"`
+	// CredentialsFile is what "nsc generate creds" makes. Default: empty, who the node
+	// is stands in the URL, if anywhere.
+	CredentialsFile string `yaml:"credentials_file"`
+	// CAFile is the CA of the server's certificate (PEM). Default: empty, those that
+	// the machine trusts.
+	CAFile string `yaml:"ca_file"`
 }
 
 // Media are the sources and all that is made of them.

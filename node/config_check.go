@@ -27,6 +27,7 @@ func (c *Config) Validate() error {
 	v.oneOf("deployment.mode", c.Deployment.Mode, ModeMonolith, ModeCluster)
 	c.Records.check(v)
 	c.Media.check(v)
+	c.Bus.check(v)
 	c.Cache.check(v)
 	c.checkCluster(v)
 	c.APIGateway.check(v)
@@ -71,6 +72,17 @@ func (m *Media) check(v *checker) {
 		}
 	}
 	v.atLeast("media.cache_size", m.CacheSize, 64<<20)
+}
+
+func (b *Bus) check(v *checker) {
+	if b.URL != "" && !validBus(b.URL) {
+		v.fault("bus.url", "(secret)", "write the address of a NATS server, like nats://HOST:4222 or tls://HOST:4222, more with commas between them, or leave it empty")
+	}
+	for key, file := range map[string]string{"bus.credentials_file": b.CredentialsFile, "bus.ca_file": b.CAFile} {
+		if file != "" && b.URL == "" {
+			v.fault(key, file, "is for a NATS server, which bus.url names")
+		}
+	}
 }
 
 func (c *Cache) check(v *checker) {
