@@ -56,6 +56,7 @@ func (admin) Start(ctx context.Context, k *Kernel) error {
 		writeReadiness(w, ready)
 	})
 	mux.HandleFunc("POST "+SetupLinkPath, k.serveSetupLink)
+	mux.HandleFunc("GET "+AuditVerifyPath, k.serveAuditVerify)
 	mux.HandleFunc("POST "+MigratePath, k.serveMigrate)
 	mux.Handle("/", asAdmin(k.Mux, k.PublicURL))
 	return k.Serve(ctx, Server{Name: adminServer, Listener: ln, Handler: mux})

@@ -234,6 +234,28 @@ func (k *Kernel) serveSetupLink(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(link) // the client is gone if it fails
 }
 
+// AuditVerifyPath is where the admin socket checks the audit log.
+const AuditVerifyPath = "/audit/verify"
+
+// AuditVerdict is the answer.
+type AuditVerdict struct {
+	Entries int    `json:"entries"`
+	Fault   string `json:"fault"` // "" if the chain is whole
+	At      string `json:"at"`    // the entry where it is not
+}
+
+// serveAuditVerify answers AuditVerifyPath.
+func (k *Kernel) serveAuditVerify(w http.ResponseWriter, r *http.Request) {
+	v, err := k.audit.Verify(rpc.WithIdentity(r.Context(), rpc.Identity{Scope: rpc.ScopeAdmin}))
+	if err != nil {
+		rpc.WriteProblem(w, r, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	_ = json.NewEncoder(w).Encode(AuditVerdict{v.Entries, v.Fault, strings.TrimLeft(v.At, "0")}) // the client is gone if it fails
+}
+
 // FirstLink makes a set-up link while nobody can sign in yet, and is ""
 // afterwards.
 func (n *Node) FirstLink(ctx context.Context) (string, error) {

@@ -103,15 +103,6 @@ func (l *Log) append(ctx context.Context, entry store.AuditEntry, made string) (
 	return entry.Hash, l.remember(ctx, entry)
 }
 
-// last is the newest entry; the zero value if there is none.
-func (l *Log) last(ctx context.Context) (store.AuditEntry, error) {
-	list, _, err := l.entries.List(ctx, store.Query{Limit: 1})
-	if err != nil || len(list) == 0 {
-		return store.AuditEntry{}, err
-	}
-	return list[0], nil
-}
-
 // remember moves the head. It only moves forward.
 func (l *Log) remember(ctx context.Context, e store.AuditEntry) error {
 	forward := func(h *store.AuditHead) error {

@@ -116,7 +116,7 @@ func New(cfg Config) (*Migration, error) {
 // Close closes the log of copies.
 func (m *Migration) Close() error { return m.log.close() }
 
-// ErrTarget: the target has something else, or is in use.
+// ErrTarget means that the target has something else, or is in use.
 var ErrTarget = errors.New("the target cannot be moved to")
 
 // CheckTarget tells whether a database may be moved to: it is new, a move of the

@@ -190,7 +190,7 @@ func (c *Carrier) append(ctx context.Context, f *os.File, rec store.Upload, done
 		return err
 	}
 	r := &partReader{ctx: ctx, objects: c.Objects, keys: keys[first:]}
-	defer r.Close()
+	defer r.Close() //nolint:errcheck // it was only read
 	n, err := io.Copy(f, r)
 	if err != nil {
 		return err

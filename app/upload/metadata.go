@@ -91,7 +91,8 @@ func (s *Service) askedIn(rec store.Upload) (asked asked, err error) {
 	if asked.profile, err = rpc.Profile(meta["profile"], s.Profiles); err != nil {
 		return asked, err
 	}
-	if asked.public, err = publicFrom(meta["public"]); err != nil {
+	public, given := meta["public"]
+	if asked.public, err = publicFrom(public, given); err != nil {
 		return asked, err
 	}
 	if asked.priority, err = priorityFrom(meta["priority"]); err != nil {
@@ -101,8 +102,8 @@ func (s *Service) askedIn(rec store.Upload) (asked asked, err error) {
 	return asked, err
 }
 
-func publicFrom(text string) (bool, error) {
-	if text != "" && text != "true" && text != "false" {
+func publicFrom(text string, given bool) (bool, error) {
+	if given && text != "true" && text != "false" {
 		return false, rpc.Invalid("invalid_metadata", "public is %q in Upload-Metadata; write true or false.", text)
 	}
 	return text == "true", nil

@@ -88,6 +88,9 @@ func (s *Service) UpdateWebhook(ctx context.Context, req *rpc.UpdateWebhookReque
 // change applies a request that was checked. What failed before does not count
 // against another URL, nor after an operator has enabled the webhook again.
 func change(w *store.Webhook, req *rpc.UpdateWebhookRequest, now time.Time) {
+	if req.Url == nil && req.Description == nil && len(req.Events) == 0 && req.Enabled == nil {
+		return
+	}
 	w.Updated = now
 	if req.Url != nil && *req.Url != w.URL {
 		w.URL, w.Failing, w.Failed = *req.Url, time.Time{}, time.Time{}

@@ -54,7 +54,7 @@ func newRoot(e *env) *cobra.Command {
 	root.PersistentFlags().StringVar(&p.data, "data", "", "data directory `DIR` of the node")
 	root.AddCommand(
 		serveCommand(p), pushCommand(p), videosCommand(p), uploadsCommand(p), tasksCommand(p), queueCommand(p),
-		workersCommand(p), transcoderCommand(p), rulesCommand(p), sessionsCommand(p), codesCommand(p), keysCommand(p), setupLinkCommand(p),
+		workersCommand(p), transcoderCommand(p), rulesCommand(p), sessionsCommand(p), codesCommand(p), keysCommand(p), auditCommand(p), setupLinkCommand(p),
 		eventsCommand(p), webhooksCommand(p), alertsCommand(p), metricsCommand(p), nodesCommand(p), migrateCommand(p), caCommand(p), chainsCommand(p), configCommand(p), doctorCommand(p), healthcheckCommand(p), versionCommand(p),
 		completionCommand(p),
 	)

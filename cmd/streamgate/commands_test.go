@@ -174,6 +174,7 @@ func TestEveryCommandPrintsJSON(t *testing.T) {
 		{"keys list", &rpc.ListKeysResponse{}},
 		{"keys revoke " + key, &rpc.RevokeKeyResponse{}},
 		{"setup-link", own},
+		{"audit verify", own},
 		{"nodes show", &rpc.Node{}},
 		{"nodes list", &rpc.ListNodesResponse{}},
 		{"nodes drain " + node + " --wait", &rpc.Node{}},

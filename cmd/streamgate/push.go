@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/types/known/structpb"
@@ -80,6 +81,8 @@ func (f *pushFlags) check(args []string) error {
 		return usagef("push: --watch %s and FILE %q exclude each other; give one of them", f.watch, args[0])
 	case f.title != "" && (f.watch != "" || f.recursive || len(args) > 1):
 		return usagef("push: --title %q names one video; leave it out where several may be pushed", f.title)
+	case !utf8.ValidString(f.title):
+		return usagef("push: --title %q is no UTF-8 text", f.title)
 	case f.public && f.rule != "":
 		return usagef("push: --public lets anybody watch, --rule does not; give one of them")
 	case stdin > 1:
@@ -170,7 +173,7 @@ func (p *pusher) file(ctx context.Context, e *env, name, title string) (*rpc.Vid
 	}
 	defer src.close()
 	if title != "" {
-		src.title = title
+		src.title, src.named = title, true
 	}
 	video, err := p.push(ctx, src)
 	p.show.done()

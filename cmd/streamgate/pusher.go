@@ -83,6 +83,11 @@ func (p *pusher) begin(ctx context.Context, src *source) (*rpc.Video, error) {
 		video, err := p.library.GetVideo(ctx, &rpc.GetVideoRequest{Id: id})
 		if err == nil && video.GetState() != "failed" {
 			p.show.note("Continuing video %s.", id)
+			if src.named && video.GetTitle() != src.title {
+				if video, err = p.library.UpdateVideo(ctx, &rpc.UpdateVideoRequest{Id: id, Title: &src.title}); err != nil {
+					return nil, err
+				}
+			}
 			return video, p.admit(ctx, video)
 		}
 		if err != nil && connect.CodeOf(err) != connect.CodeNotFound {

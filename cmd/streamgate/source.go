@@ -17,6 +17,7 @@ import (
 // source is what one video is made of: a file, or a pipe.
 type source struct {
 	title  string
+	named  bool // the title was asked for
 	file   *os.File
 	info   os.FileInfo
 	resume resumeFile // of a file

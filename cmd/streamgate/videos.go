@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/types/known/structpb"
@@ -49,7 +50,7 @@ func videosShow(p *cli) *cobra.Command {
 }
 
 func tellVideo(w io.Writer, v *rpc.Video, _ []string) {
-	printFields(w, "id", v.GetId(), "title", v.GetTitle(), "state", v.GetState(), "error", failure(v.GetError()),
+	printFields(w, "id", v.GetId(), "title", rpc.PlainText(v.GetTitle()), "state", v.GetState(), "error", failure(v.GetError()),
 		"done", percent(v.GetProgress()), "length", seconds(v.GetDurationSeconds()), "picture", picture(v.GetWidth(), v.GetHeight()),
 		"size", node.Bytes(v.GetSizeBytes()).Short(), "sha256", v.GetSha256(), "public", yes(v.GetPublic()), "profile", v.GetProfile(),
 		"task", v.GetTaskId(), "created", when(v.GetCreatedAt()), "upload", v.GetUploadUrl(),
@@ -108,6 +109,9 @@ func videosUpdate(p *cli) *cobra.Command {
 	return ask(p, cmd, func(ctx context.Context, c *client, args []string) (*rpc.Video, error) {
 		req := &rpc.UpdateVideoRequest{Id: args[0]}
 		if cmd.Flags().Changed("title") {
+			if !utf8.ValidString(*title) {
+				return nil, usagef("videos update: --title %q is no UTF-8 text", *title)
+			}
 			req.Title = title
 		}
 		if cmd.Flags().Changed("public") {

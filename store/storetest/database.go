@@ -186,8 +186,8 @@ func databaseReplaced(t *testing.T, db, from Kept) {
 	arriving(t, db)
 	broken := errors.New("broken")
 	err := db.Restore(ctx, func(yield func(store.Entry, error) bool) {
-		for e := range from.Dump(ctx) {
-			if !yield(e, nil) {
+		for e, err := range from.Dump(ctx) {
+			if !yield(e, err) {
 				return
 			}
 		}

@@ -1,6 +1,9 @@
 package rules
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+)
 
 // Check refuses an expanded rule that refers to what is not there, a named rule
 // or a chain, or asks for more than one viewer can enter. *Error.
@@ -47,7 +50,7 @@ func (r *Rule) possible(chains []uint64, at string) error {
 		return errorf(place, "there is no rule %s", r.Ref)
 	}
 	if r.Holding != nil && !slices.Contains(chains, r.Holding.Chain) {
-		return errorf(place+"/chain", "chain %d is not configured here; there are %v", r.Holding.Chain, chains)
+		return errorf(place+"/chain", "chain %d is not configured here; %s", r.Holding.Chain, thereAre(chains))
 	}
 	for i := range r.Parts {
 		if err := r.Parts[i].possible(chains, partPlace(r.Kind, place, i)); err != nil {
@@ -55,4 +58,12 @@ func (r *Rule) possible(chains []uint64, at string) error {
 		}
 	}
 	return nil
+}
+
+// thereAre says which chains there are.
+func thereAre(chains []uint64) string {
+	if len(chains) == 0 {
+		return "none is: name it under chains in the configuration"
+	}
+	return fmt.Sprintf("there are %v", chains)
 }

@@ -104,7 +104,7 @@ func (k *kindReader) leaf(value *structpb.Value, at string) (Kind, error) {
 	kind, err := k.kindOf(uint64(chain), contract)
 	switch {
 	case errors.Is(err, eth.ErrChainUnknown):
-		return "", errorf(at+"/chain", "chain %d is not configured here; there are %v", uint64(chain), k.chains)
+		return "", errorf(at+"/chain", "chain %d is not configured here; %s", uint64(chain), thereAre(k.chains))
 	case err != nil:
 		return "", err
 	case kind == "":

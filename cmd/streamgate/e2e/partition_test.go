@@ -265,7 +265,7 @@ func newBucket(t *testing.T, address string) *bucket {
 		}
 		proxy.ServeHTTP(w, r)
 	})}
-	go server.Serve(listener) //nolint:errcheck // ends with the test
+	go server.Serve(listener)
 	t.Cleanup(func() { server.Close() })
 	here := *to
 	here.Host = listener.Addr().String()
