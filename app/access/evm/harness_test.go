@@ -18,6 +18,7 @@ import (
 
 	"streamgate/app/access/eth"
 	"streamgate/app/access/evm"
+	"streamgate/app/apptest"
 	"streamgate/cmd/devchain/devnet"
 )
 
@@ -56,7 +57,13 @@ func configOf(n *devnet.Net, urls ...string) evm.ChainConfig {
 
 func newChains(t *testing.T, cfg ...evm.ChainConfig) *evm.Chains {
 	t.Helper()
-	c, err := evm.New(evm.Config{Chains: cfg, Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Metrics: prometheus.NewRegistry()})
+	log := &apptest.Log{} // an endpoint that is late is not waited for, and may say so after the test
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(log)
+		}
+	})
+	c, err := evm.New(evm.Config{Chains: cfg, Log: slog.New(slog.NewTextHandler(log, nil)), Metrics: prometheus.NewRegistry()})
 	must(t, err)
 	return c
 }
