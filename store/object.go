@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"fmt"
 	"io"
 	"iter"
 	"math"
@@ -49,6 +50,20 @@ const (
 type Input struct {
 	Path string // of a local file
 	URL  string // http, on a loopback address, with ranges; whoever knows it may read
+	// Fault is the first error that reading the URL has met, or nil: whoever read a
+	// body that was cut takes the object for damaged.
+	Fault func() error
+}
+
+// Read is err, how work on what was read has ended, or what kept it from being read:
+// then nothing that was made of it counts.
+func (in Input) Read(err error) error {
+	if in.Fault != nil {
+		if fault := in.Fault(); fault != nil {
+			return fmt.Errorf("read the object: %w", fault)
+		}
+	}
+	return err
 }
 
 // Location is the path or the URL.

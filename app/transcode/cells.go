@@ -41,6 +41,9 @@ func (s *Service) makeCells(ctx context.Context, run *running) error {
 	var made atomic.Int64
 	total := float64(cellsIn(todo))
 	emit := func(ctx context.Context, rendition string, segment int, cell []byte) error {
+		if err := source.Read(nil); err != nil { // what ffmpeg made up for is in the cell
+			return err
+		}
 		if err := s.commit(ctx, job, rendition, segment, cell); err != nil {
 			return err
 		}
@@ -56,7 +59,7 @@ func (s *Service) makeCells(ctx context.Context, run *running) error {
 			Source: source.Location(), Plan: &plan, Frames: frames, From: b.from, To: b.to, Renditions: b.renditions,
 			Background: job.Rank == store.RankOrdinary, Threads: s.threads(job),
 		}, emit)
-		if err != nil {
+		if err = source.Read(err); err != nil {
 			return fmt.Errorf("encode %s [%d,%d): %w", job.Kind, b.from, b.to, err)
 		}
 	}

@@ -73,7 +73,7 @@ func (s *Service) planEdition(ctx context.Context, task store.Task, plan *store.
 		return nil, media.Refusal{Failure: store.Failure{Code: codeNoProfile, Message: fmt.Sprintf(
 			"There is no profile %q any more: put it back into the configuration and retry the task, or make one with another profile.", task.Profile)}}
 	}
-	in, release, err := s.editionInput(ctx, plan)
+	in, source, release, err := s.editionInput(ctx, plan)
 	if err != nil {
 		return nil, err
 	}
@@ -86,21 +86,21 @@ func (s *Service) planEdition(ctx context.Context, task store.Task, plan *store.
 			s.encodedHere(renditions[i : i+1])
 		}
 	}
-	return renditions, err
+	return renditions, source.Read(err)
 }
 
 // editionInput is what more renditions of a plan are made of; release is called at
 // the end.
-func (s *Service) editionInput(ctx context.Context, plan *store.Plan) (in media.EditionInput, release func(), err error) {
+func (s *Service) editionInput(ctx context.Context, plan *store.Plan) (in media.EditionInput, source store.Input, release func(), err error) {
 	frames, err := s.frames(ctx, plan)
 	if err != nil {
-		return in, nil, err
+		return in, source, nil, err
 	}
-	source, release, err := s.Objects.Input(ctx, plan.Source.Object)
+	source, release, err = s.Objects.Input(ctx, plan.Source.Object)
 	if err != nil {
-		return in, nil, fmt.Errorf("open source: %w", err)
+		return in, source, nil, fmt.Errorf("open source: %w", err)
 	}
-	return media.EditionInput{Source: source.Location(), Plan: plan, Frames: frames}, release, nil
+	return media.EditionInput{Source: source.Location(), Plan: plan, Frames: frames}, source, release, nil
 }
 
 // decided tells whether it is known which renditions a task makes: its plan job

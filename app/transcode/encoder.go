@@ -91,13 +91,13 @@ func (s *Service) goOn(ctx context.Context, task store.Task, plan store.Plan, to
 	if len(names) == 0 {
 		return plan, nil
 	}
-	in, release, err := s.editionInput(ctx, &plan)
+	in, source, release, err := s.editionInput(ctx, &plan)
 	if err != nil {
 		return plan, err
 	}
 	defer release()
 	remade, err := tools.Remade(ctx, in, names)
-	if err != nil {
+	if err = source.Read(err); err != nil {
 		return plan, err
 	}
 	s.encodedHere(remade)

@@ -30,7 +30,7 @@ func (s *Service) stills(ctx context.Context, run *running) error {
 	defer os.RemoveAll(dir)
 
 	poster := filepath.Join(dir, "poster.jpg")
-	if err := tools.Poster(ctx, source.Location(), &plan, poster); err != nil {
+	if err := source.Read(tools.Poster(ctx, source.Location(), &plan, poster)); err != nil {
 		return fmt.Errorf("make poster: %w", err)
 	}
 	if err := s.putStills(ctx, job.VideoID, dir, "poster.jpg"); err != nil {
@@ -40,7 +40,7 @@ func (s *Service) stills(ctx context.Context, run *running) error {
 		return err
 	}
 	sheets, vtt, err := tools.Storyboard(ctx, source.Location(), &plan, dir)
-	if err != nil {
+	if err = source.Read(err); err != nil {
 		return fmt.Errorf("make storyboard: %w", err)
 	}
 	if err := s.putStills(ctx, job.VideoID, dir, sheets...); err != nil {

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 
 	"github.com/spf13/cobra"
@@ -28,21 +26,9 @@ func auditVerify(p *cli) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		req, err := http.NewRequestWithContext(cmd.Context(), http.MethodGet, socketURL+node.AuditVerifyPath, nil)
-		if err != nil {
-			return err
-		}
-		resp, err := c.http.Do(req)
-		if err != nil {
-			return c.explain(err)
-		}
-		defer resp.Body.Close()
-		if resp.StatusCode != http.StatusOK {
-			return newStatusError(resp)
-		}
 		var found node.AuditVerdict
-		if err := json.NewDecoder(io.LimitReader(resp.Body, maxReadiness)).Decode(&found); err != nil {
-			return fmt.Errorf("read the node's answer: %w", err)
+		if err := c.ask(cmd.Context(), http.MethodGet, node.AuditVerifyPath, &found); err != nil {
+			return err
 		}
 		switch {
 		case found.Fault != "":

@@ -97,6 +97,26 @@ func say[M proto.Message](format string) func(io.Writer, M, []string) {
 	}
 }
 
+// ask asks the node on its operator's socket for a JSON value beside the API's.
+func (c *client) ask(ctx context.Context, method, path string, into any) error {
+	req, err := http.NewRequestWithContext(ctx, method, socketURL+path, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return c.explain(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return newStatusError(resp)
+	}
+	if err := json.NewDecoder(io.LimitReader(resp.Body, maxReadiness)).Decode(into); err != nil {
+		return fmt.Errorf("read the node's answer: %w", err)
+	}
+	return nil
+}
+
 // explain turns an error of a call into one for people: the service's own
 // sentence, or why the node cannot be reached and what to do.
 func (c *client) explain(err error) error {

@@ -187,18 +187,9 @@ func (m *mover) awaitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	for {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, socketURL+node.ReadyPath, nil)
-		if err != nil {
-			return err
-		}
-		resp, err := m.client.http.Do(req)
-		if err == nil {
-			var ready node.Readiness
-			err = json.NewDecoder(io.LimitReader(resp.Body, maxReadiness)).Decode(&ready)
-			resp.Body.Close()
-			if err == nil && resp.StatusCode == http.StatusOK && ready.Boot != m.plan.Boot {
-				return nil
-			}
+		var ready node.Readiness
+		if err := m.client.ask(ctx, http.MethodGet, node.ReadyPath, &ready); err == nil && ready.Boot != m.plan.Boot {
+			return nil
 		}
 		select {
 		case <-ctx.Done():

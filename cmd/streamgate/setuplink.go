@@ -1,9 +1,7 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"strconv"
 
@@ -26,22 +24,9 @@ func setupLinkCommand(p *cli) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		url := socketURL + node.SetupLinkPath + "?reset=" + strconv.FormatBool(*reset)
-		req, err := http.NewRequestWithContext(cmd.Context(), http.MethodPost, url, nil)
-		if err != nil {
-			return err
-		}
-		resp, err := c.http.Do(req)
-		if err != nil {
-			return c.explain(err)
-		}
-		defer resp.Body.Close()
-		if resp.StatusCode != http.StatusOK {
-			return newStatusError(resp)
-		}
 		var made node.SetupLink
-		if err := json.NewDecoder(io.LimitReader(resp.Body, maxReadiness)).Decode(&made); err != nil {
-			return fmt.Errorf("read the node's answer: %w", err)
+		if err := c.ask(cmd.Context(), http.MethodPost, node.SetupLinkPath+"?reset="+strconv.FormatBool(*reset), &made); err != nil {
+			return err
 		}
 		if *asJSON {
 			return printValue(p.stdout, made)

@@ -1,10 +1,12 @@
 package s3
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"sync"
@@ -22,12 +24,43 @@ type inputs struct {
 	ended  sync.WaitGroup
 
 	mu   sync.Mutex
-	addr string                  // "" before the first
-	lent map[string]store.Object // by path
+	addr string           // "" before the first
+	lent map[string]*loan // by path
+}
+
+// loan is an object that is lent.
+type loan struct {
+	object store.Object
+
+	mu    sync.Mutex
+	fault error // the first that reading it has met
+}
+
+func (l *loan) failed() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.fault
+}
+
+// loanReader reads for one request, and notes what keeps it from reading.
+type loanReader struct {
+	blockReader
+	loan *loan
+}
+
+// Read implements io.Reader.
+func (r *loanReader) Read(p []byte) (int, error) {
+	n, err := r.blockReader.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) && r.ctx.Err() == nil { // else ffmpeg has gone elsewhere
+		r.loan.mu.Lock()
+		defer r.loan.mu.Unlock()
+		r.loan.fault = cmp.Or(r.loan.fault, err)
+	}
+	return n, err
 }
 
 func newInputs(s *Store) *inputs {
-	in := &inputs{store: s, lent: map[string]store.Object{}}
+	in := &inputs{store: s, lent: map[string]*loan{}}
 	in.server = &http.Server{Handler: in, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute}
 	return in
 }
@@ -81,22 +114,19 @@ func (s *Store) Input(ctx context.Context, key string) (store.Input, func(), err
 	if err != nil {
 		return store.Input{}, nil, fmt.Errorf("lend %s: %w", key, err)
 	}
-	url, release, err := s.inputs.lend(o)
-	if err != nil {
-		return store.Input{}, nil, err
-	}
-	return store.Input{URL: url}, release, nil
+	return s.inputs.lend(o)
 }
 
-func (in *inputs) lend(o store.Object) (url string, release func(), err error) {
+func (in *inputs) lend(o store.Object) (_ store.Input, release func(), err error) {
 	path := "/" + rand.Text()
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if err := in.listen(); err != nil {
-		return "", nil, err
+		return store.Input{}, nil, err
 	}
-	in.lent[path] = o
-	return "http://" + in.addr + path, func() {
+	l := &loan{object: o}
+	in.lent[path] = l
+	return store.Input{URL: "http://" + in.addr + path, Fault: l.failed}, func() {
 		in.mu.Lock()
 		defer in.mu.Unlock()
 		delete(in.lent, path)
@@ -106,13 +136,13 @@ func (in *inputs) lend(o store.Object) (url string, release func(), err error) {
 // ServeHTTP sends the bytes of the version that was lent.
 func (in *inputs) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	in.mu.Lock()
-	o, ok := in.lent[r.URL.Path]
+	l, ok := in.lent[r.URL.Path]
 	in.mu.Unlock()
 	if !ok {
 		http.NotFound(w, r)
 		return
 	}
 	w.Header().Set("Content-Type", "application/octet-stream") // or it would be guessed
-	w.Header().Set("Etag", `"`+o.ETag+`"`)
-	http.ServeContent(w, r, "", time.Time{}, &blockReader{s: in.store, ctx: r.Context(), object: o, most: fewBlocks})
+	w.Header().Set("Etag", `"`+l.object.ETag+`"`)
+	http.ServeContent(w, r, "", time.Time{}, &loanReader{blockReader{s: in.store, ctx: r.Context(), object: l.object, most: fewBlocks}, l})
 }

@@ -1,6 +1,8 @@
 package s3_test
 
 import (
+	"errors"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -67,4 +69,44 @@ func ffmpeg(t *testing.T, args string) string {
 		t.Fatalf("ffmpeg %s: %v\n%s", args, err, &said)
 	}
 	return string(out)
+}
+
+// Who reads an input is told that it could not be read: the answer was cut, which
+// looks like the object's end.
+func TestInputFault(t *testing.T) {
+	o := options(t)
+	p := through(t, &o)
+	s := open(t, o)
+	data := make([]byte, 1<<20)
+	_, err := store.PutBytes(t.Context(), s, store.SourceKey("v1"), data, store.Replace)
+	must(t, err)
+	in, release, err := s.Input(t.Context(), store.SourceKey("v1"))
+	must(t, err)
+	defer release()
+	read := func() (int, error) {
+		resp, err := http.Get(in.URL)
+		must(t, err)
+		defer resp.Body.Close()
+		got, err := io.ReadAll(resp.Body)
+		return len(got), err
+	}
+	p.breaks(func(r *http.Request) fault {
+		if r.Method == http.MethodGet {
+			return busy
+		}
+		return none
+	})
+	if n, err := read(); err == nil || n == len(data) {
+		t.Errorf("%d bytes were read of a store that is away: %v", n, err)
+	}
+	if err := in.Read(nil); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("the input says %v", err)
+	}
+	p.breaks(nil)
+	if n, err := read(); err != nil || n != len(data) {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+	if err := in.Read(nil); err == nil {
+		t.Error("the fault was forgotten: what was read before rests on it")
+	}
 }

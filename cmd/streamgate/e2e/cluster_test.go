@@ -72,7 +72,7 @@ func (f *fleet) node(name string) *node {
 		"--set", "cluster.listen=127.0.0.1:"+ports[0], "--set", "cluster.events=127.0.0.1:"+ports[1], "--set", "access.ticket_ttl=2m")
 	if f.links != nil {
 		n.args = append(n.args, "--set", "cluster.advertise_host="+between)
-		f.links.stand(name, n.told("cluster.listen"), n.told("cluster.events"))
+		f.links.listen(name, n.told("cluster.listen"), n.told("cluster.events"))
 	}
 	front := f.front
 	if front == nil {

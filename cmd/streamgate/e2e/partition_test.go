@@ -47,8 +47,8 @@ type link struct {
 	from string // "" until asked for
 }
 
-// stand begins to pass on what comes for the ports of a node.
-func (n *links) stand(name string, addresses ...string) {
+// listen begins to pass on what comes for the ports of a node.
+func (n *links) listen(name string, addresses ...string) {
 	for _, address := range addresses {
 		_, port, err := net.SplitHostPort(address)
 		if err != nil {
@@ -189,23 +189,23 @@ func newLinks(f *fleet) *links {
 	return &links{t: f.t, fleet: f, changed: make(chan struct{}), faults: map[[2]string]fault{}, all: map[*link]struct{}{}}
 }
 
-// mood is how a bucket answers.
-type mood int32
+// answering is how a bucket does.
+type answering int32
 
 const (
-	well    mood = iota
-	busy         // 503 SlowDown
-	slow         // after a second
-	cutting      // bodies end in the middle, both ways
+	well    answering = iota
+	busy              // 503 SlowDown
+	slow              // after a second
+	cutting           // bodies end in the middle, both ways
 )
 
 // bucket stands before the server of a bucket, whose address it has.
 type bucket struct {
-	mood atomic.Int32
-	url  string
+	how atomic.Int32
+	url string
 }
 
-func (b *bucket) set(m mood) { b.mood.Store(int32(m)) }
+func (b *bucket) set(how answering) { b.how.Store(int32(how)) }
 
 var errCut = errors.New("cut in the middle")
 
@@ -235,12 +235,12 @@ func newBucket(t *testing.T, address string) *bucket {
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.Out.URL.Scheme, r.Out.URL.Host, r.Out.Host = to.Scheme, to.Host, r.In.Host // which is signed
-			if mood(b.mood.Load()) == cutting && r.In.ContentLength > 1 {
+			if answering(b.how.Load()) == cutting && r.In.ContentLength > 1 {
 				r.Out.Body = &halfOf{r.Out.Body, r.In.ContentLength / 2}
 			}
 		},
 		ModifyResponse: func(r *http.Response) error {
-			if mood(b.mood.Load()) == cutting && r.ContentLength > 1 {
+			if answering(b.how.Load()) == cutting && r.ContentLength > 1 {
 				r.Body = &halfOf{r.Body, r.ContentLength / 2}
 			}
 			return nil
@@ -252,7 +252,7 @@ func newBucket(t *testing.T, address string) *bucket {
 		t.Fatal(err)
 	}
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch mood(b.mood.Load()) {
+		switch answering(b.how.Load()) {
 		case busy:
 			w.WriteHeader(http.StatusServiceUnavailable)
 			fmt.Fprint(w, "<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>")
