@@ -251,7 +251,7 @@ func (c *clients) ended() {
 	if len(c.bad) > 0 {
 		t.Errorf("%d answers were neither what was asked for nor 503 with a time:\n%s", len(c.bad), firstTen(c.bad))
 	}
-	n.wait(c.encoded.VideoID, 10*time.Minute, "ready", func(v video) bool { return v.State == "ready" })
+	n.waitState(c.encoded.VideoID, "ready")
 	n.wantKept(c.encoded.VideoID, c.before)
 	if now := n.waitTask(c.encoded.TaskID, "succeeded"); now.Attempt != 1 {
 		t.Errorf("task %+v", now)
