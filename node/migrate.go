@@ -62,7 +62,8 @@ func (k *Kernel) serveMigrate(w http.ResponseWriter, r *http.Request) {
 		rpc.WriteProblem(w, r, errMigrating)
 		return
 	}
-	defer k.moving.Unlock()
+	ended := sync.OnceFunc(k.moving.Unlock)
+	defer ended()
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	var mu sync.Mutex
 	tell := func(e MigrateEvent) {
@@ -72,6 +73,9 @@ func (k *Kernel) serveMigrate(w http.ResponseWriter, r *http.Request) {
 		_ = http.NewResponseController(w).Flush()
 	}
 	next, err := k.migrate(rpc.System(r.Context()), req, tell)
+	if next == nil {
+		ended() // before it is told: the command may be run again at once
+	}
 	switch {
 	case err != nil:
 		k.Log.Warn("the migration has ended before its end; the node goes on as before", "to", req.File, "err", err)
