@@ -56,6 +56,7 @@ type Kernel struct {
 	Tools    media.Tools      // from part tools on
 	Bus      *nats.Conn       // from part bus on
 	Stores   Stores           // from part stores on
+	schema   int              // the newest version of the tables in PostgreSQL that the program knows; 0 without it
 	Registry cluster.Registry // from part registry on
 	Mux      *http.ServeMux   // of the public port and the admin socket
 	Peers    Peers            // each from its service's part on

@@ -73,9 +73,11 @@ func checkPostgres(ctx context.Context, address string) []ServerFinding {
 		tables.State = "none yet: the node makes them at its first start"
 	case r.Schema < r.Known:
 		tables.State = fmt.Sprintf("version %d: the node brings them to %d at its start", r.Schema, r.Known)
-	case r.Schema > r.Known:
+	case r.Usable != nil:
 		tables.State = fmt.Sprintf("version %d, and this program knows none after %d", r.Schema, r.Known)
 		tables.Mend = "run the program that has migrated them, or a newer one"
+	case r.Schema > r.Known:
+		tables.State = fmt.Sprintf("version %d: this program knows none after %d, and can use them", r.Schema, r.Known)
 	}
 	clock := ServerFinding{What: "its clock", State: fmt.Sprintf("%v off this machine's", r.Ahead.Abs().Round(time.Millisecond))}
 	if skewed(r.Ahead) != nil {

@@ -170,10 +170,11 @@ func (s *stores) openBolt(k *Kernel) error {
 const playsWithoutRecords = time.Minute
 
 func (s *stores) openPostgres(ctx context.Context, k *Kernel) error {
-	db, err := postgres.Open(ctx, k.Config.Records.URL, postgres.Options{MaxConns: k.Config.Records.MaxConnections})
+	db, err := postgres.Open(ctx, k.Config.Records.URL, postgres.Options{MaxConns: k.Config.Records.MaxConnections, Others: k.othersCanUse})
 	if err != nil {
 		return fmt.Errorf("records.url: %w", err)
 	}
+	k.schema = db.Known()
 	s.closers = append(s.closers, func() error { db.Close(); return nil })
 	if err := claim(ctx, db.Catalog().Secrets, k.owner()); err != nil {
 		return fmt.Errorf("records.url: %w", err)
@@ -188,6 +189,9 @@ func (s *stores) openPostgres(ctx context.Context, k *Kernel) error {
 				return err
 			}
 			k.ahead.Store(int64(by))
+			if err := db.Usable(ctx); err != nil {
+				return err
+			}
 			standing, err := db.Standing(ctx)
 			switch {
 			case err != nil:
@@ -198,6 +202,25 @@ func (s *stores) openPostgres(ctx context.Context, k *Kernel) error {
 			return skewed(by)
 		},
 	})
+	return nil
+}
+
+// untoldSchema is the version of the tables that a node knows which tells of none:
+// that of the program before nodes told it.
+const untoldSchema = 3
+
+// othersCanUse tells whether the tables may become such that only programs can use
+// them that know a version of them: not while nodes run that do not.
+func (k *Kernel) othersCanUse(compatible int) error {
+	for _, i := range k.Registry.Instances() {
+		if known := cmp.Or(i.Schema, untoldSchema); i.ID != k.NodeID && known < compatible {
+			return fmt.Errorf("node %s runs version %s, which knows the tables up to version %d and could not use the new ones; they need version %d: "+
+				"stop it, and all others that streamgate nodes list shows with that version, then start this node again", i.ID, i.Version, known, compatible)
+		}
+	}
+	if compatible > untoldSchema && !k.Registry.Current() {
+		return errors.New("the registry does not say which nodes run now, and one of an older version could not use the new tables; start this node again when the registry is back")
+	}
 	return nil
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"streamgate/node/cluster"
 	"streamgate/store"
 	"streamgate/store/postgres"
 	"streamgate/store/servertest"
@@ -248,4 +249,44 @@ func TestBucket(t *testing.T) {
 		_, ready := readyz(t, n.Addr("operator"))
 		return ready.Status == "ready"
 	})
+}
+
+// away is a registry that does not answer.
+type away struct{ cluster.Static }
+
+func (*away) Current() bool { return false }
+
+// TestOthersCanUse: tables are not changed under a node that could not use them
+// then, nor where it is not known who runs.
+func TestOthersCanUse(t *testing.T) {
+	for _, tt := range []struct {
+		name       string
+		other      cluster.Instance
+		compatible int
+		away       bool
+		want       string // "" if they may be changed
+	}{
+		{"it knows them", cluster.Instance{ID: "b", Schema: 5}, 5, false, ""},
+		{"it does not", cluster.Instance{ID: "b", Version: "v1.2.3", Schema: 4}, 5, false, "node b runs version v1.2.3"},
+		{"the node itself, before", cluster.Instance{ID: "a", Schema: 4}, 5, false, ""},
+		{"it tells of none", cluster.Instance{ID: "b"}, 4, false, "up to version 3"},
+		{"it tells of none, which does not matter", cluster.Instance{ID: "b"}, 3, false, ""},
+		{"nobody is known", cluster.Instance{ID: "a"}, 5, true, "registry"},
+		{"nobody is known, which does not matter", cluster.Instance{ID: "a"}, 1, true, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			registry := &away{}
+			k := &Kernel{NodeID: "a", Registry: registry}
+			if !tt.away {
+				k.Registry = &registry.Static
+			}
+			if err := registry.Announce(t.Context(), tt.other); err != nil {
+				t.Fatal(err)
+			}
+			err := k.othersCanUse(tt.compatible)
+			if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v, want %q", err, tt.want)
+			}
+		})
+	}
 }

@@ -185,6 +185,7 @@ const (
 	metaID, metaBoot, metaRoles       = "id", "boot", "roles"
 	metaVersion, metaEvents           = "version", "events"
 	metaMetrics, metaEncoder, metaOut = "metrics", "encoder", "draining"
+	metaSchema                        = "schema"
 	// maxMeta is what Consul takes of a value, bytes.
 	maxMeta = 512
 )
@@ -194,11 +195,12 @@ func writeMeta(i *Instance) map[string]string {
 	meta := map[string]string{
 		metaID: i.ID, metaBoot: i.Boot, metaRoles: strings.Join(i.Roles, ","), metaVersion: i.Version,
 		metaEvents: i.Events, metaMetrics: i.Metrics, metaEncoder: i.Encoder, metaOut: strconv.FormatBool(i.Draining),
+		metaSchema: strconv.Itoa(i.Schema),
 	}
 	for key, value := range meta {
 		meta[key] = value[:min(len(value), maxMeta)]
 	}
-	maps.DeleteFunc(meta, func(_, value string) bool { return value == "" || value == "false" })
+	maps.DeleteFunc(meta, func(_, value string) bool { return value == "" || value == "false" || value == "0" })
 	return meta
 }
 
@@ -207,6 +209,7 @@ func readInstance(s *api.AgentService) Instance {
 		ID: s.Meta[metaID], Boot: s.Meta[metaBoot], Version: s.Meta[metaVersion], Events: s.Meta[metaEvents],
 		Metrics: s.Meta[metaMetrics], Encoder: s.Meta[metaEncoder], Draining: s.Meta[metaOut] == "true",
 	}
+	i.Schema, _ = strconv.Atoi(s.Meta[metaSchema]) // 0 of a node that tells none
 	if roles := s.Meta[metaRoles]; roles != "" {
 		i.Roles = strings.Split(roles, ",")
 	}

@@ -82,7 +82,7 @@ func TestWeigh(t *testing.T) {
 // TestMeta: what is written of a node is what is read, within Consul's bounds.
 func TestMeta(t *testing.T) {
 	i := node("a", "1")
-	i.Draining, i.Addr = true, ""
+	i.Draining, i.Addr, i.Schema = true, "", 4
 	if got := readInstance(&api.AgentService{Meta: writeMeta(&i)}); !reflect.DeepEqual(got, i) {
 		t.Errorf("%+v, want %+v", got, i)
 	}

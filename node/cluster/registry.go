@@ -20,6 +20,7 @@ type Instance struct {
 	Events  string   // of its event bus's routes, host:port; "" if it has none
 	Metrics string   // of its health and metrics, host:port, as Prometheus reaches it; "" if not told
 	Encoder string   // which ffmpeg and libraries it encodes with; "" if it does not
+	Schema  int      // the newest version of the database's tables that the program knows; 0 if not told
 
 	// Load is how much of what it can do it does: 0 to 1, more if work waits.
 	Load float64

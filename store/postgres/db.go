@@ -17,7 +17,8 @@ import (
 var (
 	// ErrClosed: the database was closed.
 	ErrClosed = errors.New("database closed")
-	// ErrSchema: a newer version of the program has changed the tables.
+	// ErrSchema: a newer version of the program has changed the tables, to what this
+	// one cannot use.
 	ErrSchema = errors.New("unknown database layout")
 )
 
@@ -38,6 +39,10 @@ type Options struct {
 	Now func() time.Time
 	// NotInUse opens a database that is not in use as well, to move it.
 	NotInUse bool
+	// Others is asked before tables are changed that are there, with the oldest
+	// version of them whose programs can use the new ones: its error is why they
+	// must stay as they are. nil is for a program that is alone.
+	Others func(compatible int) error
 }
 
 // DB is a database that a node uses with others.
@@ -46,6 +51,7 @@ type DB struct {
 	commits *committer // of pushed and finished jobs
 	leases  *committer // and of leases, given and renewed
 	now     func() time.Time
+	known   int          // the newest version of the tables that this program knows
 	held    atomic.Int64 // the hold of this program; 0 for none
 }
 
@@ -77,11 +83,12 @@ func open(ctx context.Context, config *pgxpool.Config, opts Options) (*DB, error
 	if err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
-	if err := migrate(ctx, pool); err != nil {
+	known, err := migrate(ctx, pool, opts.Others)
+	if err != nil {
 		pool.Close()
 		return nil, fmt.Errorf("open database %s on %s: %w", config.ConnConfig.Database, config.ConnConfig.Host, err)
 	}
-	db := &DB{pool: pool, now: opts.Now}
+	db := &DB{pool: pool, now: opts.Now, known: known}
 	db.commits, db.leases = newCommitter(db, false), newCommitter(db, true)
 	standing, err := db.Standing(ctx)
 	if err == nil && !opts.NotInUse {

@@ -30,8 +30,9 @@
 // with their transaction.
 //
 // Nodes of two versions may share a database: what an older one does not know of
-// a record, it keeps (see merge). A database that a newer version has migrated
-// is ErrSchema to an older one that opens it.
+// a record, it keeps (see merge). A database that a newer version has migrated is
+// used by an older one unless what that one needs has changed, which the database
+// says (see schema.go): then it is ErrSchema.
 //
 // # Layout
 //

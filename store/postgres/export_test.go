@@ -3,6 +3,9 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -27,6 +30,22 @@ func OpenForgetful(ctx context.Context, address string, opts Options) (*DB, erro
 		return conn.PgConn().Exec(context.Background(), "DISCARD ALL").Close() == nil
 	}
 	return open(ctx, config, opts)
+}
+
+// LaterSteps makes this program one of a version to come, until the test ends.
+func LaterSteps(t *testing.T, files map[string]string) {
+	t.Helper()
+	laterSteps = ""
+	t.Cleanup(func() { laterSteps = "" })
+	if len(files) == 0 {
+		return
+	}
+	laterSteps = t.TempDir()
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(laterSteps, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // Transaction is transaction.

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -25,6 +26,7 @@ type Report struct {
 	Encoding string        // of the database; UTF8 is wanted
 	Schema   int           // the version of its tables; 0 if it has none
 	Known    int           // the newest version of the tables that this program knows
+	Usable   error         // why this program cannot use them; ErrSchema
 	Ahead    time.Duration // how far its clock is ahead of this machine's
 }
 
@@ -62,7 +64,8 @@ func (r *Report) read(ctx context.Context, conn *pgx.Conn) error {
 		return err
 	}
 	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-		r.Schema, err = schemaVersion(ctx, tx)
+		has, err := readSchema(ctx, tx)
+		r.Schema, r.Usable = has.version, has.refusal(r.Known)
 		return err
 	})
 }
@@ -77,10 +80,22 @@ func (db *DB) Ahead(ctx context.Context) (by time.Duration, err error) {
 	return by, err
 }
 
+// Usable tells whether the tables are such that this program can use them: not
+// where a newer one has changed them since. ErrSchema, store.ErrUnavailable.
+func (db *DB) Usable(ctx context.Context) error {
+	var has schema
+	err := db.read(ctx, func() (err error) {
+		has, err = readSchema(ctx, db.pool)
+		return err
+	})
+	return cmp.Or(err, has.refusal(db.known))
+}
+
+// Known is the newest version of the tables that this program knows.
+func (db *DB) Known() int { return db.known }
+
 // ahead compares the server's clock with the middle of the time that asking took.
-func ahead(ctx context.Context, on interface {
-	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
-}) (time.Duration, error) {
+func ahead(ctx context.Context, on querier) (time.Duration, error) {
 	asked := time.Now()
 	var theirs time.Time
 	if err := on.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&theirs); err != nil {

@@ -128,9 +128,10 @@ func (db *DB) clock() *int64 {
 	return &now
 }
 
-// querier is a pool or a transaction.
+// querier is a pool, a connection or a transaction.
 type querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
 // readJobs reads jobs, and the time if there are any. The condition's parameters

@@ -3,6 +3,10 @@ package postgres_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -40,12 +44,84 @@ func TestOpenTogether(t *testing.T) {
 	}
 }
 
-func TestOpenRefusesNewerSchema(t *testing.T) {
+// A database that a newer program has migrated is used if that leaves this one what
+// it needs, and refused otherwise, by a program that runs too.
+func TestOpenNewerSchema(t *testing.T) {
+	for _, tt := range []struct {
+		compatible string
+		refused    bool
+	}{
+		{"1", false},
+		{"4", false},
+		{"99", true},
+		{"NULL", true},
+	} {
+		t.Run(tt.compatible, func(t *testing.T) {
+			address := database(t, migrated)
+			before := open(t, address, postgres.Options{})
+			exec1(t, connect(t, address), `INSERT INTO schema_versions (version, compatible) VALUES (99, `+tt.compatible+`)`)
+			db, err := postgres.Open(t.Context(), address, postgres.Options{})
+			if err == nil {
+				db.Close()
+			}
+			look, lookErr := postgres.Look(t.Context(), address)
+			check(t, lookErr)
+			for what, err := range map[string]error{"open": err, "a program that runs": before.Usable(t.Context()), "look": look.Usable} {
+				if errors.Is(err, postgres.ErrSchema) != tt.refused || err != nil && !strings.Contains(err.Error(), "99") {
+					t.Errorf("%s: %v, refused should be %v", what, err, tt.refused)
+				}
+			}
+		})
+	}
+}
+
+// Before tables that are there are changed, it is asked whether those who use them
+// can do so afterwards; if not, they stay as they are.
+func TestMigrateAsks(t *testing.T) {
 	address := database(t, migrated)
-	exec1(t, connect(t, address), `INSERT INTO schema_versions (version) VALUES (99)`)
-	_, err := postgres.Open(t.Context(), address, postgres.Options{})
-	if !errors.Is(err, postgres.ErrSchema) || !strings.Contains(err.Error(), "99") {
-		t.Errorf("got %v, want ErrSchema with the version", err)
+	known := open(t, address, postgres.Options{Others: func(int) error { return errors.New("asked for nothing") }}).Known()
+	postgres.LaterSteps(t, map[string]string{
+		"1_more.sql":  "-- compatible 2\nCREATE TABLE more (one text)",
+		"2_other.sql": fmt.Sprintf("-- compatible %d\nALTER TABLE videos RENAME TO films", known+2),
+	})
+	var asked []int
+	_, err := postgres.Open(t.Context(), address, postgres.Options{Others: func(compatible int) error {
+		asked = append(asked, compatible)
+		return errors.New("one could not")
+	}})
+	if err == nil || !strings.Contains(err.Error(), "one could not") || !slices.Equal(asked, []int{known + 2}) {
+		t.Errorf("asked %v, got %v", asked, err)
+	}
+	if look, err := postgres.Look(t.Context(), address); err != nil || look.Schema != known || look.Known != known+2 {
+		t.Errorf("after a refusal: %+v, %v", look, err)
+	}
+	db, err := postgres.Open(t.Context(), address, postgres.Options{Others: func(int) error { return nil }})
+	check(t, err)
+	db.Close()
+	if look, err := postgres.Look(t.Context(), address); err != nil || look.Schema != known+2 {
+		t.Errorf("after it: %+v, %v", look, err)
+	}
+	postgres.LaterSteps(t, nil)
+	if _, err := postgres.Open(t.Context(), address, postgres.Options{}); !errors.Is(err, postgres.ErrSchema) {
+		t.Errorf("the program before: %v", err)
+	}
+}
+
+// Each step says what it is compatible with, in a line that is read.
+func TestStepsSayWhatTheyFit(t *testing.T) {
+	names, err := filepath.Glob("schema/*.sql")
+	check(t, err)
+	for i, name := range names[3:] {
+		data, err := os.ReadFile(name)
+		check(t, err)
+		var compatible int
+		if _, err := fmt.Sscanf(string(data), "-- compatible %d\n", &compatible); err != nil || compatible < 1 || compatible > i+4 {
+			t.Errorf("%s begins with %.40q: %v", name, data, err)
+		}
+	}
+	postgres.LaterSteps(t, map[string]string{"1.sql": "-- compatible with all\n"})
+	if _, err := postgres.Open(t.Context(), database(t, "template0"), postgres.Options{}); err == nil || !strings.Contains(err.Error(), "1.sql") {
+		t.Errorf("a line that names no version: %v", err)
 	}
 }
 

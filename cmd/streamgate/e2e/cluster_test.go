@@ -167,26 +167,14 @@ func TestClusterKills(t *testing.T) {
 	rendition := n.video(played.VideoID).Renditions[0].Name
 	viewer := play(t, gated+"master.m3u8", gated+rendition+"/index.m3u8", gated+rendition+"/0.m4s", public+"manifest.mpd", public+rendition+"/0.m4s")
 
-	var kept []string // the ids of what was acknowledged
-	create := func() bool {
-		a := n.call("POST", "/api/v1/videos", n.key, map[string]any{"title": "Written"})
-		switch {
-		case a.status/100 == 2:
-			kept = append(kept, a.ID)
-			return true
-		case a.status == http.StatusServiceUnavailable && a.retry != "":
-			return false
-		}
-		t.Fatalf("a video could not be created: %d, Retry-After %q\n%s", a.status, a.retry, a.body)
-		return false
-	}
+	writes := &acknowledged{n: n}
 	before := n.cells(encoded.VideoID)
 	for _, name := range []string{"streaming", "streaming 2", "metadata 2", "metadata", "transcoder", "transcoder 2", "upload", "monitor"} {
 		f.node(name).kill()
 		for range 3 {
-			create() // or 503 with a time, while the one that took it has just died
+			writes.create() // or 503 with a time, while the one that took it has just died
 		}
-		n.poll("writes without "+name, create)
+		n.poll("writes without "+name, writes.create)
 		f.node(name).start()
 		n.poll(name+" to be back", func() bool { return f.ready() == len(f.nodes) })
 	}
@@ -196,10 +184,36 @@ func TestClusterKills(t *testing.T) {
 		t.Errorf("task %+v", now)
 	}
 	viewer.ended(t)
-	for _, id := range kept {
-		n.call("GET", "/api/v1/videos/"+id, n.key, nil).want(t, "what was acknowledged", http.StatusOK)
+	writes.wantAll()
+}
+
+// acknowledged are videos that a node said it has created.
+type acknowledged struct {
+	n   *node
+	ids []string
+}
+
+// create creates one more; false where the node said when to try again.
+func (w *acknowledged) create() bool {
+	w.n.t.Helper()
+	a := w.n.call("POST", "/api/v1/videos", w.n.key, map[string]any{"title": "Written"})
+	switch {
+	case a.status/100 == 2:
+		w.ids = append(w.ids, a.ID)
+		return true
+	case a.status == http.StatusServiceUnavailable && a.retry != "":
+		return false
 	}
-	t.Logf("%d acknowledged and there", len(kept))
+	w.n.t.Fatalf("a video could not be created: %d, Retry-After %q\n%s", a.status, a.retry, a.body)
+	return false
+}
+
+func (w *acknowledged) wantAll() {
+	w.n.t.Helper()
+	for _, id := range w.ids {
+		w.n.call("GET", "/api/v1/videos/"+id, w.n.key, nil).want(w.n.t, "what was acknowledged", http.StatusOK)
+	}
+	w.n.t.Logf("%d acknowledged and there", len(w.ids))
 }
 
 // ready is how many nodes say that they are.

@@ -3,6 +3,7 @@ package e2e
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -33,13 +35,20 @@ func TestMain(m *testing.M) {
 		}
 		defer os.RemoveAll(dir)
 		program = filepath.Join(dir, "streamgate")
-		build := exec.Command("go", "build", "-o", program, "streamgate/cmd/streamgate")
-		if out, err := build.CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "build the program: %v\n%s", err, out)
+		if err := build(program); err != nil {
+			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
 		return m.Run()
 	}())
+}
+
+func build(to string, flags ...string) error {
+	cmd := exec.Command("go", slices.Concat([]string{"build", "-o", to}, flags, []string{"streamgate/cmd/streamgate"})...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("build the program: %w\n%s", err, out)
+	}
+	return nil
 }
 
 // node is a running program.
@@ -48,6 +57,8 @@ type node struct {
 	data string
 	args []string
 	env  []string // further variables
+	// program is what start runs, unless it is the program under test.
+	program string
 	// made lists a video's cells, and when each was put, where the media are not
 	// in the data directory.
 	made func(id string) map[string]time.Time
@@ -104,7 +115,7 @@ func (n *node) start() {
 // tryStart is start, and tells whether the program ended instead.
 func (n *node) tryStart() error {
 	n.t.Helper()
-	n.cmd = exec.Command(program, n.args...)
+	n.cmd = exec.Command(cmp.Or(n.program, program), n.args...)
 	n.cmd.Env = n.environ()
 	stderr, err := n.cmd.StderrPipe()
 	if err != nil {
