@@ -33,7 +33,7 @@ func (u *UI) nothing(mux *http.ServeMux) http.HandlerFunc {
 			u.refuse(w, r, http.StatusNotFound, "There is no such page", "The link may not be complete. What can be watched here is listed on the first page.")
 			return
 		}
-		r = r.WithContext(rpc.WithTrace(r.Context(), rpc.NewTraceID(), u.Log))
+		r = u.traced(r)
 		if there {
 			w.Header().Set("Allow", "GET, HEAD")
 			rpc.WriteStatus(w, r, http.StatusMethodNotAllowed, "method_not_allowed", "A page can only be read: use GET.")
@@ -41,4 +41,9 @@ func (u *UI) nothing(mux *http.ServeMux) http.HandlerFunc {
 		}
 		rpc.WriteStatus(w, r, http.StatusNotFound, "route_not_found", "There is no such path; /openapi.json lists those of the API.")
 	}
+}
+
+// traced gives a request that may be answered by a problem the id that it tells.
+func (u *UI) traced(r *http.Request) *http.Request {
+	return r.WithContext(rpc.WithTrace(r.Context(), rpc.NewTraceID(), u.Log))
 }

@@ -40,6 +40,7 @@ const (
 // oembed answers GET /oembed?url=…&maxwidth=…&maxheight=…&format=json.
 func (u *UI) oembed(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Access-Control-Allow-Origin", "*") // it tells nothing that depends on who asks
+	r = u.traced(r)
 	answer, err := u.describeLink(r)
 	if err != nil {
 		rpc.WriteProblem(w, r, err)

@@ -100,8 +100,8 @@ func TestOEmbedRefusals(t *testing.T) {
 		{good, "&maxheight=-5", http.StatusBadRequest, "invalid_argument"},
 		{good, "&maxheight=tall", http.StatusBadRequest, "invalid_argument"},
 	} {
-		if got := askOEmbed(t, s, c.link, c.more, c.status); got["code"] != c.code {
-			t.Errorf("%s%s: %v, want %s", c.link, c.more, got, c.code)
+		if got := askOEmbed(t, s, c.link, c.more, c.status); got["code"] != c.code || got["trace_id"] == "" {
+			t.Errorf("%s%s: %v, want %s and a trace id", c.link, c.more, got, c.code)
 		}
 	}
 }

@@ -57,6 +57,9 @@ func (s *Service) CreateTask(ctx context.Context, req *rpc.CreateTaskRequest) (*
 	if err := rpc.Require(ctx, rpc.ScopeUploader); err != nil {
 		return nil, err
 	}
+	if req.VideoId == "" {
+		return nil, rpc.Invalid("invalid_argument", "Name the video: video_id is empty.")
+	}
 	video, err := s.Catalog.Videos.Get(ctx, req.VideoId)
 	if err != nil {
 		return nil, rpc.NotFound(err, "video", req.VideoId)

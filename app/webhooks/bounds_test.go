@@ -147,7 +147,7 @@ func TestRefusedRequests(t *testing.T) {
 		{"https://127.0.0.1/", nil, "", "private_address"},
 		{"https://[::ffff:10.0.0.1]/", nil, "", "private_address"},
 		{"https://hooks.example.org/", []string{"video.changed"}, "", "unknown_event"},
-		{"https://hooks.example.org/", []string{"video.ready", "video.ready"}, "", "unknown_event"},
+		{"https://hooks.example.org/", []string{"video.ready", "video.ready"}, "", "repeated_event"},
 		{"https://hooks.example.org/", nil, "a\nb", "invalid_description"},
 		{"https://hooks.example.org/", nil, strings.Repeat("ü", 201), "invalid_description"},
 	} {

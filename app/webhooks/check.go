@@ -63,7 +63,7 @@ func checkEvents(names []string) error {
 			return rpc.Invalid("unknown_event", "There is no event %q for webhooks; there are %s, and * for all.", name, strings.Join(known, ", "))
 		}
 		if slices.Contains(names[:i], name) {
-			return rpc.Invalid("unknown_event", "The event %q is there twice; write each once.", name)
+			return rpc.Invalid("repeated_event", "The event %q is there twice; write each once.", name)
 		}
 	}
 	return nil
