@@ -2,9 +2,11 @@ package node
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 
@@ -36,6 +38,11 @@ func validBus(text string) bool {
 // may go and come back.
 func (b *bus) join(k *Kernel) error {
 	cfg := &k.Config.Bus
+	for key, file := range map[string]string{"bus.credentials_file": cfg.CredentialsFile, "bus.ca_file": cfg.CAFile} {
+		if _, err := os.ReadFile(file); file != "" && err != nil {
+			return fmt.Errorf("%s: %w", key, err)
+		}
+	}
 	options := append(b.options(k), nats.Timeout(busDialLimit), nats.MaxReconnects(-1), nats.ReconnectWait(busRetry), nats.IgnoreAuthErrorAbort())
 	if cfg.CredentialsFile != "" {
 		options = append(options, nats.UserCredentials(cfg.CredentialsFile))
@@ -71,7 +78,10 @@ func busFault(cfg *Bus, err error) error {
 		}
 	}
 	at := strings.Join(hosts, " or ")
+	var untrusted *tls.CertificateVerificationError
 	switch {
+	case errors.As(err, &untrusted):
+		return fmt.Errorf("bus.url: the certificate of the NATS server at %s is not trusted (%w): name its CA in bus.ca_file", at, err)
 	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired), errors.Is(err, nats.ErrAuthRevoked):
 		return fmt.Errorf("bus.url: the NATS server at %s does not let the node in (%w): name its credentials in bus.credentials_file, or write nats://USER:PASSWORD@HOST", at, err)
 	case errors.Is(err, nats.ErrNoServers), errors.Is(err, nats.ErrTimeout):
