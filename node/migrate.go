@@ -11,6 +11,7 @@ import (
 
 	"connectrpc.com/connect"
 
+	"streamgate/app/console"
 	"streamgate/app/migrate"
 	"streamgate/app/rpc"
 	"streamgate/app/upload"
@@ -134,6 +135,9 @@ func (k *Kernel) migrate(ctx context.Context, req MigrateRequest, tell func(Migr
 	if err := m.Prepare(ctx); err != nil {
 		return nil, err
 	}
+	if err := k.recordMove(ctx, to.cfg); err != nil {
+		return nil, err
+	}
 	resume := k.pauseChanges(ctx)
 	err = m.Move(ctx)
 	k.readOnly.leaves.Store(err == nil)
@@ -149,6 +153,18 @@ func (k *Kernel) migrate(ctx context.Context, req MigrateRequest, tell func(Migr
 	k.moved.Store(true)
 	next.Files = k.inheritance()
 	return next, nil
+}
+
+// recordMove notes in the audit log that the records are about to be moved, which is
+// the last that is written to them here.
+func (k *Kernel) recordMove(ctx context.Context, to *Config) error {
+	if k.audit == nil { // no console, and no log of changes
+		return nil
+	}
+	return k.audit.Append(rpc.WithIdentity(ctx, rpc.Identity{Scope: rpc.ScopeAdmin}), console.Change{
+		Action: "deployment.migrate",
+		Before: map[string]any{"stores": storesOf(k.Config)}, After: map[string]any{"stores": storesOf(to)},
+	})
 }
 
 // sharedBoth tells whether unfinished uploads are objects before and after.

@@ -11,12 +11,15 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"streamgate/store"
+	"streamgate/store/postgres"
 	"streamgate/store/servertest"
 )
 
@@ -24,6 +27,7 @@ import (
 type movable struct {
 	*node
 	single, cluster string // files
+	database        string // of the cluster
 }
 
 // startMovable runs a monolith from a file, on a machine with servers for a cluster.
@@ -38,7 +42,7 @@ func startMovable(t *testing.T) *movable {
 	_, transcoder, _ := strings.Cut(n.transcoder, ":")
 	common := fmt.Sprintf("api_gateway: {port: %s, grpc_port: %s, public_url: %q}\ntranscoder: {grpc_port: %s, worker_pool_size: 2}\nmonitor: {listen: %q}\naccess: {ticket_ttl: 2m}\n",
 		port, grpc, n.url, transcoder, n.operator)
-	m := &movable{node: n}
+	m := &movable{node: n, database: on.pg.Address("postgres")}
 	m.single = writeFile(t, "streamgate.yaml", common)
 	m.cluster = writeFile(t, "cluster.yaml", common+fmt.Sprintf("deployment: {mode: cluster}\nrecords: {url: %q}\nmedia: {url: %q}\ncache: {url: %q}\ncluster: {registry: %q, listen: \"127.0.0.1:%s\", events: \"127.0.0.1:%s\"}\n",
 		on.pg.Address("postgres"), on.media, on.redis.URL(), "consul://"+consul.Address(), ports[0], ports[1]))
@@ -427,6 +431,15 @@ func TestMigrateRecords(t *testing.T) {
 	m := startMovable(t)
 	bucket := regexp.MustCompile(`(?m)^media: .*\n`).FindString(string(must(os.ReadFile(m.cluster))))
 	m.migrate(m.cluster) // only to have media in the bucket
+	db := must(postgres.Open(t.Context(), m.database, postgres.Options{}))
+	entries, _, err := db.Catalog().Audit.List(t.Context(), store.Query{})
+	db.Close()
+	check(t, err)
+	if !slices.ContainsFunc(entries, func(e store.AuditEntry) bool {
+		return e.Action == "deployment.migrate" && e.Who == "this machine" && bytes.Contains(e.After, []byte("postgres on"))
+	}) {
+		t.Errorf("the move is not in the audit log: %+v", entries)
+	}
 	single := string(must(os.ReadFile(m.single)))
 	if err := os.WriteFile(m.single, []byte(single+bucket), 0o600); err != nil {
 		t.Fatal(err)
