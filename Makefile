@@ -153,6 +153,10 @@ test-consul: assets bin/consul ## build a Consul (some minutes, once) and test t
 	@go test -race -count=1 -timeout 20m ./node/cluster
 	go test -race -count=1 -timeout 20m -run 'Registr|Shared|TwoOfOneNode' ./node ./cmd/streamgate
 
+.PHONY: test-image
+test-image: install-image ## build the monolith's image with buildah, without a registry (minutes, as root), and run a node in it
+	@packaging/docker/try.sh
+
 .PHONY: test-cluster
 test-cluster: install-run install-test assets bin/consul bin/minio ## build Consul and MinIO (once) and tell the story of a video on a node of each role, then kill them
 	@go test -race -count=1 -timeout 30m -v -run 'TestCluster|TestBackends' $(E2E)
@@ -248,6 +252,10 @@ install-test: $(TOOLS)/promtool
 .PHONY: install-cluster
 install-cluster:
 	$(call packages,redis-server:redis-server pg_ctlcluster:postgresql curl:curl setpriv:util-linux)
+
+.PHONY: install-image
+install-image:
+	$(call packages,buildah:buildah mmdebstrap:mmdebstrap)
 
 .PHONY: install-bench
 install-bench:
