@@ -466,7 +466,7 @@ func planClip(data []byte, tool media.Tools) (media.Planned, error) {
 			return
 		}
 		planOnce.planned, planOnce.err = tool.Plan(context.Background(), media.PlanInput{
-			VideoID: "v", Path: path, Dir: dir, Profile: smallProfile(false)})
+			VideoID: "v", Source: path, Dir: dir, Profile: smallProfile(false)})
 	})
 	return planOnce.planned, planOnce.err
 }
