@@ -25,7 +25,7 @@ const piecePattern = "GET /pieces/{key...}"
 
 // pieceLimit is how long another node may take to send a part of a piece. Then the
 // bucket is asked.
-const pieceLimit = 10 * time.Second
+const pieceLimit = 5 * time.Second
 
 // askPiece is s3.Options.Peer.
 func (k *Kernel) askPiece(ctx context.Context, o store.Object, from, size int64) (data []byte, ok bool) {

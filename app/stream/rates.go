@@ -82,18 +82,13 @@ func (s *Service) sizes(ctx context.Context, prefix string, names []string) ([]i
 	return sizes, nil
 }
 
-const (
-	// iframesName is the object beside a rendition's cells that keeps the sizes of the
-	// cells of its I-frame playlist.
-	iframesName = "iframes.json"
-	// headReaders is how many heads of cells are read at a time.
-	headReaders = 8
-)
+// headReaders is how many heads of cells are read at a time.
+const headReaders = 8
 
 // iframeSizes are the sizes of the cells of a rendition's I-frame playlist, bytes.
 // The first who reads them from the heads of the cells keeps them for all nodes.
 func (s *Service) iframeSizes(ctx context.Context, v *video, r *store.Rendition) ([]int64, error) {
-	key := store.CellsPrefix(v.id, r.Name) + iframesName
+	key := store.IFramesKey(v.id, r.Name)
 	if sizes, err := s.keptSizes(ctx, key); err == nil && len(sizes) == media.IFrames(v.plan, r) {
 		return sizes, nil
 	}
