@@ -73,6 +73,13 @@ func (c *cache) find(id string) (e entry, f *os.File, ok bool) {
 	return e, f, true
 }
 
+// has tells whether there is an entry, or soon will be.
+func (c *cache) has(id string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.entries[id] != nil || c.asked[id] != nil
+}
+
 // block reads an entry's bytes, if they are still what was read.
 func (c *cache) block(id string) ([]byte, bool) {
 	e, f, ok := c.find(id)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
@@ -183,4 +184,34 @@ func TestPeers(t *testing.T) {
 	_, err = store.PutBytes(t.Context(), stores[0], store.SourceKey("v2"), data, store.Replace)
 	must(t, err)
 	read(stores[1], store.SourceKey("v2"))
+}
+
+// A short range costs no more than it has, and nothing where its block is at hand.
+func TestInputShort(t *testing.T) {
+	o := options(t)
+	p := through(t, &o)
+	s := open(t, o)
+	data := random(1 << 20)
+	put(t, s, store.SourceKey("v1"), data)
+	in, release, err := s.Input(t.Context(), store.SourceKey("v1"))
+	must(t, err)
+	defer release()
+	for _, step := range []struct{ from, to, cost int }{
+		{300_000, 304_095, 4096}, {0, 15, 16}, {1<<20 - 10, 1<<20 - 1, 10}, {262_144, 300_000, 256 << 10}, {300_000, 304_095, 0},
+	} {
+		p.breaks(nil)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, in.URL, http.NoBody)
+		must(t, err)
+		req.Header.Set("Range", fmt.Sprintf("bytes=%d-%d", step.from, step.to))
+		resp, err := http.DefaultClient.Do(req)
+		must(t, err)
+		got, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || !bytes.Equal(got, data[step.from:step.to+1]) {
+			t.Errorf("bytes %d to %d: %d others, %v", step.from, step.to, len(got), err)
+		}
+		if cost := p.bytes(); cost != int64(step.cost) {
+			t.Errorf("bytes %d to %d: %d were fetched, want %d", step.from, step.to, cost, step.cost)
+		}
+	}
 }
