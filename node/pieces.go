@@ -88,5 +88,5 @@ func (k *Kernel) servePiece(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Length", strconv.Itoa(len(data)))
-	w.Write(data) //nolint:errcheck // then the other node reads the bucket
+	w.Write(data) // if it fails the other node reads the bucket
 }

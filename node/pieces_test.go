@@ -52,7 +52,7 @@ func pieceNode(t *testing.T, ca *cluster.CA, id string, registry *twoNodes, medi
 	mux := http.NewServeMux()
 	mux.Handle(piecePattern, http.HandlerFunc(k.servePiece))
 	srv := &http.Server{Handler: k.fromNodes(mux), ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0)}
-	go srv.Serve(tls.NewListener(listener, k.identity.ServerTLS())) //nolint:errcheck // until it is closed
+	go srv.Serve(tls.NewListener(listener, k.identity.ServerTLS()))
 	t.Cleanup(func() { srv.Close() })
 	registry.list = append(registry.list, cluster.Instance{ID: id, Roles: []string{string(RoleTranscoder)}, Addr: listener.Addr().String()})
 	return k, func() { srv.Close() }
