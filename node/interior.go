@@ -51,6 +51,9 @@ func (k *Kernel) ownServices() http.Handler {
 			mux.Handle(pattern, k.Mounts[pattern])
 		}
 	}
+	if k.has(RoleTranscoder) && k.pieces != nil {
+		mux.Handle(piecePattern, http.HandlerFunc(k.servePiece))
+	}
 	own := []gateway.Service{gateway.Monitor(k.Peers.Monitor)}
 	for _, s := range []struct {
 		role     Role

@@ -23,6 +23,7 @@ import (
 	"streamgate/app/stream"
 	"streamgate/node/cluster"
 	"streamgate/store"
+	"streamgate/store/s3"
 )
 
 // Plugin is one part of a node.
@@ -77,6 +78,7 @@ type Kernel struct {
 	decisions  *console.Decisions                 // likewise
 	people     *console.Service                   // from part console on; nil without a console
 	ownConsole *http.ServeMux                     // of console.listen, from part console on; nil without
+	pieces     *s3.Store                          // of sources, which other nodes may ask for, from part stores on; nil without a bucket
 	media      http.Handler                       // /s/ and /v/, from part streaming on
 	tickets    stream.Verifier                    // of playback, from part tickets on
 	baseURL    func(*http.Request) string         // of links in an answer, from part gateway on

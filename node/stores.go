@@ -7,7 +7,11 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"streamgate/store"
 	"streamgate/store/bolt"
@@ -23,6 +27,8 @@ import (
 // in a bucket, the cache in memory or in Redis.
 type stores struct {
 	closers []func() error // in the order of opening
+	bucket  atomic.Pointer[s3.Store]
+	counted sync.Once // reads of the bucket have metrics
 }
 
 func (s *stores) Name() string { return "stores" }
@@ -105,6 +111,9 @@ func (s *stores) openBucket(ctx context.Context, k *Kernel, disk *files.Store) e
 	}
 	options.CacheDir, options.CacheBytes = filepath.Join(k.DataDir, "media-cache"), int64(k.Config.Media.CacheSize)
 	options.Listens = func(addr string) { k.state.setAddr("media for ffmpeg", addr) }
+	if k.clustered() && k.has(RoleTranscoder) {
+		options.Peer = k.askPiece
+	}
 	objects, err := s3.Open(ctx, options)
 	if err != nil {
 		return fmt.Errorf("media.url: %w", err)
@@ -113,13 +122,30 @@ func (s *stores) openBucket(ctx context.Context, k *Kernel, disk *files.Store) e
 	if err := claimBucket(ctx, objects, k.owner()); err != nil {
 		return fmt.Errorf("media.url: %w", err)
 	}
-	k.Stores.Objects = bucket{objects, disk}
+	k.Stores.Objects, k.pieces = bucket{objects, disk}, objects
+	s.bucket.Store(objects)
+	s.counted.Do(func() { s.countReads(k.Metrics) })
 	k.watch(&backend{
 		check: "media", name: "S3", key: "media.url", ready: always,
 		without: "nothing can be uploaded or encoded, and only what is in the cache plays",
 		ask:     objects.Ping,
 	})
 	return nil
+}
+
+// countReads shows how many bytes of media were read, and from where. A start that is
+// tried again opens the bucket anew.
+func (s *stores) countReads(reg prometheus.Registerer) {
+	read := func(from string, value func(fromServer, fromPeers int64) int64) prometheus.Collector {
+		return prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Namespace: "streamgate", Subsystem: "store", Name: "read_bytes_total", ConstLabels: prometheus.Labels{"from": from},
+			Help: "Bytes of media that were not in the cache: read from S3, or from the node that keeps them.",
+		}, func() float64 { return float64(value(s.bucket.Load().ReadBytes())) })
+	}
+	reg.MustRegister(
+		read("s3", func(server, _ int64) int64 { return server }),
+		read("node", func(_, peers int64) int64 { return peers }),
+	)
 }
 
 // theCluster owns the database and the bucket of a cluster.

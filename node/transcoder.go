@@ -29,7 +29,7 @@ func (t *transcoder) Start(ctx context.Context, k *Kernel) error {
 	cfg := &k.Config.Transcoder
 	workers, least, most := cfg.Workers(cores())
 	service, err := transcode.New(transcode.Config{
-		Queue: k.Stores.Queue, Catalog: k.Stores.Catalog, Objects: k.Stores.Objects, Bus: k.Bus,
+		Queue: k.Stores.Queue, Catalog: k.Stores.Catalog, Objects: k.Stores.Objects, Cache: k.Stores.Cache, Bus: k.Bus,
 		Tools: k.Tools, Log: k.Log.With("service", "transcoder"), Metrics: k.Metrics, Tracer: k.Tracer,
 		Owner:    store.Owner{Node: k.NodeID, Boot: k.BootID},
 		Alive:    k.living(),

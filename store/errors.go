@@ -12,6 +12,8 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrExists: the name is taken.
 	ErrExists = errors.New("already exists")
+	// ErrQueueFull: as many jobs wait in the backlog as may.
+	ErrQueueFull = errors.New("the queue is full")
 	// ErrEmpty: no job can be leased now.
 	ErrEmpty = errors.New("no job is ready")
 	// ErrLeaseLost: the job is no longer held under that token. It is the

@@ -145,5 +145,10 @@ func CellKey(videoID, rendition string, segment int) string {
 	return CellsPrefix(videoID, rendition) + strconv.Itoa(segment) + ".m4s"
 }
 
+// IFramesKey is the sizes of the cells of a rendition's I-frame playlist.
+func IFramesKey(videoID, rendition string) string {
+	return VideoPrefix(videoID) + "iframes/" + rendition + ".json"
+}
+
 // StillKey is a poster, storyboard sheet or storyboard index by file name.
 func StillKey(videoID, name string) string { return VideoPrefix(videoID) + "stills/" + name }

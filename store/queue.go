@@ -132,6 +132,10 @@ type QueueWork interface {
 	// Push adds jobs (what the queue keeps is set by it), all or none;
 	// ErrExists if any id is taken, done jobs included.
 	Push(ctx context.Context, jobs ...Job) error
+	// PushWithin adds a job to the backlog, unless most jobs wait there: ErrQueueFull,
+	// or ErrExists as Push. Of those who do so at the same time, each counts what
+	// the other did.
+	PushWithin(ctx context.Context, job Job, most int) error
 	// Lease hands out the first jobs in order that the request allows, at
 	// least one; ErrEmpty.
 	Lease(ctx context.Context, req LeaseRequest) ([]Job, error)

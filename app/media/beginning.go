@@ -26,13 +26,13 @@ const (
 // audioStart decodes the beginning of the sound, unless early has it. It returns
 // the time of the first sample, seconds, after what the encoder put before it;
 // ok is false if nothing can be decoded.
-func (t Tools) audioStart(ctx context.Context, path string, a *stream, early *beginning) (start float64, ok bool, err error) {
+func (t Tools) audioStart(ctx context.Context, source string, a *stream, early *beginning) (start float64, ok bool, err error) {
 	which := strconv.Itoa(a.index)
 	if early == nil {
-		early = t.audioWithin(ctx, path, which, soonPackets)
+		early = t.audioWithin(ctx, source, which, soonPackets)
 	}
 	if !early.ok && early.err == nil {
-		early = t.audioWithin(ctx, path, which, latePackets)
+		early = t.audioWithin(ctx, source, which, latePackets)
 	}
 	if !early.ok || early.err != nil || a.timebase.den == 0 {
 		return 0, false, early.err
@@ -42,7 +42,7 @@ func (t Tools) audioStart(ctx context.Context, path string, a *stream, early *be
 
 // audioWithin decodes so many packets of a stream, which is named as ffprobe
 // names streams.
-func (t Tools) audioWithin(ctx context.Context, path, which string, packets int) *beginning {
+func (t Tools) audioWithin(ctx context.Context, source, which string, packets int) *beginning {
 	b := &beginning{}
 	lines := &lineWriter{line: func(line []byte) error {
 		ticks, _, _ := bytes.Cut(line, []byte(",")) // side data leaves a comma
@@ -51,8 +51,8 @@ func (t Tools) audioWithin(ctx context.Context, path, which string, packets int)
 		}
 		return nil
 	}}
-	args := append(inputArgs(), "-select_streams", which, "-read_intervals", fmt.Sprintf("%%+#%d", packets),
-		"-show_entries", "frame=best_effort_timestamp", "-of", "csv=p=0", "file:"+path)
+	args := append(inputArgs(source), "-select_streams", which, "-read_intervals", fmt.Sprintf("%%+#%d", packets),
+		"-show_entries", "frame=best_effort_timestamp", "-of", "csv=p=0", "-i", inputName(source))
 	b.err = run{tools: t, path: t.FFprobe, args: args, stdout: lines}.do(ctx)
 	if errors.As(b.err, new(*ToolError)) && ctx.Err() == nil {
 		b.err = nil

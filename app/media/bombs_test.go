@@ -185,7 +185,7 @@ func TestNoFileNamesAnother(t *testing.T) {
 			}
 			args := append([]string{"-v", "error", "-protocol_whitelist", "file,http,tcp"}, strings.Fields(tc.told)...)
 			ctx, cancel := context.WithTimeout(t.Context(), hostileTime)
-			_ = run{tools: testTools, path: testTools.FFprobe, args: append(args, "-show_streams", "file:"+path)}.do(ctx)
+			_ = run{tools: testTools, path: testTools.FFprobe, args: append(args, "-show_streams", "-i", "file:"+path)}.do(ctx)
 			cancel()
 			if opened() || called() {
 				t.Errorf("%s: %s was opened from the confinement", name, target)

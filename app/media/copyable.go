@@ -63,9 +63,9 @@ type keyScan struct {
 // scanKeys counts the IDR pictures among the key frames: flag K alone also
 // means recovery points. Nothing is decoded, and other packets are not even
 // read. (Times are of no use here: mov's are wrong when packets are skipped.)
-func (t Tools) scanKeys(ctx context.Context, path string, v *stream) (keyScan, error) {
+func (t Tools) scanKeys(ctx context.Context, source string, v *stream) (keyScan, error) {
 	index := strconv.Itoa(v.index)
-	args := append(inputArgs(), "-nostdin", "-copyts", "-discard:v", "nokey", "-i", "file:"+path,
+	args := append(inputArgs(source), "-nostdin", "-copyts", "-discard:v", "nokey", "-i", inputName(source),
 		"-map", "0:"+index, "-c", "copy", "-bsf:v", "h264_mp4toannexb,filter_units=pass_types=5", "-f", "framecrc", "pipe:3",
 		"-map", "0:"+index, "-c", "copy", "-bsf:v", "filter_units=pass_types=7-8", "-f", "framecrc", "pipe:4")
 	idrs, plain := 0, true

@@ -40,7 +40,7 @@ func (t Tools) Edition(ctx context.Context, in EditionInput) ([]store.Rendition,
 	if len(fresh.Renditions) == 0 {
 		return wanted, nil
 	}
-	t, err := t.reading(in.Source)
+	t, err := t.reading(ctx, in.Source)
 	if err != nil {
 		return nil, err
 	}

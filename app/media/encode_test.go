@@ -41,7 +41,7 @@ func planFilm(t *testing.T, profile Profile, path string) film {
 	t.Helper()
 	f := film{tools: testTools, source: path}
 	var err error
-	f.Planned, err = f.tools.Plan(t.Context(), PlanInput{VideoID: "v", Path: path, Dir: t.TempDir(), Profile: profile})
+	f.Planned, err = f.tools.Plan(t.Context(), PlanInput{VideoID: "v", Source: path, Dir: t.TempDir(), Profile: profile})
 	if err != nil {
 		t.Fatalf("plan %s: %v", filepath.Base(path), err)
 	}

@@ -99,7 +99,7 @@ func planHostile(t *testing.T, content []byte) error {
 	tools.MaxMemory = hostileMemory
 	ctx, cancel := context.WithTimeout(t.Context(), hostileTime)
 	defer cancel()
-	out, err := tools.Plan(ctx, PlanInput{VideoID: "v", Path: path, Dir: dir, Profile: smallProfile(true)})
+	out, err := tools.Plan(ctx, PlanInput{VideoID: "v", Source: path, Dir: dir, Profile: smallProfile(true)})
 	if err == nil {
 		if out.Plan.Timeline.Segments() < 1 || len(out.Plan.Renditions) == 0 {
 			t.Errorf("an empty plan: %+v", out.Plan)

@@ -58,7 +58,7 @@ func (t Tools) Remade(ctx context.Context, in EditionInput, names []string) ([]s
 			fresh.Renditions = append(fresh.Renditions, r)
 		}
 	}
-	t, err := t.reading(in.Source)
+	t, err := t.reading(ctx, in.Source)
 	if err != nil {
 		return nil, err
 	}

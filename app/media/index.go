@@ -30,7 +30,7 @@ const maxPTS = 1 << 56
 
 // packets lists the packets of one stream. It reads headers and index only as
 // far as the container allows, and decodes nothing.
-func (t Tools) packets(ctx context.Context, path string, st *stream) ([]packet, error) {
+func (t Tools) packets(ctx context.Context, source string, st *stream) ([]packet, error) {
 	var list []packet
 	var claimed int64
 	lines := &lineWriter{line: func(line []byte) error {
@@ -45,8 +45,8 @@ func (t Tools) packets(ctx context.Context, path string, st *stream) ([]packet, 
 		claimed += int64(p.size)
 		return t.limits.checkClaim(claimed)
 	}}
-	args := append(inputArgs(), "-select_streams", strconv.Itoa(st.index),
-		"-show_entries", "packet=pts,duration,size,flags", "-of", "csv=p=0", "file:"+path)
+	args := append(inputArgs(source), "-select_streams", strconv.Itoa(st.index),
+		"-show_entries", "packet=pts,duration,size,flags", "-of", "csv=p=0", "-i", inputName(source))
 	err := run{tools: t, path: t.FFprobe, args: args, stdout: lines}.do(ctx)
 	if r, ok := errors.AsType[Refusal](err); ok {
 		return nil, r

@@ -48,7 +48,7 @@ func TestIndexIsWhatDecodes(t *testing.T) {
 			if tc.again != "" {
 				path = clip(t, tc.file, strings.Replace(tc.again, "SRC", path, 1))
 			}
-			out, err := testTools.decide(t.Context(), PlanInput{VideoID: "v", Path: path, Dir: t.TempDir(), Profile: encodeOnly()})
+			out, err := testTools.decide(t.Context(), PlanInput{VideoID: "v", Source: path, Dir: t.TempDir(), Profile: encodeOnly()})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -22,22 +22,22 @@ type indexed struct {
 // index reads the packets of a source, from the tables of its movie box where
 // l has them, else in several passes side by side, none of which decodes the
 // film. early is the beginning of the sound, if it is known already.
-func (t Tools) index(ctx context.Context, path string, src probed, profile Profile, l *listing, early *beginning) (indexed, error) {
+func (t Tools) index(ctx context.Context, source string, src probed, profile Profile, l *listing, early *beginning) (indexed, error) {
 	x := indexed{src: src, timescale: uint32(src.timescaleStream().timebase.den)}
 	x.copied = profile.Copy && maybeCopied(&src) == ""
 	g, gctx := errgroup.WithContext(ctx)
 	if src.video != nil {
-		t.indexPictures(gctx, g, path, l, &x)
+		t.indexPictures(gctx, g, source, l, &x)
 	}
 	audible := false
 	if src.audio != nil {
 		g.Go(func() (err error) {
-			x.audioStart, audible, err = t.audioStart(gctx, path, src.audio, early)
+			x.audioStart, audible, err = t.audioStart(gctx, source, src.audio, early)
 			return err
 		})
 		if x.copied && src.audio.codec == "aac" || src.video == nil {
 			g.Go(func() (err error) {
-				x.audio, err = t.sounds(gctx, path, l, src.audio)
+				x.audio, err = t.sounds(gctx, source, l, src.audio)
 				return err
 			})
 		}
@@ -52,13 +52,13 @@ func (t Tools) index(ctx context.Context, path string, src probed, profile Profi
 }
 
 // indexPictures has the pictures of a source indexed.
-func (t Tools) indexPictures(ctx context.Context, g *errgroup.Group, path string, l *listing, x *indexed) {
+func (t Tools) indexPictures(ctx context.Context, g *errgroup.Group, source string, l *listing, x *indexed) {
 	v := x.src.video
 	list, err := l.list(v)
 	x.packets = list.packets
 	if err != nil {
 		g.Go(func() (err error) {
-			x.packets, err = t.pictures(ctx, path, v)
+			x.packets, err = t.pictures(ctx, source, v)
 			return err
 		})
 	}
@@ -71,7 +71,7 @@ func (t Tools) indexPictures(ctx context.Context, g *errgroup.Group, path string
 				return err
 			}
 		}
-		x.keys, err = t.scanKeys(ctx, path, v)
+		x.keys, err = t.scanKeys(ctx, source, v)
 		if errors.As(err, new(*ToolError)) { // then it is encoded
 			x.keys, err = keyScan{}, nil
 		}
@@ -80,19 +80,19 @@ func (t Tools) indexPictures(ctx context.Context, g *errgroup.Group, path string
 }
 
 // sounds lists the packets of an audio stream.
-func (t Tools) sounds(ctx context.Context, path string, l *listing, a *stream) ([]packet, error) {
+func (t Tools) sounds(ctx context.Context, source string, l *listing, a *stream) ([]packet, error) {
 	if list, err := l.list(a); err == nil {
 		return list.packets, nil
 	}
-	return t.packets(ctx, path, a)
+	return t.packets(ctx, source, a)
 }
 
 // pictures lists the packets of a video stream; those that are never shown are
 // marked.
-func (t Tools) pictures(ctx context.Context, path string, v *stream) ([]packet, error) {
-	list, err := t.packets(ctx, path, v)
+func (t Tools) pictures(ctx context.Context, source string, v *stream) ([]packet, error) {
+	list, err := t.packets(ctx, source, v)
 	if err == nil && v.codec == "vp8" {
-		err = t.hideVP8(ctx, path, v, list)
+		err = t.hideVP8(ctx, source, v, list)
 	}
 	return list, err
 }

@@ -2,10 +2,14 @@ package media
 
 import (
 	"bytes"
+	"cmp"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -78,7 +82,70 @@ func TestInputOf(t *testing.T) {
 	if policy.Connect != 4711 || len(policy.Read) != 0 {
 		t.Errorf("policy %+v", policy)
 	}
-	if _, err := sizeOf(filepath.Join(t.TempDir(), "missing")); !os.IsNotExist(err) {
-		t.Errorf("the size of nothing: %v", err)
+	if _, _, err := openSource(t.Context(), filepath.Join(t.TempDir(), "missing")); !os.IsNotExist(err) {
+		t.Errorf("nothing is opened: %v", err)
+	}
+}
+
+// A plan that is made from a URL is the one that is made from the file, of every kind
+// of source, and its runs may reach no other port.
+func TestPlanFromURL(t *testing.T) {
+	t.Parallel()
+	const both = "-f lavfi -i testsrc2=size=320x180:rate=25 -f lavfi -i sine -t 6 -pix_fmt yuv420p "
+	for _, tc := range []struct{ name, args string }{
+		{"end.mp4", both + "-c:v libx264 -preset ultrafast -g 50 -c:a aac"},
+		{"front.mp4", both + "-c:v libx264 -preset ultrafast -bf 2 -g 50 -c:a aac -movflags +faststart"},
+		{"fragmented.mp4", both + "-c:v libx264 -preset ultrafast -g 50 -c:a aac -movflags frag_keyframe+empty_moov"},
+		{"clip.mkv", both + "-c:v libx264 -preset ultrafast -g 50 -c:a aac"},
+		{"clip.webm", both + "-c:v libvpx -deadline realtime -auto-alt-ref 1 -lag-in-frames 16 -b:v 300k -c:a libopus"},
+		{"clip.ts", both + "-c:v libx264 -preset ultrafast -g 50 -c:a aac"},
+		{"clip.avi", both + "-c:v mpeg4 -c:a libmp3lame"},
+		{"clip.flv", both + "-c:v libx264 -preset ultrafast -c:a aac"},
+		{"sound.m4a", "-f lavfi -i sine -t 6 -c:a aac"},
+		{"sound.mp3", "-f lavfi -i sine -t 6 -c:a libmp3lame"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			file := clip(t, tc.name, tc.args)
+			srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Content-Type", "application/octet-stream")
+				http.ServeFile(w, r, file)
+			}))
+			defer srv.Close()
+			tools := testTools
+			tools.Confine = true
+			var plans [2]Planned
+			for i, source := range []string{file, srv.URL + "/secret"} {
+				in := PlanInput{VideoID: "v", Source: source, Dir: t.TempDir(), Profile: smallProfile(true)}
+				var err error
+				if plans[i], err = tools.Plan(t.Context(), in); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, got := plans[0], plans[1]
+			if (want.Normal == "") != (got.Normal == "") {
+				t.Errorf("normalised to %q and %q", want.Normal, got.Normal)
+			}
+			if !reflect.DeepEqual(want.Plan, got.Plan) || !reflect.DeepEqual(want.Frames, got.Frames) {
+				t.Errorf("another plan from the URL:\n%+v\nfrom the file:\n%+v", got.Plan, want.Plan)
+			}
+			byName := func(a, b Cell) int { return cmp.Compare(a.Rendition, b.Rendition) } // they come side by side
+			slices.SortFunc(want.Cells, byName)
+			slices.SortFunc(got.Cells, byName)
+			if !reflect.DeepEqual(want.Cells, got.Cells) {
+				t.Errorf("%d other first cells than the %d from the file", len(got.Cells), len(want.Cells))
+			}
+		})
+	}
+}
+
+// What cannot be read at its address is nobody's fault but the address's.
+func TestPlanFromURLThatFails(t *testing.T) {
+	t.Parallel()
+	srv := httptest.NewServer(http.NotFoundHandler())
+	defer srv.Close()
+	in := PlanInput{VideoID: "v", Source: srv.URL + "/gone", Dir: t.TempDir(), Profile: smallProfile(true)}
+	if _, err := testTools.Plan(t.Context(), in); err == nil || errors.As(err, new(Refusal)) {
+		t.Errorf("planned what is not there: %v", err)
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"context"
 	"io"
 	"slices"
+
+	"golang.org/x/sync/errgroup"
 )
 
 const (
@@ -18,6 +20,10 @@ const (
 	unitWindow = 4 << 10
 )
 
+// keyScanners is how many places of a source are looked at at a time: where it is
+// not on this machine, each may take a request to another.
+const keyScanners = 8
+
 // scanKeys is Tools.scanKeys for a listed stream: of each key frame only the
 // heads of its NAL units are read. errUnusual.
 func (l *listing) scanKeys(ctx context.Context, v *stream, list listed) (keyScan, error) {
@@ -25,32 +31,61 @@ func (l *listing) scanKeys(ctx context.Context, v *stream, list listed) (keyScan
 	if v.codec != "h264" || !v.plain || width == 0 {
 		return keyScan{}, unusual("key frames are not H.264, or come with more")
 	}
-	scan := keyScan{steady: true}
-	units := unitReader{r: l.file, width: width}
-	var first []byte // parameter sets inside the stream
+	var keys []mediaSample
 	for _, s := range list.samples {
-		if !s.key {
-			continue
+		if s.key {
+			keys = append(keys, s)
 		}
+	}
+	var parts [keyScanners]partScan
+	g, ctx := errgroup.WithContext(ctx)
+	for i := range parts {
+		part := keys[i*len(keys)/keyScanners : (i+1)*len(keys)/keyScanners]
+		g.Go(func() error { return parts[i].read(ctx, &unitReader{r: l.file, width: width}, part) })
+	}
+	if err := g.Wait(); err != nil {
+		return keyScan{}, err
+	}
+	all := partScan{}
+	for _, p := range parts {
+		all.idrs += p.idrs
+		all.changed = all.changed || p.changed
+		all.see(p.sets)
+	}
+	return keyScan{idrs: all.idrs, steady: !all.changed}, nil
+}
+
+// partScan is what was found out about some of the key frames.
+type partScan struct {
+	idrs    int
+	sets    []byte // the first parameter sets inside the stream
+	changed bool   // others have come
+}
+
+// see notes parameter sets, if there are any.
+func (p *partScan) see(sets []byte) {
+	if p.sets == nil && len(sets) > 0 {
+		p.sets = sets
+	}
+	p.changed = p.changed || len(sets) > 0 && !bytes.Equal(p.sets, sets)
+}
+
+// read looks at key frames. errUnusual.
+func (p *partScan) read(ctx context.Context, units *unitReader, keys []mediaSample) error {
+	for _, s := range keys {
 		if err := ctx.Err(); err != nil {
-			return keyScan{}, err
+			return err
 		}
 		idr, sets, err := units.read(s.at, s.at+int64(s.size))
 		if err != nil {
-			return keyScan{}, err
+			return err
 		}
 		if idr {
-			scan.idrs++
+			p.idrs++
 		}
-		switch {
-		case len(sets) == 0:
-		case first == nil:
-			first = sets
-		default:
-			scan.steady = scan.steady && bytes.Equal(first, sets)
-		}
+		p.see(sets)
 	}
-	return scan, nil
+	return nil
 }
 
 // lengthWidth is how many bytes the length of a NAL unit takes, from the

@@ -1,6 +1,7 @@
 package media
 
 import (
+	"context"
 	"fmt"
 	"time"
 )
@@ -48,11 +49,12 @@ type limits struct {
 }
 
 // reading returns tools whose runs may cost what the file's size explains.
-func (t Tools) reading(path string) (Tools, error) {
-	size, err := sizeOf(path)
+func (t Tools) reading(ctx context.Context, source string) (Tools, error) {
+	f, size, err := openSource(ctx, source)
 	if err != nil {
 		return t, fmt.Errorf("open the source: %w", err)
 	}
+	f.Close()
 	t.limits = limits{size: size, work: workAlways + time.Duration(size>>20)*workPerMB, copy: copyAlways + copyTimes*size}
 	return t, nil
 }

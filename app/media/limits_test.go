@@ -68,7 +68,7 @@ func TestWorkLimit(t *testing.T) {
 	if err := os.WriteFile(path, make([]byte, 3<<20), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	tools, err := Tools{}.reading(path)
+	tools, err := Tools{}.reading(t.Context(), path)
 	if err != nil || tools.limits.work != workAlways+3*workPerMB || tools.limits.copy != copyAlways+6<<20 {
 		t.Errorf("limits %+v, %v", tools.limits, err)
 	}

@@ -1,8 +1,8 @@
 package media
 
 import (
+	"context"
 	"io"
-	"os"
 	"slices"
 )
 
@@ -14,23 +14,20 @@ type listing struct {
 }
 
 // openListing opens a source. It is nil for one that is left to ffprobe.
-func openListing(path string) *listing {
-	if sniffFile(path) != nil {
+func openListing(ctx context.Context, source string) *listing {
+	if sniffSource(ctx, source) != nil {
 		return nil // and so does the probe
 	}
-	f, err := os.Open(path)
+	f, size, err := openSource(ctx, source)
 	if err != nil {
 		return nil // whoever opens it next says why
 	}
-	info, err := f.Stat()
-	if err == nil {
-		var m *movie
-		if m, err = readMovie(f, info.Size()); err == nil {
-			return &listing{f, m}
-		}
+	m, err := readMovie(f, size)
+	if err != nil {
+		f.Close()
+		return nil
 	}
-	f.Close()
-	return nil
+	return &listing{f, m}
 }
 
 func (l *listing) close() {

@@ -113,7 +113,7 @@ func compareListing(t *testing.T, path string) (taken string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := openListing(path)
+	l := openListing(t.Context(), path)
 	defer l.close()
 	for i, st := range []*stream{src.video, src.audio} {
 		if st == nil {
@@ -160,7 +160,7 @@ func TestKeyScanIsFFmpegs(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			l := openListing(path)
+			l := openListing(t.Context(), path)
 			defer l.close()
 			list, err := l.list(src.video)
 			if err != nil {

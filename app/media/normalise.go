@@ -35,9 +35,9 @@ func (p *probed) timescaleStream() *stream {
 // normalise copies the chosen streams into a Matroska file in dir: whatever
 // the container, it then has timestamps, no wraps, and exact seeking. Sound
 // that Matroska cannot hold becomes FLAC.
-func (t Tools) normalise(ctx context.Context, path, dir string, p probed) (string, error) {
+func (t Tools) normalise(ctx context.Context, source, dir string, p probed) (string, error) {
 	dst := filepath.Join(dir, normalName)
-	args := append(inputArgs(), "-nostdin", "-y", "-fflags", "+genpts", "-i", "file:"+path)
+	args := append(inputArgs(source), "-nostdin", "-y", "-fflags", "+genpts", "-i", inputName(source))
 	for _, st := range []*stream{p.video, p.audio} {
 		if st != nil {
 			args = append(args, "-map", "0:"+strconv.Itoa(st.index))

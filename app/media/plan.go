@@ -1,6 +1,7 @@
 package media
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,7 +14,7 @@ import (
 // PlanInput says what to plan.
 type PlanInput struct {
 	VideoID string
-	Path    string // the local source
+	Source  string // as in EncodeInput
 	Dir     string // scratch directory for a normalised copy
 	Profile Profile
 }
@@ -38,7 +39,7 @@ const (
 // timeline, renditions and inits. It reads the packet index and decodes next
 // to nothing. A source that can never be played is a Refusal.
 func (t Tools) Plan(ctx context.Context, in PlanInput) (Planned, error) {
-	t, err := t.reading(in.Path)
+	t, err := t.reading(ctx, in.Source)
 	if err != nil {
 		return Planned{}, err
 	}
@@ -46,11 +47,7 @@ func (t Tools) Plan(ctx context.Context, in PlanInput) (Planned, error) {
 	if err != nil {
 		return Planned{}, err
 	}
-	path := in.Path
-	if out.Normal != "" {
-		path = out.Normal
-	}
-	if out.Cells, err = t.freeze(ctx, path, &out.Plan, out.Frames); err != nil {
+	if out.Cells, err = t.freeze(ctx, cmp.Or(out.Normal, in.Source), &out.Plan, out.Frames); err != nil {
 		return Planned{}, fmt.Errorf("freeze the renditions: %w", refuseDecode(err))
 	}
 	return out, nil
@@ -80,20 +77,20 @@ func (t Tools) decide(ctx context.Context, in PlanInput) (Planned, error) {
 // read indexes the source, or its normalised copy where the source cannot be
 // read exactly; then normal is the copy's path.
 func (t Tools) read(ctx context.Context, in PlanInput) (x indexed, normal string, err error) {
-	l := openListing(in.Path)
+	l := openListing(ctx, in.Source)
 	defer l.close()
-	src, early, err := t.look(ctx, in.Path, l)
+	src, early, err := t.look(ctx, in.Source, l)
 	if err != nil {
 		return indexed{}, "", err
 	}
 	if !src.needsNormal() {
-		x, err = t.index(ctx, in.Path, src, in.Profile, l, early)
+		x, err = t.index(ctx, in.Source, src, in.Profile, l, early)
 		if !errors.Is(err, errNoTimes) {
 			return x, "", err
 		}
 	}
 	warnings := src.warnings // the copy has only what is played
-	if normal, err = t.normalise(ctx, in.Path, in.Dir, src); err != nil {
+	if normal, err = t.normalise(ctx, in.Source, in.Dir, src); err != nil {
 		return indexed{}, "", err
 	}
 	if src, err = t.probe(ctx, normal); err != nil {
@@ -110,16 +107,16 @@ func (t Tools) read(ctx context.Context, in PlanInput) (x indexed, normal string
 // look probes a source. Where its movie box has one stream of sound, the
 // beginning of that is decoded at the same time: starting a tool takes longer
 // than what it does here.
-func (t Tools) look(ctx context.Context, path string, l *listing) (src probed, early *beginning, err error) {
+func (t Tools) look(ctx context.Context, source string, l *listing) (src probed, early *beginning, err error) {
 	if !l.oneSound() {
-		src, err = t.probe(ctx, path)
+		src, err = t.probe(ctx, source)
 		return src, nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	found := make(chan *beginning, 1)
-	go func() { found <- t.audioWithin(ctx, path, "a:0", soonPackets) }()
-	if src, err = t.probe(ctx, path); err != nil || src.audio == nil || src.sounds != 1 {
+	go func() { found <- t.audioWithin(ctx, source, "a:0", soonPackets) }()
+	if src, err = t.probe(ctx, source); err != nil || src.audio == nil || src.sounds != 1 {
 		cancel()
 		<-found
 		return src, nil, err

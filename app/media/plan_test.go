@@ -106,7 +106,7 @@ func TestDecide(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
-			out, err := testTools.decide(t.Context(), PlanInput{VideoID: "v", Path: clip(t, tc.file, tc.args), Dir: dir, Profile: tc.profile})
+			out, err := testTools.decide(t.Context(), PlanInput{VideoID: "v", Source: clip(t, tc.file, tc.args), Dir: dir, Profile: tc.profile})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -211,7 +211,7 @@ func TestDecideClips(t *testing.T) {
 		if _, err := os.Stat(path); err != nil {
 			continue // a checkout without the clips
 		}
-		out, err := testTools.decide(t.Context(), PlanInput{VideoID: "v", Path: path, Dir: t.TempDir(), Profile: DefaultProfile()})
+		out, err := testTools.decide(t.Context(), PlanInput{VideoID: "v", Source: path, Dir: t.TempDir(), Profile: DefaultProfile()})
 		if err != nil {
 			t.Errorf("%s: %v", tc.name, err)
 			continue

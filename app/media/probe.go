@@ -69,21 +69,16 @@ func (r rational) float() float64 {
 	return float64(r.num) / float64(r.den)
 }
 
-// inputArgs are the options of every run that reads an uploaded file.
-func inputArgs() []string {
-	return []string{"-v", "error", "-protocol_whitelist", "file,pipe", "-format_whitelist", Formats}
-}
-
-// probe reads the headers of a file, and picks the streams to use. A file that
+// probe reads the headers of a source, and picks the streams to use. A file that
 // can never be played is a Refusal.
-func (t Tools) probe(ctx context.Context, path string) (probed, error) {
-	if err := sniffFile(path); err != nil {
+func (t Tools) probe(ctx context.Context, source string) (probed, error) {
+	if err := sniffSource(ctx, source); err != nil {
 		return probed{}, err
 	}
 	out := &limitedBuffer{max: maxProbe}
-	args := append(inputArgs(), "-of", "json", "-show_format", "-show_streams", "-show_packets",
+	args := append(inputArgs(source), "-of", "json", "-show_format", "-show_streams", "-show_packets",
 		"-read_intervals", fmt.Sprintf("%%+#%d", probePackets), "-show_entries",
-		"packet=stream_index:packet_side_data=side_data_type", "file:"+path)
+		"packet=stream_index:packet_side_data=side_data_type", "-i", inputName(source))
 	if err := (run{tools: t, path: t.FFprobe, args: args, stdout: out}).do(ctx); err != nil {
 		if errors.Is(err, errTooMuch) {
 			return probed{}, refuse(CodeTooComplex, "The file is too complex: its headers say more than %d MB.", maxProbe>>20)

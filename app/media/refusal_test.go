@@ -57,7 +57,7 @@ func TestRefusals(t *testing.T) {
 			if err := os.WriteFile(path, []byte(tc.content), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			_, err := testTools.Plan(t.Context(), PlanInput{VideoID: "v", Path: path, Dir: t.TempDir(), Profile: DefaultProfile()})
+			_, err := testTools.Plan(t.Context(), PlanInput{VideoID: "v", Source: path, Dir: t.TempDir(), Profile: DefaultProfile()})
 			var r Refusal
 			if !errors.As(err, &r) || r.Code != tc.code || !strings.HasSuffix(r.Message, ".") {
 				t.Errorf("got %v, want %s", err, tc.code)
@@ -104,11 +104,11 @@ func TestNothingElseIsOpened(t *testing.T) {
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		args := append(inputArgs(), "-show_streams", "file:"+path)
+		args := append(inputArgs(path), "-show_streams", "-i", inputName(path))
 		if err := (run{path: testTools.FFprobe, args: args}).do(t.Context()); err == nil {
 			t.Errorf("ffprobe accepts %s", name)
 		}
-		if _, err := testTools.Plan(t.Context(), PlanInput{VideoID: "v", Path: path, Dir: t.TempDir(), Profile: DefaultProfile()}); !errors.As(err, new(Refusal)) {
+		if _, err := testTools.Plan(t.Context(), PlanInput{VideoID: "v", Source: path, Dir: t.TempDir(), Profile: DefaultProfile()}); !errors.As(err, new(Refusal)) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -126,12 +126,12 @@ func TestPlanIsNotARefusal(t *testing.T) {
 	for name, tools := range map[string]Tools{
 		"no ffprobe": {FFmpeg: "ffmpeg", FFprobe: "/nonexistent/ffprobe"},
 	} {
-		_, err := tools.Plan(t.Context(), PlanInput{VideoID: "v", Path: path, Dir: t.TempDir(), Profile: DefaultProfile()})
+		_, err := tools.Plan(t.Context(), PlanInput{VideoID: "v", Source: path, Dir: t.TempDir(), Profile: DefaultProfile()})
 		if err == nil || errors.As(err, new(Refusal)) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	_, err := testTools.Plan(t.Context(), PlanInput{VideoID: "v", Path: path + ".gone", Dir: t.TempDir(), Profile: DefaultProfile()})
+	_, err := testTools.Plan(t.Context(), PlanInput{VideoID: "v", Source: path + ".gone", Dir: t.TempDir(), Profile: DefaultProfile()})
 	if err == nil || errors.As(err, new(Refusal)) {
 		t.Errorf("a source that is gone: %v", err)
 	}

@@ -2,27 +2,27 @@ package media
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"unicode/utf8"
 )
 
 // sniffLen is how much of a file's beginning tells what it is, bytes.
 const sniffLen = 4 << 10
 
-// sniffFile refuses by its first bytes what ffmpeg must never be given: files
+// sniffSource refuses by its first bytes what ffmpeg must never be given: files
 // that name other files, and files that are no video at all.
-func sniffFile(path string) error {
-	f, err := os.Open(path)
+func sniffSource(ctx context.Context, source string) error {
+	f, _, err := openSource(ctx, source)
 	if err != nil {
 		return fmt.Errorf("open the source: %w", err)
 	}
 	defer f.Close()
 	head := make([]byte, sniffLen)
-	n, err := io.ReadFull(f, head)
-	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+	n, err := f.ReadAt(head, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("read the source: %w", err)
 	}
 	return sniff(head[:n])

@@ -17,7 +17,7 @@ func TestStills(t *testing.T) {
 	// Two seconds of black, then a film: its poster must not be black.
 	path := clip(t, "a.mp4", "-f lavfi -i color=black:size=320x180:rate=25:duration=2 "+picture+
 		" -filter_complex [0][1]concat "+x264+" -g 12 ROTATE")
-	out, err := testTools.decide(t.Context(), PlanInput{VideoID: "v", Path: path, Dir: t.TempDir(), Profile: DefaultProfile()})
+	out, err := testTools.decide(t.Context(), PlanInput{VideoID: "v", Source: path, Dir: t.TempDir(), Profile: DefaultProfile()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -142,7 +142,7 @@ func (r run) policy() confine.Policy {
 		path, ok := strings.CutPrefix(arg, "file:")
 		switch {
 		case !ok:
-		case r.path == r.tools.FFprobe, i > 0 && r.args[i-1] == "-i":
+		case i > 0 && r.args[i-1] == "-i":
 			p.Read = append(p.Read, path)
 		default:
 			p.Write = append(p.Write, filepath.Dir(path))

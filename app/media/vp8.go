@@ -13,9 +13,9 @@ import (
 // hideVP8 marks the packets of a VP8 stream that are never shown (golden and
 // alternative reference frames), which no container says: the flag is in the
 // frame itself (RFC 6386 §9.1). Codecs since then pack them with a shown one.
-func (t Tools) hideVP8(ctx context.Context, path string, v *stream, packets []packet) error {
+func (t Tools) hideVP8(ctx context.Context, source string, v *stream, packets []packet) error {
 	var hidden []bool
-	args := append(inputArgs(), "-nostdin", "-copyts", "-i", "file:"+path, "-map", "0:"+strconv.Itoa(v.index),
+	args := append(inputArgs(source), "-nostdin", "-copyts", "-i", inputName(source), "-map", "0:"+strconv.Itoa(v.index),
 		"-c", "copy", "-copyinkf", "-f", "ivf", "pipe:3")
 	err := run{tools: t, path: t.FFmpeg, args: args, pipes: []func(io.Reader) error{func(r io.Reader) (err error) {
 		hidden, err = readIVF(r)

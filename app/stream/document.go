@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"streamgate/app/media"
 )
 
 // document is a small file made once and kept ready to send.
@@ -49,8 +51,9 @@ func newDocument(body []byte, contentType []string, compress bool) *document {
 
 // documents are made when first asked for, each once.
 type documents struct {
-	mu   sync.RWMutex
-	made map[string]*document
+	mu       sync.RWMutex
+	made     map[string]*document
+	measured media.Rates // nil until a document needs them
 }
 
 func newDocuments() *documents { return &documents{made: map[string]*document{}} }

@@ -45,12 +45,12 @@ func (s *Service) render(ctx context.Context, v *video, t target) (*document, er
 	switch {
 	case t.kind == kindManifest:
 		contentType = s.headers.dash
-		body, err = media.MPD(v.plan, s.measure(ctx, v))
+		body, err = media.MPD(v.plan, s.measured(ctx, v))
 	case t.kind == kindInit:
 		r, _ := v.plan.Rendition(t.rendition)
 		return newDocument(r.Init, s.mp4(r), false), nil
 	case t.rendition == "":
-		body, err = media.MasterPlaylist(v.plan, s.measure(ctx, v))
+		body, err = media.MasterPlaylist(v.plan, s.measured(ctx, v))
 	case path.Base(t.name) == media.IFramesName:
 		body, err = media.IFramePlaylist(v.plan, t.rendition)
 	default:

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -88,13 +89,25 @@ func (c *countingTable) Get(ctx context.Context, id string) (store.Video, error)
 	return c.Table.Get(ctx, id)
 }
 
-// watchedObjects tells of each Stat that found nothing.
+// watchedObjects counts what is asked, and tells of each Stat that found nothing.
 type watchedObjects struct {
 	store.Objects
-	stats chan struct{}
+	stats              chan struct{}
+	stat, got, listing atomic.Int32
+}
+
+func (w *watchedObjects) Get(ctx context.Context, key string) (io.ReadSeekCloser, store.Object, error) {
+	w.got.Add(1)
+	return w.Objects.Get(ctx, key)
+}
+
+func (w *watchedObjects) List(ctx context.Context, prefix string) iter.Seq2[store.Object, error] {
+	w.listing.Add(1)
+	return w.Objects.List(ctx, prefix)
 }
 
 func (w *watchedObjects) Stat(ctx context.Context, key string) (store.Object, error) {
+	w.stat.Add(1)
 	o, err := w.Objects.Stat(ctx, key)
 	if errors.Is(err, store.ErrNotFound) {
 		select {
@@ -128,7 +141,7 @@ func newBench(t testing.TB, change ...func(*stream.Config)) *bench {
 	t.Cleanup(func() { db.Close() })
 	disk, err := files.Open(filepath.Join(dir, "media"))
 	must(t, err)
-	objects := &watchedObjects{disk, make(chan struct{}, 1)}
+	objects := &watchedObjects{Objects: disk, stats: make(chan struct{}, 1)}
 	b := &bench{t: t, catalog: db.Catalog(), objects: objects, bus: apptest.NewBus(t), log: &bytes.Buffer{}, registry: prometheus.NewRegistry(),
 		transcoder: &transcoder{demands: make(chan *rpc.DemandRequest, 16)}}
 	b.videos = &countingTable{Table: b.catalog.Videos}
@@ -762,6 +775,44 @@ func TestRatesBecomeTrue(t *testing.T) {
 	if got := b.get("/v/pub/manifest.mpd"); !strings.Contains(got.body, `id="720p" bandwidth="3000000"`) ||
 		!strings.Contains(got.body, `bandwidth="3990"`) || !strings.Contains(got.body, `contentType="image"`) {
 		t.Errorf("with a lost cell:\n%s", got.body)
+	}
+}
+
+// To measure asks once for each rendition, and for the heads of cells once in the life
+// of a video, whatever number of documents, nodes and starts there is.
+func TestRatesAskSeldom(t *testing.T) {
+	b := newBench(t, func(c *stream.Config) { c.Fresh = time.Nanosecond })
+	p := film()
+	b.addVideo(store.Video{ID: "pub", Public: true, State: store.VideoPlayable}, &p)
+	cell := realCell(t)
+	for _, r := range p.Renditions {
+		for i := range p.Timeline.Segments() {
+			b.put(store.CellKey("pub", r.Name, i), string(cell))
+			must(t, b.catalog.Plans.MarkCells(t.Context(), "pub", store.Cell{Rendition: r.Name, Segment: i, Bytes: int64(len(cell))}))
+		}
+	}
+	b.put(store.StillKey("pub", "storyboard-0.jpg"), "a sheet of 16 bytes")
+	var first string
+	for i, want := range []struct{ stat, got, listing int32 }{{0, 1 + 3, 3}, {0, 1, 3 + 1}} {
+		_, err := b.catalog.Videos.Update(t.Context(), "pub", func(v *store.Video) error { v.Storyboard = i > 0; return nil })
+		must(t, err)
+		b.objects.stat.Store(0)
+		b.objects.got.Store(0)
+		b.objects.listing.Store(0)
+		for _, name := range []string{"manifest.mpd", "master.m3u8"} {
+			got := b.get("/v/pub/" + name)
+			if got.status != 200 {
+				t.Fatalf("%s: %d %s", name, got.status, got.body)
+			}
+			if name == "master.m3u8" && i == 0 {
+				first = got.body
+			} else if name == "master.m3u8" && got.body != first {
+				t.Errorf("measured anew:\n%s\nbefore:\n%s", got.body, first)
+			}
+		}
+		if stat, got, listing := b.objects.stat.Load(), b.objects.got.Load(), b.objects.listing.Load(); stat != want.stat || got != want.got || listing != want.listing {
+			t.Errorf("round %d: %d objects were looked at, %d opened, %d lists read; want %+v", i, stat, got, listing, want)
+		}
 	}
 }
 

@@ -21,6 +21,7 @@ type Config struct {
 	Queue   store.Queue
 	Catalog store.Catalog
 	Objects store.Objects
+	Cache   store.Cache
 	Bus     *nats.Conn
 	Tools   media.Tools
 	Log     *slog.Logger

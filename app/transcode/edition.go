@@ -160,8 +160,10 @@ func (s *Service) removeRetiredOf(ctx context.Context, videoID string) error {
 		return err
 	}
 	for _, name := range names {
-		if err := s.Objects.Delete(ctx, store.CellsPrefix(videoID, name)); err != nil {
-			return err
+		for _, prefix := range []string{store.CellsPrefix(videoID, name), store.IFramesKey(videoID, name)} {
+			if err := s.Objects.Delete(ctx, prefix); err != nil {
+				return err
+			}
 		}
 	}
 	if err := s.Catalog.Plans.RemoveCells(ctx, videoID, names...); err != nil {

@@ -26,6 +26,7 @@ import (
 	"streamgate/store"
 	"streamgate/store/bolt"
 	"streamgate/store/files"
+	"streamgate/store/memory"
 	"streamgate/store/storetest"
 )
 
@@ -216,7 +217,7 @@ func (r *rig) node(boot string, change ...func(*Config)) *node {
 	n.files = storetest.Faulty(&countedObjects{r.objects, r})
 	n.files.Break(n.choose)
 	cfg := Config{
-		Queue: n.queue, Catalog: r.catalog, Objects: n.files, Bus: r.bus, Tools: tools(r.T),
+		Queue: n.queue, Catalog: r.catalog, Objects: n.files, Cache: memory.NewCache(memory.Options{}), Bus: r.bus, Tools: tools(r.T),
 		Log:      slog.New(slog.NewTextHandler(logWriter{r.T}, &slog.HandlerOptions{Level: slog.LevelWarn})),
 		Owner:    store.Owner{Node: "n1", Boot: boot},
 		Scratch:  filepath.Join(r.dir, "scratch"),
@@ -317,6 +318,17 @@ func (q *fatalQueue) Push(ctx context.Context, jobs ...store.Job) error {
 	err := q.Queue.Push(ctx, jobs...)
 	if err == nil {
 		q.pushed.Add(int64(len(jobs)))
+	}
+	return err
+}
+
+func (q *fatalQueue) PushWithin(ctx context.Context, job store.Job, most int) error {
+	if q.dead.Load() {
+		return errDead
+	}
+	err := q.Queue.PushWithin(ctx, job, most)
+	if err == nil {
+		q.pushed.Add(1)
 	}
 	return err
 }
@@ -466,7 +478,7 @@ func planClip(data []byte, tool media.Tools) (media.Planned, error) {
 			return
 		}
 		planOnce.planned, planOnce.err = tool.Plan(context.Background(), media.PlanInput{
-			VideoID: "v", Path: path, Dir: dir, Profile: smallProfile(false)})
+			VideoID: "v", Source: path, Dir: dir, Profile: smallProfile(false)})
 	})
 	return planOnce.planned, planOnce.err
 }

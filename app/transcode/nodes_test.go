@@ -1,12 +1,16 @@
 package transcode
 
 import (
+	"context"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"streamgate/app/events"
 	"streamgate/store"
+	"streamgate/store/memory"
 )
 
 // living are the nodes that are told to be alive.
@@ -115,5 +119,47 @@ func TestATaskThatAnotherNodeHasClaimed(t *testing.T) {
 	for range 2 {
 		_, err := n.claim(t.Context(), seen, task)
 		r.ok(err)
+	}
+}
+
+// listedTasks counts how often the tasks that wait are listed.
+type listedTasks struct {
+	store.Table[store.Task]
+	n atomic.Int64
+}
+
+func (t *listedTasks) List(ctx context.Context, q store.Query) ([]store.Task, string, error) {
+	if q.State == string(store.TaskQueued) {
+		t.n.Add(1)
+	}
+	return t.Table.List(ctx, q)
+}
+
+// One node of several looks through the tasks that wait, each five minutes, whichever
+// comes first.
+func TestOneNodeLooksThroughTasks(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	tasks := &listedTasks{Table: r.catalog.Tasks}
+	r.catalog.Tasks = tasks
+	var later atomic.Int64
+	cache := memory.NewCache(memory.Options{Now: func() time.Time { return time.Now().Add(time.Duration(later.Load())) }})
+	var nodes []*node
+	for _, name := range []string{"n1", "n2", "n3"} {
+		nodes = append(nodes, r.node("b1", func(c *Config) { c.Owner.Node, c.Cache = name, cache }))
+	}
+	for i, after := range []time.Duration{0, time.Minute, repairEvery} {
+		later.Add(int64(after))
+		before := tasks.n.Load()
+		for j := range nodes {
+			r.ok(nodes[(i+j)%len(nodes)].sweep(t.Context())) // each time another comes first
+		}
+		want := int64(1)
+		if after == time.Minute {
+			want = 0
+		}
+		if got := tasks.n.Load() - before; got != want {
+			t.Errorf("%v later the tasks were looked through %d times, want %d", after, got, want)
+		}
 	}
 }

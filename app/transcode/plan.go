@@ -5,9 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"path/filepath"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -95,15 +93,10 @@ func (s *Service) newPlan(ctx context.Context, task store.Task, tools media.Tool
 		return store.Plan{}, nil, err
 	}
 	defer os.RemoveAll(dir)
-	path, err := s.wholeFile(ctx, source, store.SourceKey(task.VideoID), dir)
-	if err != nil {
-		return store.Plan{}, nil, err
-	}
-
 	planned, err := tools.Plan(ctx, media.PlanInput{
-		VideoID: task.VideoID, Path: path, Dir: dir, Profile: s.Profiles[task.Profile],
+		VideoID: task.VideoID, Source: source.Location(), Dir: dir, Profile: s.Profiles[task.Profile],
 	})
-	if err != nil {
+	if err = source.Read(err); err != nil {
 		return store.Plan{}, nil, err
 	}
 	if planned.Normal != "" {
@@ -124,28 +117,6 @@ func (s *Service) newPlan(ctx context.Context, task store.Task, tools media.Tool
 		return plan, nil, err
 	}
 	return planned.Plan, planned.Cells, err
-}
-
-// wholeFile is the path of a source, of which a copy is made in dir if it is not
-// on this machine's disk: a plan reads all of it, several times.
-func (s *Service) wholeFile(ctx context.Context, source store.Input, key, dir string) (path string, err error) {
-	if source.Path != "" {
-		return source.Path, nil
-	}
-	r, _, err := s.Objects.Get(ctx, key)
-	if err != nil {
-		return "", fmt.Errorf("fetch the source: %w", err)
-	}
-	defer r.Close()
-	f, err := os.Create(filepath.Join(dir, "source"))
-	if err != nil {
-		return "", fmt.Errorf("fetch the source: %w", store.Full(err))
-	}
-	_, err = io.Copy(f, r)
-	if err = errors.Join(err, f.Close()); err != nil {
-		return "", fmt.Errorf("fetch the source: %w", store.Full(err))
-	}
-	return f.Name(), nil
 }
 
 // showPlan copies what users see of a plan into the video's record.

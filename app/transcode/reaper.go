@@ -48,15 +48,22 @@ func (s *Service) sweep(ctx context.Context) error {
 			errs = append(errs, fmt.Errorf("task %s: %w", t.ID, err))
 		}
 	}
-	if time.Since(s.lookedThrough) >= repairEvery {
-		s.lookedThrough = time.Now()
+	if turn, err := s.Cache.Allow(ctx, repairTurn, 1/repairEvery.Seconds(), 1); err != nil {
+		errs = append(errs, fmt.Errorf("ask whose turn it is: %w", err))
+	} else if turn.OK {
 		errs = append(errs, s.enqueue(ctx), s.repause(ctx, tasks), s.repair(ctx), s.retain(ctx))
 	}
 	return errors.Join(append(errs, s.removeRetired(ctx), s.admit(ctx))...)
 }
 
-// repairEvery is how often tasks that wait or are over are looked through.
-const repairEvery = 5 * time.Minute
+const (
+	// repairEvery is how often tasks that wait or are over are looked through.
+	repairEvery = 5 * time.Minute
+	// repairTurn is a limit of the whole deployment: the first node that asks after
+	// that time looks through them. Twice is harmless, and what a node leaves that
+	// dies meanwhile, the next one does.
+	repairTurn = "transcode/repair"
+)
 
 // repause finishes what a node that died in the middle of a pause or of a
 // resumption has left.

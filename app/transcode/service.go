@@ -35,8 +35,7 @@ type Service struct {
 	own atomic.Pointer[string] // this node's encoder, once it is known
 
 	reserving     sync.Mutex
-	lookedThrough time.Time            // see sweep, which alone uses these
-	strandedSince map[string]time.Time // tasks that wait for an encoder
+	strandedSince map[string]time.Time // tasks that wait for an encoder; sweep alone uses it
 }
 
 // New returns a service that is not running yet: see Run.
@@ -78,15 +77,19 @@ func (s *Service) CreateTask(ctx context.Context, req *rpc.CreateTaskRequest) (*
 	if err != nil {
 		return nil, err
 	}
-	stats, err := s.Queue.Stats(ctx)
+	stats, err := s.Queue.Stats(ctx) // so that a flood of refusals writes nothing
 	if err != nil {
 		return nil, err
 	}
 	if stats.Backlog >= s.MaxQueue {
-		return nil, rpc.RetryErrorf(fullRetry, connect.CodeResourceExhausted, "queue_full",
-			"%d tasks are waiting already (transcoder.max_queue_size); try again later.", stats.Backlog)
+		return nil, s.queueFull()
 	}
 	return s.submit(ctx, video, task)
+}
+
+func (s *Service) queueFull() error {
+	return rpc.RetryErrorf(fullRetry, connect.CodeResourceExhausted, "queue_full",
+		"%d tasks are waiting already (transcoder.max_queue_size); try again later.", s.MaxQueue)
 }
 
 // fullRetry is when a task that found the queue full may be tried again.
@@ -147,7 +150,11 @@ func (s *Service) submit(ctx context.Context, seen store.Video, task store.Task)
 		}
 		return s.GetTask(rpc.System(ctx), &rpc.GetTaskRequest{Id: s.newest(ctx, seen.ID)})
 	}
-	if err := s.Queue.Push(ctx, waitingPlanJob(task)); err != nil && !errors.Is(err, store.ErrExists) {
+	err = s.Queue.PushWithin(ctx, planJob(task), s.MaxQueue)
+	if errors.Is(err, store.ErrQueueFull) { // others came in between
+		return nil, cmp.Or(s.withdraw(ctx, seen, task), s.queueFull())
+	}
+	if err = ignore(err, store.ErrExists); err != nil {
 		return nil, fmt.Errorf("push plan job: %w", err)
 	}
 	s.announce(ctx, events.TaskSubmitted, task)
@@ -176,6 +183,25 @@ func (s *Service) claim(ctx context.Context, seen store.Video, task store.Task) 
 		}
 		return nil
 	})
+}
+
+// withdraw takes back a task that found no place in the queue: the video is as it was
+// seen before.
+func (s *Service) withdraw(ctx context.Context, seen store.Video, task store.Task) error {
+	_, err := s.Catalog.Videos.Update(ctx, seen.ID, func(v *store.Video) error {
+		if v.TaskID != task.ID {
+			return errUnchanged
+		}
+		v.TaskID, v.Failure, v.Profile, v.State, v.Updated = seen.TaskID, seen.Failure, seen.Profile, seen.State, seen.Updated
+		return nil
+	})
+	if err = ignore(err, errUnchanged, store.ErrNotFound); err != nil {
+		return fmt.Errorf("withdraw a task: %w", err)
+	}
+	if err := s.Catalog.Tasks.Delete(ctx, task.ID); ignore(err, store.ErrNotFound) != nil {
+		return fmt.Errorf("withdraw a task: %w", err)
+	}
+	return nil
 }
 
 func (s *Service) newest(ctx context.Context, videoID string) string {

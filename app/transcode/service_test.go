@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -347,5 +348,45 @@ func TestMetricsCountWhatEnded(t *testing.T) {
 		if field == nil {
 			t.Errorf("%s is absent, not zero", name)
 		}
+	}
+}
+
+// Nodes that take tasks at the same moment take no more than may wait, and what they
+// refuse leaves nothing.
+func TestTheQueueIsNeverOverfull(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	const videos, most = 16, 2
+	for i := range videos {
+		v := r.upload(fmt.Sprint("v", i), []byte("x"))
+		_, err := r.catalog.Videos.Update(t.Context(), v.ID, func(v *store.Video) error { v.State = store.VideoUploading; return nil })
+		r.ok(err)
+	}
+	var nodes []*node
+	for range 2 {
+		nodes = append(nodes, r.node("b1", func(c *Config) { c.MaxTasks, c.MaxQueue = 1, most }))
+	}
+	var all sync.WaitGroup
+	var taken atomic.Int64
+	for i := range videos {
+		all.Go(func() {
+			_, err := nodes[i%2].CreateTask(rpc.System(t.Context()), &rpc.CreateTaskRequest{VideoId: fmt.Sprint("v", i)})
+			if err == nil {
+				taken.Add(1)
+				return
+			}
+			wantReason(t, err, "queue_full")
+			if v := r.video(fmt.Sprint("v", i)); v.TaskID != "" || v.State != store.VideoUploading {
+				t.Errorf("what was refused has left %+v", v)
+			}
+		})
+	}
+	all.Wait()
+	stats, err := r.db.Queue().Stats(t.Context())
+	r.ok(err)
+	tasks, err := nodes[0].allTasks(t.Context(), "")
+	r.ok(err)
+	if n := int64(len(tasks)); stats.Backlog < 1 || stats.Backlog > most || n != taken.Load() || n != int64(stats.Backlog)+1 { // one is let in
+		t.Errorf("%d tasks were taken, %d are stored, %d wait", taken.Load(), len(tasks), stats.Backlog)
 	}
 }

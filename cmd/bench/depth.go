@@ -18,6 +18,7 @@ import (
 	"streamgate/app/transcode"
 	"streamgate/store"
 	"streamgate/store/files"
+	"streamgate/store/memory"
 )
 
 const (
@@ -160,7 +161,7 @@ func (b *bench) newTaskLine(ctx context.Context, waiting int) (_ *taskLine, err 
 	}
 	l.catalog = l.db.Catalog()
 	l.Service, err = transcode.New(transcode.Config{
-		Queue: l.queue, Catalog: l.catalog, Objects: objects, Bus: l.bus, Log: slog.New(slog.DiscardHandler),
+		Queue: l.queue, Catalog: l.catalog, Objects: objects, Cache: memory.NewCache(memory.Options{}), Bus: l.bus, Log: slog.New(slog.DiscardHandler),
 		Metrics: prometheus.NewRegistry(), Owner: store.Owner{Node: "bench", Boot: "1"},
 		Profiles: map[string]media.Profile{rpc.DefaultProfile: media.DefaultProfile()},
 		MaxTasks: tasksAtOnce, MaxQueue: 2 * deepTasks,

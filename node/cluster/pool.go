@@ -176,6 +176,15 @@ func (p *Pool) pick(ctx context.Context, role string, tried []string) (Instance,
 	return a, nil
 }
 
+// Keeper is the node of a role that has a key now, and answers; "" if there is none.
+func (p *Pool) Keeper(role, key string) string {
+	node, err := p.pick(WithKey(context.Background(), key), role, nil)
+	if err != nil {
+		return ""
+	}
+	return node.ID
+}
+
 // well are the nodes that answer and are not draining; all of them if there are
 // none such.
 func (p *Pool) well(all []Instance, now time.Time) []Instance {

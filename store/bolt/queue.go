@@ -35,6 +35,25 @@ func (q *queue) Push(ctx context.Context, jobs ...store.Job) error {
 	})
 }
 
+// PushWithin implements store.Queue.
+func (q *queue) PushWithin(ctx context.Context, job store.Job, most int) error {
+	now := q.db.now()
+	job.Backlog = true
+	return q.db.write(ctx, func(c *change) error {
+		fresh, taken, err := fresh(c, []store.Job{job})
+		if err != nil {
+			return err
+		}
+		if taken != "" {
+			return fmt.Errorf("push job %s: %w", taken, store.ErrExists)
+		}
+		if n := count(c.tx.Bucket([]byte(bucketCount)), store.JobBacklog) + c.commit.counts[store.JobBacklog]; n >= most {
+			return fmt.Errorf("push job %s behind %d others: %w", job.ID, n, store.ErrQueueFull)
+		}
+		return add(c, fresh, now)
+	})
+}
+
 // Lease implements store.Queue.
 func (q *queue) Lease(ctx context.Context, req store.LeaseRequest) ([]store.Job, error) {
 	var leased []store.Job

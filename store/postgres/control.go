@@ -60,6 +60,47 @@ func (q *queue) Admit(ctx context.Context, most int) ([]store.Job, error) {
 	return admitted, nil
 }
 
+// pushLock is what nodes that push within a bound take turns by.
+const pushLock = migrationLock + 2
+
+// waitingSQL tells whether a job is there, and how many wait, counted up to a bound.
+const waitingSQL = `SELECT EXISTS (SELECT FROM jobs WHERE id = $1),
+	(SELECT count(*) FROM (SELECT FROM jobs WHERE state = 'backlog' LIMIT $2::bigint) AS waiting)`
+
+// PushWithin implements store.Queue. The lock is as in Admit.
+func (q *queue) PushWithin(ctx context.Context, job store.Job, most int) error {
+	job.Backlog = true
+	rows, _, err := newRows([]store.Job{job})
+	if err != nil {
+		return err
+	}
+	err = q.db.transaction(ctx, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1::bigint)`, int64(pushLock)); err != nil {
+			return err
+		}
+		var there bool
+		var waiting int
+		if err := tx.QueryRow(ctx, waitingSQL, rows[0].id, int64(max(0, most))).Scan(&there, &waiting); err != nil {
+			return err
+		}
+		switch {
+		case there:
+			return store.ErrExists
+		case waiting >= most:
+			return store.ErrQueueFull
+		}
+		added, err := tx.Exec(ctx, addSQL, append([]any{q.db.clock()}, columnsOf(rows)...)...)
+		if err == nil && added.RowsAffected() == 0 {
+			err = store.ErrExists
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("push job %.100s: %w", job.ID, err)
+	}
+	return nil
+}
+
 // Boost implements store.Queue. A player waits for it, so it is one statement:
 // the rank is what the place in order begins with (see backend.KeyOrder).
 func (q *queue) Boost(ctx context.Context, rank store.Rank, ids ...string) (int, error) {

@@ -141,6 +141,10 @@ func (q *turns) Push(ctx context.Context, jobs ...store.Job) error {
 	return q.next().Push(ctx, jobs...)
 }
 
+func (q *turns) PushWithin(ctx context.Context, job store.Job, most int) error {
+	return q.next().PushWithin(ctx, job, most)
+}
+
 func (q *turns) Lease(ctx context.Context, req store.LeaseRequest) ([]store.Job, error) {
 	return q.next().Lease(ctx, req)
 }

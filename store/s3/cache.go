@@ -26,6 +26,7 @@ type cache struct {
 
 	mu      sync.Mutex
 	entries map[string]*list.Element // of entry, by id
+	asked   map[string]*request      // blocks that are being read, by id
 	used    *list.List               // the latest first
 	size    int64                    // bytes
 	named   uint64                   // files so far
@@ -47,7 +48,7 @@ func newCache(dir string, most int64) (*cache, error) {
 	if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o700)); err != nil {
 		return nil, fmt.Errorf("open the cache of objects: %w", err)
 	}
-	return &cache{dir: dir, max: most, entries: map[string]*list.Element{}, used: list.New()}, nil
+	return &cache{dir: dir, max: most, entries: map[string]*list.Element{}, asked: map[string]*request{}, used: list.New()}, nil
 }
 
 func (c *cache) close() error { return os.RemoveAll(c.dir) }
@@ -72,11 +73,11 @@ func (c *cache) find(id string) (e entry, f *os.File, ok bool) {
 	return e, f, true
 }
 
-// has tells whether there is an entry.
+// has tells whether there is an entry, or soon will be.
 func (c *cache) has(id string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.entries[id] != nil
+	return c.entries[id] != nil || c.asked[id] != nil
 }
 
 // block reads an entry's bytes, if they are still what was read.

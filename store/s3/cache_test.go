@@ -63,7 +63,7 @@ func open(t *testing.T, most int64) *cache {
 func wantIDs(t *testing.T, c *cache, want ...string) {
 	t.Helper()
 	for _, id := range want {
-		if !c.has(id) {
+		if c.entries[id] == nil {
 			t.Errorf("%s is missing", id)
 		}
 	}

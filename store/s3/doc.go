@@ -32,7 +32,8 @@
 // once. While the server cannot be reached, what is cached is served.
 //
 // ffmpeg reads an object at an address on loopback that nobody can guess, by
-// range, through the same cache.
+// range, through the same cache. Where several processes read the same large objects
+// (Options.Peer), each piece of 4 MiB is read from the bucket by one of them.
 //
 // Every connection has a deadline that moves with its bytes (Options.Stall), every
 // short request one of its own. What the server cannot do now is

@@ -182,6 +182,7 @@ func (s *Store) fetch(ctx context.Context, key string) (fetched, error) {
 	if _, err := io.ReadFull(body, got.data); err != nil {
 		return fetched{}, fmt.Errorf("%w: %w", errCut, err)
 	}
+	s.read.fromServer.Add(info.Size)
 	if want := info.UserMetadata[crcMeta]; want != "" {
 		if have := strconv.FormatUint(uint64(crc32.Checksum(got.data, castagnoli)), 16); have != want {
 			return fetched{}, fmt.Errorf("%w: CRC-32C %s, stored as %s", errCut, have, want)

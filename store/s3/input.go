@@ -9,6 +9,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -46,11 +48,48 @@ func (l *loan) failed() error {
 type loanReader struct {
 	blockReader
 	loan *loan
+
+	short int64  // bytes of the request, if it is a short one
+	from  int64  // where they begin
+	head  []byte // them, once they were read
+}
+
+// shortRead is up to what size a request is not worth a block, bytes: such are those
+// for the heads of key frames, whose blocks may be half of a film.
+const shortRead = 8 << 10
+
+// shortRange is the size of a range like bytes=0-99, if it is short; else 0.
+func shortRange(header string) int64 {
+	first, last, _ := strings.Cut(strings.TrimPrefix(header, "bytes="), "-")
+	from, err1 := strconv.ParseInt(first, 10, 64)
+	to, err2 := strconv.ParseInt(last, 10, 64)
+	if n := to - from + 1; err1 == nil && err2 == nil && n > 0 && n <= shortRead {
+		return n
+	}
+	return 0
+}
+
+// read reads the bytes of a short request alone, unless their block is at hand.
+func (r *loanReader) read(p []byte) (int, error) {
+	if r.short > 0 && r.head == nil && r.at < r.object.Size && !r.s.cache.has(blockID(r.object, r.at/blockSize)) {
+		size := min(r.short, r.object.Size-r.at)
+		head, err := retried(func() ([]byte, error) { return r.s.fetchRange(r.ctx, r.object, r.at, size) })
+		if err != nil {
+			return 0, fmt.Errorf("read %s: %w", r.object.Key, mapped(r.ctx, err))
+		}
+		r.head, r.from = head, r.at
+	}
+	if at := r.at - r.from; r.head != nil && at >= 0 && at < int64(len(r.head)) {
+		n := copy(p, r.head[at:])
+		r.at += int64(n)
+		return n, nil
+	}
+	return r.blockReader.Read(p)
 }
 
 // Read implements io.Reader.
 func (r *loanReader) Read(p []byte) (int, error) {
-	n, err := r.blockReader.Read(p)
+	n, err := r.read(p)
 	if err != nil && !errors.Is(err, io.EOF) && r.ctx.Err() == nil { // else ffmpeg has gone elsewhere
 		r.loan.mu.Lock()
 		defer r.loan.mu.Unlock()
@@ -144,5 +183,8 @@ func (in *inputs) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/octet-stream") // or it would be guessed
 	w.Header().Set("Etag", `"`+l.object.ETag+`"`)
-	http.ServeContent(w, r, "", time.Time{}, &loanReader{blockReader{s: in.store, ctx: r.Context(), object: l.object, most: fewBlocks}, l})
+	http.ServeContent(w, r, "", time.Time{}, &loanReader{
+		blockReader: blockReader{s: in.store, ctx: r.Context(), object: l.object, most: fewBlocks},
+		loan:        l, short: shortRange(r.Header.Get("Range")),
+	})
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/minio/minio-go/v7"
@@ -36,6 +37,10 @@ type Options struct {
 	// Listens, if it is set, is told the address on loopback at which ffmpeg reads,
 	// once there is one.
 	Listens func(addr string)
+	// Peer, if it is set, reads a part of a large object, within one piece of
+	// PieceBytes, from the one process of several that keeps that piece for all. ok is
+	// false if that is this one, or does not answer: then the bucket is asked.
+	Peer func(ctx context.Context, o store.Object, from, size int64) (data []byte, ok bool)
 	// Stall is how long a connection may move no byte. Default 30 s.
 	Stall time.Duration
 	// Timeout bounds a request that carries no object's bytes. Default 30 s.
@@ -72,6 +77,15 @@ type Store struct {
 	transport *http.Transport
 	cache     *cache
 	inputs    *inputs
+	read      read
+}
+
+// read counts bytes of objects.
+type read struct{ fromServer, fromPeers atomic.Int64 }
+
+// ReadBytes is how many bytes of objects were read from the server and from peers.
+func (s *Store) ReadBytes() (fromServer, fromPeers int64) {
+	return s.read.fromServer.Load(), s.read.fromPeers.Load()
 }
 
 var _ store.Objects = (*Store)(nil)

@@ -91,6 +91,11 @@ func (f *FaultyQueue) Push(ctx context.Context, jobs ...store.Job) error {
 	return callErr(ctx, f, OpPush, func() error { return f.inner.Push(ctx, jobs...) })
 }
 
+// PushWithin implements store.Queue.
+func (f *FaultyQueue) PushWithin(ctx context.Context, job store.Job, most int) error {
+	return callErr(ctx, f, OpPush, func() error { return f.inner.PushWithin(ctx, job, most) })
+}
+
 // Lease implements store.Queue.
 func (f *FaultyQueue) Lease(ctx context.Context, req store.LeaseRequest) ([]store.Job, error) {
 	return call(ctx, f, OpLease, func() ([]store.Job, error) { return f.inner.Lease(ctx, req) })

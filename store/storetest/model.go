@@ -48,6 +48,30 @@ func (q *Queue) Push(ctx context.Context, jobs ...store.Job) error {
 	return nil
 }
 
+// PushWithin implements store.Queue.
+func (q *Queue) PushWithin(ctx context.Context, job store.Job, most int) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	waiting := 0
+	for _, j := range q.jobs {
+		if j.State == store.JobBacklog {
+			waiting++
+		}
+	}
+	switch {
+	case q.find(job.ID) != nil:
+		return fmt.Errorf("push %s: %w", job.ID, store.ErrExists)
+	case waiting >= most:
+		return fmt.Errorf("push %s: %w", job.ID, store.ErrQueueFull)
+	}
+	job.Backlog = true
+	q.add(job)
+	return nil
+}
+
 // Lease implements store.Queue.
 func (q *Queue) Lease(ctx context.Context, req store.LeaseRequest) ([]store.Job, error) {
 	if err := ctx.Err(); err != nil {

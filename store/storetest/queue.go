@@ -17,6 +17,7 @@ func TestQueue(t *testing.T, open func(t *testing.T, clock *Clock) store.Queue) 
 	}{
 		{"push keeps a job and sets what is the queue's", (*queueTest).pushSets},
 		{"push is all or none", (*queueTest).pushAllOrNone},
+		{"push within a bound", (*queueTest).pushWithin},
 		{"lease order", (*queueTest).order},
 		{"lease order of far values", (*queueTest).orderFar},
 		{"lease hands out under a token", (*queueTest).leaseSets},
@@ -54,6 +55,7 @@ func TestQueue(t *testing.T, open func(t *testing.T, clock *Clock) store.Queue) 
 		{"many leasers never share a job", (*queueTest).manyLeasers},
 		{"of many pushes of an id one is kept", (*queueTest).manyPushers},
 		{"of many finishes one counts", (*queueTest).manyFinishers},
+		{"of many who push within a bound none passes it", (*queueTest).manyPushWithin},
 		{"of many who admit none admits too many", (*queueTest).manyAdmit},
 		{"of many reaps one takes a job back", (*queueTest).manyReapers},
 		{"cancel against finish", (*queueTest).cancelVersusFinish},

@@ -645,6 +645,22 @@ func (q *queueTest) admit() {
 	q.wantStats(0, 2, 1, 0)
 }
 
+func (q *queueTest) pushWithin() {
+	one, two, three := q.job("one"), q.job("two"), q.job("three")
+	check(q.T, q.q.PushWithin(q.Context(), one, 2))
+	same(q.T, "state", q.get("one").State, store.JobBacklog)
+	q.push(q.job("outside"))
+	check(q.T, q.q.PushWithin(q.Context(), two, 2))
+	wantErr(q.T, "one too many", q.q.PushWithin(q.Context(), three, 2), store.ErrQueueFull)
+	wantErr(q.T, "a job that is there", q.q.PushWithin(q.Context(), one, 2), store.ErrExists)
+	_, err := q.q.Job(q.Context(), "three")
+	wantErr(q.T, "the refused job", err, store.ErrNotFound)
+	admitted, err := q.q.Admit(q.Context(), 10)
+	check(q.T, err)
+	q.wantIDs(admitted, "one", "two")
+	check(q.T, q.q.PushWithin(q.Context(), three, 1))
+}
+
 func (q *queueTest) redo() {
 	q.push(q.job("a"), q.job("b"), q.job("c"))
 	failure := &store.Failure{Code: "encoder_failed"}
@@ -849,7 +865,8 @@ func (q *queueTest) cancelledContext() {
 
 	ctx := cancelled(q.T)
 	for name, call := range map[string]func() error{
-		"push": func() error { return q.q.Push(ctx, q.job("c")) },
+		"push":   func() error { return q.q.Push(ctx, q.job("c")) },
+		"within": func() error { return q.q.PushWithin(ctx, q.job("c"), 9) },
 		"lease": func() error {
 			_, err := q.q.Lease(ctx, store.LeaseRequest{Owner: worker(), MaxRank: store.RankOrdinary, TTL: ttl})
 			return err

@@ -121,8 +121,10 @@ func (d *pair) control() {
 	task := d.tasks()[d.rand.IntN(3)]
 	priority := 10 * d.rand.IntN(3)
 	ids := []string{d.anyID(), d.anyID(), d.anyID()}
+	fresh := d.randomJob()
 	count, paused := 1+d.rand.IntN(2), d.rand.IntN(3) == 0
 	calls := []func(store.Queue) (any, error){
+		func(q store.Queue) (any, error) { return nil, q.PushWithin(d.Context(), fresh, count) },
 		func(q store.Queue) (any, error) { return q.Redo(d.Context(), ids...) },
 		func(q store.Queue) (any, error) { return q.Reprioritise(d.Context(), task, priority) },
 		func(q store.Queue) (any, error) { return q.PauseTask(d.Context(), task) },

@@ -115,6 +115,27 @@ func (q *queueTest) cancelVersusFinish() {
 	}
 }
 
+// manyPushWithin lets nodes push at the same moment, again and again since they must
+// meet between counting and pushing.
+func (q *queueTest) manyPushWithin() {
+	const rounds, most, nodes = 20, 3, 8
+	for round := range rounds {
+		var pushed atomic.Int64
+		together(nodes, func(i int) {
+			job := q.job(fmt.Sprint("plan-", round, "-", i))
+			switch err := q.q.PushWithin(q.Context(), job, most); {
+			case err == nil:
+				pushed.Add(1)
+			case !errors.Is(err, store.ErrQueueFull):
+				q.Errorf("push: %v", err)
+			}
+		})
+		same(q.T, fmt.Sprint("pushed in round ", round), pushed.Load(), int64(most))
+		_, err := q.q.Cancel(q.Context(), "t1")
+		check(q.T, err)
+	}
+}
+
 // manyAdmit lets nodes admit at the same moment, again and again since they must meet
 // between counting and admitting: together they admit as many as one alone.
 func (q *queueTest) manyAdmit() {
