@@ -168,8 +168,7 @@ func (c *clients) told(what string, a said, may ...int) bool {
 	if slices.Contains(may, a.status) {
 		return true
 	}
-	const givenUp = 499 // seen of a PUT now and then, and not understood: see ARCHITECTURE.md
-	if (a.status != http.StatusServiceUnavailable || a.retry == "") && (what != "PUT" || a.status != givenUp) {
+	if a.status != http.StatusServiceUnavailable || a.retry == "" {
 		c.bad = append(c.bad, fmt.Sprintf("%s: %s: %d, Retry-After %q %.500s\n%s", c.fault, what, a.status, a.retry, a.body, c.f.logged(a.Trace)))
 	}
 	return false
