@@ -86,6 +86,7 @@ func (k *Kernel) fromNodes(next http.Handler) http.Handler {
 		case errors.Is(err, cluster.ErrNoPeer):
 			coded = rpc.Errorf(connect.CodeUnauthenticated, "not_a_node", "Only nodes of the deployment are served here: %s.", err)
 		case errors.Is(err, cluster.ErrClock):
+			w.Header().Set(cluster.RefusedHeader, err.Error())
 			coded = rpc.Errorf(connect.CodeFailedPrecondition, "clocks_differ", "%s.", err)
 		}
 		if refuse.IsSupported(r) {

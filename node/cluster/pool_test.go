@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"streamgate/app/rpc"
 )
 
 // nodes is a registry that tests write.
@@ -113,6 +115,37 @@ func TestEjection(t *testing.T) {
 	}
 	if _, err := ask(t.Context(), pool.Transport("upload"), http.MethodGet, ""); !errors.Is(err, ErrNoNode) {
 		t.Errorf("a role that no node has: %v", err)
+	}
+}
+
+// What a node refuses whatever it is goes to another one, and nothing more to it.
+func TestRefusal(t *testing.T) {
+	ca := newCA(t)
+	pool, registry := newPool(t, 1)
+	pool.identity = certified(t, ca, "caller", "api-gateway")
+	for i, h := range []http.HandlerFunc{
+		func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set(RefusedHeader, "the clocks differ")
+			w.WriteHeader(http.StatusConflict)
+		},
+		func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "served") },
+	} {
+		addr := serve(t, certified(t, ca, fmt.Sprint(i), "streaming"), h)
+		registry.list = append(registry.list[:i], Instance{ID: fmt.Sprint(i), Roles: []string{"streaming"}, Addr: addr})
+	}
+	early := registry.list[0]
+	for range 20 {
+		if got, err := ask(t.Context(), pool.Transport("streaming"), http.MethodPost, "once"); err != nil || got != "served" {
+			t.Fatalf("%q, %v", got, err)
+		}
+	}
+	if h := pool.of(early.Addr); h.failures != 1 || h.busy != 0 {
+		t.Errorf("it was asked %d times, and %d requests are still counted", h.failures, h.busy)
+	}
+	registry.list = registry.list[:1]
+	_, err := ask(t.Context(), pool.Transport("streaming"), http.MethodPost, "once")
+	if reason, _ := rpc.Reason(plain(t.Context(), "streaming", false, err)); reason != "role_unavailable" || !strings.Contains(err.Error(), "the clocks differ") {
+		t.Errorf("where there is no other: %s, %v", reason, err)
 	}
 }
 

@@ -63,12 +63,17 @@ func (f *fleet) run(names ...string) {
 // node is the node of that name, made if it is new.
 func (f *fleet) node(name string) *node {
 	f.t.Helper()
-	if n := f.nodes[name]; n != nil {
-		return n
+	if f.nodes[name] == nil {
+		f.nodes[name] = f.newNode(name)
 	}
-	role, _, _ := strings.Cut(name, " ")
+	return f.nodes[name]
+}
+
+// newNode makes a node that is not among those of the fleet yet.
+func (f *fleet) newNode(name string) *node {
+	f.t.Helper()
 	ports := freePorts(f.t, 2)
-	n := newNode(f.t, "--config", f.config, "--role", role, "--set", "deployment.mode=cluster",
+	n := newNode(f.t, "--config", f.config, "--role", role(name), "--set", "deployment.mode=cluster",
 		"--set", "cluster.listen=127.0.0.1:"+ports[0], "--set", "cluster.events=127.0.0.1:"+ports[1], "--set", "access.ticket_ttl=2m")
 	if f.links != nil {
 		n.args = append(n.args, "--set", "cluster.advertise_host="+between)
@@ -86,17 +91,19 @@ func (f *fleet) node(name string) *node {
 		"STREAMGATE_API_GATEWAY_PUBLIC_URL=" + front.url,
 	}
 	n.made = f.on.made
-	f.nodes[name] = n
 	return n
 }
 
 // start starts a node that joins.
 func (f *fleet) start(name string) *node {
 	n := f.node(name)
-	n.env = append(n.env, "STREAMGATE_CLUSTER_JOIN_TOKEN="+f.token)
+	f.invite(n)
 	n.start()
 	return n
 }
+
+// invite tells a node how it may join.
+func (f *fleet) invite(n *node) { n.env = append(n.env, "STREAMGATE_CLUSTER_JOIN_TOKEN="+f.token) }
 
 // told is what a node is told by --set KEY=VALUE.
 func (n *node) told(key string) string {

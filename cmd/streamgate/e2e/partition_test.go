@@ -28,6 +28,7 @@ type links struct {
 	mu      sync.Mutex
 	changed chan struct{}       // closed when the faults change
 	faults  map[[2]string]fault // by two names of nodes, the lesser first
+	routes  fault               // of all connections of the event bus
 	all     map[*link]struct{}
 }
 
@@ -42,14 +43,16 @@ const (
 
 // link is one connection from a node to another.
 type link struct {
-	in   net.Conn
-	to   string
-	from string // "" until asked for
+	in    net.Conn
+	to    string
+	from  string // "" until asked for
+	route bool   // of the event bus
 }
 
-// listen begins to pass on what comes for the ports of a node.
-func (n *links) listen(name string, addresses ...string) {
-	for _, address := range addresses {
+// listen begins to pass on what comes for a node's ports, one of which is that of
+// the event bus.
+func (n *links) listen(name, calls, events string) {
+	for _, address := range []string{calls, events} {
 		_, port, err := net.SplitHostPort(address)
 		if err != nil {
 			n.t.Fatal(err)
@@ -65,7 +68,7 @@ func (n *links) listen(name string, addresses ...string) {
 				if err != nil {
 					return
 				}
-				go n.pass(&link{in: conn, to: name}, address)
+				go n.pass(&link{in: conn, to: name, route: address == events}, address)
 			}
 		}()
 	}
@@ -139,6 +142,9 @@ func (n *links) is(l *link, f fault) bool {
 // faultOf is what is wrong with a link; the lock is held. Whose it is, is asked only
 // while something is wrong: all nodes run then.
 func (n *links) faultOf(l *link) fault {
+	if l.route && n.routes != 0 {
+		return n.routes
+	}
 	if len(n.faults) == 0 {
 		return 0
 	}
@@ -163,25 +169,25 @@ func (n *links) owner(address string) string {
 }
 
 // cut puts a fault between two nodes; heal takes all faults away.
-func (n *links) cut(a, b string, f fault) {
+func (n *links) cut(a, b string, f fault) { n.change(func() { n.faults[pair(a, b)] = f }) }
+
+// cutRoutes puts a fault on the routes of the event bus, all of them.
+func (n *links) cutRoutes(f fault) { n.change(func() { n.routes = f }) }
+
+func (n *links) heal() { n.change(func() { clear(n.faults); n.routes = 0 }) }
+
+// change changes what is wrong, and ends the connections that are broken now.
+func (n *links) change(what func()) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.faults[pair(a, b)] = f
+	what()
 	close(n.changed)
 	n.changed = make(chan struct{})
 	for l := range n.all {
-		if f == broken && n.faultOf(l) == broken {
+		if n.faultOf(l) == broken {
 			l.in.Close()
 		}
 	}
-}
-
-func (n *links) heal() {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	clear(n.faults)
-	close(n.changed)
-	n.changed = make(chan struct{})
 }
 
 // newLinks makes links at which nothing is wrong.
