@@ -14,7 +14,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"streamgate/store/servertest"
 )
@@ -159,54 +158,20 @@ func TestClusterDrain(t *testing.T) {
 }
 
 // TestClusterKills kills the nodes of each role with -9, one after the other, while
-// one video plays, another is encoded and more are uploaded: players notice nothing,
-// nothing that was acknowledged is lost, and each node that is started again is taken
-// back.
+// clients play, write, upload and have a video encoded: see TestClusterFaults. Each
+// node that is started again is taken back.
 func TestClusterKills(t *testing.T) {
-	f := startFleet(t, writeFile(t, "streamgate.yaml", "transcoder: {worker_pool_size: 2}\n"),
-		"metadata", "metadata 2", "monitor", "transcoder", "transcoder 2", "upload", "streaming", "streaming 2", "api-gateway")
-	n := f.front
-	n.key = strings.TrimSpace(n.ctl("keys", "create", "--scope", "admin"))
-	played := n.push(copied(t), "--public", "--wait", "ready")
-	encoded := n.push(smallClip(t, 240), "--public", "--wait", "playable")
-	session := n.call("POST", "/api/v1/videos/"+played.VideoID+"/sessions", n.key, map[string]any{}).want(t, "a link", http.StatusCreated)
-	public, gated := n.url+"/v/"+played.VideoID+"/", n.url+"/s/"+session.Token+"/"
-	rendition := n.video(played.VideoID).Renditions[0].Name
-	viewer := play(t, gated+"master.m3u8", gated+rendition+"/index.m3u8", gated+rendition+"/0.m4s", public+"manifest.mpd", public+rendition+"/0.m4s")
-
-	var kept []string // the ids of what was acknowledged
-	create := func() bool {
-		a := n.call("POST", "/api/v1/videos", n.key, map[string]any{"title": "Written"})
-		switch {
-		case a.status/100 == 2:
-			kept = append(kept, a.ID)
-			return true
-		case a.status == http.StatusServiceUnavailable && a.retry != "":
-			return false
-		}
-		t.Fatalf("a video could not be created: %d, Retry-After %q\n%s", a.status, a.retry, a.body)
-		return false
-	}
-	before := n.cells(encoded.VideoID)
+	chain := startChain(t)
+	f := startFleet(t, gatedConfig(t, chain), "metadata", "metadata 2", "monitor", "transcoder", "transcoder 2", "upload", "streaming", "streaming 2", "api-gateway")
+	c := f.clients(chain)
 	for _, name := range []string{"streaming", "streaming 2", "metadata 2", "metadata", "transcoder", "transcoder 2", "upload", "monitor"} {
+		c.now(name + " is killed")
 		f.node(name).kill()
-		for range 3 {
-			create() // or 503 with a time, while the one that took it has just died
-		}
-		n.poll("writes without "+name, create)
+		f.front.poll("writes without "+name, c.served)
 		f.node(name).start()
-		n.poll(name+" to be back", func() bool { return f.ready() == len(f.nodes) })
+		f.front.poll(name+" to be back", func() bool { return f.ready() == len(f.nodes) })
 	}
-	n.wait(encoded.VideoID, 5*time.Minute, "ready", func(v video) bool { return v.State == "ready" })
-	n.wantKept(encoded.VideoID, before)
-	if now := n.waitTask(encoded.TaskID, "succeeded"); now.Attempt != 1 {
-		t.Errorf("task %+v", now)
-	}
-	viewer.ended(t)
-	for _, id := range kept {
-		n.call("GET", "/api/v1/videos/"+id, n.key, nil).want(t, "what was acknowledged", http.StatusOK)
-	}
-	t.Logf("%d acknowledged and there", len(kept))
+	c.ended()
 }
 
 // ready is how many nodes say that they are.

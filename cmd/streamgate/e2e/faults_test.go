@@ -52,7 +52,7 @@ func TestClusterFaults(t *testing.T) {
 	c.outage("PostgreSQL is restarted", f.on.pg)
 	c.partitions()
 	c.newcomers()
-	c.during("PostgreSQL fails over", func() { check(t, f.on.pg.Kill()) }, func() { check(t, replica.Promote(t.Context())) })
+	c.during("PostgreSQL fails over", func() { check(t, f.on.pg.Kill()) }, func() { check(t, replica.Promote()) })
 	c.ended()
 }
 
