@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 
 	"connectrpc.com/connect"
@@ -71,11 +72,14 @@ func (k *Kernel) ownServices() http.Handler {
 }
 
 // fromNodes lets only nodes of the deployment in, and puts on whose behalf they
-// ask into the request.
+// ask into the request. A node whose clock is off lets in nobody.
 func (k *Kernel) fromNodes(next http.Handler) http.Handler {
 	refuse := connect.NewErrorWriter()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, err := k.identity.Caller(r, k.Log)
+		if off := k.clockOff(); err == nil && off != nil {
+			err = fmt.Errorf("%w: %w", cluster.ErrClock, off)
+		}
 		if err == nil {
 			next.ServeHTTP(w, r.WithContext(ctx))
 			return

@@ -152,8 +152,7 @@ func (k *Kernel) instance() cluster.Instance {
 	self := cluster.Instance{
 		ID: k.NodeID, Boot: k.BootID, Roles: k.roleNames(), Version: k.Version,
 		Addr: k.advertised(k.state.addr("cluster")), Events: k.advertised(k.eventsAddr), Metrics: k.metricsAddr(),
-		// One whose clock is off refuses the others.
-		Draining: k.draining.Err() != nil || k.drain.on.Load() || skewed(time.Duration(k.ahead.Load())) != nil,
+		Draining: k.draining.Err() != nil || k.drain.on.Load() || k.clockOff() != nil,
 	}
 	if k.load != nil {
 		self.Load = k.load()

@@ -50,8 +50,8 @@ func TestClusterFaults(t *testing.T) {
 	c.outage("Redis is gone", f.on.redis)
 	c.outage("Consul is gone", f.consul)
 	c.outage("PostgreSQL is restarted", f.on.pg)
-	c.partitions()
 	c.newcomers()
+	c.partitions()
 	c.during("PostgreSQL fails over", func() { check(t, f.on.pg.Kill()) }, func() { check(t, replica.Promote()) })
 	c.ended()
 }
@@ -151,6 +151,7 @@ func (f *fleet) clients(chain *devnet.Net) *clients {
 	rendition := n.video(played.VideoID).Renditions[0].Name
 	c.viewer = play(t, gated+"master.m3u8", gated+rendition+"/index.m3u8", gated+rendition+"/0.m4s", gated+"manifest.mpd")
 
+	t.Cleanup(c.all.Wait)
 	stranger := n.signIn(chain, chain.Stranger)
 	clip, err := os.ReadFile(ffmpeg(t, "sent.mp4", testPicture+testTone+x264+"-g 50 -c:a aac -t 2"))
 	check(t, err)
@@ -168,6 +169,8 @@ func (c *clients) every(pause time.Duration, do func()) {
 			do()
 			select {
 			case <-c.done:
+				return
+			case <-c.f.t.Context().Done(): // the test has failed
 				return
 			case <-time.After(pause):
 			}
