@@ -159,7 +159,7 @@ func (f *fleet) clients(chain *devnet.Net) *clients {
 	c.every(200*time.Millisecond, func() { c.refused("POST", c.sessions, "") })
 	c.every(200*time.Millisecond, func() { c.refused("POST", c.sessions, stranger) })
 	c.every(200*time.Millisecond, func() { c.refused("GET", c.closed, "") })
-	c.every(2*time.Second, func() { c.send(clip) })
+	c.every(c.lasts/2, func() { c.send(clip) }) // all of them are encoded before the test ends
 	return c
 }
 
