@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -176,7 +175,9 @@ func (n *links) owner(l *link) string {
 			}
 		}
 	}
-	l.from = cmp.Or(n.owners[l.in.RemoteAddr().String()], "nobody") // it has ended since
+	if l.from = n.owners[l.in.RemoteAddr().String()]; l.from == "" {
+		l.since = time.Now() // it has ended, or was passed over: the table changes while it is read
+	}
 	return l.from
 }
 
