@@ -159,7 +159,7 @@ test-image: install-image ## build the monolith's image with buildah, without a 
 
 .PHONY: test-cluster
 test-cluster: install-run install-test assets bin/consul bin/minio ## build Consul and MinIO (once) and tell the story of a video on a node of each role, then kill them
-	@go test -race -count=1 -timeout 30m -v -run 'TestCluster|TestBackends' $(E2E)
+	@go test -race -count=1 -timeout 90m -v -run 'TestCluster|TestBackends' $(E2E)
 
 .PHONY: test-jaeger
 test-jaeger: install-run assets bin/jaeger ## build a Jaeger (some minutes, once) and read a video's trace back from it

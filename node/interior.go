@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 
 	"connectrpc.com/connect"
@@ -74,11 +75,14 @@ func (k *Kernel) ownServices() http.Handler {
 }
 
 // fromNodes lets only nodes of the deployment in, and puts on whose behalf they
-// ask into the request.
+// ask into the request. A node whose clock is off lets in nobody.
 func (k *Kernel) fromNodes(next http.Handler) http.Handler {
 	refuse := connect.NewErrorWriter()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, err := k.identity.Caller(r, k.Log)
+		if off := k.clockOff(); err == nil && off != nil {
+			err = fmt.Errorf("%w: %w", cluster.ErrClock, off)
+		}
 		if err == nil {
 			next.ServeHTTP(w, r.WithContext(ctx))
 			return
@@ -89,6 +93,7 @@ func (k *Kernel) fromNodes(next http.Handler) http.Handler {
 		case errors.Is(err, cluster.ErrNoPeer):
 			coded = rpc.Errorf(connect.CodeUnauthenticated, "not_a_node", "Only nodes of the deployment are served here: %s.", err)
 		case errors.Is(err, cluster.ErrClock):
+			w.Header().Set(cluster.RefusedHeader, err.Error())
 			coded = rpc.Errorf(connect.CodeFailedPrecondition, "clocks_differ", "%s.", err)
 		}
 		if refuse.IsSupported(r) {

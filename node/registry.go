@@ -152,7 +152,7 @@ func (k *Kernel) instance() cluster.Instance {
 	self := cluster.Instance{
 		ID: k.NodeID, Boot: k.BootID, Roles: k.roleNames(), Version: k.Version,
 		Addr: k.advertised(k.state.addr("cluster")), Events: k.advertised(k.eventsAddr), Metrics: k.metricsAddr(),
-		Draining: k.draining.Err() != nil || k.drain.on.Load(), Schema: k.schema,
+		Draining: k.draining.Err() != nil || k.drain.on.Load() || k.clockOff() != nil, Schema: k.schema,
 	}
 	if k.load != nil {
 		self.Load = k.load()

@@ -17,6 +17,10 @@ func (k *Kernel) now() time.Time {
 	return time.Now().Add(by)
 }
 
+// clockOff is what is wrong with this machine's clock, if it is too far from that of
+// the records for the node to serve others.
+func (k *Kernel) clockOff() error { return skewed(time.Duration(k.ahead.Load())) }
+
 // maxDrift is how far off the clock of the records must be for its time to count.
 const maxDrift = 2 * time.Second
 

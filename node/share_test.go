@@ -26,13 +26,20 @@ func TestShareOf(t *testing.T) {
 	}
 }
 
-// TestNow: a machine whose clock is off goes by that of the records.
-func TestNow(t *testing.T) {
-	k := &Kernel{}
-	for _, by := range []time.Duration{0, 5 * time.Minute, -5 * time.Minute, time.Second} {
+// TestClockOff: a machine whose clock is off goes by that of the records; is it far
+// off, other nodes are to ask others.
+func TestClockOff(t *testing.T) {
+	k := newKernel(&Config{}, Options{})
+	k.draining = t.Context()
+	for by, far := range map[time.Duration]bool{
+		0: false, time.Second: false, maxSkew: false, -maxSkew - time.Second: true, 5 * time.Minute: true, -5 * time.Minute: true,
+	} {
 		k.ahead.Store(int64(by))
 		if off := k.now().Sub(time.Now().Add(by)).Abs(); off > 2*time.Second {
 			t.Errorf("%v off, the node is wrong by %v", by, off)
+		}
+		if got := k.instance().Draining; got != far {
+			t.Errorf("%v off, others turn elsewhere: %v", by, got)
 		}
 	}
 }

@@ -39,6 +39,13 @@ type answer struct {
 // Unwrap lets http.ResponseController reach the connection.
 func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
+// SetReadDeadline is what http.ResponseController does for tusd, which bounds its
+// reads by it, and goes on with that when there is nothing left to be read.
+func (a *answer) SetReadDeadline(at time.Time) error {
+	a.ex.interrupt.deadline(at)
+	return nil
+}
+
 func (a *answer) WriteHeader(status int) {
 	// tusd's deadline runs from the last byte received, and to hand over a
 	// large file can take longer.
@@ -48,6 +55,7 @@ func (a *answer) WriteHeader(status int) {
 		return
 	}
 	h := a.Header()
+	a.ex.interrupt.end(h)
 	if loc := h.Get("Location"); loc != "" {
 		h.Set("Location", rpc.BaseURL(a.r.Context())+basePath+path.Base(loc))
 	}

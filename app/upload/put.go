@@ -52,8 +52,8 @@ func (s *Service) put(w http.ResponseWriter, r *http.Request) (outcome, error) {
 	if err := s.ledger.add(ctx, rec.ID, rec.SizeBytes); err != nil {
 		return outcome{}, err
 	}
-	h := newInterrupt(w)
-	defer h.end()
+	h := newInterrupt(w, r)
+	defer h.end(w.Header())
 	// Before Recover or the janitor can see it; who asks wants to give it up.
 	unlock, err := s.locks.holdUntil(ctx, rec.ID, func() { h.now(uploadGone()) })
 	if err != nil {

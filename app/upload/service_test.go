@@ -51,13 +51,18 @@ type bench struct {
 type transcoder struct {
 	rpc.TranscoderClient
 	tasks store.Table[store.Task]
-	mu    sync.Mutex
-	fail  error
+	// before, if set, is called before a task is made.
+	before func()
+	mu     sync.Mutex
+	fail   error
 }
 
 func (tr *transcoder) CreateTask(ctx context.Context, req *rpc.CreateTaskRequest) (*rpc.Task, error) {
 	if err := rpc.Require(ctx, rpc.ScopeUploader); err != nil {
 		return nil, err
+	}
+	if tr.before != nil {
+		tr.before()
 	}
 	tr.mu.Lock()
 	err := tr.fail

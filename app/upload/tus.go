@@ -48,8 +48,8 @@ func (s *Service) serveTus(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	ex := &exchange{interrupt: newInterrupt(w)}
-	defer ex.interrupt.end()
+	ex := &exchange{interrupt: newInterrupt(w, r)}
+	defer ex.interrupt.end(w.Header())
 	defer context.AfterFunc(s.stopping, func() { ex.interrupt.now(handler.ErrServerShutdown) })()
 	r = overridden(r.WithContext(context.WithValue(r.Context(), exchangeKey{}, ex)))
 	ex.deletes = r.Method == http.MethodDelete

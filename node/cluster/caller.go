@@ -22,6 +22,10 @@ import (
 // From anybody else it is worth nothing.
 const CallerHeader = "Streamgate-Caller"
 
+// RefusedHeader is in the answer of a node that takes nothing from the sender, and says
+// why: another node may.
+const RefusedHeader = "Streamgate-Refused"
+
 // callerLife is for how long a signature counts, either way of the receiver's
 // clock.
 const callerLife = time.Minute

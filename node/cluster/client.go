@@ -82,8 +82,8 @@ func plain(ctx context.Context, role string, harmless bool, err error) error {
 // unanswered is an error that no service made, for those have a reason: nobody was
 // reached, or who was reached did not get to answer.
 func unanswered(role string, harmless bool, err error) error {
-	var dial *dialError
-	if harmless || errors.Is(err, ErrNoNode) || errors.As(err, &dial) {
+	var none *untaken
+	if harmless || errors.Is(err, ErrNoNode) || errors.As(err, &none) {
 		return rpc.RetryErrorf(noNodeRetry, connect.CodeUnavailable, "role_unavailable",
 			"No node with the role %s answers now; try again in a moment. (%s)", role, err)
 	}

@@ -21,10 +21,11 @@ func (c *counted) Close() error {
 	return c.ReadCloser.Close()
 }
 
-// dialError is a failure before anything was sent.
-type dialError struct{ error }
+// untaken is a failure before a node began with a request: it was not reached, or
+// refused whatever the sender asks.
+type untaken struct{ error }
 
-func (e *dialError) Unwrap() error { return e.error }
+func (e *untaken) Unwrap() error { return e.error }
 
 // Idle connections to a node: viewers come in crowds.
 const (
@@ -65,7 +66,7 @@ func (p *Pool) transport(role string, multi bool) *http.Transport {
 		}
 		conn, err := (&tls.Dialer{Config: cfg}).DialContext(ctx, network, addr)
 		if err != nil {
-			return nil, &dialError{err}
+			return nil, &untaken{err}
 		}
 		return conn, nil
 	}

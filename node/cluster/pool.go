@@ -143,8 +143,8 @@ func WithRepeat(ctx context.Context) context.Context {
 // mayRepeat tells whether a request that failed may be sent to another node.
 func mayRepeat(r *http.Request, err error) bool {
 	rewinds := r.Body == nil || r.Body == http.NoBody || r.GetBody != nil
-	var dial *dialError
-	if errors.As(err, &dial) { // nothing was sent
+	var none *untaken
+	if errors.As(err, &none) {
 		return rewinds
 	}
 	harmless, _ := r.Context().Value(repeatKey{}).(bool)
@@ -226,6 +226,9 @@ func weight(id, key string) uint64 {
 func (p *Pool) do(t *http.Transport, r *http.Request, node Instance) (*http.Response, error) {
 	p.note(node.Addr, func(h *health) { h.busy++ })
 	resp, err := t.RoundTrip(r)
+	if err == nil {
+		err = refusal(resp)
+	}
 	if err != nil {
 		p.note(node.Addr, func(h *health) {
 			h.busy--
@@ -239,6 +242,16 @@ func (p *Pool) do(t *http.Transport, r *http.Request, node Instance) (*http.Resp
 	p.note(node.Addr, func(h *health) { h.failures, h.until = 0, time.Time{} })
 	resp.Body = &counted{resp.Body, sync.OnceFunc(func() { p.note(node.Addr, func(h *health) { h.busy-- }) })}
 	return resp, nil
+}
+
+// refusal is why a node took nothing of what it was asked.
+func refusal(resp *http.Response) error {
+	why := resp.Header.Get(RefusedHeader)
+	if why == "" {
+		return nil
+	}
+	_ = resp.Body.Close() // it says the same
+	return &untaken{errors.New(why)}
 }
 
 func (p *Pool) note(addr string, change func(*health)) {

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"streamgate/app/rpc"
 )
 
 // nodes is a registry that tests write.
@@ -90,17 +92,18 @@ func TestKeys(t *testing.T) {
 func TestEjection(t *testing.T) {
 	pool, registry := newPool(t, 1)
 	registry.list = append(registry.list, Instance{ID: "dead", Roles: []string{"streaming"}, Addr: "127.0.0.1:1"})
+	begun := time.Now()
 	for range 20 {
 		if got, err := ask(t.Context(), pool.Transport("streaming"), http.MethodPost, "once"); err != nil || got != "node-0" {
 			t.Fatalf("%q, %v", got, err)
 		}
 	}
 	dead := pool.of("127.0.0.1:1")
-	if dead.failures != 1 || time.Until(dead.until) > firstEjection {
+	if time.Since(begun) < firstEjection && (dead.failures != 1 || time.Until(dead.until) > firstEjection) {
 		t.Errorf("the dead node was tried %d times, and is left out for %v", dead.failures, time.Until(dead.until))
 	}
 	dead.until = time.Time{} // its second is over
-	for dead.failures < 2 {
+	for before := dead.failures; dead.failures == before; {
 		if _, err := ask(t.Context(), pool.Transport("streaming"), http.MethodGet, ""); err != nil {
 			t.Fatal(err)
 		}
@@ -113,6 +116,37 @@ func TestEjection(t *testing.T) {
 	}
 	if _, err := ask(t.Context(), pool.Transport("upload"), http.MethodGet, ""); !errors.Is(err, ErrNoNode) {
 		t.Errorf("a role that no node has: %v", err)
+	}
+}
+
+// What a node refuses whatever it is goes to another one, and nothing more to it.
+func TestRefusal(t *testing.T) {
+	ca := newCA(t)
+	pool, registry := newPool(t, 1)
+	pool.identity = certified(t, ca, "caller", "api-gateway")
+	for i, h := range []http.HandlerFunc{
+		func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set(RefusedHeader, "the clocks differ")
+			w.WriteHeader(http.StatusConflict)
+		},
+		func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "served") },
+	} {
+		addr := serve(t, certified(t, ca, fmt.Sprint(i), "streaming"), h)
+		registry.list = append(registry.list[:i], Instance{ID: fmt.Sprint(i), Roles: []string{"streaming"}, Addr: addr})
+	}
+	early, begun := registry.list[0], time.Now()
+	for range 20 {
+		if got, err := ask(t.Context(), pool.Transport("streaming"), http.MethodPost, "once"); err != nil || got != "served" {
+			t.Fatalf("%q, %v", got, err)
+		}
+	}
+	if h := pool.of(early.Addr); h.failures == 0 || h.failures > 1 && time.Since(begun) < firstEjection || h.busy != 0 {
+		t.Errorf("it was asked %d times, and %d requests are still counted", h.failures, h.busy)
+	}
+	registry.list = registry.list[:1]
+	_, err := ask(t.Context(), pool.Transport("streaming"), http.MethodPost, "once")
+	if reason, _ := rpc.Reason(plain(t.Context(), "streaming", false, err)); reason != "role_unavailable" || !strings.Contains(err.Error(), "the clocks differ") {
+		t.Errorf("where there is no other: %s, %v", reason, err)
 	}
 }
 

@@ -2,6 +2,7 @@ package servertest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -113,7 +114,8 @@ func (p *Postgres) Command(path string, args ...string) (*exec.Cmd, error) {
 }
 
 // Replica makes a server that follows this one over its replication protocol, and
-// starts it. It answers reads only until it is promoted.
+// starts it. It has whatever this one has committed from then on, and answers reads
+// only until it is promoted.
 func (p *Postgres) Replica() (*Postgres, error) {
 	dir, err := os.MkdirTemp("", "pg")
 	if err != nil {
@@ -134,20 +136,31 @@ func (p *Postgres) Replica() (*Postgres, error) {
 	if err == nil {
 		err = r.Start()
 	}
+	if err == nil {
+		err = p.exec("ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()")
+	}
 	if err != nil {
-		os.RemoveAll(dir)
-		return nil, fmt.Errorf("start a replica: %w", err)
+		return nil, errors.Join(fmt.Errorf("start a replica: %w", err), r.Close())
 	}
 	return r, nil
 }
 
 // Promote makes a replica take writes.
-func (p *Postgres) Promote(ctx context.Context) error {
+func (p *Postgres) Promote() error { return p.exec("SELECT pg_promote()") }
+
+// exec runs statements, each by itself.
+func (p *Postgres) exec(statements ...string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
 	conn, err := pgx.Connect(ctx, p.Address("postgres"))
 	if err != nil {
 		return err
 	}
 	defer conn.Close(ctx) //nolint:errcheck // it was only asked
-	_, err = conn.Exec(ctx, "SELECT pg_promote()")
-	return err
+	for _, statement := range statements {
+		if _, err := conn.Exec(ctx, statement); err != nil {
+			return err
+		}
+	}
+	return nil
 }

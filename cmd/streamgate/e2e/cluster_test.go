@@ -14,7 +14,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"streamgate/store/servertest"
 )
@@ -63,12 +62,17 @@ func (f *fleet) run(names ...string) {
 // node is the node of that name, made if it is new.
 func (f *fleet) node(name string) *node {
 	f.t.Helper()
-	if n := f.nodes[name]; n != nil {
-		return n
+	if f.nodes[name] == nil {
+		f.nodes[name] = f.newNode(name)
 	}
-	role, _, _ := strings.Cut(name, " ")
+	return f.nodes[name]
+}
+
+// newNode makes a node that is not among those of the fleet yet.
+func (f *fleet) newNode(name string) *node {
+	f.t.Helper()
 	ports := freePorts(f.t, 2)
-	n := newNode(f.t, "--config", f.config, "--role", role, "--set", "deployment.mode=cluster",
+	n := newNode(f.t, "--config", f.config, "--role", role(name), "--set", "deployment.mode=cluster",
 		"--set", "cluster.listen=127.0.0.1:"+ports[0], "--set", "cluster.events=127.0.0.1:"+ports[1], "--set", "access.ticket_ttl=2m")
 	if f.links != nil {
 		n.args = append(n.args, "--set", "cluster.advertise_host="+between)
@@ -86,17 +90,19 @@ func (f *fleet) node(name string) *node {
 		"STREAMGATE_API_GATEWAY_PUBLIC_URL=" + front.url,
 	}
 	n.made = f.on.made
-	f.nodes[name] = n
 	return n
 }
 
 // start starts a node that joins.
 func (f *fleet) start(name string) *node {
 	n := f.node(name)
-	n.env = append(n.env, "STREAMGATE_CLUSTER_JOIN_TOKEN="+f.token)
+	f.invite(n)
 	n.start()
 	return n
 }
+
+// invite tells a node how it may join.
+func (f *fleet) invite(n *node) { n.env = append(n.env, "STREAMGATE_CLUSTER_JOIN_TOKEN="+f.token) }
 
 // told is what a node is told by --set KEY=VALUE.
 func (n *node) told(key string) string {
@@ -152,68 +158,20 @@ func TestClusterDrain(t *testing.T) {
 }
 
 // TestClusterKills kills the nodes of each role with -9, one after the other, while
-// one video plays, another is encoded and more are uploaded: players notice nothing,
-// nothing that was acknowledged is lost, and each node that is started again is taken
-// back.
+// clients play, write, upload and have a video encoded: see TestClusterFaults. Each
+// node that is started again is taken back.
 func TestClusterKills(t *testing.T) {
-	f := startFleet(t, writeFile(t, "streamgate.yaml", "transcoder: {worker_pool_size: 2}\n"),
-		"metadata", "metadata 2", "monitor", "transcoder", "transcoder 2", "upload", "streaming", "streaming 2", "api-gateway")
-	n := f.front
-	n.key = strings.TrimSpace(n.ctl("keys", "create", "--scope", "admin"))
-	played := n.push(copied(t), "--public", "--wait", "ready")
-	encoded := n.push(smallClip(t, 240), "--public", "--wait", "playable")
-	session := n.call("POST", "/api/v1/videos/"+played.VideoID+"/sessions", n.key, map[string]any{}).want(t, "a link", http.StatusCreated)
-	public, gated := n.url+"/v/"+played.VideoID+"/", n.url+"/s/"+session.Token+"/"
-	rendition := n.video(played.VideoID).Renditions[0].Name
-	viewer := play(t, gated+"master.m3u8", gated+rendition+"/index.m3u8", gated+rendition+"/0.m4s", public+"manifest.mpd", public+rendition+"/0.m4s")
-
-	writes := &acknowledged{n: n}
-	before := n.cells(encoded.VideoID)
+	chain := startChain(t)
+	f := startFleet(t, gatedConfig(t, chain), "metadata", "metadata 2", "monitor", "transcoder", "transcoder 2", "upload", "streaming", "streaming 2", "api-gateway")
+	c := f.clients(chain)
 	for _, name := range []string{"streaming", "streaming 2", "metadata 2", "metadata", "transcoder", "transcoder 2", "upload", "monitor"} {
+		c.now(name + " is killed")
 		f.node(name).kill()
-		for range 3 {
-			writes.create() // or 503 with a time, while the one that took it has just died
-		}
-		n.poll("writes without "+name, writes.create)
+		f.front.poll("writes without "+name, c.served)
 		f.node(name).start()
-		n.poll(name+" to be back", func() bool { return f.ready() == len(f.nodes) })
+		f.front.poll(name+" to be back", func() bool { return f.ready() == len(f.nodes) })
 	}
-	n.wait(encoded.VideoID, 5*time.Minute, "ready", func(v video) bool { return v.State == "ready" })
-	n.wantKept(encoded.VideoID, before)
-	if now := n.waitTask(encoded.TaskID, "succeeded"); now.Attempt != 1 {
-		t.Errorf("task %+v", now)
-	}
-	viewer.ended(t)
-	writes.wantAll()
-}
-
-// acknowledged are videos that a node said it has created.
-type acknowledged struct {
-	n   *node
-	ids []string
-}
-
-// create creates one more; false where the node said when to try again.
-func (w *acknowledged) create() bool {
-	w.n.t.Helper()
-	a := w.n.call("POST", "/api/v1/videos", w.n.key, map[string]any{"title": "Written"})
-	switch {
-	case a.status/100 == 2:
-		w.ids = append(w.ids, a.ID)
-		return true
-	case a.status == http.StatusServiceUnavailable && a.retry != "":
-		return false
-	}
-	w.n.t.Fatalf("a video could not be created: %d, Retry-After %q\n%s", a.status, a.retry, a.body)
-	return false
-}
-
-func (w *acknowledged) wantAll() {
-	w.n.t.Helper()
-	for _, id := range w.ids {
-		w.n.call("GET", "/api/v1/videos/"+id, w.n.key, nil).want(w.n.t, "what was acknowledged", http.StatusOK)
-	}
-	w.n.t.Logf("%d acknowledged and there", len(w.ids))
+	c.ended()
 }
 
 // ready is how many nodes say that they are.

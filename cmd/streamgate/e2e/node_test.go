@@ -115,6 +115,21 @@ func (n *node) start() {
 // tryStart is start, and tells whether the program ended instead.
 func (n *node) tryStart() error {
 	n.t.Helper()
+	ready := n.launch()
+	select {
+	case <-ready:
+		return nil
+	case err := <-n.done:
+		n.done <- err
+		return fmt.Errorf("the node ended at its start: %w", err)
+	case <-time.After(20 * time.Second):
+		return errors.New("the node is not ready after 20 s")
+	}
+}
+
+// launch runs the program, and tells when it says that it is ready.
+func (n *node) launch() (ready <-chan struct{}) {
+	n.t.Helper()
 	n.cmd = exec.Command(cmp.Or(n.program, program), n.args...)
 	n.cmd.Env = n.environ()
 	stderr, err := n.cmd.StderrPipe()
@@ -124,29 +139,21 @@ func (n *node) tryStart() error {
 	if err := n.cmd.Start(); err != nil {
 		n.t.Fatal(err)
 	}
-	ready, done := make(chan struct{}), make(chan error, 1)
+	said, done := make(chan struct{}), make(chan error, 1)
 	n.done = done
 	cmd := n.cmd
 	go func() {
 		lines := bufio.NewScanner(io.TeeReader(stderr, n.log))
 		lines.Buffer(nil, 1<<20)
-		for said := false; lines.Scan(); {
-			if !said && strings.Contains(lines.Text(), `"msg":"ready"`) {
-				said = true
-				close(ready)
+		for once := false; lines.Scan(); {
+			if !once && strings.Contains(lines.Text(), `"msg":"ready"`) {
+				once = true
+				close(said)
 			}
 		}
 		done <- cmd.Wait()
 	}()
-	select {
-	case <-ready:
-		return nil
-	case err := <-done:
-		done <- err
-		return fmt.Errorf("the node ended at its start: %w", err)
-	case <-time.After(20 * time.Second):
-		return errors.New("the node is not ready after 20 s")
-	}
+	return said
 }
 
 // kill is kill -9.

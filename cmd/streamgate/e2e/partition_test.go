@@ -4,11 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -28,7 +30,12 @@ type links struct {
 	mu      sync.Mutex
 	changed chan struct{}       // closed when the faults change
 	faults  map[[2]string]fault // by two names of nodes, the lesser first
+	routes  fault               // of all connections of the event bus
 	all     map[*link]struct{}
+
+	looking sync.Mutex // before mu
+	looked  time.Time
+	owners  map[string]string // names of nodes by addresses, as it was then
 }
 
 // fault is what links do to two nodes.
@@ -42,14 +49,17 @@ const (
 
 // link is one connection from a node to another.
 type link struct {
-	in   net.Conn
-	to   string
-	from string // "" until asked for
+	in    net.Conn
+	since time.Time
+	to    string
+	from  string // "" until asked for
+	route bool   // of the event bus
 }
 
-// listen begins to pass on what comes for the ports of a node.
-func (n *links) listen(name string, addresses ...string) {
-	for _, address := range addresses {
+// listen begins to pass on what comes for a node's ports, one of which is that of
+// the event bus.
+func (n *links) listen(name, calls, events string) {
+	for _, address := range []string{calls, events} {
 		_, port, err := net.SplitHostPort(address)
 		if err != nil {
 			n.t.Fatal(err)
@@ -65,7 +75,7 @@ func (n *links) listen(name string, addresses ...string) {
 				if err != nil {
 					return
 				}
-				go n.pass(&link{in: conn, to: name}, address)
+				go n.pass(&link{in: conn, since: time.Now(), to: name, route: address == events}, address)
 			}
 		}()
 	}
@@ -105,7 +115,7 @@ func (n *links) copy(l *link, to, from net.Conn) {
 				err = werr
 			}
 		}
-		if err != nil || !n.is(l, 0) {
+		if now, _ := n.faultOf(l); err != nil || now != 0 {
 			_ = to.(*net.TCPConn).CloseWrite() // it may be closed
 			_ = from.(*net.TCPConn).CloseRead()
 			return
@@ -116,9 +126,7 @@ func (n *links) copy(l *link, to, from net.Conn) {
 // open waits until something may pass a link; false if it is broken.
 func (n *links) open(l *link) bool {
 	for {
-		n.mu.Lock()
-		now, changed := n.faultOf(l), n.changed
-		n.mu.Unlock()
+		now, changed := n.faultOf(l)
 		switch now {
 		case broken:
 			return false
@@ -130,58 +138,70 @@ func (n *links) open(l *link) bool {
 	}
 }
 
-func (n *links) is(l *link, f fault) bool {
+// faultOf is what is wrong with a link, and what is closed when that changes. Whose it
+// is, is asked only while nodes are apart: all of them run then.
+func (n *links) faultOf(l *link) (fault, <-chan struct{}) {
+	n.mu.Lock()
+	apart := len(n.faults) > 0
+	n.mu.Unlock()
+	from := ""
+	if apart {
+		from = n.owner(l)
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.faultOf(l) == f
-}
-
-// faultOf is what is wrong with a link; the lock is held. Whose it is, is asked only
-// while something is wrong: all nodes run then.
-func (n *links) faultOf(l *link) fault {
-	if len(n.faults) == 0 {
-		return 0
+	if l.route && n.routes != 0 {
+		return n.routes, n.changed
 	}
-	if l.from == "" {
-		l.from = n.owner(l.in.RemoteAddr().String())
-	}
-	return n.faults[pair(l.from, l.to)]
+	return n.faults[pair(from, l.to)], n.changed
 }
 
 func pair(a, b string) [2]string { return [2]string{min(a, b), max(a, b)} }
 
-// owner is the node whose connection comes from an address, as the kernel knows.
-func (n *links) owner(address string) string {
-	for name, node := range n.fleet.nodes {
-		for _, s := range sockets(n.t, node.cmd.Process.Pid) {
-			if s.local == address {
-				return name
+// owner is the node whose connection a link is, as the kernel knows. One look at all
+// of them does for all links that were there.
+func (n *links) owner(l *link) string {
+	n.looking.Lock()
+	defer n.looking.Unlock()
+	if l.from != "" {
+		return l.from
+	}
+	if n.looked.Before(l.since) {
+		n.looked, n.owners = time.Now(), map[string]string{}
+		all := allSockets(n.t)
+		for name, node := range n.fleet.nodes {
+			for _, s := range socketsOf(node.cmd.Process.Pid, all) {
+				n.owners[s.local] = name
 			}
 		}
 	}
-	return "nobody" // it has ended since
+	if l.from = n.owners[l.in.RemoteAddr().String()]; l.from == "" {
+		l.since = time.Now() // it has ended, or was passed over: the table changes while it is read
+	}
+	return l.from
 }
 
 // cut puts a fault between two nodes; heal takes all faults away.
-func (n *links) cut(a, b string, f fault) {
+func (n *links) cut(a, b string, f fault) { n.change(func() { n.faults[pair(a, b)] = f }) }
+
+// cutRoutes puts a fault on the routes of the event bus, all of them.
+func (n *links) cutRoutes(f fault) { n.change(func() { n.routes = f }) }
+
+func (n *links) heal() { n.change(func() { clear(n.faults); n.routes = 0 }) }
+
+// change changes what is wrong, and ends the connections that are broken now.
+func (n *links) change(what func()) {
 	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.faults[pair(a, b)] = f
+	what()
 	close(n.changed)
 	n.changed = make(chan struct{})
-	for l := range n.all {
-		if f == broken && n.faultOf(l) == broken {
+	all := slices.Collect(maps.Keys(n.all))
+	n.mu.Unlock()
+	for _, l := range all {
+		if now, _ := n.faultOf(l); now == broken {
 			l.in.Close()
 		}
 	}
-}
-
-func (n *links) heal() {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	clear(n.faults)
-	close(n.changed)
-	n.changed = make(chan struct{})
 }
 
 // newLinks makes links at which nothing is wrong.
@@ -273,31 +293,39 @@ func newBucket(t *testing.T, address string) *bucket {
 	return b
 }
 
-// socket is a TCP socket of a process.
+// socket is a TCP socket.
 type socket struct {
-	local     string
-	listening bool
+	inode, local string
+	listening    bool
 }
 
 // sockets are those of a process.
-func sockets(t *testing.T, pid int) []socket {
+func sockets(t *testing.T, pid int) []socket { return socketsOf(pid, allSockets(t)) }
+
+// allSockets are those of this machine.
+func allSockets(t *testing.T) []socket {
 	t.Helper()
-	proc := fmt.Sprintf("/proc/%d/", pid)
-	own := map[string]bool{}          // inodes
-	fds, _ := os.ReadDir(proc + "fd") // none of a process that has ended
-	for _, fd := range fds {
-		if to, err := os.Readlink(proc + "fd/" + fd.Name()); err == nil && strings.HasPrefix(to, "socket:[") {
-			own[strings.Trim(to, "socket:[]")] = true
-		}
-	}
 	var out []socket
-	for _, table := range []string{"net/tcp", "net/tcp6"} {
-		data, _ := os.ReadFile(proc + table)
+	for _, table := range []string{"tcp", "tcp6"} {
+		data, _ := os.ReadFile("/proc/net/" + table)
 		for line := range strings.Lines(string(data)) {
-			if field := strings.Fields(line); len(field) >= 10 && own[field[9]] {
-				out = append(out, socket{kernelAddress(t, field[1]), field[3] == "0A"}) // LISTEN
+			if field := strings.Fields(line); len(field) >= 10 && field[0] != "sl" {
+				out = append(out, socket{field[9], kernelAddress(t, field[1]), field[3] == "0A"}) // LISTEN
 			}
 		}
 	}
 	return out
+}
+
+// socketsOf are those among all that a process has.
+func socketsOf(pid int, all []socket) []socket {
+	proc := fmt.Sprintf("/proc/%d/fd/", pid)
+	own := map[string]bool{}   // inodes
+	fds, _ := os.ReadDir(proc) // none of a process that has ended
+	for _, fd := range fds {
+		if to, err := os.Readlink(proc + fd.Name()); err == nil && strings.HasPrefix(to, "socket:[") {
+			own[strings.Trim(to, "socket:[]")] = true
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(all), func(s socket) bool { return !own[s.inode] })
 }

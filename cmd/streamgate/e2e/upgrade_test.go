@@ -93,3 +93,32 @@ func (f *fleet) schema() int {
 	check(f.t, err)
 	return look.Schema
 }
+
+// acknowledged are videos that a node said it has created.
+type acknowledged struct {
+	n   *node
+	ids []string
+}
+
+// create creates one more; false where the node said when to try again.
+func (w *acknowledged) create() bool {
+	w.n.t.Helper()
+	a := w.n.call("POST", "/api/v1/videos", w.n.key, map[string]any{"title": "Written"})
+	switch {
+	case a.status/100 == 2:
+		w.ids = append(w.ids, a.ID)
+		return true
+	case a.status == http.StatusServiceUnavailable && a.retry != "":
+		return false
+	}
+	w.n.t.Fatalf("a video could not be created: %d, Retry-After %q\n%s", a.status, a.retry, a.body)
+	return false
+}
+
+func (w *acknowledged) wantAll() {
+	w.n.t.Helper()
+	for _, id := range w.ids {
+		w.n.call("GET", "/api/v1/videos/"+id, w.n.key, nil).want(w.n.t, "what was acknowledged", http.StatusOK)
+	}
+	w.n.t.Logf("%d acknowledged and there", len(w.ids))
+}
