@@ -35,6 +35,7 @@ func rows() []row {
 		{"uploads", nil, benchUploads},
 		{"queue", []string{"initdb", "redis-server"}, benchQueue},
 		{"depth", nil, benchDepth},
+		{"cluster-queue", []string{"initdb"}, benchClusterQueue},
 		{"busy-memory", []string{"ffmpeg"}, benchBusyMemory},
 		{"borders", []string{"ffmpeg"}, benchBorders},
 		{"crash", []string{"ffmpeg"}, benchCrash},
