@@ -1,5 +1,5 @@
 // Peers measures the queues that people would use instead of the node's own,
-// for the rows push and lease of the bench.
+// for the rows queue and cluster-queue of the bench.
 //
 // # What
 //
