@@ -190,7 +190,7 @@ hostile: install-run assets ## plan every damaged file that the generator makes
 	@HOSTILE=all go test -run 'Mutants|Bombs|NoFileNames' -count=1 -v -timeout 60m ./app/media
 
 .PHONY: bench
-bench: install-run install-bench build-monolith bin/bench-peers ## measure against the targets; writes cmd/bench/RESULTS.md
+bench: install-run install-bench build-monolith bin/bench-peers bin/minio bin/consul ## measure against the targets; writes cmd/bench/RESULTS.md
 	@CGO_ENABLED=0 go run ./cmd/bench -binary bin/streamgate -peers bin/bench-peers -out cmd/bench/RESULTS.md
 
 .PHONY: bin/bench-peers

@@ -208,6 +208,11 @@ func (n *node) discard(ctx context.Context, id string) error {
 	if err := n.call(ctx, http.MethodDelete, "/api/v1/videos/"+id, nil, nil); err != nil {
 		return err
 	}
+	return n.awaitIdle(ctx)
+}
+
+// awaitIdle returns when no worker has a job.
+func (n *node) awaitIdle(ctx context.Context) error {
 	for {
 		active, err := n.busy(ctx)
 		if err != nil || active == 0 {

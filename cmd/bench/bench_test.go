@@ -188,9 +188,35 @@ func TestSourcesHaveRecipes(t *testing.T) {
 }
 
 func TestNginxConf(t *testing.T) {
-	conf, err := nginxSettings{Dir: "/d", Auth: "127.0.0.1:1", Listen: "127.0.0.1:2", Workers: 2}.conf()
-	if err != nil || strings.Contains(string(conf), "user root") || !strings.Contains(string(conf), "worker_processes 2;") {
-		t.Errorf("%v\n%s", err, conf)
+	alone := nginxSettings{Dir: "/d", Auth: "127.0.0.1:1", Listen: "127.0.0.1:2", Workers: 2}
+	mutual, front := alone, nginxSettings{Listen: "127.0.0.1:4", Back: "127.0.0.1:2"}
+	mutual.Mutual = &mutualTLS{Listen: "127.0.0.1:3", Front: "/f.pem", Back: "/b.pem", Roots: "/ca", Name: "back"}
+	over := front
+	over.Mutual = mutual.Mutual
+	for name, c := range map[string]struct {
+		settings   nginxSettings
+		text       string
+		want, none []string
+	}{
+		"alone":             {alone, nginxConf, []string{"worker_processes 2;", "listen 127.0.0.1:2 "}, []string{"user root", "ssl"}},
+		"over TLS too":      {mutual, nginxConf, []string{"listen 127.0.0.1:2 ", "listen 127.0.0.1:3 ssl", "ssl_certificate /b.pem;", "ssl_verify_client on;"}, []string{"/f.pem"}},
+		"in front":          {front, nginxFrontConf, []string{"listen 127.0.0.1:4 ", "server 127.0.0.1:2;", "proxy_pass http://"}, []string{"ssl"}},
+		"in front over TLS": {over, nginxFrontConf, []string{"server 127.0.0.1:3;", "proxy_pass https://", "proxy_ssl_certificate /f.pem;", "proxy_ssl_verify on;"}, []string{"/b.pem"}},
+	} {
+		conf, err := c.settings.conf(c.text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range c.want {
+			if !strings.Contains(string(conf), want) {
+				t.Errorf("%s: %q is missing:\n%s", name, want, conf)
+			}
+		}
+		for _, none := range c.none {
+			if strings.Contains(string(conf), none) {
+				t.Errorf("%s: it has %q:\n%s", name, none, conf)
+			}
+		}
 	}
 }
 

@@ -38,7 +38,7 @@ func (b *bench) gated(ctx context.Context, what string, target float64, choose f
 	if err != nil {
 		return nil, err
 	}
-	x, err := b.startNginx(ctx, map[string][]byte{name: body})
+	x, err := b.startNginx(ctx, map[string][]byte{name: body}, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -13,7 +13,7 @@
 //
 // The clip named by -clip, if it is there, is what the sources are made of,
 // else ffmpeg draws something. Sources are made once and kept in -cache (about
-// 4 GB); everything else is removed at the end, also after Ctrl-C, and every
+// 6 GB); everything else is removed at the end, also after Ctrl-C, and every
 // program that was started is ended. Whatever listens does so on loopback.
 //
 // # What the numbers mean
@@ -22,7 +22,9 @@
 // empty data directory and free ports; CPU time is what the kernel charged to
 // the process and the children it has waited for. The rows ticket, decision,
 // sign-in, queue and depth run the node's own code in the bench's process
-// instead, which is therefore built as the node is, without cgo. Chains are development chains,
+// instead, which is therefore built as the node is, without cgo; cluster-queue runs it
+// in processes of the bench. The rows cluster-… and migration have the servers of a
+// cluster, of which make bench builds MinIO and Consul. Chains are development chains,
 // each a process of its own, with a block for each transaction. What is compared
 // is measured in the same run in turns, A B A B, and the medians are compared:
 // the ratio then says little about the machine and how busy it was. The

@@ -15,7 +15,8 @@ import (
 )
 
 // configYAML has profiles for rows that need one of their own: the default
-// ladder without a stream copy, and a copy with next to nothing beside it.
+// ladder without a stream copy, a copy with next to nothing beside it, and two
+// renditions that are made fast.
 const configYAML = `transcoder:
   profiles:
     no-copy:
@@ -24,6 +25,12 @@ const configYAML = `transcoder:
       preset: ultrafast
       rungs:
         - {name: 144p, height: 144, crf: 35, max_rate: 150000, buf_size: 300000}
+    fast:
+      copy: false
+      preset: ultrafast
+      rungs:
+        - {name: 1080p, height: 1080, crf: 26, max_rate: 5500000, buf_size: 8250000}
+        - {name: 360p, height: 360, crf: 26, max_rate: 900000, buf_size: 1350000}
 `
 
 // unlimitedYAML is for rows whose clients all come from one address: no limit of
@@ -40,6 +47,11 @@ type node struct {
 	binary   string
 	cmd      *exec.Cmd
 	dir      string
+	role     string   // of a cluster's node
+	listen   string   // its address for other nodes
+	args     []string // of serve, besides those of every node
+	env      []string // likewise
+	quota    *quota   // of CPU, or nil
 	addrs    []string
 	url      string // of the public edge
 	operator string // host:port
@@ -89,15 +101,24 @@ func (n *node) exec(ctx context.Context) error {
 	}
 	defer log.Close()
 	n.ended = make(chan error, 1)
-	n.cmd = command(ctx, n.binary, "serve", "--config", n.config(), "--data", n.data(), "--listen", n.addrs[0],
-		"--set", "monitor.listen="+n.addrs[1],
-		"--set", "api_gateway.grpc_port="+port(n.addrs[2]), "--set", "transcoder.grpc_port="+port(n.addrs[3]))
+	args := append([]string{
+		"serve", "--config", n.config(), "--data", n.data(), "--listen", n.addrs[0], "--set", "monitor.listen=" + n.addrs[1],
+		"--set", "api_gateway.grpc_port=" + port(n.addrs[2]), "--set", "transcoder.grpc_port=" + port(n.addrs[3]),
+	}, n.args...)
+	n.cmd = command(ctx, n.binary, args...)
 	n.cmd.Stderr = log
-	n.cmd.Env = append(os.Environ(), "XDG_STATE_HOME="+filepath.Join(n.dir, "state"))
+	n.cmd.Env = append(append(os.Environ(), "XDG_STATE_HOME="+filepath.Join(n.dir, "state")), n.env...)
 	if err := n.cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", n.binary, err)
 	}
 	go func(cmd *exec.Cmd, ended chan<- error) { ended <- cmd.Wait() }(n.cmd, n.ended)
+	if n.quota == nil {
+		return nil
+	}
+	if err := n.quota.put(n.pid()); err != nil {
+		n.kill()
+		return err
+	}
 	return nil
 }
 

@@ -10,13 +10,15 @@ import (
 
 	"streamgate/store"
 	"streamgate/store/bolt"
+	"streamgate/store/postgres"
 )
 
 // ownQueue is the node's queue on a database of its own. Jobs are leased and
 // finished one by one, as the node's workers do.
 type ownQueue struct {
-	db     *bolt.DB
+	db     *bolt.DB // nil of a cluster's
 	queue  store.Queue
+	shut   func()
 	pushed atomic.Int64 // jobs so far: their numbers
 }
 
@@ -25,10 +27,22 @@ func (b *bench) openQueue(name string) (*ownQueue, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &ownQueue{db: db, queue: db.Queue()}, nil
+	return &ownQueue{db: db, queue: db.Queue(), shut: func() { _ = db.Close() }}, nil
 }
 
-func (q *ownQueue) close() { _ = q.db.Close() } // it is removed with all that is in it
+// openPostgres opens the queue of a cluster's node, whose jobs have the numbers from
+// first on.
+func openPostgres(ctx context.Context, address string, first int64) (*ownQueue, error) {
+	db, err := postgres.Open(ctx, address, postgres.Options{})
+	if err != nil {
+		return nil, err
+	}
+	q := &ownQueue{queue: db.Queue(), shut: db.Close}
+	q.pushed.Store(first)
+	return q, nil
+}
+
+func (q *ownQueue) close() { q.shut() } // it is removed with all that is in it
 
 // jobsPerTask is how many of the jobs of a bench belong to the same task.
 const jobsPerTask = 10

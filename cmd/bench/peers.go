@@ -29,6 +29,8 @@ type peers struct {
 type peer struct {
 	Name  string `json:"name"`
 	About string `json:"about"`
+	// Postgres is the address of its server, if that is what it runs on.
+	Postgres string `json:"postgres"`
 }
 
 // peerLoad is what a peer is asked to bear; the fields are explained there.
@@ -36,14 +38,15 @@ type peerLoad struct {
 	Peer     string          `json:"peer"`
 	What     string          `json:"what"`
 	Parallel int             `json:"parallel"`
+	Nodes    int             `json:"nodes,omitempty"`
 	Seconds  float64         `json:"seconds"`
 	Waiting  int             `json:"waiting"`
 	Payload  json.RawMessage `json:"payload"`
 }
 
-// startPeers returns when all of them run. Their scratch directory is beside
-// the bench's own, whose rights shut their servers out.
-func (b *bench) startPeers(ctx context.Context) (_ *peers, err error) {
+// startPeers returns when all of them run, or the one of that name. Their scratch
+// directory is beside the bench's own, whose rights shut their servers out.
+func (b *bench) startPeers(ctx context.Context, only string) (_ *peers, err error) {
 	dir, err := os.MkdirTemp("", "streamgate-peers-")
 	if err != nil {
 		return nil, err
@@ -60,7 +63,7 @@ func (b *bench) startPeers(ctx context.Context) (_ *peers, err error) {
 	if _, err := os.Stat(b.peers); err != nil {
 		return nil, fmt.Errorf("no program to measure other queues: %w; make bench builds it", err)
 	}
-	cmd := command(ctx, b.peers, "-dir", dir)
+	cmd := command(ctx, b.peers, "-dir", dir, "-only", only)
 	var said strings.Builder
 	cmd.Stderr = &said
 	if p.stdin, err = cmd.StdinPipe(); err != nil {

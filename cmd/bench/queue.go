@@ -28,7 +28,7 @@ const (
 // the JSON of one of our jobs, on the same disk, and an acknowledged job is
 // synced. The node's queue is measured in this process.
 func benchQueue(ctx context.Context, b *bench) ([]result, error) {
-	peers, err := b.startPeers(ctx)
+	peers, err := b.startPeers(ctx, "")
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +92,11 @@ func (b *bench) queueContests(ctx context.Context, q *ownQueue, p *peers, parall
 			}
 			c.ours = append(c.ours, rate)
 			for i := range c.peers {
-				rate, err := p.measure(peerLoad{c.peers[i].name, what, parallel, queueSeconds, waiting, payload})
+				load := peerLoad{Peer: c.peers[i].name, What: what, Parallel: parallel, Seconds: queueSeconds, Payload: payload}
+				if what == "work" {
+					load.Waiting = waiting
+				}
+				rate, err := p.measure(load)
 				if err != nil {
 					return nil, err
 				}

@@ -88,6 +88,11 @@ func (c comparison) lower() result {
 	return c.result("< "+c.peer, func(q float64) bool { return q < 1 })
 }
 
+// shown has no target.
+func (c comparison) shown() result {
+	return c.result("", func(float64) bool { return true })
+}
+
 // rival is the same measurement of one peer.
 type rival struct {
 	name string

@@ -120,7 +120,7 @@ func (b *bench) revoke(ctx context.Context, n *node, c *chain, viewers []*holder
 	group, ctx := errgroup.WithContext(ctx)
 	for i, v := range viewers {
 		group.Go(func() (err error) {
-			refused[i], err = v.play(ctx, n.client)
+			refused[i], err = v.play(ctx, n.client, v.cell, fetchEvery)
 			return err
 		})
 	}
@@ -128,14 +128,18 @@ func (b *bench) revoke(ctx context.Context, n *node, c *chain, viewers []*holder
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	var took series
+	return b.waits(viewers, refused), nil
+}
+
+// waits are the milliseconds from the transfers to the refusals.
+func (b *bench) waits(viewers []*holder, refused []time.Time) (took series) {
 	for i, v := range viewers {
 		if refused[i].Before(v.mined) {
 			b.logf("   %s was refused before the receipt was here", v.Name)
 		}
 		took = append(took, max(0, float64(refused[i].Sub(v.mined).Microseconds())/1000))
 	}
-	return took, nil
+	return took
 }
 
 // transferAll hands the tokens over at a steady pace.
@@ -158,14 +162,14 @@ func transferAll(ctx context.Context, c *chain, viewers []*holder) error {
 
 // play fetches a cell again and again, and returns when it was refused because
 // the viewer has no token any more; any other failure is an error.
-func (h *holder) play(ctx context.Context, client *http.Client) (time.Time, error) {
-	if err := sleep(ctx, rand.N(fetchEvery)); err != nil { // not all at once
+func (h *holder) play(ctx context.Context, client *http.Client, cell string, every time.Duration) (time.Time, error) {
+	if err := sleep(ctx, rand.N(every)); err != nil { // not all at once
 		return time.Time{}, err
 	}
-	pace := time.NewTicker(fetchEvery)
+	pace := time.NewTicker(every)
 	defer pace.Stop()
 	for {
-		status, body, err := getBy(ctx, client, h.cell)
+		status, body, err := getBy(ctx, client, cell)
 		switch {
 		case ctx.Err() != nil:
 			return time.Time{}, context.Cause(ctx)

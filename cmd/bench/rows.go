@@ -16,6 +16,9 @@ type row struct {
 	run   func(context.Context, *bench) ([]result, error)
 }
 
+// clusterTools are what a cluster needs, besides what make bin/minio bin/consul builds.
+var clusterTools = []string{"ffmpeg", "initdb", "redis-server"}
+
 func rows() []row {
 	return []row{
 		{"start", nil, benchStart},
@@ -35,10 +38,17 @@ func rows() []row {
 		{"uploads", nil, benchUploads},
 		{"queue", []string{"initdb", "redis-server"}, benchQueue},
 		{"depth", nil, benchDepth},
+		{"cluster-queue", []string{"initdb"}, benchClusterQueue},
 		{"busy-memory", []string{"ffmpeg"}, benchBusyMemory},
 		{"borders", []string{"ffmpeg"}, benchBorders},
 		{"crash", []string{"ffmpeg"}, benchCrash},
-		{"migration", []string{"ffmpeg", "initdb", "redis-server"}, benchMigration},
+		{"cluster-nodes", clusterTools, benchClusterNodes},
+		{"cluster-revocation", clusterTools, benchClusterRevocation},
+		{"cluster-cells", append([]string{"nginx", "wrk"}, clusterTools...), benchClusterCells},
+		{"cluster-transcoders", clusterTools, benchClusterTranscoders},
+		{"cluster-source", clusterTools, benchClusterSource},
+		{"cluster-far-cell", clusterTools, benchClusterFarCell},
+		{"migration", clusterTools, benchMigration},
 		{"console-pages", []string{"ffmpeg"}, benchConsolePages},
 		{"console-watched", []string{"ffmpeg"}, benchConsoleWatched},
 		{"console-paint", []string{"ffmpeg", "chromium"}, benchConsolePaint},

@@ -31,6 +31,10 @@ const (
 	// groups2s and groups10s differ in how far apart their key frames are.
 	groups2s  source = "groups-2s"
 	groups10s source = "groups-10s"
+	// large30s has 20 Mbit/s, so that 2 GB are not hours.
+	large30s  source = "large-30s"
+	large2min source = "large-2min"
+	large2GB  source = "large-2GB"
 )
 
 // sources makes each source once and keeps it.
@@ -66,6 +70,9 @@ func (s source) recipe() (recipe, bool) {
 		megabytes:    {of: megabytes28s, times: 12},
 		groups2s:     {options: sd + "-c:v libx264 -preset veryfast -b:v 2M -maxrate 3M -bufsize 4M" + fmt.Sprintf(steady, 2) + sound},
 		groups10s:    {options: sd + "-c:v libx264 -preset veryfast -g 300 -b:v 2M -maxrate 3M -bufsize 4M" + fmt.Sprintf(steady, 10) + sound},
+		large30s:     {options: hd + "-c:v libx264 -preset ultrafast -b:v 20M -maxrate 24M -bufsize 40M" + fmt.Sprintf(steady, 2) + sound},
+		large2min:    {of: large30s, times: 4},
+		large2GB:     {of: large30s, times: 28},
 	}
 	r, ok := recipes[s]
 	return r, ok

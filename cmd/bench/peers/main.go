@@ -1,5 +1,5 @@
 // Peers measures the queues that people would use instead of the node's own,
-// for the rows push and lease of the bench.
+// for the rows queue and cluster-queue of the bench.
 //
 // # What
 //
@@ -11,12 +11,12 @@
 //
 // # Usage
 //
-//	peers -dir SCRATCH
+//	peers -dir SCRATCH [-only NAME]
 //
 // It is a module of its own, so that the product's go.mod knows nothing of the
 // peers, and a child of the bench. It prints one line when everything runs,
 //
-//	{"peers":[{"name":"River","about":"…"},…]}
+//	{"peers":[{"name":"River","about":"…","postgres":"host=…"},…]}
 //
 // then answers each line of its standard input with one of its own:
 //
@@ -46,8 +46,9 @@ import (
 
 func main() {
 	dir := flag.String("dir", "", "scratch `directory`, on the disk that is measured")
+	only := flag.String("only", "", "start no other peer than the one of this `name`")
 	flag.Parse()
-	if err := run(context.Background(), *dir, os.Stdin, os.Stdout); err != nil {
+	if err := run(context.Background(), *dir, *only, os.Stdin, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "peers:", err)
 		os.Exit(1)
 	}
@@ -70,9 +71,10 @@ type peer interface {
 
 // load is what is asked of a peer.
 type load struct {
-	Parallel int             `json:"parallel"` // producers or workers
+	Parallel int             `json:"parallel"` // producers or workers, of each node
+	Nodes    int             `json:"nodes"`    // of workers; River's alone can be more than one
 	Seconds  float64         `json:"seconds"`
-	Waiting  int             `json:"waiting"` // jobs at the start of work; it ends early without any
+	Waiting  int             `json:"waiting"` // jobs at the start: work ends early without any, for push River alone sees to them
 	Payload  json.RawMessage `json:"payload"`
 }
 
@@ -92,7 +94,12 @@ type answer struct {
 type introduction struct {
 	Name  string `json:"name"`
 	About string `json:"about"`
+	// Postgres is the address of the peer's server, for another queue to run on.
+	Postgres string `json:"postgres,omitempty"`
 }
+
+// onPostgres is a peer whose server others may use.
+type onPostgres interface{ address() string }
 
 // named is a peer with its name, in the order of the table.
 type named struct {
@@ -100,7 +107,7 @@ type named struct {
 	peer
 }
 
-func run(ctx context.Context, dir string, in io.Reader, out io.Writer) (err error) {
+func run(ctx context.Context, dir, only string, in io.Reader, out io.Writer) (err error) {
 	var peers []named
 	defer func() {
 		for _, p := range peers {
@@ -111,6 +118,9 @@ func run(ctx context.Context, dir string, in io.Reader, out io.Writer) (err erro
 		name string
 		peer func(ctx context.Context, dir string) (peer, error)
 	}{{"River", startRiver}, {"asynq", startAsynq}, {"JetStream", startJetStream}} {
+		if only != "" && only != start.name {
+			continue
+		}
 		p, err := start.peer(ctx, dir)
 		if err != nil {
 			return fmt.Errorf("start %s: %w", start.name, err)
@@ -127,7 +137,11 @@ func serve(ctx context.Context, peers []named, in io.Reader, out io.Writer) erro
 		Peers []introduction `json:"peers"`
 	}
 	for _, p := range peers {
-		hello.Peers = append(hello.Peers, introduction{p.name, p.about()})
+		about := introduction{Name: p.name, About: p.about()}
+		if pg, ok := p.peer.(onPostgres); ok {
+			about.Postgres = pg.address()
+		}
+		hello.Peers = append(hello.Peers, about)
 	}
 	if err := w.Encode(hello); err != nil {
 		return err

@@ -21,6 +21,7 @@ import (
 // riverPeer is River with its PostgreSQL.
 type riverPeer struct {
 	server *program
+	at     string // the server's address
 	pool   *pgxpool.Pool
 	text   string
 }
@@ -49,15 +50,14 @@ func startRiver(ctx context.Context, parent string) (_ peer, err error) {
 	if err != nil {
 		return nil, err
 	}
-	address := "host=" + dir + " user=bench dbname=postgres"
+	p := &riverPeer{at: "host=" + dir + " user=bench dbname=postgres"}
 	answers := func(ctx context.Context) error {
-		c, err := pgx.Connect(ctx, address)
+		c, err := pgx.Connect(ctx, p.at)
 		if err != nil {
 			return err
 		}
 		return c.Close(ctx)
 	}
-	p := &riverPeer{}
 	// SIGINT is a fast shutdown: clients are sent away.
 	p.server, err = startServer(ctx, dir, syscall.SIGINT, answers, postgres, "-D", filepath.Join(dir, "data"), "-k", dir,
 		"-c", "listen_addresses=", "-c", "shared_buffers=512MB", "-c", "max_wal_size=8GB", "-c", "checkpoint_timeout=30min")
@@ -69,12 +69,7 @@ func startRiver(ctx context.Context, parent string) (_ peer, err error) {
 			err = errors.Join(err, p.close())
 		}
 	}()
-	config, err := pgxpool.ParseConfig(address)
-	if err != nil {
-		return nil, err
-	}
-	config.MaxConns = riverConns
-	if p.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
+	if p.pool, err = p.connect(ctx); err != nil {
 		return nil, err
 	}
 	migrator, err := rivermigrate.New(riverpgxv5.New(p.pool), &rivermigrate.Config{Logger: quiet()})
@@ -91,9 +86,21 @@ func startRiver(ctx context.Context, parent string) (_ peer, err error) {
 	return p, err
 }
 
+// connect is the connections of a node.
+func (p *riverPeer) connect(ctx context.Context) (*pgxpool.Pool, error) {
+	config, err := pgxpool.ParseConfig(p.at)
+	if err != nil {
+		return nil, err
+	}
+	config.MaxConns = riverConns
+	return pgxpool.NewWithConfig(ctx, config)
+}
+
 func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
 
 func (p *riverPeer) about() string { return p.text }
+
+func (p *riverPeer) address() string { return p.at }
 
 func (p *riverPeer) close() error {
 	if p.pool != nil {
@@ -112,6 +119,9 @@ func (p *riverPeer) push(ctx context.Context, l load) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
+	if err := p.fill(ctx, client, l); err != nil {
+		return 0, err
+	}
 	return perSecond(ctx, l.Parallel, l.duration(), func(ctx context.Context) error {
 		_, err := client.Insert(ctx, riverJob{l.Payload}, nil)
 		return err
@@ -119,33 +129,55 @@ func (p *riverPeer) push(ctx context.Context, l load) (float64, error) {
 }
 
 func (p *riverPeer) work(ctx context.Context, l load) (rate float64, err error) {
-	workers := river.NewWorkers()
-	river.AddWorker(workers, river.WorkFunc(func(context.Context, *river.Job[riverJob]) error { return nil }))
-	client, err := river.NewClient(riverpgxv5.New(p.pool), &river.Config{
-		Logger: quiet(), Workers: workers, FetchCooldown: time.Millisecond, FetchPollInterval: 10 * time.Millisecond,
-		Queues: map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: l.Parallel}},
+	m := newMeter(l.Waiting)
+	var clients []*river.Client[pgx.Tx]
+	for i := range max(1, l.Nodes) {
+		pool, err := p.connect(ctx)
+		if err != nil {
+			return 0, err
+		}
+		defer pool.Close()
+		client, err := workers(pool, i, l.Parallel)
+		if err != nil {
+			return 0, err
+		}
+		defer countDone(client, m, l)()
+		clients = append(clients, client)
+	}
+	if err := p.fill(ctx, clients[0], l); err != nil {
+		return 0, err
+	}
+	for _, client := range clients {
+		if err := client.Start(ctx); err != nil {
+			return 0, err
+		}
+		defer func() { err = errors.Join(err, client.Stop(ctx)) }()
+	}
+	return m.rate(ctx, l.duration())
+}
+
+// workers are those of a node.
+func workers(pool *pgxpool.Pool, node, parallel int) (*river.Client[pgx.Tx], error) {
+	does := river.NewWorkers()
+	river.AddWorker(does, river.WorkFunc(func(context.Context, *river.Job[riverJob]) error { return nil }))
+	return river.NewClient(riverpgxv5.New(pool), &river.Config{
+		ID: fmt.Sprintf("node-%d", node), Logger: quiet(), Workers: does,
+		FetchCooldown: time.Millisecond, FetchPollInterval: 10 * time.Millisecond,
+		Queues: map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: parallel}},
 		// The leader's upkeep (schedules, cleaning) is not what is measured.
 		LeaderElectionDisabled: true,
 	})
-	if err != nil {
-		return 0, err
-	}
-	if err := p.fill(ctx, client, l); err != nil {
-		return 0, err
-	}
-	m := newMeter(l.Waiting)
-	done, cancel := client.SubscribeConfig(&river.SubscribeConfig{ChanSize: 2 * l.Waiting, Kinds: []river.EventKind{river.EventKindJobCompleted}})
+}
+
+// countDone counts what a node has completed until it is told to stop.
+func countDone(client *river.Client[pgx.Tx], m *meter, l load) (stop func()) {
+	done, stop := client.SubscribeConfig(&river.SubscribeConfig{ChanSize: 2 * l.Waiting, Kinds: []river.EventKind{river.EventKindJobCompleted}})
 	go func() {
 		for range done {
 			m.event()
 		}
 	}()
-	defer cancel()
-	if err := client.Start(ctx); err != nil {
-		return 0, err
-	}
-	defer func() { err = errors.Join(err, client.Stop(ctx)) }()
-	return m.rate(ctx, l.duration())
+	return stop
 }
 
 // fill makes sure that jobs are waiting.
