@@ -100,7 +100,7 @@ func TestSharedBusCredentials(t *testing.T) {
 			}
 			err = n.Start(t.Context())
 			if err == nil {
-				defer n.Stop() //nolint:errcheck // the test is over
+				defer n.Stop()
 			}
 			if (err == nil) != (tt.says == "") || err != nil && (!strings.Contains(err.Error(), tt.says) || strings.Contains(err.Error(), "\n")) {
 				t.Errorf("got %v, want %q", err, tt.says)

@@ -100,14 +100,14 @@ func (c *counter) close() { _ = c.Close() } // its connections end with their cl
 
 // handOn ends both connections as soon as one of them has ended.
 func (c *counter) handOn(client net.Conn) {
-	defer client.Close()
+	defer client.Close() //nolint:errcheck // it is only read of and passed on
 	server, err := net.Dial("tcp", c.server)
 	if err != nil {
 		return // the client sees that it is closed
 	}
-	defer server.Close()
+	defer server.Close() //nolint:errcheck // as above
 	go func() {
-		defer server.Close()
+		defer server.Close() //nolint:errcheck // as above
 		_, _ = io.Copy(server, client)
 	}()
 	_, _ = io.Copy(counting{client, &c.sent}, server)
