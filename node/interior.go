@@ -84,7 +84,7 @@ func (k *Kernel) fromNodes(next http.Handler) http.Handler {
 			err = fmt.Errorf("%w: %w", cluster.ErrClock, off)
 		}
 		if err == nil {
-			next.ServeHTTP(w, r.WithContext(ctx))
+			next.ServeHTTP(cluster.Sending(w, r), r.WithContext(ctx))
 			return
 		}
 		k.Log.Warn("a request to the cluster's port was refused", "from", r.RemoteAddr, "path", r.URL.Path, "err", err)

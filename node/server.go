@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"streamgate/node/cluster"
 )
 
 // Server is one HTTP server of the node: HTTP/1.1 and HTTP/2 without TLS
@@ -61,7 +63,7 @@ func (k *Kernel) Serve(ctx context.Context, s Server) error {
 	k.state.setAddr(s.Name, ln.Addr().String())
 	srv := k.httpServer(s)
 	if s.TLS != nil {
-		ln = tls.NewListener(ln, s.TLS)
+		ln = tls.NewListener(cluster.Bulk(ln), s.TLS)
 	}
 	k.Go("server "+s.Name, func(ctx context.Context) error {
 		return serve(ctx, srv, ln)
@@ -97,9 +99,20 @@ func (k *Kernel) httpServer(s Server) *http.Server {
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
-		ConnContext:       sendSoon,
+		ConnContext:       k.connContext(s),
 		ErrorLog:          slog.NewLogLogger(k.Log.With("server", s.Name).Handler(), slog.LevelDebug),
 	}
+}
+
+// connContext sees to how a server's connections send.
+func (k *Kernel) connContext(s Server) func(context.Context, net.Conn) context.Context {
+	switch {
+	case s.TLS != nil:
+		return cluster.BulkContext
+	case k.has(RoleStreaming):
+		return sendSoon
+	}
+	return nil // it hands on what it has in memory, which the kernel may as well have
 }
 
 // sendSoon sets TCP_NOTSENT_LOWAT; where that fails the server is only slower.

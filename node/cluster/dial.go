@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"io"
@@ -64,7 +65,7 @@ func (p *Pool) transport(role string, multi bool) *http.Transport {
 		if multi {
 			cfg.NextProtos = []string{"h2"}
 		}
-		conn, err := (&tls.Dialer{Config: cfg}).DialContext(ctx, network, addr)
+		conn, err := dialTLS(ctx, network, addr, cfg, !multi)
 		if err != nil {
 			return nil, &untaken{err}
 		}
@@ -72,4 +73,21 @@ func (p *Pool) transport(role string, multi bool) *http.Transport {
 	}
 	p.transports[name] = t
 	return t
+}
+
+// dialTLS connects to a node; what carries bodies reads ahead.
+func dialTLS(ctx context.Context, network, addr string, cfg *tls.Config, bodies bool) (net.Conn, error) {
+	raw, err := new(net.Dialer).DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	if bodies {
+		raw = &bulkConn{Conn: raw, read: bufio.NewReaderSize(raw, bulkPiece)}
+	}
+	conn := tls.Client(raw, cfg)
+	if err := conn.HandshakeContext(ctx); err != nil {
+		_ = raw.Close() // it was good for nothing
+		return nil, err
+	}
+	return conn, nil
 }

@@ -30,6 +30,12 @@ func (p *Pool) Proxy(role string, key func(*http.Request) string, log *slog.Logg
 				r.Out.Header.Del(name)
 			}
 		},
+		ModifyResponse: func(r *http.Response) error {
+			if r.ContentLength >= bulkPiece {
+				r.Body = whole{r.Body}
+			}
+			return nil
+		},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			if r.Context().Err() != nil {
 				return // the client has gone
@@ -70,10 +76,7 @@ func unreachable(role string, err error) error {
 	return rpc.RetryErrorf(noNodeRetry, connect.CodeUnavailable, "role_unavailable", "The node with the role %s does not answer now; try again in a moment.", role)
 }
 
-// proxyBuffer is what is copied at a time, bytes.
-const proxyBuffer = 128 << 10
-
-var bufferPool = sync.Pool{New: func() any { b := make([]byte, proxyBuffer); return &b }}
+var bufferPool = sync.Pool{New: func() any { b := make([]byte, bulkPiece); return &b }}
 
 // buffers is httputil.BufferPool over a sync.Pool.
 type buffers struct{}
