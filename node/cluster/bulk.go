@@ -14,7 +14,11 @@ import (
 
 // Bytes between nodes go in pieces of this size: TLS cuts them into records of 16 KiB,
 // and each of them would be a write at the one end and a read at the other.
-const bulkPiece = 128 << 10
+const bulkPiece = 256 << 10
+
+// readAhead is what a connection reads before it is asked for it; each keeps that much
+// memory while it is open.
+const readAhead = 128 << 10
 
 // bulkConn is a connection below TLS that reads ahead, and whose writes can be held
 // together.

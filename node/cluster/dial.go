@@ -82,7 +82,7 @@ func dialTLS(ctx context.Context, network, addr string, cfg *tls.Config, bodies 
 		return nil, err
 	}
 	if bodies {
-		raw = &bulkConn{Conn: raw, read: bufio.NewReaderSize(raw, bulkPiece)}
+		raw = &bulkConn{Conn: raw, read: bufio.NewReaderSize(raw, readAhead)}
 	}
 	conn := tls.Client(raw, cfg)
 	if err := conn.HandshakeContext(ctx); err != nil {
