@@ -49,7 +49,7 @@ func TestCreateTaskRefuses(t *testing.T) {
 		code   connect.Code
 	}{
 		{&rpc.CreateTaskRequest{VideoId: "nobody"}, "video_not_found", connect.CodeNotFound},
-		{&rpc.CreateTaskRequest{}, "video_not_found", connect.CodeNotFound},
+		{&rpc.CreateTaskRequest{}, "invalid_argument", connect.CodeInvalidArgument},
 		{&rpc.CreateTaskRequest{VideoId: "empty"}, "no_source", connect.CodeFailedPrecondition},
 		{&rpc.CreateTaskRequest{VideoId: "refused"}, "video_failed", connect.CodeFailedPrecondition},
 		{&rpc.CreateTaskRequest{VideoId: "good", Profile: "8k"}, "unknown_profile", connect.CodeInvalidArgument},

@@ -164,6 +164,9 @@ func readSchema(ctx context.Context, on querier) (s schema, err error) {
 	}
 	if !told {
 		err = on.QueryRow(ctx, `SELECT coalesce(max(version), 0) FROM schema_versions`).Scan(&s.version)
+		if s.version >= firstTold {
+			s.compatible = s.version // whatever it is
+		}
 		return s, err
 	}
 	err = on.QueryRow(ctx, `SELECT coalesce(max(version), 0), coalesce(max(coalesce(compatible, version)), 1) FROM schema_versions`).Scan(&s.version, &s.compatible)
