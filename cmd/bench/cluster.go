@@ -150,3 +150,13 @@ func (c *cluster) said() string {
 	}
 	return said.String()
 }
+
+// foreignFilm is a film that must be encoded, and how long it is.
+func (b *bench) foreignFilm(ctx context.Context) (file, length string, err error) {
+	src, length := foreign10min, "10 min"
+	if b.quick {
+		src, length = foreign30s, "30 s"
+	}
+	file, err = b.sources.file(ctx, src)
+	return file, length, err
+}

@@ -19,11 +19,7 @@ const (
 // as a share of the size of its source: all that the server sends them is counted on
 // the way, headers and what is not of the source too.
 func benchClusterSource(ctx context.Context, b *bench) ([]result, error) {
-	src, length := foreign10min, "10 min"
-	if b.quick {
-		src, length = foreign30s, "30 s"
-	}
-	file, err := b.sources.file(ctx, src)
+	file, length, err := b.foreignFilm(ctx)
 	if err != nil {
 		return nil, err
 	}

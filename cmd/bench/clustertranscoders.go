@@ -26,11 +26,7 @@ var spreads = []int{1, 2, 4}
 // upload to the end of the task, with the plan, which one node makes while the others
 // wait. Each time is a new upload, of which no node has anything.
 func benchClusterTranscoders(ctx context.Context, b *bench) ([]result, error) {
-	src, length := foreign10min, "10 min"
-	if b.quick {
-		src, length = foreign30s, "30 s"
-	}
-	file, err := b.sources.file(ctx, src)
+	file, length, err := b.foreignFilm(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -2,11 +2,9 @@ package e2e
 
 import (
 	"fmt"
-	"net/http"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"streamgate/store/postgres"
 )
@@ -20,40 +18,33 @@ func laterProgram(t *testing.T, step string) string {
 	return to
 }
 
-// TestClusterUpgrade exchanges the program of one node after the other while one
-// video plays, another is encoded, and more are created. The two versions share the
-// database, in which the newer one has changed the tables at once; a node of the older
-// one that crashes starts again, and one that was upgraded can go back. A version that
-// would take away what the others need is refused, and says whom it waits for.
+// TestClusterUpgrade exchanges the program of one node after the other while clients
+// play, write, upload and have a video encoded: see TestClusterFaults. The two versions
+// share the database, in which the newer one has changed the tables at once; a node of
+// the older one that crashes starts again, and one that was upgraded can go back. A
+// version that would take away what the others need is refused, and says whom it waits
+// for.
 func TestClusterUpgrade(t *testing.T) {
-	f := startFleet(t, writeFile(t, "streamgate.yaml", "transcoder: {worker_pool_size: 2}\n"),
-		"metadata", "metadata 2", "monitor", "transcoder", "transcoder 2", "upload", "streaming", "streaming 2", "api-gateway")
+	chain := startChain(t)
+	f := startFleet(t, gatedConfig(t, chain), "metadata", "metadata 2", "monitor", "transcoder", "transcoder 2", "upload", "streaming", "streaming 2", "api-gateway")
 	known := f.schema()
 	next := laterProgram(t, "-- compatible 4\nCREATE TABLE later (one text)")
 	breaks := laterProgram(t, fmt.Sprintf("-- compatible %d\nDROP TABLE decisions", known+1))
-	n := f.front
-	n.key = strings.TrimSpace(n.ctl("keys", "create", "--scope", "admin"))
-	played := n.push(copied(t), "--public", "--wait", "ready")
-	encoded := n.push(smallClip(t, 240), "--public", "--wait", "playable")
-	session := n.call("POST", "/api/v1/videos/"+played.VideoID+"/sessions", n.key, map[string]any{}).want(t, "a link", http.StatusCreated)
-	gated, rendition := n.url+"/s/"+session.Token+"/", n.video(played.VideoID).Renditions[0].Name
-	viewer := play(t, gated+"master.m3u8", gated+rendition+"/index.m3u8", gated+rendition+"/0.m4s")
-	writes, before := &acknowledged{n: n}, n.cells(encoded.VideoID)
-
+	c := f.clients(chain)
+	back := func(name string) {
+		t.Helper()
+		f.front.poll(name+" to be back", func() bool { return f.ready() == len(f.nodes) })
+	}
 	exchange := func(name, program string) {
 		t.Helper()
-		old := f.node(name)
-		if code := old.stop(); code != 0 {
+		c.now(name + " is exchanged")
+		n := f.node(name)
+		if code := n.stop(); code != 0 {
 			t.Errorf("%s ended with %d", name, code)
 		}
-		for range 5 {
-			if old != n && !writes.create() {
-				t.Errorf("a write is refused, though %s has left in order", name)
-			}
-		}
-		old.program = program
-		old.start()
-		n.poll(name+" to be back", func() bool { return f.ready() == len(f.nodes) })
+		n.program = program
+		n.start()
+		back(name)
 	}
 
 	monitor := f.node("monitor")
@@ -70,20 +61,22 @@ func TestClusterUpgrade(t *testing.T) {
 	if got := f.schema(); got != known+1 {
 		t.Errorf("the tables have version %d, want %d", got, known+1)
 	}
+	c.now("a node of the older version crashes")
 	f.node("metadata 2").kill()
-	f.node("metadata 2").start() // the older version, on the newer one's tables
+	f.node("metadata 2").start() // on the newer one's tables
+	back("metadata 2")
+	f.front.poll("writes", c.served)
 	for _, name := range []string{"metadata", "metadata 2", "transcoder", "transcoder 2", "upload", "streaming", "streaming 2"} {
 		exchange(name, next)
 	}
 	exchange("metadata", "") // and back
-	n.wait(encoded.VideoID, 5*time.Minute, "ready", func(v video) bool { return v.State == "ready" })
-	n.wantKept(encoded.VideoID, before)
-	if now := n.waitTask(encoded.TaskID, "succeeded"); now.Attempt != 1 {
-		t.Errorf("task %+v", now)
+	c.ended()
+	for line, n := range c.answers {
+		if strings.Contains(line, "is exchanged: write 503") {
+			t.Errorf("a node left in order, and writes were refused: %d %s", n, line)
+		}
 	}
-	viewer.ended(t)
-	exchange("api-gateway", next)
-	writes.wantAll()
+	exchange("api-gateway", next) // which the clients ask
 }
 
 // schema is the version of the database's tables.
@@ -92,33 +85,4 @@ func (f *fleet) schema() int {
 	look, err := postgres.Look(f.t.Context(), f.on.pg.Address("postgres"))
 	check(f.t, err)
 	return look.Schema
-}
-
-// acknowledged are videos that a node said it has created.
-type acknowledged struct {
-	n   *node
-	ids []string
-}
-
-// create creates one more; false where the node said when to try again.
-func (w *acknowledged) create() bool {
-	w.n.t.Helper()
-	a := w.n.call("POST", "/api/v1/videos", w.n.key, map[string]any{"title": "Written"})
-	switch {
-	case a.status/100 == 2:
-		w.ids = append(w.ids, a.ID)
-		return true
-	case a.status == http.StatusServiceUnavailable && a.retry != "":
-		return false
-	}
-	w.n.t.Fatalf("a video could not be created: %d, Retry-After %q\n%s", a.status, a.retry, a.body)
-	return false
-}
-
-func (w *acknowledged) wantAll() {
-	w.n.t.Helper()
-	for _, id := range w.ids {
-		w.n.call("GET", "/api/v1/videos/"+id, w.n.key, nil).want(w.n.t, "what was acknowledged", http.StatusOK)
-	}
-	w.n.t.Logf("%d acknowledged and there", len(w.ids))
 }
