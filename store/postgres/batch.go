@@ -110,21 +110,14 @@ func heldBy(calls []*call) func(pgx.Rows) error {
 	}
 }
 
-const leaseSQL = `SELECT l.slot, j.ord, ` + jobColumns + `
-	FROM lease_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9) l, LATERAL (SELECT (l.job).*) j`
+// leaseSQL has a job's slot and place in order before jobColumns.
+const leaseSQL = `SELECT * FROM lease_jobs($1, $2::boolean, $3, $4, $5, $6, $7, $8, $9)`
 
 // lane is what leases have in common that one statement can serve.
 type lane struct {
 	suspects bool
 	maxRank  store.Rank
 	encoder  string
-}
-
-func (l lane) state() store.JobState {
-	if l.suspects {
-		return store.JobSuspect
-	}
-	return store.JobReady
 }
 
 // queueLeases serves those first who take urgent jobs only: the others can have
@@ -152,7 +145,7 @@ func queueLane(b *pgx.Batch, clock *int64, l lane, calls []*call) {
 		nodes[i], boots[i], workers[i] = text(c.lease.Owner.Node), text(c.lease.Owner.Boot), text(c.lease.Owner.Worker)
 		ttls[i] = nanos(c.lease.TTL)
 	}
-	b.Queue(leaseSQL, clock, string(l.state()), keyBeyond(l.maxRank), keyBeyond(store.RankDemanded), nodes, boots, workers, ttls, l.encoder).Query(func(rows pgx.Rows) error {
+	b.Queue(leaseSQL, clock, l.suspects, keyBeyond(l.maxRank), keyBeyond(store.RankDemanded), nodes, boots, workers, ttls, l.encoder).Query(func(rows pgx.Rows) error {
 		for rows.Next() {
 			var slot int64
 			var got leased

@@ -62,6 +62,17 @@ func TestDatabaseClock(t *testing.T) {
 	}
 }
 
+// What was acknowledged is on the disk, whatever shares its commit.
+func TestDurable(t *testing.T) {
+	db := open(t, database(t, migrated), postgres.Options{})
+	if !db.Relaxed(postgres.Lease) || !db.Relaxed(postgres.Renew, postgres.Lease) {
+		t.Error("leases that are only given and renewed wait for the disk")
+	}
+	if db.Relaxed(postgres.Push) || db.Relaxed(postgres.Finish) || db.Relaxed(postgres.Lease, postgres.Finish, postgres.Renew) {
+		t.Error("a job that is pushed or finished does not wait for the disk")
+	}
+}
+
 // A caller that is refused takes no other of its commit with it.
 func TestRefusedAlone(t *testing.T) {
 	address := database(t, migrated)

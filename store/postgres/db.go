@@ -47,12 +47,12 @@ type Options struct {
 
 // DB is a database that a node uses with others.
 type DB struct {
-	pool    *pgxpool.Pool
-	commits *committer // of pushed and finished jobs
-	leases  *committer // and of leases, given and renewed
-	now     func() time.Time
-	known   int          // the newest version of the tables that this program knows
-	held    atomic.Int64 // the hold of this program; 0 for none
+	pool   *pgxpool.Pool
+	pushes *committer // of pushed jobs
+	leases *committer // of leases: given, renewed and ended
+	now    func() time.Time
+	known  int          // the newest version of the tables that this program knows
+	held   atomic.Int64 // the hold of this program; 0 for none
 }
 
 // Open connects to the database and brings its tables up to date. ErrSchema,
@@ -89,7 +89,7 @@ func open(ctx context.Context, config *pgxpool.Config, opts Options) (*DB, error
 		return nil, fmt.Errorf("open database %s on %s: %w", config.ConnConfig.Database, config.ConnConfig.Host, err)
 	}
 	db := &DB{pool: pool, now: opts.Now, known: known}
-	db.commits, db.leases = newCommitter(db, false), newCommitter(db, true)
+	db.pushes, db.leases = newCommitter(db), newCommitter(db)
 	standing, err := db.Standing(ctx)
 	if err == nil && !opts.NotInUse {
 		err = standing.Refusal()
@@ -107,7 +107,7 @@ func open(ctx context.Context, config *pgxpool.Config, opts Options) (*DB, error
 // Close waits for the commits under way and disconnects. Later calls get
 // ErrClosed.
 func (db *DB) Close() {
-	db.commits.close()
+	db.pushes.close()
 	db.leases.close()
 	db.pool.Close()
 }

@@ -76,3 +76,24 @@ func (db *DB) Triggers(ctx context.Context) (n int, err error) {
 	err = db.pool.QueryRow(ctx, `SELECT count(*) FROM pg_trigger WHERE tgname = 'refuse_write'`).Scan(&n)
 	return n, err
 }
+
+// Kinds of calls.
+const (
+	Push   = push
+	Finish = finish
+	Renew  = renew
+	Lease  = lease
+)
+
+// Relaxed tells whether a commit of such calls does not wait for the disk.
+func (db *DB) Relaxed(kinds ...kind) bool {
+	var calls []*call
+	for i, k := range kinds {
+		c := &call{kind: k, id: fmt.Sprint(i)}
+		if k == push {
+			c.rows = []newRow{{id: c.id}}
+		}
+		calls = append(calls, c)
+	}
+	return db.leases.batch(calls).QueuedQueries[0].SQL == relaxSQL
+}

@@ -38,7 +38,7 @@ func (q *queue) Push(ctx context.Context, jobs ...store.Job) error {
 	case len(rows) == 0:
 		return nil
 	}
-	err = q.db.commits.do(ctx, &call{kind: push, rows: rows})
+	err = q.db.pushes.do(ctx, &call{kind: push, rows: rows})
 	if code(err) == codeUnique {
 		return fmt.Errorf("push jobs: %w: another node has added one just now", store.ErrExists)
 	}
@@ -82,7 +82,7 @@ func (q *queue) Finish(ctx context.Context, id string, token uint64, out store.O
 	case out.Retry || out.Failure != nil:
 		err = q.endBadly(ctx, id, token, out, rows)
 	default:
-		err = q.db.commits.do(ctx, &call{kind: finish, id: id, token: token, rows: rows})
+		err = q.db.leases.do(ctx, &call{kind: finish, id: id, token: token, rows: rows})
 	}
 	if err != nil {
 		return fmt.Errorf("finish: %w", err)
