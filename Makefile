@@ -34,7 +34,7 @@ bin/streamgate-monolith: bin/streamgate
 
 .PHONY: bin/streamgate
 bin/streamgate: assets
-	@CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o $@ ./cmd/streamgate
+	@CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.buildVersion=$(VERSION)' -o $@ ./cmd/streamgate
 
 .PHONY: bin/devchain
 bin/devchain:

@@ -79,7 +79,7 @@ func (k *Kernel) servePiece(w http.ResponseWriter, r *http.Request) {
 		err = errors.Join(err, perr)
 	}
 	if err != nil {
-		rpc.WriteProblem(w, r, rpc.Invalid("invalid_piece", "A piece is asked for by etag, of, from and size."))
+		rpc.WriteProblem(w, r, rpc.Invalid("invalid_request", "A piece is asked for by etag, of, from and size."))
 		return
 	}
 	data, err := k.pieces.Part(r.Context(), o, from, size)

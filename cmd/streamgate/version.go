@@ -25,8 +25,16 @@ func (p *cli) printVersion(asJSON bool) error {
 	return nil
 }
 
-// programVersion is what the Go tool noted at build: a tag, or the commit.
+// buildVersion is the version where a build names it (make VERSION=…), as it must
+// where the sources come without their repository.
+var buildVersion string
+
+// programVersion is what the build named, or else what the Go tool noted: a tag, or
+// the commit.
 func programVersion() string {
+	if buildVersion != "" {
+		return buildVersion
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok || info.Main.Version == "" || info.Main.Version == "(devel)" {
 		return "devel"

@@ -33,10 +33,10 @@ image "$golang"
 
 $b build --quiet --format docker --pull-never --volume /etc/ssl/certs:/etc/ssl/certs:ro \
 	--volume "$(go env GOMODCACHE)":/root/go/pkg/mod --volume "$(go env GOCACHE)":/root/.cache/go-build \
-	--file packaging/docker/Dockerfile --target "$target" --tag "streamgate:$target" . >/dev/null
+	--file packaging/docker/Dockerfile --target "$target" --build-arg VERSION=v0.0.0-try --tag "streamgate:$target" . >/dev/null
 
 c=$($b from --pull-never "streamgate:$target")
-$b run "$c" -- sh -c 'id -u; streamgate version; ffmpeg -version | head -1; ! touch /usr/bin/x 2>/dev/null'
+$b run "$c" -- sh -ec 'id -u; streamgate version | grep v0.0.0-try; ffmpeg -version | head -1; ! touch /usr/bin/x 2>/dev/null'
 [ "$target" = monolith ] || exit 0
 $b run "$c" -- sh -c '
 	export STREAMGATE_API_GATEWAY_PORT=0 STREAMGATE_API_GATEWAY_GRPC_PORT=0 STREAMGATE_TRANSCODER_GRPC_PORT=0 STREAMGATE_MONITOR_LISTEN=127.0.0.1:16060

@@ -272,6 +272,10 @@ func (c *committer) attempt(calls []*call) error {
 // relaxSQL lets this transaction's commit not wait for the disk.
 const relaxSQL = `SELECT set_config('synchronous_commit', 'off', true)`
 
+// lockSQL locks jobs that several statements will change, in the order in which all
+// lock jobs.
+const lockSQL = `SELECT FROM jobs WHERE id = ANY($1::text[]) ORDER BY id FOR NO KEY UPDATE`
+
 // batch queues the statements.
 func (c *committer) batch(calls []*call) *pgx.Batch {
 	of := make(map[kind][]*call)
@@ -285,6 +289,10 @@ func (c *committer) batch(calls []*call) *pgx.Batch {
 	b, clock := new(pgx.Batch), c.db.clock()
 	if len(of[finish])+len(of[push]) == 0 {
 		b.Queue(relaxSQL)
+	}
+	if len(of[finish]) > 0 && len(of[renew]) > 0 {
+		ids, _ := leases(slices.Concat(of[finish], of[renew]))
+		b.Queue(lockSQL, ids)
 	}
 	queueFinishes(b, clock, of[finish])
 	queueRenewals(b, clock, of[renew])

@@ -342,3 +342,37 @@ func TestNoDeadlock(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// What ends and what renews leases locks jobs in the order that all do: nobody who
+// locks two of them is a deadlock's victim.
+func TestFinishesAndRenewalsLockInOrder(t *testing.T) {
+	address := database(t, migrated)
+	db := open(t, address, postgres.Options{})
+	q, conn, other := db.Queue(), connect(t, address), connect(t, address)
+	check(t, q.Push(t.Context(), store.Job{ID: "a", TaskID: "t"}, store.Job{ID: "b", TaskID: "t"}, store.Job{ID: "c", TaskID: "t"}))
+	tokens := make(map[string]uint64)
+	for range 3 {
+		job := leaseOne(t, q)
+		tokens[job.ID] = job.Lease.Token
+	}
+
+	unlock := lockJobs(t, address)
+	first, both := make(chan error, 1), make(chan error, 2)
+	renew := func(id string) error { return q.Renew(t.Context(), id, tokens[id], time.Minute, 0) }
+	go func() { first <- renew("c") }() // its commit waits; the others gather behind it
+	waitFor(t, "a commit waits", func() bool { return waiting(t, conn) == 1 })
+	go func() { both <- renew("a") }()
+	go func() { both <- q.Finish(t.Context(), "b", tokens["b"], store.Outcome{}) }()
+	waitFor(t, "the others gather", func() bool { return db.Waiting() == 2 })
+
+	exec1(t, other, `BEGIN`)
+	exec1(t, other, `SET LOCAL deadlock_timeout = '10ms'`)
+	exec1(t, other, `SELECT FROM jobs WHERE id = 'a' FOR UPDATE`)
+	unlock()
+	check(t, <-first)
+	waitFor(t, "their commit waits for the first of them", func() bool { return waiting(t, conn) == 1 })
+	exec1(t, other, `SELECT FROM jobs WHERE id = 'b' FOR UPDATE`)
+	exec1(t, other, `COMMIT`)
+	check(t, <-both)
+	check(t, <-both)
+}

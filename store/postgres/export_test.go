@@ -97,3 +97,10 @@ func (db *DB) Relaxed(kinds ...kind) bool {
 	}
 	return db.leases.batch(calls).QueuedQueries[0].SQL == relaxSQL
 }
+
+// Waiting is how many calls wait for the next commit of leases.
+func (db *DB) Waiting() int {
+	db.leases.mu.Lock()
+	defer db.leases.mu.Unlock()
+	return len(db.leases.waiting)
+}
