@@ -20,14 +20,15 @@ import (
 
 // fleet is a cluster of processes on the servers that it shares.
 type fleet struct {
-	t      *testing.T
-	on     *servers
-	consul *servertest.Consul
-	config string
-	nodes  map[string]*node // by their names
-	front  *node            // the gateway
-	token  string
-	links  *links // between the nodes, or nil
+	t       *testing.T
+	on      *servers
+	consul  *servertest.Consul
+	config  string
+	nodes   map[string]*node // by their names
+	front   *node            // the gateway
+	proxied bool             // before the gateways is a proxy, which says 502 where one dies
+	token   string
+	links   *links // between the nodes, or nil
 }
 
 // startFleet runs nodes of these roles, the first of which has the CA; one named
@@ -157,14 +158,60 @@ func TestClusterDrain(t *testing.T) {
 	f.front.poll("it to be back", func() bool { return strings.Contains(line(shown.ID), "ready") })
 }
 
+// gatewaysConf is a proxy before several gateways, as operators have it: a request
+// that one cannot take, or which can be asked again, goes to the next.
+const gatewaysConf = `
+daemon off;
+pid DIR/nginx.pid;
+error_log DIR/error.log;
+events {}
+http {
+	access_log off;
+	client_body_temp_path DIR/body;
+	proxy_temp_path DIR/proxy;
+	fastcgi_temp_path DIR/fastcgi;
+	uwsgi_temp_path DIR/uwsgi;
+	scgi_temp_path DIR/scgi;
+	upstream gateways { server NODE max_fails=0; }
+	server {
+		listen LISTEN;
+		location / {
+			proxy_pass http://gateways;
+			proxy_http_version 1.1;
+			proxy_set_header Host $http_host;
+			proxy_request_buffering off;
+			client_max_body_size 0;
+		}
+	}
+}`
+
+// behindProxy has everybody use a proxy before two gateways.
+func (f *fleet) behindProxy() {
+	f.t.Helper()
+	f.proxied = true
+	listen := "127.0.0.1:" + freePorts(f.t, 1)[0]
+	var gateways []string
+	for _, name := range []string{"api-gateway", "api-gateway 2"} {
+		n := f.node(name)
+		gateways = append(gateways, strings.TrimPrefix(n.url, "http://"))
+		n.url = "http://" + listen
+		n.env = append(n.env, "STREAMGATE_API_GATEWAY_PUBLIC_URL="+n.url)
+	}
+	startProxy(f.t, gatewaysConf, listen, strings.Join(gateways, " max_fails=0; server "), nginx)
+}
+
 // TestClusterKills kills the nodes of each role with -9, one after the other, while
 // clients play, write, upload and have a video encoded: see TestClusterFaults. Each
-// node that is started again is taken back.
+// node that is started again is taken back. Of what a gateway is at when it dies, the
+// player may have to ask for one thing again.
 func TestClusterKills(t *testing.T) {
 	chain := startChain(t)
-	f := startFleet(t, gatedConfig(t, chain), "metadata", "metadata 2", "monitor", "transcoder", "transcoder 2", "upload", "streaming", "streaming 2", "api-gateway")
+	f := newFleet(t, gatedConfig(t, chain))
+	f.behindProxy()
+	f.run("metadata", "metadata 2", "monitor", "transcoder", "transcoder 2", "upload", "streaming", "streaming 2", "api-gateway", "api-gateway 2")
 	c := f.clients(chain)
-	for _, name := range []string{"streaming", "streaming 2", "metadata 2", "metadata", "transcoder", "transcoder 2", "upload", "monitor"} {
+	c.viewer.may = 2 // one for each gateway
+	for _, name := range []string{"streaming", "streaming 2", "metadata 2", "metadata", "transcoder", "transcoder 2", "upload", "monitor", "api-gateway", "api-gateway 2"} {
 		c.now(name + " is killed")
 		f.node(name).kill()
 		f.front.poll("writes without "+name, c.served)

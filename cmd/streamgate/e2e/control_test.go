@@ -229,25 +229,33 @@ type answer struct {
 	took   time.Duration
 }
 
-func ask(t *testing.T, address string) (a answer) {
+func ask(t *testing.T, address string) answer {
 	t.Helper()
+	a, err := tryAsk(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func tryAsk(address string) (a answer, err error) {
 	since := time.Now()
 	resp, err := http.Get(address)
 	if err != nil {
-		t.Fatal(err)
+		return a, err
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
-		t.Fatal(err)
+		return a, err
 	}
 	var problem struct{ Code string }
 	if resp.StatusCode >= 400 {
 		if err := json.Unmarshal(body, &problem); err != nil {
-			t.Fatalf("GET %s: %s\n%s", address, resp.Status, body)
+			return a, fmt.Errorf("GET %s: %s\n%s", address, resp.Status, body)
 		}
 	}
-	return answer{resp.StatusCode, problem.Code, resp.Header.Get("Retry-After"), time.Since(since)}
+	return answer{resp.StatusCode, problem.Code, resp.Header.Get("Retry-After"), time.Since(since)}, nil
 }
 
 // one worker: what it takes next is what is first in the line.

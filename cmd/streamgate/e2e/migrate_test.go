@@ -247,7 +247,7 @@ func TestMigrate(t *testing.T) {
 	if dry := m.migrate(m.cluster, "--dry-run"); dry.Moved || dry.Target != "empty" || dry.Objects == 0 || dry.Tables["videos"] != 3 {
 		t.Errorf("dry run: %+v", dry)
 	}
-	viewer := play(t, gated+"master.m3u8", gated+rendition+"/index.m3u8", gated+rendition+"/0.m4s", public+"manifest.mpd", public+rendition+"/0.m4s")
+	viewer := play(gated+"master.m3u8", gated+rendition+"/index.m3u8", gated+rendition+"/0.m4s", public+"manifest.mpd", public+rendition+"/0.m4s")
 	for i, to := range []string{m.cluster, m.single} {
 		clients := m.write()
 		m.poll("writes", func() bool { return m.call("GET", "/api/v1/videos", reader, nil).status == http.StatusOK })
@@ -376,7 +376,7 @@ func TestMigrateBackOthers(t *testing.T) {
 	other.start()
 	m.poll("both nodes", func() bool { return strings.Count(m.ctl("node", "list"), " ready ") == 2 })
 	rendition := m.video(played.VideoID).Renditions[0].Name
-	viewer := play(t, other.url+"/v/"+played.VideoID+"/master.m3u8", other.url+"/v/"+played.VideoID+"/"+rendition+"/0.m4s")
+	viewer := play(other.url+"/v/"+played.VideoID+"/master.m3u8", other.url+"/v/"+played.VideoID+"/"+rendition+"/0.m4s")
 
 	codes := map[string]int{}
 	var kept []string

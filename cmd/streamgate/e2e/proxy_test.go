@@ -89,6 +89,9 @@ func startProxy(t *testing.T, conf, listen, node string, command func(conf, dir 
 	}
 }
 
+// nginx runs nginx.
+func nginx(conf, dir string) *exec.Cmd { return exec.Command("nginx", "-p", dir, "-c", conf) }
+
 // TestUnderPath: a node that has only a path of its host works behind the
 // proxies that people use: pages, assets, cookies, links, API and uploads.
 func TestUnderPath(t *testing.T) {
@@ -96,7 +99,7 @@ func TestUnderPath(t *testing.T) {
 		name, conf string
 		command    func(conf, dir string) *exec.Cmd
 	}{
-		{"nginx takes the path off", nginxConf, func(conf, dir string) *exec.Cmd { return exec.Command("nginx", "-p", dir, "-c", conf) }},
+		{"nginx takes the path off", nginxConf, nginx},
 		{"Caddy leaves it", caddyConf, func(conf, _ string) *exec.Cmd {
 			return exec.Command("caddy", "run", "--config", conf, "--adapter", "caddyfile")
 		}},
