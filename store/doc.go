@@ -20,8 +20,9 @@
 //
 // # Guarantees
 //
-// A write that returned nil is durable (Cache excepted). Every method honours
-// its context. Errors are this package's sentinels, wrapped with what was
-// being done; test them with errors.Is. Records returned are copies: changing
-// one changes nothing that is stored. All times are UTC.
+// A write that returned nil is durable (Cache excepted, and leases that are given or
+// renewed, which a crash may end early). Every method honours its context. Errors are
+// this package's sentinels, wrapped with what was being done; test them with
+// errors.Is. Records returned are copies: changing one changes nothing that is stored.
+// All times are UTC.
 package store

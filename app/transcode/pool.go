@@ -42,6 +42,7 @@ type worker struct {
 // running is a job that a worker runs.
 type running struct {
 	store.Job
+	asked    time.Time // for its lease, which lasts no less from then
 	began    time.Time
 	progress progress
 	watch    media.Watch // of its ffmpeg

@@ -45,6 +45,7 @@ func (s *Service) leaseAndRun(ctx, hard context.Context, w *worker, req store.Le
 	renewNow := s.renewals.next() // before the lease: a cancel right after it must be heard
 	req.Owner, req.TTL, req.Encoder = s.Owner, s.LeaseTTL, s.encoder()
 	req.Owner.Worker = w.name
+	asked := time.Now()
 	jobs, err := s.Queue.Lease(ctx, req)
 	if err != nil {
 		switch {
@@ -57,7 +58,7 @@ func (s *Service) leaseAndRun(ctx, hard context.Context, w *worker, req store.Le
 		return false
 	}
 	for _, job := range jobs {
-		run := &running{Job: job, began: time.Now()}
+		run := &running{Job: job, asked: asked, began: time.Now()}
 		s.pool.take(w, run)
 		err := s.runJob(hard, run, renewNow)
 		s.pool.take(w, nil)
@@ -146,7 +147,8 @@ func (s *Service) wanted(ctx context.Context, job store.Job) error {
 // cancelled or paused somewhere. A lost lease stops the job, and so does one that
 // by this node's own clock must be over, because the queue could not be reached.
 func (s *Service) heartbeat(ctx context.Context, run *running, renewNow <-chan struct{}, stop context.CancelCauseFunc) {
-	held, pause := time.Now(), s.LeaseTTL/3
+	held := run.asked // the queue may have answered long after the lease began
+	pause := s.LeaseTTL/3 - time.Since(held)
 	for {
 		select {
 		case <-ctx.Done():

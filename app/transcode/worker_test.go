@@ -71,6 +71,35 @@ func TestARenewalWithoutAnAnswerEndsWithItsLease(t *testing.T) {
 	r.wantStopped(n, job, renewNow)
 }
 
+// askedRenew tells how long a renewal may take, and that the lease is lost.
+type askedRenew struct {
+	store.Queue
+	left chan time.Duration
+}
+
+func (q askedRenew) Renew(ctx context.Context, _ string, _ uint64, _ time.Duration, _ float64) error {
+	deadline, _ := ctx.Deadline()
+	q.left <- time.Until(deadline)
+	return store.ErrLeaseLost
+}
+
+// A lease lasts from when it was asked for: the queue may have answered late.
+func TestALeaseThatCameLateIsRenewedAtOnce(t *testing.T) {
+	t.Parallel()
+	n := newRig(t).node("b1")
+	q := askedRenew{n.queue, make(chan time.Duration, 1)}
+	n.Queue, n.LeaseTTL = q, 30*time.Second
+	ctx, stop := context.WithCancelCause(t.Context())
+	defer stop(nil)
+	n.heartbeat(ctx, &running{asked: time.Now().Add(-20 * time.Second)}, n.renewals.next(), stop)
+	if left := <-q.left; left > 10*time.Second {
+		t.Errorf("the renewal may take %v, and the lease has 10 s left", left)
+	}
+	if cause := context.Cause(ctx); !errors.Is(cause, store.ErrLeaseLost) {
+		t.Errorf("stopped by %v", cause)
+	}
+}
+
 // wantStopped checks that a heartbeat notices that its lease is lost.
 func (r *rig) wantStopped(n *node, job store.Job, renewNow <-chan struct{}) {
 	r.Helper()
@@ -79,7 +108,7 @@ func (r *rig) wantStopped(n *node, job store.Job, renewNow <-chan struct{}) {
 	beating := make(chan struct{})
 	go func() {
 		defer close(beating)
-		n.heartbeat(ctx, &running{Job: job}, renewNow, stop)
+		n.heartbeat(ctx, &running{Job: job, asked: time.Now()}, renewNow, stop)
 	}()
 	r.await("the heartbeat to notice", ctx.Done())
 	<-beating

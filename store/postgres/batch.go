@@ -155,7 +155,8 @@ func queueLane(b *pgx.Batch, clock *int64, l lane, calls []*call) {
 			}
 			var err error
 			if got.job, err = row.job(); err != nil {
-				return err
+				slots[slot].unread = err // its lease expires; what else is in the commit stands
+				continue
 			}
 			slots[slot].leased = append(slots[slot].leased, got)
 		}

@@ -19,13 +19,16 @@ import (
 // committer makes one transaction of what many callers of the queue want, so that
 // a node pays one sync and one round trip for all of them, and looks for ready
 // jobs once: what gathers while a transaction runs is the next one. It takes one
-// connection. A node has two: one for jobs that are pushed, of which one call can
-// have thousands, and one for what workers wait for, leases that are given, renewed
-// and ended. With leases ended by another than gives them, a node was slower by a
-// fifth, since half as many shared a commit; with several for either, they walk over
-// each other's locked rows.
+// connection. A node has three:
 //
-// What only gives and renews leases is committed without waiting for the server's
+//   - for jobs that are pushed, of which one call can have thousands;
+//   - for leases that are given and ended, which workers wait for one after the other:
+//     with one for either a node was slower by a fifth, since half as many calls
+//     shared a commit, and with several they walk over each other's locked rows;
+//   - for leases that are renewed, which must not wait for a disk, or for a
+//     synchronous standby that is away, since each is a film's work.
+//
+// What only gives or renews leases is committed without waiting for the server's
 // disk. Should it lose one in a crash, the job is ready again, and its worker hears
 // that it has lost it: as if the lease had expired. The same token is not given
 // again, see the schema's next_token.
@@ -71,6 +74,7 @@ type call struct {
 	over   chan struct{} // closed at the end
 	err    error
 	leased []leased
+	unread error // a leased job is none that this program can read
 }
 
 // leased is a job with its place in order.
@@ -93,8 +97,10 @@ const (
 	// maxRows is how many jobs a commit adds at most, if one caller alone does
 	// not add more.
 	maxRows = 5000
-	// idleYields is how often in vain the committer waits for more callers.
-	idleYields = 20
+	// idleYields is how often in vain the committer waits for more callers, and
+	// gatherLimit how long at most, where others use the processors.
+	idleYields  = 20
+	gatherLimit = time.Millisecond
 )
 
 func newCommitter(db *DB) *committer {
@@ -184,11 +190,11 @@ func (c *committer) take() (calls []*call) {
 }
 
 // gather lets those come back whom the last commit has served: without it they
-// would wait for all others, who wait for them next, in two halves for ever. It
-// yields for as long as each time brings someone; a lone caller's commit does not
-// wait.
+// would wait for all others, who wait for them next, in two halves for ever. A lone
+// caller's commit does not wait.
 func (c *committer) gather() {
-	for idle, seen := 0, len(c.waiting); idle < idleYields && c.served > 1; {
+	began := time.Now()
+	for idle, seen := 0, len(c.waiting); idle < idleYields && c.served > 1 && time.Since(began) < gatherLimit; {
 		c.mu.Unlock()
 		runtime.Gosched()
 		c.mu.Lock()
@@ -213,7 +219,7 @@ type jobOf struct {
 
 // fits tells whether a call can join those that did before, and remembers it.
 func (p *picker) fits(c *call) bool {
-	if p.rows > 0 && p.rows+len(c.rows) > maxRows {
+	if len(c.rows) > 0 && p.rows > 0 && p.rows+len(c.rows) > maxRows {
 		return false
 	}
 	var names []jobOf
@@ -259,7 +265,7 @@ func (c *committer) attempt(calls []*call) error {
 	defer cancel()
 	err := c.db.write(ctx, func() error {
 		for _, each := range calls {
-			each.err, each.leased = nil, nil
+			each.err, each.leased, each.unread = nil, nil, nil
 		}
 		return c.db.pool.SendBatch(ctx, c.batch(calls)).Close()
 	})
@@ -271,10 +277,6 @@ func (c *committer) attempt(calls []*call) error {
 
 // relaxSQL lets this transaction's commit not wait for the disk.
 const relaxSQL = `SELECT set_config('synchronous_commit', 'off', true)`
-
-// lockSQL locks jobs that several statements will change, in the order in which all
-// lock jobs.
-const lockSQL = `SELECT FROM jobs WHERE id = ANY($1::text[]) ORDER BY id FOR NO KEY UPDATE`
 
 // batch queues the statements.
 func (c *committer) batch(calls []*call) *pgx.Batch {
@@ -289,10 +291,6 @@ func (c *committer) batch(calls []*call) *pgx.Batch {
 	b, clock := new(pgx.Batch), c.db.clock()
 	if len(of[finish])+len(of[push]) == 0 {
 		b.Queue(relaxSQL)
-	}
-	if len(of[finish]) > 0 && len(of[renew]) > 0 {
-		ids, _ := leases(slices.Concat(of[finish], of[renew]))
-		b.Queue(lockSQL, ids)
 	}
 	queueFinishes(b, clock, of[finish])
 	queueRenewals(b, clock, of[renew])

@@ -325,13 +325,13 @@ func TestNoDeadlock(t *testing.T) {
 				}
 			})
 			wg.Go(func() {
-				for range 20 {
+				for n := range 20 {
 					leased, err := q.Lease(t.Context(), req)
 					if err != nil && !errors.Is(err, store.ErrEmpty) {
 						t.Error(err)
 					}
 					for _, job := range leased {
-						err := q.Finish(t.Context(), job.ID, job.Lease.Token, store.Outcome{Retry: true})
+						err := q.Finish(t.Context(), job.ID, job.Lease.Token, store.Outcome{Retry: n%4 > 0})
 						if err != nil && !errors.Is(err, store.ErrLeaseLost) {
 							t.Error(err)
 						}
@@ -343,36 +343,51 @@ func TestNoDeadlock(t *testing.T) {
 	wg.Wait()
 }
 
-// What ends and what renews leases locks jobs in the order that all do: nobody who
-// locks two of them is a deadlock's victim.
-func TestFinishesAndRenewalsLockInOrder(t *testing.T) {
+// A leased job that this program cannot read is its caller's alone to hear of: what
+// shares the commit stands.
+func TestUnreadableJob(t *testing.T) {
 	address := database(t, migrated)
 	db := open(t, address, postgres.Options{})
-	q, conn, other := db.Queue(), connect(t, address), connect(t, address)
-	check(t, q.Push(t.Context(), store.Job{ID: "a", TaskID: "t"}, store.Job{ID: "b", TaskID: "t"}, store.Job{ID: "c", TaskID: "t"}))
-	tokens := make(map[string]uint64)
-	for range 3 {
-		job := leaseOne(t, q)
-		tokens[job.ID] = job.Lease.Token
-	}
+	q, conn := db.Queue(), connect(t, address)
+	check(t, q.Push(t.Context(), store.Job{ID: "a", TaskID: "t"}, store.Job{ID: "b", TaskID: "t"}))
+	job := leaseOne(t, q)
+	exec1(t, conn, `UPDATE jobs SET doc = '"not a job"' WHERE state = 'ready'`)
 
 	unlock := lockJobs(t, address)
-	first, both := make(chan error, 1), make(chan error, 2)
-	renew := func(id string) error { return q.Renew(t.Context(), id, tokens[id], time.Minute, 0) }
-	go func() { first <- renew("c") }() // its commit waits; the others gather behind it
+	first, lease, finish := make(chan error, 1), make(chan error, 1), make(chan error, 1)
+	go func() { // its commit waits; the others gather behind it
+		_, err := q.Lease(t.Context(), store.LeaseRequest{Suspects: true, Max: 1, TTL: time.Minute})
+		first <- err
+	}()
 	waitFor(t, "a commit waits", func() bool { return waiting(t, conn) == 1 })
-	go func() { both <- renew("a") }()
-	go func() { both <- q.Finish(t.Context(), "b", tokens["b"], store.Outcome{}) }()
+	go func() { finish <- q.Finish(t.Context(), job.ID, job.Lease.Token, store.Outcome{}) }()
+	go func() {
+		_, err := q.Lease(t.Context(), store.LeaseRequest{MaxRank: store.RankOrdinary, Max: 1, TTL: time.Minute})
+		lease <- err
+	}()
 	waitFor(t, "the others gather", func() bool { return db.Waiting() == 2 })
-
-	exec1(t, other, `BEGIN`)
-	exec1(t, other, `SET LOCAL deadlock_timeout = '10ms'`)
-	exec1(t, other, `SELECT FROM jobs WHERE id = 'a' FOR UPDATE`)
 	unlock()
-	check(t, <-first)
-	waitFor(t, "their commit waits for the first of them", func() bool { return waiting(t, conn) == 1 })
-	exec1(t, other, `SELECT FROM jobs WHERE id = 'b' FOR UPDATE`)
-	exec1(t, other, `COMMIT`)
-	check(t, <-both)
-	check(t, <-both)
+	if err := <-first; !errors.Is(err, store.ErrEmpty) {
+		t.Error(err)
+	}
+	check(t, <-finish)
+	if err := <-lease; err == nil || !contains(err, "read a job") {
+		t.Errorf("leased what cannot be read: %v", err)
+	}
+	if done, err := q.Job(t.Context(), job.ID); err != nil || done.State != store.JobDone {
+		t.Errorf("%+v, %v", done, err)
+	}
+}
+
+// A program of before version 5 leases by the same name with other types.
+func TestLeaseOfBefore(t *testing.T) {
+	address := database(t, migrated)
+	q, conn := open(t, address, postgres.Options{}).Queue(), connect(t, address)
+	check(t, q.Push(t.Context(), store.Job{ID: "a", TaskID: "t"}))
+	var id string
+	check(t, conn.QueryRow(t.Context(), `SELECT j.id FROM lease_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9) l, LATERAL (SELECT (l.job).*) j`,
+		nil, "ready", []byte{255, 255}, []byte{255}, []string{"n"}, []string{"b"}, []string{"w"}, []int64{int64(time.Minute)}, "").Scan(&id))
+	if id != "a" {
+		t.Errorf("leased %q", id)
+	}
 }

@@ -23,7 +23,7 @@ var (
 )
 
 const (
-	// defaultConns is few, since two connections commit for all callers of the
+	// defaultConns is few, since three connections commit for all callers of the
 	// queue, and a server on few cores gets slower with more of them.
 	defaultConns = 8
 	// connectLimit bounds one attempt to connect if the address does not.
@@ -47,12 +47,13 @@ type Options struct {
 
 // DB is a database that a node uses with others.
 type DB struct {
-	pool   *pgxpool.Pool
-	pushes *committer // of pushed jobs
-	leases *committer // of leases: given, renewed and ended
-	now    func() time.Time
-	known  int          // the newest version of the tables that this program knows
-	held   atomic.Int64 // the hold of this program; 0 for none
+	pool     *pgxpool.Pool
+	pushes   *committer // of pushed jobs
+	leases   *committer // of leases that are given and ended
+	renewals *committer // of leases that are renewed
+	now      func() time.Time
+	known    int          // the newest version of the tables that this program knows
+	held     atomic.Int64 // the hold of this program; 0 for none
 }
 
 // Open connects to the database and brings its tables up to date. ErrSchema,
@@ -89,7 +90,7 @@ func open(ctx context.Context, config *pgxpool.Config, opts Options) (*DB, error
 		return nil, fmt.Errorf("open database %s on %s: %w", config.ConnConfig.Database, config.ConnConfig.Host, err)
 	}
 	db := &DB{pool: pool, now: opts.Now, known: known}
-	db.pushes, db.leases = newCommitter(db), newCommitter(db)
+	db.pushes, db.leases, db.renewals = newCommitter(db), newCommitter(db), newCommitter(db)
 	standing, err := db.Standing(ctx)
 	if err == nil && !opts.NotInUse {
 		err = standing.Refusal()
@@ -109,6 +110,7 @@ func open(ctx context.Context, config *pgxpool.Config, opts Options) (*DB, error
 func (db *DB) Close() {
 	db.pushes.close()
 	db.leases.close()
+	db.renewals.close()
 	db.pool.Close()
 }
 

@@ -19,7 +19,8 @@
 // # Guarantees
 //
 // A write that returned nil is committed, and as durable as the server's
-// synchronous_commit says. store.ErrUnavailable is a database that cannot be
+// synchronous_commit says, but for leases that are given or renewed, which a crash of
+// the server may end. store.ErrUnavailable is a database that cannot be
 // reached now: a write that ended with it, or with its context's error, may have
 // been kept. store.ErrFull is the server's full disk.
 //

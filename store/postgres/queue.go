@@ -17,7 +17,7 @@ import (
 
 // queue implements store.Queue. What workers call often goes through the
 // committer (commit.go, batch.go); what happens seldom is a transaction that
-// reads jobs under a lock, changes them here (job.go), and stores them (row.go).
+// reads jobs under a lock, changes them as every backend does, and stores them (row.go).
 //
 // Lease tokens are the database's time, told apart by a number (the schema's
 // next_token). A token of a cancelled job therefore fits no later job, not even
@@ -40,7 +40,7 @@ func (q *queue) Push(ctx context.Context, jobs ...store.Job) error {
 	}
 	err = q.db.pushes.do(ctx, &call{kind: push, rows: rows})
 	if code(err) == codeUnique {
-		return fmt.Errorf("push jobs: %w: another node has added one just now", store.ErrExists)
+		return fmt.Errorf("push jobs: %w: somebody has added one just now", store.ErrExists)
 	}
 	if err != nil && !errors.Is(err, store.ErrExists) {
 		return fmt.Errorf("push jobs: %w", err)
@@ -54,7 +54,11 @@ func (q *queue) Lease(ctx context.Context, req store.LeaseRequest) ([]store.Job,
 	if err := q.db.leases.do(ctx, mine); err != nil {
 		return nil, fmt.Errorf("lease jobs: %w", err)
 	}
-	if len(mine.leased) == 0 {
+	switch {
+	case len(mine.leased) > 0:
+	case mine.unread != nil:
+		return nil, fmt.Errorf("lease jobs: %w", mine.unread)
+	default:
 		return nil, store.ErrEmpty
 	}
 	jobs := make([]store.Job, len(mine.leased))
@@ -66,7 +70,7 @@ func (q *queue) Lease(ctx context.Context, req store.LeaseRequest) ([]store.Job,
 
 // Renew implements store.Queue.
 func (q *queue) Renew(ctx context.Context, id string, token uint64, ttl time.Duration, progress float64) error {
-	err := q.db.leases.do(ctx, &call{kind: renew, id: id, token: token, ttl: ttl, progress: backend.Fraction(progress)})
+	err := q.db.renewals.do(ctx, &call{kind: renew, id: id, token: token, ttl: ttl, progress: backend.Fraction(progress)})
 	if err != nil {
 		return fmt.Errorf("renew the lease: %w", err)
 	}
