@@ -100,7 +100,7 @@ const (
 	// idleYields is how often in vain the committer waits for more callers, and
 	// gatherLimit how long at most, where others use the processors.
 	idleYields  = 20
-	gatherLimit = time.Millisecond
+	gatherLimit = 5 * time.Millisecond
 )
 
 func newCommitter(db *DB) *committer {
