@@ -160,18 +160,7 @@ func TestClusterDrain(t *testing.T) {
 
 // gatewaysConf is a proxy before several gateways, as operators have it: a request
 // that one cannot take, or which can be asked again, goes to the next.
-const gatewaysConf = `
-daemon off;
-pid DIR/nginx.pid;
-error_log DIR/error.log;
-events {}
-http {
-	access_log off;
-	client_body_temp_path DIR/body;
-	proxy_temp_path DIR/proxy;
-	fastcgi_temp_path DIR/fastcgi;
-	uwsgi_temp_path DIR/uwsgi;
-	scgi_temp_path DIR/scgi;
+const gatewaysConf = nginxHTTP + `
 	upstream gateways { server NODE max_fails=0; }
 	server {
 		listen LISTEN;

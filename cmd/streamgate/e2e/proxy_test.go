@@ -16,10 +16,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// nginxConf is a proxy that gives the node a path of its host, and takes the
-// path off; caddyConf leaves it on. LISTEN is where it listens, NODE the node.
-const (
-	nginxConf = `
+// nginxHTTP begins a configuration of nginx that writes nowhere but to DIR.
+const nginxHTTP = `
 daemon off;
 pid DIR/nginx.pid;
 error_log DIR/error.log;
@@ -30,7 +28,12 @@ http {
 	proxy_temp_path DIR/proxy;
 	fastcgi_temp_path DIR/fastcgi;
 	uwsgi_temp_path DIR/uwsgi;
-	scgi_temp_path DIR/scgi;
+	scgi_temp_path DIR/scgi;`
+
+// nginxConf is a proxy that gives the node a path of its host, and takes the
+// path off; caddyConf leaves it on. LISTEN is where it listens, NODE the node.
+const (
+	nginxConf = nginxHTTP + `
 	server {
 		listen LISTEN;
 		location / { return 404; }
